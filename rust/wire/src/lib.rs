@@ -1,0 +1,21 @@
+//! What comes over the wire, without the wire: bytes go in, [`Delta`]s come out, and nothing here does I/O.
+//!
+//! A map, in the direction in which a token travels:
+//!
+//! - [`sse`]: bytes → server-sent events, by the WHATWG algorithm, however the bytes were split;
+//! - [`openai_chat`]: OpenAI chat chunks → deltas, and the encoder back;
+//! - [`delta`]: the one vocabulary of all dialects;
+//! - [`stream`]: framing and dialect in one, which is what the engine drives;
+//! - [`response`]: deltas folded into the answer that they make up.
+
+pub mod delta;
+mod json;
+pub mod openai_chat;
+pub mod response;
+pub mod sse;
+pub mod stream;
+
+pub use compact_str::CompactString;
+pub use delta::{Delta, DeltaKind, Finish, FinishReason, ProviderError, ResponseInfo, ToolCallStart, Usage};
+pub use response::{Response, ToolCall};
+pub use stream::{DecodeError, Dialect, Ending, Progress, StreamDecoder};

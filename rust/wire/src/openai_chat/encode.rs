@@ -1,0 +1,132 @@
+//! Deltas → OpenAI chat chunks: the way back, for the simulator and for whoever proxies a stream.
+
+use serde_json::{Map, Value, json};
+
+use crate::delta::{Delta, DeltaKind, ProviderError, Usage};
+use crate::response::{Choice, Response};
+
+/// Writes the chunks of one response.
+#[derive(Debug, Clone)]
+pub struct ChunkEncoder {
+    /// The id that every chunk carries.
+    pub id: String,
+    /// The model that every chunk names.
+    pub model: String,
+    /// The creation time that every chunk carries, in seconds since 1970.
+    pub created: u64,
+}
+
+impl ChunkEncoder {
+    /// Appends the frame of one delta to `out`. [`DeltaKind::ToolCallEnd`] has none in this format, and
+    /// [`DeltaKind::Response`] is the chunk that tells the role.
+    pub fn encode(&self, delta: &Delta, out: &mut Vec<u8>) {
+        let body = match &delta.kind {
+            DeltaKind::Text(text) => self.message(delta.choice, json!({ "content": text })),
+            DeltaKind::Reasoning(text) => self.message(delta.choice, json!({ "reasoning_content": text })),
+            DeltaKind::Refusal(text) => self.message(delta.choice, json!({ "refusal": text })),
+            DeltaKind::ToolCallStart(start) => {
+                let function = json!({ "name": start.name, "arguments": "" });
+                let call =
+                    json!({ "index": start.index, "id": start.id, "type": "function", "function": function });
+                self.message(delta.choice, json!({ "tool_calls": [call] }))
+            }
+            DeltaKind::ToolCallArguments { index, fragment } => {
+                let call = json!({ "index": index, "function": { "arguments": fragment } });
+                self.message(delta.choice, json!({ "tool_calls": [call] }))
+            }
+            DeltaKind::Finish(finish) => self.choice(delta.choice, &json!({}), &json!(finish.raw)),
+            DeltaKind::Usage(usage) => self.chunk(&json!([]), Some(usage)),
+            DeltaKind::Response(_) => {
+                self.message(delta.choice, json!({ "role": "assistant", "content": "" }))
+            }
+            DeltaKind::Error(error) => json!({ "error": error_object(error) }),
+            DeltaKind::ToolCallEnd { .. } => return,
+        };
+        out.extend_from_slice(b"data: ");
+        out.extend_from_slice(body.to_string().as_bytes());
+        out.extend_from_slice(b"\n\n");
+    }
+
+    /// Appends the end marker.
+    pub fn done(out: &mut Vec<u8>) {
+        out.extend_from_slice(b"data: [DONE]\n\n");
+    }
+
+    /// The `chat.completion` object of a request that did not ask for a stream.
+    #[must_use]
+    pub fn completion(&self, response: &Response) -> String {
+        let choices: Vec<Value> = response.choices.iter().map(whole_choice).collect();
+        let usage = response.usage.as_ref().map(usage_object);
+        json!({
+            "id": self.id, "object": "chat.completion", "created": self.created, "model": self.model,
+            "choices": choices, "usage": usage,
+        })
+        .to_string()
+    }
+
+    fn message(&self, index: u32, delta: Value) -> Value {
+        self.choice(index, &delta, &Value::Null)
+    }
+
+    fn choice(&self, index: u32, delta: &Value, finish_reason: &Value) -> Value {
+        self.chunk(&json!([{ "index": index, "delta": delta, "finish_reason": finish_reason }]), None)
+    }
+
+    fn chunk(&self, choices: &Value, usage: Option<&Usage>) -> Value {
+        let mut chunk = json!({
+            "id": self.id, "object": "chat.completion.chunk", "created": self.created, "model": self.model,
+            "choices": choices,
+        });
+        if let (Some(usage), Value::Object(members)) = (usage, &mut chunk) {
+            members.insert("usage".to_owned(), usage_object(usage));
+        }
+        chunk
+    }
+}
+
+fn whole_choice(choice: &Choice) -> Value {
+    let calls: Vec<Value> = choice
+        .tool_calls
+        .iter()
+        .map(|call| {
+            let function = json!({ "name": call.name, "arguments": call.arguments });
+            json!({ "id": call.id, "type": "function", "function": function })
+        })
+        .collect();
+    let mut message = Map::from_iter([
+        ("role".to_owned(), json!("assistant")),
+        ("content".to_owned(), if choice.text.is_empty() { Value::Null } else { json!(choice.text) }),
+    ]);
+    if !choice.reasoning.is_empty() {
+        message.insert("reasoning_content".to_owned(), json!(choice.reasoning));
+    }
+    if !choice.refusal.is_empty() {
+        message.insert("refusal".to_owned(), json!(choice.refusal));
+    }
+    if !calls.is_empty() {
+        message.insert("tool_calls".to_owned(), json!(calls));
+    }
+    let finish_reason = choice.finish.as_ref().map(|finish| &finish.raw);
+    json!({ "index": choice.index, "message": message, "finish_reason": finish_reason })
+}
+
+/// Counts that are not known are left out: a zero would be a claim.
+fn usage_object(usage: &Usage) -> Value {
+    let mut object = Map::new();
+    let mut count = |name: &str, value: Option<u64>, detail: Option<&str>| {
+        if let Some(value) = value {
+            let value = detail.map_or_else(|| json!(value), |detail| json!({ detail: value }));
+            object.insert(name.to_owned(), value);
+        }
+    };
+    count("prompt_tokens", usage.input_tokens, None);
+    count("completion_tokens", usage.output_tokens, None);
+    count("total_tokens", usage.total_tokens, None);
+    count("prompt_tokens_details", usage.cached_tokens, Some("cached_tokens"));
+    count("completion_tokens_details", usage.reasoning_tokens, Some("reasoning_tokens"));
+    Value::Object(object)
+}
+
+fn error_object(error: &ProviderError) -> Value {
+    json!({ "message": error.message, "type": error.kind, "code": error.code })
+}

@@ -1,0 +1,198 @@
+//! OpenAI chat completions (`chat.completion.chunk` over SSE), and the dozens of providers that speak it.
+//!
+//! The format: <https://platform.openai.com/docs/api-reference/chat-streaming>. What others do to it was read off
+//! recorded streams: reasoning beside the content, usage in odd places, tool calls without index or id, errors in
+//! mid-stream, no `[DONE]`.
+
+mod calls;
+mod chunk;
+mod encode;
+mod error;
+mod template;
+
+pub use encode::ChunkEncoder;
+pub(crate) use error::read_error;
+
+use compact_str::CompactString;
+
+use self::calls::Calls;
+use self::chunk::{Choice, Chunk, Message};
+use self::template::Template;
+use crate::delta::{Delta, DeltaKind, Finish, FinishReason, ResponseInfo};
+use crate::json::mend;
+use crate::sse::{Event, text};
+use crate::stream::{DecodeError, Ending, Progress};
+
+/// The dialect's end marker.
+const DONE: &[u8] = b"[DONE]";
+
+/// Decodes the events of one response.
+#[derive(Debug, Default)]
+pub struct OpenAiChat {
+    info: ResponseInfo,
+    choices: Vec<ChoiceState>,
+    template: Template,
+    done: bool,
+}
+
+/// What must be remembered of one choice between two chunks.
+#[derive(Debug, Default)]
+struct ChoiceState {
+    index: u32,
+    calls: Calls,
+    finish: Option<CompactString>,
+}
+
+impl OpenAiChat {
+    /// Translates one event into deltas.
+    ///
+    /// # Errors
+    /// [`DecodeError::Json`] when the data is neither JSON nor `[DONE]`.
+    pub fn event(&mut self, event: &Event<'_>, out: &mut Vec<Delta>) -> Result<Progress, DecodeError> {
+        let data = event.data();
+        if event.has_default_type()
+            && let Some(delta) = self.template.text_of(data)
+        {
+            out.push(delta);
+            return Ok(Progress::Open);
+        }
+        if data.trim_ascii() == DONE {
+            self.done = true;
+            return Ok(Progress::Ended);
+        }
+        if event.event_type() == "error" {
+            out.push(Delta::first(DeltaKind::Error(Box::new(read_error(&event.data_text())))));
+            return Ok(Progress::Ended);
+        }
+        self.document(data, out)
+    }
+
+    /// Translates one JSON document: a chunk, or the whole answer of a provider that did not stream.
+    ///
+    /// # Errors
+    /// [`DecodeError::Json`] when it is not JSON, or not an object.
+    pub fn document(&mut self, data: &[u8], out: &mut Vec<Delta>) -> Result<Progress, DecodeError> {
+        let json = text(data);
+        match serde_json::from_str::<Chunk<'_>>(&json) {
+            Ok(chunk) => {
+                let first = out.len();
+                let progress = self.chunk(&chunk, out);
+                self.template.learn(data, &out[first..]);
+                Ok(progress)
+            }
+            Err(error) => {
+                let mended = mend(&json).ok_or_else(|| DecodeError::json(&error, &json))?;
+                let chunk =
+                    serde_json::from_str(&mended).map_err(|error| DecodeError::json(&error, &json))?;
+                Ok(self.chunk(&chunk, out))
+            }
+        }
+    }
+
+    /// How the response ends if the bytes end here. `[DONE]` is proof; where a provider never sends it, a finish
+    /// reason for every choice is.
+    #[must_use]
+    pub fn ending(&self) -> Ending {
+        let finished = !self.choices.is_empty() && self.choices.iter().all(|choice| choice.finish.is_some());
+        if self.done || finished { Ending::Complete } else { Ending::Truncated }
+    }
+
+    /// What the end of the bytes adds: the ends of tool calls that no finish reason closed.
+    pub fn finish(&mut self, out: &mut Vec<Delta>) {
+        if self.ending() == Ending::Complete {
+            for choice in &mut self.choices {
+                choice.calls.close(choice.index, out);
+            }
+        }
+    }
+
+    fn chunk(&mut self, chunk: &Chunk<'_>, out: &mut Vec<Delta>) -> Progress {
+        if let Some(error) = chunk.error() {
+            out.push(Delta::first(DeltaKind::Error(Box::new(error))));
+            return Progress::Ended;
+        }
+        self.identify(chunk, out);
+        for choice in chunk.choices.iter().flatten() {
+            if let Some(error) = choice.error.get() {
+                self.choice(choice, out);
+                out.push(Delta::first(DeltaKind::Error(Box::new(read_error(error)))));
+                return Progress::Ended;
+            }
+            self.choice(choice, out);
+        }
+        if let Some(usage) = chunk.usage() {
+            out.push(Delta::first(DeltaKind::Usage(Box::new(usage))));
+        }
+        Progress::Open
+    }
+
+    /// The id and the model are told once, or again when a later chunk knows what an earlier one did not.
+    fn identify(&mut self, chunk: &Chunk<'_>, out: &mut Vec<Delta>) {
+        let news = (self.info.id.is_none() && chunk.id.get().is_some())
+            || (self.info.model.is_none() && chunk.model.get().is_some());
+        if news {
+            self.info.id = self.info.id.take().or_else(|| chunk.id.compact());
+            self.info.model = self.info.model.take().or_else(|| chunk.model.compact());
+            out.push(Delta::first(DeltaKind::Response(Box::new(self.info.clone()))));
+        }
+    }
+
+    fn choice(&mut self, choice: &Choice<'_>, out: &mut Vec<Delta>) {
+        let index = choice.index.unwrap_or(0);
+        let state = self.state(index);
+        if let Some(message) = choice.delta.as_ref().or(choice.message.as_ref()) {
+            message_deltas(index, message, &mut state.calls, out);
+        }
+        if let Some(raw) = choice.finish_reason.compact()
+            && state.finish.as_ref() != Some(&raw)
+        {
+            state.calls.close(index, out);
+            let reason = normalise(&raw);
+            out.push(Delta {
+                choice: index,
+                kind: DeltaKind::Finish(Box::new(Finish { reason, raw: raw.clone() })),
+            });
+            state.finish = Some(raw);
+        }
+    }
+
+    fn state(&mut self, index: u32) -> &mut ChoiceState {
+        let position = self.choices.iter().position(|choice| choice.index == index);
+        let position = position.unwrap_or_else(|| {
+            self.choices.push(ChoiceState { index, ..ChoiceState::default() });
+            self.choices.len() - 1
+        });
+        &mut self.choices[position]
+    }
+}
+
+fn message_deltas(choice: u32, message: &Message<'_>, calls: &mut Calls, out: &mut Vec<Delta>) {
+    let mut push = |kind| out.push(Delta { choice, kind });
+    if let Some(reasoning) = message.reasoning() {
+        push(DeltaKind::Reasoning(reasoning));
+    }
+    for part in message.content.parts() {
+        push(part);
+    }
+    if let Some(refusal) = message.refusal.compact() {
+        push(DeltaKind::Refusal(refusal));
+    }
+    for (position, fragment) in message.tool_calls.iter().flatten().enumerate() {
+        calls.fragment(choice, position, fragment, out);
+    }
+    if let Some(function) = &message.function_call {
+        calls.legacy(choice, function, out);
+    }
+}
+
+/// The words that providers use for why a choice ended.
+fn normalise(raw: &str) -> FinishReason {
+    match raw {
+        "stop" | "end_turn" | "eos" | "stop_sequence" | "completed" => FinishReason::Stop,
+        "length" | "max_tokens" | "model_length" | "max_output_tokens" => FinishReason::Length,
+        "tool_calls" | "function_call" | "tool_use" => FinishReason::ToolCalls,
+        "content_filter" | "safety" => FinishReason::ContentFilter,
+        "error" => FinishReason::Error,
+        _ => FinishReason::Other,
+    }
+}

@@ -1,0 +1,104 @@
+//! Deltas, folded into the answer that they make up.
+
+use compact_str::CompactString;
+
+use crate::delta::{Delta, DeltaKind, Finish, ProviderError, ResponseInfo, Usage};
+
+/// What has been said so far.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Response {
+    /// The response's id and model, as far as told.
+    pub info: ResponseInfo,
+    /// The choices that have said anything, in order of their index.
+    pub choices: Vec<Choice>,
+    /// The latest token counts.
+    pub usage: Option<Usage>,
+    /// The error that ended the stream.
+    pub error: Option<ProviderError>,
+}
+
+/// One alternative of a response.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Choice {
+    /// The choice's number.
+    pub index: u32,
+    /// The answer.
+    pub text: String,
+    /// The reasoning, which is never part of the text.
+    pub reasoning: String,
+    /// The refusal.
+    pub refusal: String,
+    /// The tool calls, in order of appearance.
+    pub tool_calls: Vec<ToolCall>,
+    /// Why it ended; `None` while it has not.
+    pub finish: Option<Finish>,
+}
+
+/// One tool call.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ToolCall {
+    /// The provider's id, where it sent one.
+    pub id: Option<CompactString>,
+    /// The tool's name.
+    pub name: CompactString,
+    /// The arguments as sent: JSON text, or what was meant to be.
+    pub arguments: String,
+    /// All arguments have been seen.
+    pub complete: bool,
+}
+
+impl Response {
+    /// Adds what one delta says.
+    pub fn apply(&mut self, delta: &Delta) {
+        match &delta.kind {
+            DeltaKind::Usage(usage) => self.usage = Some((**usage).clone()),
+            DeltaKind::Response(info) => self.info = (**info).clone(),
+            DeltaKind::Error(error) => self.error = Some((**error).clone()),
+            kind => self.choice(delta.choice).apply(kind),
+        }
+    }
+
+    /// The choice that nearly every request is about.
+    #[must_use]
+    pub fn first(&self) -> Option<&Choice> {
+        self.choices.first().filter(|choice| choice.index == 0)
+    }
+
+    fn choice(&mut self, index: u32) -> &mut Choice {
+        let at = self.choices.partition_point(|choice| choice.index < index);
+        if self.choices.get(at).is_none_or(|choice| choice.index != index) {
+            self.choices.insert(at, Choice { index, ..Choice::default() });
+        }
+        &mut self.choices[at]
+    }
+}
+
+impl Choice {
+    fn apply(&mut self, kind: &DeltaKind) {
+        match kind {
+            DeltaKind::Text(text) => self.text.push_str(text),
+            DeltaKind::Reasoning(text) => self.reasoning.push_str(text),
+            DeltaKind::Refusal(text) => self.refusal.push_str(text),
+            DeltaKind::ToolCallStart(start) => {
+                let call = ToolCall { id: start.id.clone(), name: start.name.clone(), ..ToolCall::default() };
+                self.tool_calls.push(call);
+            }
+            DeltaKind::ToolCallArguments { index, fragment } => {
+                if let Some(call) = self.call(*index) {
+                    call.arguments.push_str(fragment);
+                }
+            }
+            DeltaKind::ToolCallEnd { index } => {
+                if let Some(call) = self.call(*index) {
+                    call.complete = true;
+                }
+            }
+            DeltaKind::Finish(finish) => self.finish = Some((**finish).clone()),
+            DeltaKind::Usage(_) | DeltaKind::Response(_) | DeltaKind::Error(_) => {}
+        }
+    }
+
+    fn call(&mut self, index: u32) -> Option<&mut ToolCall> {
+        self.tool_calls.get_mut(usize::try_from(index).ok()?)
+    }
+}
