@@ -31,7 +31,8 @@ pub enum DeltaKind {
     Reasoning(CompactString),
     /// A piece of a refusal; never empty.
     Refusal(CompactString),
-    /// A tool call begins. Its arguments follow under the same index.
+    /// A tool call begins. Its arguments follow under the same index. Said again, with the same index, when the
+    /// provider told the call's id only after its name.
     ToolCallStart(Box<ToolCallStart>),
     /// A fragment of a tool call's arguments, raw JSON text; never empty.
     ToolCallArguments {

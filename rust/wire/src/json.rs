@@ -88,12 +88,20 @@ impl<'a> Raw<'a> {
     pub(crate) fn get(&self) -> Option<&'a str> {
         self.0.map(RawValue::get).filter(|json| *json != "null")
     }
+}
 
-    /// The member read as `T`; `None` where it is absent or of another shape.
-    pub(crate) fn read<T: Deserialize<'a>>(&self) -> Option<T> {
-        self.get().and_then(|json| serde_json::from_str(json).ok())
+/// Reads a JSON string. A lone surrogate escape in it becomes U+FFFD.
+pub(crate) fn read_string(json: &str) -> Option<Cow<'_, str>> {
+    let read: Result<Borrowed<'_>, _> = serde_json::from_str(json);
+    match read {
+        Ok(Borrowed(text)) => Some(text),
+        Err(_) => serde_json::from_str(&replace_lone_surrogates(json)).ok().map(Cow::Owned),
     }
 }
+
+/// `Cow` by itself is always read as owned.
+#[derive(Deserialize)]
+struct Borrowed<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// Makes a document that a strict parser refused acceptable, where what is wrong is one of the two things that
 /// real streams contain: a lone surrogate escape becomes U+FFFD, and of two members with one name the last counts.

@@ -79,10 +79,14 @@ impl Choice {
             DeltaKind::Text(text) => self.text.push_str(text),
             DeltaKind::Reasoning(text) => self.reasoning.push_str(text),
             DeltaKind::Refusal(text) => self.refusal.push_str(text),
-            DeltaKind::ToolCallStart(start) => {
-                let call = ToolCall { id: start.id.clone(), name: start.name.clone(), ..ToolCall::default() };
-                self.tool_calls.push(call);
-            }
+            DeltaKind::ToolCallStart(start) => match self.call(start.index) {
+                Some(call) => call.id.clone_from(&start.id),
+                None => self.tool_calls.push(ToolCall {
+                    id: start.id.clone(),
+                    name: start.name.clone(),
+                    ..ToolCall::default()
+                }),
+            },
             DeltaKind::ToolCallArguments { index, fragment } => {
                 if let Some(call) = self.call(*index) {
                     call.arguments.push_str(fragment);

@@ -93,12 +93,15 @@ impl Calls {
         out: &mut Vec<Delta>,
     ) {
         let state = &mut self.calls[call];
+        let late_id = state.id.is_none() && id.is_some() && state.name.is_some();
         if state.id.is_none() {
             state.id = id.map(CompactString::from);
         }
         let name = function.and_then(|function| function.name.compact());
-        if let (None, Some(name)) = (&state.name, name) {
-            self.start(choice, call, name, out);
+        match (state.name.clone(), name) {
+            (None, Some(name)) => self.start(choice, call, name, out),
+            (Some(name), _) if late_id => self.start(choice, call, name, out),
+            _ => {}
         }
         let Some(fragment) = function.and_then(Function::arguments) else { return };
         if self.calls[call].name.is_some() {
@@ -122,14 +125,13 @@ impl Calls {
 }
 
 impl Call {
-    /// Whether a fragment under this call's index may be part of it: another id, or another name without an id to
-    /// vouch for it, is another call.
+    /// Whether a fragment under this call's index may be part of it. Another id is another call if it comes with a
+    /// name; without one it is a server that makes up an id for every chunk. Without ids, another name is another call.
     fn accepts(&self, id: Option<&str>, name: Option<&str>) -> bool {
-        let same = |known: &Option<CompactString>, told: Option<&str>| match (known, told) {
-            (Some(known), Some(told)) => known == told,
-            _ => true,
-        };
-        if id.is_some() && self.id.is_some() { same(&self.id, id) } else { same(&self.name, name) }
+        match (self.id.as_deref(), id) {
+            (Some(known), Some(told)) if known != told => name.is_none(),
+            _ => self.name.is_none() || name.is_none() || self.name.as_deref() == name,
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::error::read_error;
 use crate::delta::{DeltaKind, ProviderError, Usage};
-use crate::json::{Raw, Text};
+use crate::json::{Raw, Text, read_string};
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Chunk<'a> {
@@ -54,7 +54,7 @@ pub(super) struct Choice<'a> {
     #[serde(borrow, default)]
     pub(super) finish_reason: Text<'a>,
     #[serde(borrow, default)]
-    pub(super) error: Raw<'a>,
+    error: Raw<'a>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -92,9 +92,15 @@ pub(super) struct Function<'a> {
 }
 
 impl Chunk<'_> {
-    /// The error that the chunk reports: under `error`, under Groq's `x_groq`, or, as vLLM sends it, the object itself.
+    /// The error that the chunk reports: under `error`, under Groq's `x_groq`, in a choice (OpenRouter), or, as vLLM
+    /// sends it, the object itself.
     pub(super) fn error(&self) -> Option<ProviderError> {
-        let nested = self.error.get().or_else(|| self.x_groq.as_ref().and_then(|groq| groq.error.get()));
+        let choices = self.choices.iter().flatten();
+        let nested = self
+            .error
+            .get()
+            .or_else(|| self.x_groq.as_ref().and_then(|groq| groq.error.get()))
+            .or_else(|| choices.into_iter().find_map(|choice| choice.error.get()));
         if let Some(error) = nested {
             return Some(read_error(error));
         }
@@ -122,8 +128,7 @@ impl Function<'_> {
     /// The arguments as JSON text. They come as a string that holds JSON; some providers send the object itself.
     pub(super) fn arguments(&self) -> Option<CompactString> {
         let json = self.arguments.get()?;
-        let text =
-            if json.starts_with('"') { self.arguments.read::<Cow<'_, str>>()? } else { Cow::Borrowed(json) };
+        let text = if json.starts_with('"') { read_string(json)? } else { Cow::Borrowed(json) };
         (!text.is_empty()).then(|| CompactString::from(text))
     }
 }

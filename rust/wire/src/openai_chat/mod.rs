@@ -107,21 +107,17 @@ impl OpenAiChat {
     }
 
     fn chunk(&mut self, chunk: &Chunk<'_>, out: &mut Vec<Delta>) -> Progress {
-        if let Some(error) = chunk.error() {
-            out.push(Delta::first(DeltaKind::Error(Box::new(error))));
-            return Progress::Ended;
-        }
         self.identify(chunk, out);
         for choice in chunk.choices.iter().flatten() {
-            if let Some(error) = choice.error.get() {
-                self.choice(choice, out);
-                out.push(Delta::first(DeltaKind::Error(Box::new(read_error(error)))));
-                return Progress::Ended;
-            }
             self.choice(choice, out);
         }
         if let Some(usage) = chunk.usage() {
             out.push(Delta::first(DeltaKind::Usage(Box::new(usage))));
+        }
+        // Last, so that what came in the same chunk is not lost.
+        if let Some(error) = chunk.error() {
+            out.push(Delta::first(DeltaKind::Error(Box::new(error))));
+            return Progress::Ended;
         }
         Progress::Open
     }

@@ -8,12 +8,11 @@
 //! tool call) clears the template, so nothing that the dialect remembers can have changed since it was learnt.
 //! `tests/template.rs` holds shortcut and full parse against each other.
 
-use std::borrow::Cow;
-
 use compact_str::CompactString;
 use memchr::{memchr, memmem};
 
 use crate::delta::{Delta, DeltaKind};
+use crate::json::read_string;
 
 const KEY: &[u8] = b"\"content\"";
 
@@ -61,8 +60,8 @@ fn inside_of_string(data: &[u8], start: usize, end: usize) -> Option<CompactStri
     if middle.iter().all(|byte| !matches!(byte, b'"' | b'\\' | 0..0x20)) {
         return CompactString::from_utf8(middle).ok();
     }
-    let quoted: Cow<'_, str> = serde_json::from_slice(&data[start - 1..=end]).ok()?;
-    (!quoted.is_empty()).then(|| CompactString::from(quoted))
+    let text = read_string(std::str::from_utf8(&data[start - 1..=end]).ok()?)?;
+    (!text.is_empty()).then(|| CompactString::from(text))
 }
 
 /// The bytes up to and from the quotes of the content, if it can be located beyond doubt: the key is spelt once,

@@ -1,0 +1,72 @@
+//! The channel on real threads.
+#![cfg(not(loom))]
+
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use headrace_channel::{PushError, Ready, channel};
+
+#[test]
+fn a_full_channel_gives_the_value_back() {
+    let (mut producer, mut consumer) = channel(2);
+    producer.push(1).unwrap();
+    producer.push(2).unwrap();
+    assert_eq!(producer.push(3), Err(PushError::Full(3)));
+    assert_eq!(consumer.pop(), Some(1));
+    producer.push(3).unwrap();
+    assert_eq!(consumer.drain().collect::<Vec<_>>(), [2, 3]);
+}
+
+#[test]
+fn a_channel_without_a_reader_gives_the_value_back() {
+    let (mut producer, consumer) = channel(2);
+    drop(consumer);
+    assert!(producer.is_closed());
+    assert_eq!(producer.push(1), Err(PushError::Closed(1)));
+}
+
+#[test]
+fn a_wait_with_nothing_to_wait_for_ends_at_its_limit() {
+    let (_producer, mut consumer) = channel::<u8>(2);
+    assert_eq!(consumer.wait(Duration::from_millis(1)), None);
+}
+
+#[test]
+fn what_is_left_is_dropped_with_the_channel() {
+    let value = Arc::new(());
+    let (mut producer, consumer) = channel(8);
+    for _ in 0..5 {
+        producer.push(Arc::clone(&value)).unwrap();
+    }
+    drop(consumer);
+    drop(producer);
+    assert_eq!(Arc::strong_count(&value), 1);
+}
+
+#[test]
+fn a_million_values_arrive_once_and_in_order() {
+    const COUNT: u64 = 1_000_000;
+    let (mut producer, mut consumer) = channel(64);
+    let writer = thread::spawn(move || {
+        for mut value in 0..COUNT {
+            while let Err(PushError::Full(back)) = producer.push(value) {
+                value = back;
+                producer.notify();
+                thread::yield_now();
+            }
+            if value % 7 == 0 {
+                producer.notify();
+            }
+        }
+    });
+    let mut next = 0;
+    while consumer.wait(Duration::from_secs(60)) == Some(Ready::Value) {
+        for value in consumer.drain() {
+            assert_eq!(value, next);
+            next += 1;
+        }
+    }
+    writer.join().unwrap();
+    assert_eq!(next, COUNT);
+}

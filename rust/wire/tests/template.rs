@@ -1,0 +1,83 @@
+//! The shortcut for look-alike chunks against the full parse: whatever the chunks, both say the same.
+
+use headrace_wire::openai_chat::OpenAiChat;
+use headrace_wire::sse::SseDecoder;
+use headrace_wire::{Delta, Progress};
+use proptest::prelude::*;
+
+/// Contents as they stand between quotes: plain, escaped, mended, and made to look like the chunk around them.
+fn inside() -> impl Strategy<Value = String> {
+    prop_oneof![
+        4 => "[a-zA-Z ,.]{0,6}",
+        Just("\\n\\n".to_owned()),
+        Just("\\u00e9\\ud83d\\ude00".to_owned()),
+        Just("\\ud83d".to_owned()),
+        Just("日本 é".to_owned()),
+        Just("content".to_owned()),
+        Just("\\\"content\\\":\\\"x\\\"".to_owned()),
+        Just("\\\\".to_owned()),
+        Just("x\"},\"finish_reason\":\"stop\",\"y\":{\"z\":\"".to_owned()),
+        Just("a\",\"content\":\"b".to_owned()),
+        Just("a\" ,\"refusal\":\"b".to_owned()),
+        Just("\u{1}".to_owned()),
+        Just("\\q".to_owned()),
+    ]
+}
+
+/// Envelopes around a content, among them ones that spell the key in other ways or in other places.
+fn chunk() -> impl Strategy<Value = String> {
+    let envelope = prop_oneof![
+        6 => Just(r#"{"id":"1","model":"m","choices":[{"index":0,"delta":{"content":"@"},"finish_reason":null}]}"#),
+        Just(r#"{"id":"1","model":"m","choices":[{"index":1,"delta":{"content":"@"},"finish_reason":null}]}"#),
+        Just(r#"{"id":"1","model":"m","choices":[{"delta":{"content" : "@"},"index":0}],"content":"@"}"#),
+        Just(r#"{"choices":[{"delta":{"\u0063ontent":"@"}}],"content":"@"}"#),
+        Just(r#"{"choices":[{"delta":{"\u0063ontent":"@","x\"content":"@"}}]}"#),
+        Just(r#"{"choices":[{"delta":{"content":"@"},"finish_reason":"stop"}]}"#),
+        Just(r#"{"choices":[{"delta":{"content":"@"},"finish_reason":"length"}],"usage":{"prompt_tokens":1}}"#),
+        Just(r#"{"choices":[{"delta":{"reasoning_content":"@","content":null}}]}"#),
+        Just(r#"{"choices":[{"delta":{"tool_calls":[{"index":0,"function":{"name":"@","arguments":"@"}}]}}]}"#),
+        Just(r#"{"choices":[{"delta":{"content":"@","content":"b"}}]}"#),
+        Just(r#"{"choices":[{"delta":{"content":"@"}}],"error":null}"#),
+        Just(r#"{"choices":[{"delta":{"content":[{"type":"text","text":"@"}]}}]}"#),
+    ];
+    (envelope, inside()).prop_map(|(envelope, inside)| envelope.replace('@', &inside))
+}
+
+fn decode(chunks: &[String], shortcut: bool) -> (Vec<Delta>, bool) {
+    let mut dialect = OpenAiChat::default();
+    let mut deltas = Vec::new();
+    for chunk in chunks {
+        let outcome = if shortcut {
+            let body = format!("data: {chunk}\n\n");
+            let mut sse = SseDecoder::default();
+            let mut events = sse.feed(body.as_bytes());
+            let event = events.next_event().unwrap().unwrap();
+            dialect.event(&event, &mut deltas)
+        } else {
+            dialect.document(chunk.as_bytes(), &mut deltas)
+        };
+        match outcome {
+            Ok(Progress::Open) => {}
+            Ok(Progress::Ended) => break,
+            Err(_) => return (deltas, true),
+        }
+    }
+    (deltas, false)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn says_what_the_full_parse_says(chunks in proptest::collection::vec(chunk(), 1..12)) {
+        prop_assert_eq!(decode(&chunks, true), decode(&chunks, false));
+    }
+}
+
+#[test]
+fn a_template_does_not_outlive_a_finish_reason() {
+    let chunk =
+        |reason: &str| format!(r#"{{"choices":[{{"delta":{{"content":"a"}},"finish_reason":"{reason}"}}]}}"#);
+    let chunks = [chunk("stop"), chunk("stop"), chunk("length"), chunk("stop"), chunk("stop")];
+    assert_eq!(decode(&chunks, true), decode(&chunks, false));
+}
