@@ -52,12 +52,6 @@ impl<T: Send> Consumer<T> {
         Drain { consumer: self }
     }
 
-    /// How many values can be taken at once, at least.
-    pub fn ready(&mut self) -> usize {
-        self.known_tail = self.shared.ring.tail();
-        self.known_tail.wrapping_sub(self.head)
-    }
-
     /// Wakes the producer, if it waits for room.
     pub fn notify(&self) {
         self.shared.waiting_producer.wake();
@@ -96,14 +90,15 @@ impl<T: Send> Consumer<T> {
         loom::future::block_on(std::future::poll_fn(|context| self.poll_ready(context)))
     }
 
-    /// The order matters: a producer pushes and then goes, so its last values are looked for after its going was seen.
-    fn look(&mut self) -> Option<Ready> {
+    /// Looks without waiting. `None`: nothing yet.
+    pub fn look(&mut self) -> Option<Ready> {
         if self.has_value() {
             return Some(Ready::Value);
         }
         if !self.shared.producer_gone.load(Acquire) {
             return None;
         }
+        // Once more: a producer pushes and then goes, so its last values may have come since the first look.
         Some(if self.has_value() { Ready::Value } else { Ready::Closed })
     }
 

@@ -1,1 +1,35 @@
-//! In progress.
+//! From the socket to the channel.
+//!
+//! A map, in the direction in which a token travels:
+//!
+//! - [`request`]: what to send, and how long to wait for what;
+//! - `client`: the HTTP clients and their connection pools;
+//! - `runtime`: the threads that they run on, one set per process;
+//! - `pump`: the task of one stream: reads, decodes, stamps, pushes;
+//! - `body`: what a response's body turns out to be;
+//! - `rejection`: what a provider says when it says no;
+//! - [`stream`]: the reader's end of it;
+//! - [`end`]: the one typed way in which a stream ends;
+//! - [`timing`]: what the stamps say;
+//! - [`bell`]: how many streams wake one event loop;
+//! - [`clock`]: the clock of all stamps.
+//!
+//! Nothing here knows Python, and none of its threads ever runs any.
+
+#[cfg(unix)]
+pub mod bell;
+mod body;
+mod client;
+pub mod clock;
+pub mod end;
+mod pump;
+mod rejection;
+pub mod request;
+mod runtime;
+pub mod stream;
+pub mod timing;
+
+pub use end::{End, Failure, FailureKind};
+pub use request::{Request, Timeouts};
+pub use runtime::{RuntimeError, handle};
+pub use stream::{Arrival, Closer, Standing, Stream};

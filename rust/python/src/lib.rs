@@ -1,1 +1,32 @@
-//! In progress.
+//! The binding. It converts values, lets go of the interpreter while it waits, and maps errors; it decides nothing.
+//!
+//! - `stream`: one request's stream, and how Python waits for it;
+//! - `bell`: what wakes an event loop;
+//! - `cold`: awaitables for what happens once per stream;
+//! - `sse`: the event stream decoder by itself;
+//! - `convert`: answers and stamps as Python objects;
+//! - `errors`: failures as the exceptions of `headrace.errors`;
+//! - `simulator`: the scripted provider.
+
+#[cfg(unix)]
+mod bell;
+mod cold;
+mod convert;
+mod errors;
+mod simulator;
+mod sse;
+mod stream;
+
+/// The native part of headrace.
+#[pyo3::pymodule(gil_used = false)]
+mod _native {
+    #[cfg(unix)]
+    #[pymodule_export]
+    use crate::bell::Bell;
+    #[pymodule_export]
+    use crate::simulator::Simulator;
+    #[pymodule_export]
+    use crate::sse::{SSEDecoder, ServerSentEvent};
+    #[pymodule_export]
+    use crate::stream::{Stream, open};
+}

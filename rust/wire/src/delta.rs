@@ -19,6 +19,20 @@ impl Delta {
     pub const fn first(kind: DeltaKind) -> Self {
         Self { choice: 0, kind }
     }
+
+    /// Whether the model produced this: text, reasoning, a refusal or a part of a tool call. What the provider adds
+    /// (usage, ids, the finish reason) is not output, and does not count as a token.
+    #[must_use]
+    pub const fn is_output(&self) -> bool {
+        matches!(
+            self.kind,
+            DeltaKind::Text(_)
+                | DeltaKind::Reasoning(_)
+                | DeltaKind::Refusal(_)
+                | DeltaKind::ToolCallStart(_)
+                | DeltaKind::ToolCallArguments { .. }
+        )
+    }
 }
 
 /// What one delta says. Rare and large contents are boxed, so that a text token stays small in the ring.

@@ -118,6 +118,12 @@ impl StreamDecoder {
         Ok(self.progress)
     }
 
+    /// How the stream stands if the body ends here.
+    #[must_use]
+    pub fn ending(&self) -> Ending {
+        self.dialect.ending()
+    }
+
     /// The body has ended: appends what only that tells, and says how the stream stands.
     pub fn finish(&mut self, out: &mut Vec<Delta>) -> Ending {
         self.dialect.finish(out);

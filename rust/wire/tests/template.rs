@@ -9,18 +9,18 @@ use proptest::prelude::*;
 fn inside() -> impl Strategy<Value = String> {
     prop_oneof![
         4 => "[a-zA-Z ,.]{0,6}",
-        Just("\\n\\n".to_owned()),
-        Just("\\u00e9\\ud83d\\ude00".to_owned()),
-        Just("\\ud83d".to_owned()),
-        Just("日本 é".to_owned()),
-        Just("content".to_owned()),
-        Just("\\\"content\\\":\\\"x\\\"".to_owned()),
-        Just("\\\\".to_owned()),
-        Just("x\"},\"finish_reason\":\"stop\",\"y\":{\"z\":\"".to_owned()),
-        Just("a\",\"content\":\"b".to_owned()),
-        Just("a\" ,\"refusal\":\"b".to_owned()),
-        Just("\u{1}".to_owned()),
-        Just("\\q".to_owned()),
+        1 => Just("\\n\\n".to_owned()),
+        1 => Just("\\u00e9\\ud83d\\ude00".to_owned()),
+        1 => Just("\\ud83d".to_owned()),
+        1 => Just("日本 é".to_owned()),
+        1 => Just("content".to_owned()),
+        1 => Just("\\\"content\\\":\\\"x\\\"".to_owned()),
+        1 => Just("\\\\".to_owned()),
+        1 => Just("x\"},\"finish_reason\":\"stop\",\"y\":{\"z\":\"".to_owned()),
+        1 => Just("a\",\"content\":\"b".to_owned()),
+        1 => Just("a\" ,\"refusal\":\"b".to_owned()),
+        1 => Just("\u{1}".to_owned()),
+        1 => Just("\\q".to_owned()),
     ]
 }
 
@@ -28,17 +28,17 @@ fn inside() -> impl Strategy<Value = String> {
 fn chunk() -> impl Strategy<Value = String> {
     let envelope = prop_oneof![
         6 => Just(r#"{"id":"1","model":"m","choices":[{"index":0,"delta":{"content":"@"},"finish_reason":null}]}"#),
-        Just(r#"{"id":"1","model":"m","choices":[{"index":1,"delta":{"content":"@"},"finish_reason":null}]}"#),
-        Just(r#"{"id":"1","model":"m","choices":[{"delta":{"content" : "@"},"index":0}],"content":"@"}"#),
-        Just(r#"{"choices":[{"delta":{"\u0063ontent":"@"}}],"content":"@"}"#),
-        Just(r#"{"choices":[{"delta":{"\u0063ontent":"@","x\"content":"@"}}]}"#),
-        Just(r#"{"choices":[{"delta":{"content":"@"},"finish_reason":"stop"}]}"#),
-        Just(r#"{"choices":[{"delta":{"content":"@"},"finish_reason":"length"}],"usage":{"prompt_tokens":1}}"#),
-        Just(r#"{"choices":[{"delta":{"reasoning_content":"@","content":null}}]}"#),
-        Just(r#"{"choices":[{"delta":{"tool_calls":[{"index":0,"function":{"name":"@","arguments":"@"}}]}}]}"#),
-        Just(r#"{"choices":[{"delta":{"content":"@","content":"b"}}]}"#),
-        Just(r#"{"choices":[{"delta":{"content":"@"}}],"error":null}"#),
-        Just(r#"{"choices":[{"delta":{"content":[{"type":"text","text":"@"}]}}]}"#),
+        1 => Just(r#"{"id":"1","model":"m","choices":[{"index":1,"delta":{"content":"@"},"finish_reason":null}]}"#),
+        1 => Just(r#"{"id":"1","model":"m","choices":[{"delta":{"content" : "@"},"index":0}],"content":"@"}"#),
+        1 => Just(r#"{"choices":[{"delta":{"\u0063ontent":"@"}}],"content":"@"}"#),
+        1 => Just(r#"{"choices":[{"delta":{"\u0063ontent":"@","x\"content":"@"}}]}"#),
+        1 => Just(r#"{"choices":[{"delta":{"content":"@"},"finish_reason":"stop"}]}"#),
+        1 => Just(r#"{"choices":[{"delta":{"content":"@"},"finish_reason":"length"}],"usage":{"prompt_tokens":1}}"#),
+        1 => Just(r#"{"choices":[{"delta":{"reasoning_content":"@","content":null}}]}"#),
+        1 => Just(r#"{"choices":[{"delta":{"tool_calls":[{"index":0,"function":{"name":"@","arguments":"@"}}]}}]}"#),
+        1 => Just(r#"{"choices":[{"delta":{"content":"@","content":"b"}}]}"#),
+        1 => Just(r#"{"choices":[{"delta":{"content":"@"}}],"error":null}"#),
+        1 => Just(r#"{"choices":[{"delta":{"content":[{"type":"text","text":"@"}]}}]}"#),
     ];
     (envelope, inside()).prop_map(|(envelope, inside)| envelope.replace('@', &inside))
 }

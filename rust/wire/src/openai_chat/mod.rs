@@ -11,7 +11,7 @@ mod error;
 mod template;
 
 pub use encode::ChunkEncoder;
-pub(crate) use error::read_error;
+pub use error::read_error;
 
 use compact_str::CompactString;
 

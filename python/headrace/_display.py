@@ -1,0 +1,66 @@
+"""What a run shows on the terminal.
+
+A panel where a person looks on; plain text where the output goes into a file or another program.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+
+__all__ = ["note", "show_answer", "show_live"]
+
+
+def note(line: str) -> None:
+    """Tells the user something, on standard error."""
+    print(f"headrace: {line}", file=sys.stderr)
+
+
+def show_answer(title: str, text: str) -> None:
+    """Shows a whole answer on standard output.
+
+    Args:
+        title: Whose answer it is.
+        text: The answer.
+    """
+    if sys.stdout.isatty():
+        from rich.console import Console
+
+        Console().print(_panel(title, text))
+    else:
+        print(text, flush=True)
+
+
+def show_live(title: str, tokens: Iterable[str]) -> None:
+    """Shows tokens on standard output as they come.
+
+    Args:
+        title: Whose tokens they are.
+        tokens: The tokens.
+    """
+    if sys.stdout.isatty():
+        _show_panel(title, tokens)
+        return
+    for token in tokens:
+        print(token, end="", flush=True)
+    print(flush=True)
+
+
+def _show_panel(title: str, tokens: Iterable[str]) -> None:
+    from rich.live import Live
+
+    text = ""
+    # Rich draws from a thread of its own, so that drawing holds no token back.
+    with Live(_panel(title, text), refresh_per_second=20, vertical_overflow="visible") as live:
+        for token in tokens:
+            text += token
+            live.update(_panel(title, text))
+
+
+def _panel(title: str, text: str) -> object:
+    from rich.panel import Panel
+    from rich.text import Text
+
+    return Panel(Text(text), title=title, title_align="left", border_style="blue")
+
+

@@ -1,0 +1,111 @@
+//! The one typed way in which a stream ends.
+
+/// How a stream ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum End {
+    /// The whole answer arrived.
+    Complete,
+    /// The reader closed the stream.
+    Cancelled,
+    /// Anything else.
+    Failed(Box<Failure>),
+}
+
+impl End {
+    /// The terminal state as users see it.
+    #[must_use]
+    pub const fn state(&self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Cancelled => "cancelled",
+            Self::Failed(failure) => failure.kind.state(),
+        }
+    }
+}
+
+/// What went wrong, with all that is known about it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Failure {
+    /// The class of failure.
+    pub kind: FailureKind,
+    /// What happened, where, and what to do about it.
+    pub message: String,
+    /// The HTTP status of the response, where there was one.
+    pub status: Option<u16>,
+    /// The provider's own error code or type.
+    pub code: Option<String>,
+    /// How many seconds the provider asked to wait.
+    pub retry_after: Option<f64>,
+    /// The provider's id of the request.
+    pub request_id: Option<String>,
+    /// The start of the body that explains the error.
+    pub body: Option<String>,
+}
+
+impl Failure {
+    /// A failure about which no more is known than this.
+    #[must_use]
+    pub const fn new(kind: FailureKind, message: String) -> Self {
+        Self { kind, message, status: None, code: None, retry_after: None, request_id: None, body: None }
+    }
+
+    /// The same with every secret blacked out: some servers send back what they were sent.
+    #[must_use]
+    pub(crate) fn without(mut self, secrets: &[&str]) -> Self {
+        for secret in secrets {
+            self.message = self.message.replace(secret, "***");
+            self.body = self.body.map(|body| body.replace(secret, "***"));
+        }
+        self
+    }
+}
+
+/// The classes of failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FailureKind {
+    /// The request cannot be sent as it is: a URL or a header that is none.
+    InvalidRequest,
+    /// The connection was not made.
+    Connect,
+    /// The host has no address.
+    Dns,
+    /// The TLS handshake failed.
+    Tls,
+    /// The connection broke after it was made.
+    Broken,
+    /// The connection was not made in time.
+    ConnectTimeout,
+    /// No token came in time.
+    FirstTokenTimeout,
+    /// The stream went silent.
+    IdleTimeout,
+    /// The provider answered with an error status.
+    Rejected,
+    /// The provider reported an error inside the stream.
+    InBand,
+    /// The bytes ended before the dialect's end marker.
+    Truncated,
+    /// The bytes are not what the dialect says.
+    Protocol,
+    /// One event is over the cap.
+    EventTooLarge,
+    /// The task that reads the stream died: a bug of headrace.
+    Internal,
+}
+
+impl FailureKind {
+    /// The terminal state as users see it.
+    #[must_use]
+    pub const fn state(self) -> &'static str {
+        match self {
+            Self::InvalidRequest | Self::Connect | Self::Dns | Self::Tls | Self::Broken | Self::Internal => {
+                "transport"
+            }
+            Self::ConnectTimeout | Self::FirstTokenTimeout | Self::IdleTimeout => "timeout",
+            Self::Rejected => "rejected",
+            Self::InBand => "error",
+            Self::Truncated => "truncated",
+            Self::Protocol | Self::EventTooLarge => "protocol",
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! The task of one stream: it sends the request, reads the socket, decodes, stamps and pushes.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use headrace_channel::{Producer, PushError};
+use headrace_wire::{DecodeError, Delta, DeltaKind, Ending, Progress, StreamDecoder};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Client, Response};
+use tokio::sync::watch;
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
+
+use crate::body::Body;
+use crate::client::{chain, classify};
+use crate::clock::now_ns;
+use crate::end::{End, Failure, FailureKind};
+use crate::rejection;
+use crate::request::{Request, Timeouts};
+use crate::runtime::Engine;
+use crate::stream::Arrival;
+
+/// How long a connection whose stream is complete may take to come to the end of its body, so that it can be used again.
+const LINGER: Duration = Duration::from_millis(500);
+
+/// "No limit", as a time that a timer can be set to.
+const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// Runs one stream to its end. Dropping this future closes the connection.
+pub(crate) async fn run(
+    engine: &'static Engine,
+    request: Request,
+    producer: Producer<Arrival>,
+    end: Arc<OnceLock<End>>,
+    // Dropped after everything that the body of this function owns, and so after the connection.
+    _running: watch::Sender<()>,
+) {
+    let mut pump = Pump::new(request, producer);
+    let outcome = pump.stream(engine).await;
+    let (told, response) = match outcome {
+        Ok(response) => (End::Complete, Some(response)),
+        Err(Stop::Closed) => (End::Cancelled, None),
+        Err(Stop::Failed(failure)) => (End::Failed(Box::new(failure.without(&pump.request.secrets()))), None),
+    };
+    // The order matters: whoever sees the channel closed finds the end.
+    let _ = end.set(told);
+    drop(pump);
+    if let Some(response) = response {
+        let _ = timeout(LINGER, finish_body(response)).await;
+    }
+}
+
+/// Reads what is left of a body, which after the end marker is nothing but the end of the HTTP message.
+async fn finish_body(mut response: Response) {
+    while let Ok(Some(_)) = response.chunk().await {}
+}
+
+/// Why a stream did not come to its end.
+pub(crate) enum Stop {
+    /// The reader went away.
+    Closed,
+    /// Anything else.
+    Failed(Box<Failure>),
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(Box::new(failure))
+    }
+}
+
+struct Pump {
+    request: Request,
+    producer: Producer<Arrival>,
+    decoder: StreamDecoder,
+    deltas: Vec<Delta>,
+    patience: Patience,
+}
+
+impl Pump {
+    fn new(request: Request, producer: Producer<Arrival>) -> Self {
+        Self {
+            decoder: StreamDecoder::new(request.dialect, request.max_event_bytes),
+            patience: Patience::new(request.timeouts),
+            deltas: Vec::new(),
+            request,
+            producer,
+        }
+    }
+
+    async fn stream(&mut self, engine: &Engine) -> Result<Response, Stop> {
+        let client = client(engine, self.request.timeouts.connect)?;
+        let headers = headers(&self.request.headers)?;
+        let body = self.request.body.clone();
+        let sending = client.post(&self.request.url).headers(headers).body(body).send();
+        let mut response = self.patience.limit(sending).await?.map_err(|error| self.broken(&error))?;
+        if !response.status().is_success() {
+            return Err(self.patience.limit(rejection::read(response)).await?.into());
+        }
+        let mut body = Body::new(&response, self.request.max_event_bytes);
+        while let Some(bytes) = self.read(&mut response).await? {
+            let arrived_ns = now_ns();
+            if self.decode(&mut body, &bytes, arrived_ns).await? == Progress::Ended {
+                return Ok(response);
+            }
+        }
+        self.last(&mut body).await?;
+        Ok(response)
+    }
+
+    async fn read(&mut self, response: &mut Response) -> Result<Option<Bytes>, Stop> {
+        match self.patience.limit(response.chunk()).await? {
+            Ok(bytes) => Ok(bytes),
+            // Some servers close without ending the HTTP message properly. What counts is whether the answer is whole.
+            Err(_) if self.decoder.ending() == Ending::Complete => Ok(None),
+            Err(error) => Err(self.broken(&error).into()),
+        }
+    }
+
+    async fn decode(&mut self, body: &mut Body, bytes: &[u8], arrived_ns: u64) -> Result<Progress, Stop> {
+        let decoded = body.feed(&mut self.decoder, bytes, &mut self.deltas);
+        self.deliver(arrived_ns).await?;
+        decoded
+    }
+
+    /// The bytes have ended.
+    async fn last(&mut self, body: &mut Body) -> Result<(), Stop> {
+        let arrived_ns = now_ns();
+        let decoded = body.finish(&mut self.decoder, &mut self.deltas);
+        let ending = self.decoder.finish(&mut self.deltas);
+        self.deliver(arrived_ns).await?;
+        decoded?;
+        match ending {
+            Ending::Complete => Ok(()),
+            Ending::Truncated => Err(Failure::new(
+                FailureKind::Truncated,
+                format!(
+                    "the stream from {} ended before its end marker: the answer is not whole",
+                    self.place()
+                ),
+            )
+            .into()),
+        }
+    }
+
+    /// Pushes what was decoded. Waits where the reader is slow; meanwhile the socket is not read.
+    async fn deliver(&mut self, arrived_ns: u64) -> Result<(), Stop> {
+        if self.deltas.is_empty() {
+            return Ok(());
+        }
+        let mut error = None;
+        let mut deltas = std::mem::take(&mut self.deltas);
+        self.patience.heard(deltas.iter().any(Delta::is_output));
+        for delta in deltas.drain(..) {
+            if let DeltaKind::Error(reported) = &delta.kind {
+                error = Some(rejection::in_band(reported, &self.place()));
+            }
+            self.push(Arrival { arrived_ns, delta }).await?;
+        }
+        self.producer.notify();
+        self.deltas = deltas;
+        error.map_or(Ok(()), |failure| Err(failure.into()))
+    }
+
+    async fn push(&mut self, mut arrival: Arrival) -> Result<(), Stop> {
+        loop {
+            match self.producer.push(arrival) {
+                Ok(()) => return Ok(()),
+                Err(PushError::Closed(_)) => return Err(Stop::Closed),
+                Err(PushError::Full(back)) => {
+                    arrival = back;
+                    self.producer.notify();
+                    poll_fn(|context| self.producer.poll_space(context)).await;
+                    // The silence was the reader's, not the provider's.
+                    self.patience.restart();
+                }
+            }
+        }
+    }
+
+    fn broken(&self, error: &reqwest::Error) -> Failure {
+        let what = match classify(error) {
+            FailureKind::InvalidRequest => "the request cannot be sent to",
+            FailureKind::Dns => "cannot find the host of",
+            FailureKind::Tls => "the TLS handshake failed with",
+            FailureKind::Connect => "cannot connect to",
+            FailureKind::ConnectTimeout => "no connection in time to",
+            _ => "the connection broke with",
+        };
+        Failure::new(classify(error), format!("{what} {}: {}", self.place(), chain(error)))
+    }
+
+    fn place(&self) -> String {
+        self.request.place()
+    }
+}
+
+fn client(engine: &Engine, connect_timeout: Option<Duration>) -> Result<Client, Failure> {
+    let mut clients = engine.clients.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    clients.get(connect_timeout)
+}
+
+fn headers(pairs: &[(String, String)]) -> Result<HeaderMap, Failure> {
+    let mut headers = HeaderMap::with_capacity(pairs.len() + 2);
+    headers.insert(reqwest::header::ACCEPT, HeaderValue::from_static("text/event-stream"));
+    headers.insert(reqwest::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    for (name, value) in pairs {
+        let invalid =
+            || Failure::new(FailureKind::InvalidRequest, format!("the header {name:?} cannot be sent"));
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| invalid())?;
+        let mut value = HeaderValue::from_str(value).map_err(|_| invalid())?;
+        value.set_sensitive(true);
+        headers.insert(name, value);
+    }
+    Ok(headers)
+}
+
+impl From<DecodeError> for Stop {
+    fn from(error: DecodeError) -> Self {
+        let kind = match error {
+            DecodeError::EventTooLarge(_) => FailureKind::EventTooLarge,
+            DecodeError::Json { .. } => FailureKind::Protocol,
+        };
+        Failure::new(kind, error.to_string()).into()
+    }
+}
+
+/// How much longer to wait. One timer serves the whole stream: it is set anew only when it fires, so that a token costs
+/// no more than noting the time.
+struct Patience {
+    limits: Timeouts,
+    since: Instant,
+    first_token_seen: bool,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl Patience {
+    fn new(limits: Timeouts) -> Self {
+        let since = Instant::now();
+        let timer = Box::pin(sleep_until(since + limits.first_token.unwrap_or(FOREVER)));
+        Self { limits, since, first_token_seen: false, timer }
+    }
+
+    /// Something came that shows the provider at work. Before the first token only a token does.
+    fn heard(&mut self, is_output: bool) {
+        if self.first_token_seen || is_output {
+            self.first_token_seen = true;
+            self.restart();
+        }
+    }
+
+    fn restart(&mut self) {
+        if self.first_token_seen {
+            self.since = Instant::now();
+        }
+    }
+
+    fn limit_now(&self) -> (FailureKind, Option<Duration>) {
+        if self.first_token_seen {
+            (FailureKind::IdleTimeout, self.limits.idle)
+        } else {
+            (FailureKind::FirstTokenTimeout, self.limits.first_token)
+        }
+    }
+
+    /// Waits for `work`, but not for longer than the limit allows.
+    async fn limit<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Stop> {
+        let (kind, limit) = self.limit_now();
+        let deadline = self.since + limit.unwrap_or(FOREVER);
+        if self.timer.deadline() > deadline {
+            self.timer.as_mut().reset(deadline);
+        }
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut work => return Ok(done),
+                () = &mut self.timer => {
+                    if Instant::now() < deadline {
+                        self.timer.as_mut().reset(deadline);
+                    } else {
+                        return Err(too_late(kind, limit.unwrap_or(FOREVER)).into());
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn too_late(kind: FailureKind, limit: Duration) -> Failure {
+    let seconds = limit.as_secs_f64();
+    let message = if kind == FailureKind::IdleTimeout {
+        format!("the stream went silent: no token for {seconds} s (idle timeout)")
+    } else {
+        format!("no token within {seconds} s of the request (first-token timeout)")
+    };
+    Failure::new(kind, message)
+}

@@ -1,0 +1,113 @@
+//! What a provider says when it says no.
+
+use std::time::SystemTime;
+
+use headrace_wire::ProviderError;
+use headrace_wire::openai_chat::read_error;
+use reqwest::Response;
+use reqwest::header::HeaderMap;
+
+use crate::end::{Failure, FailureKind};
+
+/// How much of a body is kept to explain an error.
+const BODY_BYTES: usize = 64 * 1024;
+
+/// How much of a body that is not JSON an error's message shows.
+const EXCERPT_CHARS: usize = 200;
+
+/// Reads the answer with an error status.
+pub(crate) async fn read(mut response: Response) -> Failure {
+    let mut body = Vec::new();
+    while body.len() < BODY_BYTES {
+        // Half an explanation is better than none, so a body that breaks off is taken as it is.
+        let Ok(Some(bytes)) = response.chunk().await else { break };
+        body.extend_from_slice(&bytes);
+    }
+    body.truncate(BODY_BYTES);
+    let body = String::from_utf8_lossy(&body).into_owned();
+    let status = response.status();
+    let place = format!("{}{}", response.url().origin().ascii_serialization(), response.url().path());
+    let (said, code) = explain(&body);
+    let location = response.headers().get("location").and_then(|value| value.to_str().ok());
+    Failure {
+        kind: FailureKind::Rejected,
+        message: format!("HTTP {status} from {place}: {said}{}", hint(status.as_u16(), location)),
+        status: Some(status.as_u16()),
+        code,
+        retry_after: retry_after(response.headers()),
+        request_id: request_id(response.headers()),
+        body: Some(body),
+    }
+}
+
+/// The failure for an error that came inside the stream.
+pub(crate) fn in_band(error: &ProviderError, place: &str) -> Failure {
+    Failure {
+        status: error.status,
+        code: error.code.clone().or_else(|| error.kind.clone()),
+        ..Failure::new(
+            FailureKind::InBand,
+            format!("the provider failed in mid-stream ({place}): {}", error.message),
+        )
+    }
+}
+
+fn explain(body: &str) -> (String, Option<String>) {
+    let trimmed = body.trim();
+    if trimmed.is_empty() {
+        return ("without an explanation".to_owned(), None);
+    }
+    if trimmed.starts_with('{') || trimmed.starts_with('[') {
+        let error = read_error(trimmed);
+        return (error.message, error.code.or(error.kind));
+    }
+    let text = if trimmed.starts_with('<') { title(trimmed).unwrap_or(trimmed) } else { trimmed };
+    let excerpt: String = text.chars().take(EXCERPT_CHARS).collect();
+    (excerpt, None)
+}
+
+/// The title of a web page, which is what a proxy's error page says in short.
+fn title(page: &str) -> Option<&str> {
+    let lower = page.to_ascii_lowercase();
+    let start = lower.find("<title>")? + "<title>".len();
+    let end = start + lower[start..].find("</title>")?;
+    Some(page[start..end].trim())
+}
+
+fn hint(status: u16, location: Option<&str>) -> String {
+    match (status, location) {
+        (300..=399, Some(location)) => {
+            format!(" (redirects are not followed; the base URL may be meant to be {location})")
+        }
+        (401, _) => " (check the API key)".to_owned(),
+        (404, _) => " (check the model's name and the base URL)".to_owned(),
+        _ => String::new(),
+    }
+}
+
+/// Seconds to wait: OpenAI's `retry-after-ms`, or RFC 9110 section 10.2.3 in either of its forms.
+fn retry_after(headers: &HeaderMap) -> Option<f64> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+    if let Some(milliseconds) = text("retry-after-ms").and_then(|text| text.parse::<f64>().ok()) {
+        return Some(milliseconds / 1000.0).filter(|seconds| is_a_wait(*seconds));
+    }
+    let value = text("retry-after")?;
+    if let Ok(seconds) = value.parse::<f64>() {
+        return Some(seconds).filter(|seconds| is_a_wait(*seconds));
+    }
+    let date = httpdate::parse_http_date(value).ok()?;
+    // A date that has passed means "now".
+    Some(date.duration_since(SystemTime::now()).map_or(0.0, |wait| wait.as_secs_f64()))
+}
+
+fn is_a_wait(seconds: f64) -> bool {
+    seconds.is_finite() && seconds >= 0.0
+}
+
+fn request_id(headers: &HeaderMap) -> Option<String> {
+    ["x-request-id", "request-id", "x-amzn-requestid", "x-goog-request-id", "cf-ray"]
+        .iter()
+        .find_map(|name| headers.get(*name))
+        .and_then(|value| value.to_str().ok())
+        .map(str::to_owned)
+}

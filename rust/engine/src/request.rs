@@ -1,0 +1,107 @@
+//! What to send, and how long to wait for what.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use headrace_wire::Dialect;
+use headrace_wire::sse::DEFAULT_MAX_EVENT_BYTES;
+
+/// One request for a stream. Its method is POST.
+#[derive(Clone)]
+pub struct Request {
+    /// The full URL.
+    pub url: String,
+    /// Header names and values. What they hold is never printed.
+    pub headers: Vec<(String, String)>,
+    /// The body as it goes over the wire.
+    pub body: Bytes,
+    /// How the answer is written.
+    pub dialect: Dialect,
+    /// How long to wait for what.
+    pub timeouts: Timeouts,
+    /// The cap on one event of the answer, in bytes.
+    pub max_event_bytes: usize,
+    /// How many deltas may wait for the reader before the socket is no longer read.
+    pub capacity: usize,
+}
+
+impl Request {
+    /// How many deltas wait at most, unless the request says otherwise: some 64 KiB of stream.
+    pub const DEFAULT_CAPACITY: usize = 256;
+
+    /// A request with default limits.
+    #[must_use]
+    pub fn new(url: String, headers: Vec<(String, String)>, body: Bytes, dialect: Dialect) -> Self {
+        Self {
+            url,
+            headers,
+            body,
+            dialect,
+            timeouts: Timeouts::default(),
+            max_event_bytes: DEFAULT_MAX_EVENT_BYTES,
+            capacity: Self::DEFAULT_CAPACITY,
+        }
+    }
+}
+
+impl Request {
+    /// The URL for an error message: without user, password and query, which may hold keys.
+    pub(crate) fn place(&self) -> String {
+        match reqwest::Url::parse(&self.url) {
+            Ok(url) => {
+                let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+                format!("{}://{}{port}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path())
+            }
+            Err(_) => "an invalid URL".to_owned(),
+        }
+    }
+
+    /// What must never be shown, should a server send it back: the values of headers that carry credentials.
+    pub(crate) fn secrets(&self) -> Vec<&str> {
+        let carries = |name: &str| {
+            let name = name.to_ascii_lowercase();
+            ["auth", "key", "token", "secret", "cookie"].iter().any(|word| name.contains(word))
+        };
+        let values = self.headers.iter().filter(|(name, _)| carries(name)).map(|(_, value)| value.as_str());
+        values
+            .map(|value| value.strip_prefix("Bearer ").unwrap_or(value))
+            .filter(|value| value.len() >= 4)
+            .collect()
+    }
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.headers.iter().map(|(name, _)| name.as_str()).collect();
+        formatter
+            .debug_struct("Request")
+            .field("url", &self.place())
+            .field("headers", &names)
+            .field("body_bytes", &self.body.len())
+            .field("dialect", &self.dialect)
+            .field("timeouts", &self.timeouts)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How long each phase of a stream may take. `None` is "as long as it takes".
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// From the first attempt to connect until the connection stands, TLS included.
+    pub connect: Option<Duration>,
+    /// From the request until the first token. A slow model thinks long, so this is generous.
+    pub first_token: Option<Duration>,
+    /// From one token until the next. Comments, pings and empty chunks do not count as tokens.
+    pub idle: Option<Duration>,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Some(Duration::from_secs(10)),
+            first_token: Some(Duration::from_secs(300)),
+            idle: Some(Duration::from_secs(60)),
+        }
+    }
+}

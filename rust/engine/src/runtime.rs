@@ -1,0 +1,85 @@
+//! One tokio runtime per process, built on first use, and built again in a forked child.
+
+use std::io;
+use std::num::NonZeroUsize;
+use std::sync::Mutex;
+
+use arc_swap::ArcSwapOption;
+use tokio::runtime::{Builder, Handle, Runtime};
+
+use crate::client::Clients;
+
+/// How many network threads there are, unless `HEADRACE_WORKER_THREADS` says otherwise.
+const DEFAULT_WORKER_THREADS: usize = 2;
+
+/// Names the number of network threads.
+const WORKER_THREADS: &str = "HEADRACE_WORKER_THREADS";
+
+/// The runtime and what lives as long as it.
+pub(crate) struct Engine {
+    pub(crate) runtime: Runtime,
+    pub(crate) clients: Mutex<Clients>,
+}
+
+/// The engine of one process. Dropping this must not drop the engine: in a forked child that would wait for threads
+/// that do not exist there. So it is leaked, once per process.
+struct Owned {
+    pid: u32,
+    engine: &'static Engine,
+}
+
+static CURRENT: ArcSwapOption<Owned> = ArcSwapOption::const_empty();
+
+/// The network threads could not be started.
+#[derive(Debug)]
+pub enum RuntimeError {
+    /// `HEADRACE_WORKER_THREADS` is not a positive number; this is its value.
+    WorkerThreads(String),
+    /// The operating system refused.
+    Io(io::Error),
+}
+
+/// The engine of this process.
+///
+/// Lock-free on the way that every call takes: a lock that another thread held at the moment of a `fork` would stay
+/// locked in the child for ever.
+pub(crate) fn engine() -> Result<&'static Engine, RuntimeError> {
+    let pid = std::process::id();
+    if let Some(owned) = CURRENT.load().as_ref().filter(|owned| owned.pid == pid) {
+        return Ok(owned.engine);
+    }
+    let built = Owned { pid, engine: Box::leak(Box::new(build()?)) };
+    // Two threads may come here at once. The second to store loses: its threads idle, and nobody else uses them.
+    let built = std::sync::Arc::new(built);
+    CURRENT.rcu(|current| match current {
+        Some(owned) if owned.pid == pid => std::sync::Arc::clone(owned),
+        _ => std::sync::Arc::clone(&built),
+    });
+    Ok(CURRENT.load().as_ref().map_or(built.engine, |owned| owned.engine))
+}
+
+/// A handle to the runtime of this process, for whoever has other work for it than a stream.
+///
+/// # Errors
+/// [`RuntimeError`] when the network threads cannot be started.
+pub fn handle() -> Result<Handle, RuntimeError> {
+    engine().map(|engine| engine.runtime.handle().clone())
+}
+
+fn build() -> Result<Engine, RuntimeError> {
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(worker_threads()?.get())
+        .thread_name("headrace-net")
+        .enable_all()
+        .build()
+        .map_err(RuntimeError::Io)?;
+    Ok(Engine { runtime, clients: Mutex::default() })
+}
+
+fn worker_threads() -> Result<NonZeroUsize, RuntimeError> {
+    let default = NonZeroUsize::new(DEFAULT_WORKER_THREADS).unwrap_or(NonZeroUsize::MIN);
+    match std::env::var(WORKER_THREADS) {
+        Ok(text) if !text.is_empty() => text.trim().parse().map_err(|_| RuntimeError::WorkerThreads(text)),
+        _ => Ok(default),
+    }
+}

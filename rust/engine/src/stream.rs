@@ -1,0 +1,213 @@
+//! The reader's end of a stream.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use headrace_channel::{Consumer, Ready, channel};
+use headrace_wire::{Delta, DeltaKind, Response};
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+
+use crate::clock::now_ns;
+use crate::end::{End, Failure, FailureKind};
+use crate::pump;
+use crate::request::Request;
+use crate::runtime::{RuntimeError, engine};
+use crate::timing::Recorder;
+
+/// One delta, with the time of the socket read that brought it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Arrival {
+    /// When, by [`crate::clock`].
+    pub arrived_ns: u64,
+    /// What.
+    pub delta: Delta,
+}
+
+/// A stream that was opened. Dropping it closes its connection, unless the whole answer has arrived.
+pub struct Stream {
+    /// `None` only in a forked child that drops the stream of its parent.
+    consumer: Option<Consumer<Arrival>>,
+    closer: Closer,
+    response: Response,
+    recorder: Recorder,
+}
+
+/// What a reader finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// There is something to take.
+    Ready,
+    /// Nothing yet.
+    Waiting,
+    /// Everything has been taken; [`Stream::end`] says how it ended.
+    Ended,
+    /// The stream was opened before a `fork` and this is the child: it can never become ready here.
+    Forked,
+}
+
+impl Stream {
+    /// Sends a request. Returns at once; whatever happens is told by the stream.
+    ///
+    /// # Errors
+    /// [`RuntimeError`] when the network threads cannot be started.
+    pub fn open(request: Request) -> Result<Self, RuntimeError> {
+        let opened_ns = now_ns();
+        let engine = engine()?;
+        let (producer, consumer) = channel(request.capacity);
+        let end = Arc::new(OnceLock::new());
+        let (running, gone) = watch::channel(());
+        let task = engine.runtime.spawn(pump::run(engine, request, producer, Arc::clone(&end), running));
+        Ok(Self {
+            consumer: Some(consumer),
+            closer: Closer { end, pump: task.abort_handle(), gone, pid: std::process::id() },
+            response: Response::default(),
+            recorder: Recorder::new(opened_ns),
+        })
+    }
+
+    /// How the stream stands, without waiting.
+    pub fn standing(&mut self) -> Standing {
+        if self.is_forked() {
+            return Standing::Forked;
+        }
+        match self.consumer.as_mut().map(Consumer::look) {
+            Some(Some(Ready::Value)) => Standing::Ready,
+            Some(None) => Standing::Waiting,
+            Some(Some(Ready::Closed)) | None => self.closed(),
+        }
+    }
+
+    /// Waits in this thread until there is something to take, for at most `timeout`.
+    pub fn wait(&mut self, timeout: Duration) -> Standing {
+        if self.is_forked() {
+            return Standing::Forked;
+        }
+        match self.consumer.as_mut().map(|consumer| consumer.wait(timeout)) {
+            Some(Some(Ready::Value)) => Standing::Ready,
+            Some(None) => Standing::Waiting,
+            Some(Some(Ready::Closed)) | None => self.closed(),
+        }
+    }
+
+    /// Looks whether there is something to take; if not, the context's waker is woken when there is.
+    pub fn poll(&mut self, context: &mut Context<'_>) -> Standing {
+        if self.is_forked() {
+            return Standing::Forked;
+        }
+        match self.consumer.as_mut().map(|consumer| consumer.poll_ready(context)) {
+            Some(Poll::Ready(Ready::Value)) => Standing::Ready,
+            Some(Poll::Pending) => Standing::Waiting,
+            Some(Poll::Ready(Ready::Closed)) | None => self.closed(),
+        }
+    }
+
+    /// Takes everything that is there, in order, and lets `each` see it. Each delta becomes part of
+    /// [`Stream::response`] and [`Stream::recorder`].
+    pub fn take(&mut self, mut each: impl FnMut(Arrival)) {
+        let Some(consumer) = &mut self.consumer else { return };
+        let mut any = false;
+        for arrival in consumer.drain() {
+            any = true;
+            self.response.apply(&arrival.delta);
+            if arrival.delta.is_output() {
+                self.recorder.chunk(arrival.arrived_ns, matches!(arrival.delta.kind, DeltaKind::Text(_)));
+            }
+            each(arrival);
+        }
+        if any {
+            self.recorder.taken(now_ns());
+        }
+    }
+
+    /// A handle by which any thread can close the stream.
+    #[must_use]
+    pub fn closer(&self) -> Closer {
+        self.closer.clone()
+    }
+
+    /// How the stream ended, as soon as that is known: there may still be deltas to take.
+    #[must_use]
+    pub fn end(&self) -> Option<&End> {
+        self.closer.end.get()
+    }
+
+    /// What has been taken so far.
+    #[must_use]
+    pub const fn response(&self) -> &Response {
+        &self.response
+    }
+
+    /// The stamps of what has been taken so far.
+    #[must_use]
+    pub const fn recorder(&self) -> &Recorder {
+        &self.recorder
+    }
+
+    /// The channel is closed: the end is known, or the pump died without telling it.
+    fn closed(&mut self) -> Standing {
+        self.closer.end.get_or_init(|| {
+            End::Failed(Box::new(Failure::new(
+                FailureKind::Internal,
+                "the task that read the stream died; this is a bug of headrace".to_owned(),
+            )))
+        });
+        self.recorder.ended(now_ns());
+        Standing::Ended
+    }
+
+    fn is_forked(&self) -> bool {
+        self.closer.is_forked()
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        if self.is_forked() {
+            // The pump lives in the parent. Waking it here could wait for a lock that no thread of the child holds.
+            std::mem::forget(self.consumer.take());
+        } else {
+            self.closer.close();
+        }
+    }
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Stream").field("end", &self.closer.end.get()).finish_non_exhaustive()
+    }
+}
+
+/// Closes a stream from wherever it is held.
+#[derive(Debug, Clone)]
+pub struct Closer {
+    end: Arc<OnceLock<End>>,
+    pump: AbortHandle,
+    /// Closed when the pump is gone, and its connection with it.
+    gone: watch::Receiver<()>,
+    pid: u32,
+}
+
+impl Closer {
+    /// Ends the stream as cancelled and closes its connection at once. Does nothing to a stream that has ended, whose
+    /// connection may already serve another.
+    pub fn close(&self) {
+        if self.end.set(End::Cancelled).is_ok() && !self.is_forked() {
+            self.pump.abort();
+        }
+    }
+
+    /// Waits until the connection of a stream that was closed is gone. A stream that ended by itself has none to wait
+    /// for: its connection goes back to the pool.
+    pub async fn closed(&self) {
+        if self.end.get() == Some(&End::Cancelled) && !self.is_forked() {
+            let _ = self.gone.clone().changed().await;
+        }
+    }
+
+    fn is_forked(&self) -> bool {
+        std::process::id() != self.pid
+    }
+}

@@ -1,0 +1,188 @@
+//! What the stamps say.
+//!
+//! Every number follows one definition, whichever way the stream is read:
+//!
+//! - *chunk*: one delta that the model produced (text, reasoning, refusal, part of a tool call). Most providers send
+//!   one token per chunk, but nothing makes them.
+//! - *TTFT*: from the call that opened the stream to the arrival of the first chunk.
+//! - *TTFT of the answer*: the same to the first text, so after any reasoning.
+//! - *ITL*: the time between the arrivals of two consecutive chunks. Chunks of one socket read arrived together.
+//! - *TPOT*: (arrival of the last − arrival of the first) / (n − 1), n being the output tokens that the provider
+//!   counted, or the chunks where it counted none.
+//! - *lag*: from a chunk's arrival to the moment when the reader took it.
+
+use hdrhistogram::Histogram;
+
+/// Collects the stamps of one stream.
+#[derive(Debug, Clone)]
+pub struct Recorder {
+    opened_ns: u64,
+    ended_ns: Option<u64>,
+    first_text_ns: Option<u64>,
+    arrivals_ns: Vec<u64>,
+    /// When the reader took chunks, and up to which.
+    takes: Vec<(u64, usize)>,
+}
+
+/// The spread of one kind of duration, in nanoseconds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Spread {
+    /// How many durations there were.
+    pub count: u64,
+    /// The shortest.
+    pub min_ns: u64,
+    /// The mean.
+    pub mean_ns: f64,
+    /// The median.
+    pub p50_ns: u64,
+    /// The 90th percentile.
+    pub p90_ns: u64,
+    /// The 99th percentile.
+    pub p99_ns: u64,
+    /// The longest.
+    pub max_ns: u64,
+}
+
+impl Recorder {
+    pub(crate) const fn new(opened_ns: u64) -> Self {
+        Self { opened_ns, ended_ns: None, first_text_ns: None, arrivals_ns: Vec::new(), takes: Vec::new() }
+    }
+
+    pub(crate) fn chunk(&mut self, arrived_ns: u64, is_text: bool) {
+        if is_text && self.first_text_ns.is_none() {
+            self.first_text_ns = Some(arrived_ns);
+        }
+        self.arrivals_ns.push(arrived_ns);
+    }
+
+    pub(crate) fn taken(&mut self, at_ns: u64) {
+        let upto = self.arrivals_ns.len();
+        if self.takes.last().map_or(0, |(_, last)| *last) < upto {
+            self.takes.push((at_ns, upto));
+        }
+    }
+
+    pub(crate) fn ended(&mut self, at_ns: u64) {
+        self.ended_ns.get_or_insert(at_ns);
+    }
+
+    /// When the stream was opened.
+    #[must_use]
+    pub const fn opened_ns(&self) -> u64 {
+        self.opened_ns
+    }
+
+    /// When it ended; `None` while it has not.
+    #[must_use]
+    pub const fn ended_ns(&self) -> Option<u64> {
+        self.ended_ns
+    }
+
+    /// The arrival of each chunk.
+    #[must_use]
+    pub fn arrivals_ns(&self) -> &[u64] {
+        &self.arrivals_ns
+    }
+
+    /// Time to the first chunk.
+    #[must_use]
+    pub fn ttft_ns(&self) -> Option<u64> {
+        self.arrivals_ns.first().map(|first| first.saturating_sub(self.opened_ns))
+    }
+
+    /// Time to the first text.
+    #[must_use]
+    pub fn ttft_answer_ns(&self) -> Option<u64> {
+        self.first_text_ns.map(|first| first.saturating_sub(self.opened_ns))
+    }
+
+    /// Time per output token after the first, given how many the provider counted.
+    #[must_use]
+    pub fn tpot_ns(&self, output_tokens: Option<u64>) -> Option<f64> {
+        let (first, last) = (self.arrivals_ns.first()?, self.arrivals_ns.last()?);
+        let tokens = output_tokens.unwrap_or(self.arrivals_ns.len() as u64);
+        (tokens > 1).then(|| ratio(last.saturating_sub(*first), tokens - 1))
+    }
+
+    /// The spread of the times between chunks.
+    #[must_use]
+    pub fn itl(&self) -> Option<Spread> {
+        spread(self.arrivals_ns.windows(2).map(|pair| pair[1].saturating_sub(pair[0])))
+    }
+
+    /// The spread of the times that chunks waited for the reader.
+    #[must_use]
+    pub fn lag(&self) -> Option<Spread> {
+        let starts = std::iter::once(0).chain(self.takes.iter().map(|(_, upto)| *upto));
+        let waits = starts.zip(&self.takes).flat_map(|(from, (at_ns, upto))| {
+            self.arrivals_ns[from..*upto].iter().map(|arrived| at_ns.saturating_sub(*arrived))
+        });
+        spread(waits)
+    }
+}
+
+/// The spread of some durations in nanoseconds; `None` where there are none. Percentiles are those of an
+/// `HdrHistogram` with three significant digits.
+fn spread(durations_ns: impl Iterator<Item = u64>) -> Option<Spread> {
+    let mut histogram = Histogram::<u64>::new(3).ok()?;
+    // Without this it would hold nothing above 2 ns, and say so of everything.
+    histogram.auto(true);
+    durations_ns.for_each(|duration| histogram.saturating_record(duration));
+    (!histogram.is_empty()).then(|| Spread {
+        count: histogram.len(),
+        min_ns: histogram.min(),
+        mean_ns: histogram.mean(),
+        p50_ns: histogram.value_at_quantile(0.50),
+        p90_ns: histogram.value_at_quantile(0.90),
+        p99_ns: histogram.value_at_quantile(0.99),
+        max_ns: histogram.max(),
+    })
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a stream of 2^53 ns lasts a hundred days")]
+fn ratio(numerator: u64, denominator: u64) -> f64 {
+    numerator as f64 / denominator as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn recorder() -> Recorder {
+        let mut recorder = Recorder::new(1_000);
+        recorder.chunk(2_000, false);
+        recorder.chunk(2_500, true);
+        recorder.taken(2_600);
+        recorder.chunk(4_000, true);
+        recorder.taken(4_100);
+        recorder
+    }
+
+    #[test]
+    fn the_first_chunk_and_the_first_text_are_told_apart() {
+        assert_eq!(recorder().ttft_ns(), Some(1_000));
+        assert_eq!(recorder().ttft_answer_ns(), Some(1_500));
+    }
+
+    #[test]
+    fn tpot_divides_by_the_tokens_after_the_first() {
+        assert_eq!(recorder().tpot_ns(None), Some(1_000.0));
+        assert_eq!(recorder().tpot_ns(Some(5)), Some(500.0));
+        assert_eq!(recorder().tpot_ns(Some(1)), None);
+    }
+
+    #[test]
+    fn itl_and_lag_cover_every_chunk() {
+        let itl = recorder().itl().unwrap();
+        assert_eq!((itl.count, itl.min_ns, itl.max_ns), (2, 500, 1_500));
+        let lag = recorder().lag().unwrap();
+        assert_eq!((lag.count, lag.min_ns, lag.max_ns), (3, 100, 600));
+    }
+
+    #[test]
+    fn a_stream_without_chunks_has_no_spread() {
+        assert_eq!(Recorder::new(0).itl(), None);
+        assert_eq!(Recorder::new(0).lag(), None);
+        assert_eq!(Recorder::new(0).tpot_ns(None), None);
+    }
+}

@@ -1,0 +1,92 @@
+//! Failures as the exceptions of `headrace.errors`. The one place where the two trees meet.
+
+use headrace_engine::{Failure, FailureKind, RuntimeError};
+use headrace_wire::sse::EventTooLarge;
+use pyo3::prelude::*;
+use pyo3::types::{IntoPyDict, PyDict};
+
+/// The exception for a stream that failed.
+pub(crate) fn failure(py: Python<'_>, failure: &Failure, model: Option<&str>) -> PyErr {
+    let name = class_of(failure.kind, failure.status);
+    raised(py, name, &failure.message, |details| {
+        details.set_item("status", failure.status)?;
+        details.set_item("code", failure.code.as_deref())?;
+        details.set_item("retry_after", failure.retry_after)?;
+        details.set_item("request_id", failure.request_id.as_deref())?;
+        details.set_item("body", failure.body.as_deref())?;
+        details.set_item("model", model)
+    })
+}
+
+/// The exception for a stream of the parent process.
+pub(crate) fn forked(py: Python<'_>) -> PyErr {
+    let message =
+        "this stream was opened before os.fork(): it can only be read in the process that opened it";
+    raised(py, "ForkedError", message, |_| Ok(()))
+}
+
+pub(crate) fn runtime(py: Python<'_>, error: &RuntimeError) -> PyErr {
+    let message = match error {
+        RuntimeError::WorkerThreads(value) => {
+            format!("HEADRACE_WORKER_THREADS must be a whole number from 1, not {value:?}")
+        }
+        RuntimeError::Io(error) => format!("the network threads could not be started: {error}"),
+    };
+    configuration(py, &message)
+}
+
+pub(crate) fn configuration(py: Python<'_>, message: &str) -> PyErr {
+    raised(py, "ConfigurationError", message, |_| Ok(()))
+}
+
+pub(crate) fn event_too_large(py: Python<'_>, error: EventTooLarge) -> PyErr {
+    raised(py, "EventTooLargeError", &error.to_string(), |_| Ok(()))
+}
+
+const fn class_of(kind: FailureKind, status: Option<u16>) -> &'static str {
+    match kind {
+        FailureKind::InvalidRequest => "ConfigurationError",
+        FailureKind::Connect | FailureKind::Broken | FailureKind::Internal => "ConnectionFailedError",
+        FailureKind::Dns => "NameResolutionError",
+        FailureKind::Tls => "TLSError",
+        FailureKind::ConnectTimeout => "ConnectTimeoutError",
+        FailureKind::FirstTokenTimeout => "FirstTokenTimeoutError",
+        FailureKind::IdleTimeout => "IdleTimeoutError",
+        FailureKind::Truncated => "TruncatedError",
+        FailureKind::Protocol => "ProtocolError",
+        FailureKind::EventTooLarge => "EventTooLargeError",
+        FailureKind::Rejected | FailureKind::InBand => match status {
+            Some(400 | 422) => "BadRequestError",
+            Some(401) => "AuthenticationError",
+            Some(403) => "PermissionDeniedError",
+            Some(404) => "NotFoundError",
+            Some(429) => "RateLimitError",
+            Some(503 | 529) => "OverloadedError",
+            Some(500..=599) => "ServerError",
+            _ => "ProviderError",
+        },
+    }
+}
+
+fn raised(
+    py: Python<'_>,
+    class: &str,
+    message: &str,
+    fill: impl FnOnce(&Bound<'_, PyDict>) -> PyResult<()>,
+) -> PyErr {
+    build(py, class, message, fill).unwrap_or_else(|error| error)
+}
+
+fn build(
+    py: Python<'_>,
+    class: &str,
+    message: &str,
+    fill: impl FnOnce(&Bound<'_, PyDict>) -> PyResult<()>,
+) -> PyResult<PyErr> {
+    let details = Vec::<(&str, &str)>::new().into_py_dict(py)?;
+    fill(&details)?;
+    let class = py.import("headrace.errors")?.getattr(class)?;
+    // A configuration error has no details: it is not about a response.
+    let details = if class.hasattr("state")? { details } else { PyDict::new(py) };
+    Ok(PyErr::from_value(class.call((message,), Some(&details))?))
+}

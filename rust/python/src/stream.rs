@@ -1,0 +1,165 @@
+//! One request's stream, and the two ways in which Python waits for it.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::Context;
+use std::time::Duration;
+
+use bytes::Bytes;
+use headrace_engine::{Closer, End, Request, Standing, Stream as EngineStream};
+use headrace_wire::{DeltaKind, Dialect};
+use pyo3::prelude::*;
+use pyo3::sync::MutexExt;
+use pyo3::types::{PyBytes, PyDict, PyList, PyString};
+
+use crate::bell::Bell;
+use crate::{cold, convert, errors};
+
+/// How long a blocking wait lasts before it looks for a signal, such as Ctrl-C.
+const SLICE: Duration = Duration::from_millis(50);
+
+/// A stream that was opened.
+#[pyclass(frozen, module = "headrace._native")]
+pub(crate) struct Stream {
+    // Whoever waits for this lock has let go of the interpreter, and whoever holds it never waits for the interpreter.
+    inner: Mutex<EngineStream>,
+    closer: Closer,
+    model: Option<String>,
+}
+
+/// Sends a request and returns its stream at once.
+#[pyfunction]
+#[pyo3(signature = (url, headers, body, dialect, *, connect_timeout, first_token_timeout, idle_timeout, max_event_bytes, model))]
+#[expect(clippy::too_many_arguments, reason = "keyword arguments of one Python function")]
+pub(crate) fn open(
+    py: Python<'_>,
+    url: String,
+    headers: Vec<(String, String)>,
+    body: &[u8],
+    dialect: &str,
+    connect_timeout: Option<f64>,
+    first_token_timeout: Option<f64>,
+    idle_timeout: Option<f64>,
+    max_event_bytes: usize,
+    model: Option<String>,
+) -> PyResult<Stream> {
+    let dialect = Dialect::from_name(dialect)
+        .ok_or_else(|| errors::configuration(py, &format!("there is no dialect {dialect:?}")))?;
+    let mut request = Request::new(url, headers, Bytes::copy_from_slice(body), dialect);
+    request.timeouts.connect = limit(py, "connect", connect_timeout)?;
+    request.timeouts.first_token = limit(py, "first_token", first_token_timeout)?;
+    request.timeouts.idle = limit(py, "idle", idle_timeout)?;
+    request.max_event_bytes = max_event_bytes;
+    let stream = EngineStream::open(request).map_err(|error| errors::runtime(py, &error))?;
+    Ok(Stream { closer: stream.closer(), inner: Mutex::new(stream), model })
+}
+
+fn limit(py: Python<'_>, name: &str, seconds: Option<f64>) -> PyResult<Option<Duration>> {
+    let duration = seconds.map(Duration::try_from_secs_f64).transpose();
+    duration.map_err(|_| {
+        let given = seconds.unwrap_or(f64::NAN);
+        errors::configuration(
+            py,
+            &format!("the {name} timeout must be a number of seconds from 0, not {given}"),
+        )
+    })
+}
+
+#[pymethods]
+impl Stream {
+    /// Waits in this thread for the next tokens. An empty list is the end.
+    fn next_batch<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        loop {
+            let standing =
+                py.detach(|| self.inner.lock().unwrap_or_else(PoisonError::into_inner).wait(SLICE));
+            match standing {
+                Standing::Ready => {
+                    let tokens = self.tokens(py)?;
+                    if !tokens.is_empty() {
+                        return Ok(tokens);
+                    }
+                }
+                Standing::Waiting => {}
+                Standing::Ended => return self.ended(py).map(|()| PyList::empty(py)),
+                Standing::Forked => return Err(errors::forked(py)),
+            }
+            py.check_signals()?;
+        }
+    }
+
+    /// The tokens that are there, without waiting: perhaps none. `None` is the end.
+    fn take<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyList>>> {
+        let standing = self.lock(py).standing();
+        match standing {
+            Standing::Ready => self.tokens(py).map(Some),
+            Standing::Waiting => Ok(Some(PyList::empty(py))),
+            Standing::Ended => self.ended(py).map(|()| None),
+            Standing::Forked => Err(errors::forked(py)),
+        }
+    }
+
+    /// True if there is something to take. If not, the bell will ring with this key when there is.
+    fn arm(&self, py: Python<'_>, bell: &Bell, key: u64) -> bool {
+        let waker = bell.bell.waker(key);
+        self.lock(py).poll(&mut Context::from_waker(&waker)) != Standing::Waiting
+    }
+
+    /// Closes the stream and its connection. Does nothing to a stream that has ended.
+    fn close(&self) {
+        self.closer.close();
+    }
+
+    /// Awaits the moment when the connection of a closed stream is gone.
+    fn closed<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let closer = self.closer.clone();
+        cold::awaitable(py, async move { closer.closed().await })
+    }
+
+    /// How the stream ended; `None` while it has not, or while its last tokens have not been taken.
+    #[getter]
+    fn state(&self, py: Python<'_>) -> Option<&'static str> {
+        let stream = self.lock(py);
+        stream.recorder().ended_ns().and_then(|_| stream.end()).map(End::state)
+    }
+
+    /// What has been taken so far.
+    fn response<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        convert::response(py, self.lock(py).response())
+    }
+
+    /// What the stamps say.
+    fn timing<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let stream = self.lock(py);
+        let output_tokens = stream.response().usage.as_ref().and_then(|usage| usage.output_tokens);
+        convert::timing(py, stream.recorder(), output_tokens)
+    }
+
+    /// The arrival of each chunk, as native 64-bit integers.
+    fn arrivals<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        let bytes: Vec<u8> =
+            self.lock(py).recorder().arrivals_ns().iter().flat_map(|ns| ns.to_ne_bytes()).collect();
+        PyBytes::new(py, &bytes)
+    }
+}
+
+impl Stream {
+    fn lock<'a>(&'a self, py: Python<'_>) -> MutexGuard<'a, EngineStream> {
+        self.inner.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tokens<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let mut tokens = Vec::new();
+        self.lock(py).take(|arrival| {
+            if let (0, DeltaKind::Text(text)) = (arrival.delta.choice, &arrival.delta.kind) {
+                tokens.push(PyString::new(py, text));
+            }
+        });
+        PyList::new(py, tokens)
+    }
+
+    fn ended(&self, py: Python<'_>) -> PyResult<()> {
+        match self.lock(py).end() {
+            Some(End::Failed(failure)) => Err(errors::failure(py, failure, self.model.as_deref())),
+            _ => Ok(()),
+        }
+    }
+}
