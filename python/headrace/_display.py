@@ -6,7 +6,12 @@ A panel where a person looks on; plain text where the output goes into a file or
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rich.panel import Panel
 
 __all__ = ["note", "show_answer", "show_live"]
 
@@ -57,10 +62,8 @@ def _show_panel(title: str, tokens: Iterable[str]) -> None:
             live.update(_panel(title, text))
 
 
-def _panel(title: str, text: str) -> object:
-    from rich.panel import Panel
+def _panel(title: str, text: str) -> Panel:
+    from rich import panel
     from rich.text import Text
 
-    return Panel(Text(text), title=title, title_align="left", border_style="blue")
-
-
+    return panel.Panel(Text(text), title=title, title_align="left", border_style="blue")

@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Generator
-from types import TracebackType
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
+
+from typing_extensions import Self
 
 from . import _native
 from ._bell import bell_of_running_loop
-from ._effects import Effect, Loop
 from .errors import HeadraceError, StreamClosedError, StreamError
 from .providers import PreparedRequest, is_instant, prepare
 from .types import ModelSettings, Timing, Turn
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from ._effects import Effect, Loop
 
 __all__ = ["Run", "TokenCallback", "atokens", "tokens"]
 
@@ -66,7 +71,7 @@ class Run:
 
     # What follows is for the drivers.
 
-    def __enter__(self) -> Run:
+    def __enter__(self) -> Self:
         self._check_open()
         self.state = "streaming"
         return self
@@ -103,7 +108,7 @@ class Run:
     def open(self, settings: ModelSettings, request: PreparedRequest) -> _native.Stream:
         """Sends a request."""
         self._check_open()
-        stream = _native.open(
+        stream = _native.open_stream(
             request.url,
             request.headers,
             request.body,

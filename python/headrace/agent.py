@@ -5,8 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import os
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import _display
 from ._drive import Run, TokenCallback
@@ -14,6 +13,9 @@ from ._loop import agent_turns
 from .errors import ConfigurationError
 from .streams import AsyncRunStream, RunStream
 from .types import ModelSettings, Timeouts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["Agent"]
 
@@ -162,7 +164,7 @@ class Agent:
         parameters = {"temperature": self.temperature, "max_tokens": self.max_tokens, "top_p": self.top_p}
         given = {name: value for name, value in parameters.items() if value is not None}
         extra = dict(self.llm_args)
-        headers = extra.pop("extra_headers", None) or {}
+        headers: Mapping[str, str] = extra.pop("extra_headers", None) or {}
         return ModelSettings(
             model=self.model_name,
             base_url=self.llm_base_url,

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from .errors import ConfigurationError, MissingKeyError
-from .types import ModelCall, ModelSettings
+
+if TYPE_CHECKING:
+    from .types import ModelCall, ModelSettings
 
 __all__ = ["PreparedRequest", "is_instant", "prepare"]
 

@@ -13,18 +13,19 @@ It follows the WHATWG HTML standard, section 9.2.6, whole, and never depends on 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from ._native import ServerSentEvent, SSEDecoder
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 
 __all__ = ["SSEDecoder", "ServerSentEvent", "adecode", "decode"]
 
 DEFAULT_MAX_EVENT_BYTES = 16 * 1024 * 1024
 
 
-def decode(
-    chunks: Iterable[bytes], *, max_event_bytes: int = DEFAULT_MAX_EVENT_BYTES
-) -> Iterator[ServerSentEvent]:
+def decode(chunks: Iterable[bytes], *, max_event_bytes: int = DEFAULT_MAX_EVENT_BYTES) -> Iterator[ServerSentEvent]:
     """Decodes the events of an iterable of bytes.
 
     Args:

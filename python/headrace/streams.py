@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from types import TracebackType
+from typing import TYPE_CHECKING
+
+from typing_extensions import Self
 
 from ._drive import Run, atokens, tokens
 from .errors import StreamClosedError
-from .types import Timing, Turn, Usage
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from .types import Timing, Turn, Usage
 
 __all__ = ["AsyncRunStream", "RunStream"]
 
@@ -99,7 +105,7 @@ class RunStream(_Told, Iterator[str]):
         """
         self._run.close()
 
-    def __enter__(self) -> RunStream:
+    def __enter__(self) -> Self:
         self._check_open()
         return self
 
@@ -143,7 +149,7 @@ class AsyncRunStream(_Told, AsyncIterator[str]):
         self._run.close()
         await self._run.wait_closed()
 
-    async def __aenter__(self) -> AsyncRunStream:
+    async def __aenter__(self) -> Self:
         self._check_open()
         return self
 

@@ -28,5 +28,5 @@ mod _native {
     #[pymodule_export]
     use crate::sse::{SSEDecoder, ServerSentEvent};
     #[pymodule_export]
-    use crate::stream::{Stream, open};
+    use crate::stream::{Stream, open_stream};
 }

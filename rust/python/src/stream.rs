@@ -30,7 +30,7 @@ pub(crate) struct Stream {
 #[pyfunction]
 #[pyo3(signature = (url, headers, body, dialect, *, connect_timeout, first_token_timeout, idle_timeout, max_event_bytes, model))]
 #[expect(clippy::too_many_arguments, reason = "keyword arguments of one Python function")]
-pub(crate) fn open(
+pub(crate) fn open_stream(
     py: Python<'_>,
     url: String,
     headers: Vec<(String, String)>,

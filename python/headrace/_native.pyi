@@ -1,0 +1,247 @@
+"""The native part of headrace: what the network threads and the Python layer meet in.
+
+Everything here is thread-safe. Users want the modules above it; `headrace.sse` hands out two of these classes as they
+are.
+"""
+
+from asyncio import Future
+from collections.abc import Callable
+from typing import Any, TypedDict, final, type_check_only
+
+from typing_extensions import Buffer
+
+@type_check_only
+class UsageDict(TypedDict):
+    input_tokens: int | None
+    output_tokens: int | None
+    total_tokens: int | None
+    cached_tokens: int | None
+    reasoning_tokens: int | None
+    raw: str
+
+@type_check_only
+class ResponseDict(TypedDict):
+    text: str
+    reasoning: str
+    refusal: str
+    tool_calls: list[tuple[str | None, str, str]]
+    finish_reason: str | None
+    finish_reason_raw: str | None
+    usage: UsageDict | None
+    id: str | None
+    model: str | None
+
+@type_check_only
+class SpreadDict(TypedDict):
+    count: int
+    min_ns: int
+    mean_ns: float
+    p50_ns: int
+    p90_ns: int
+    p99_ns: int
+    max_ns: int
+
+@type_check_only
+class TimingDict(TypedDict):
+    chunks: int
+    opened_ns: int
+    ended_ns: int | None
+    ttft_ns: int | None
+    ttft_answer_ns: int | None
+    tpot_ns: float | None
+    itl: SpreadDict | None
+    lag: SpreadDict | None
+
+@final
+class Stream:
+    """A stream that was opened. Dropping it closes its connection, unless the whole answer has arrived."""
+
+    def next_batch(self) -> list[str]:
+        """Waits in this thread for the next tokens of text. Ctrl-C is heard while it waits.
+
+        Returns:
+            At least one token; the empty list is the end.
+
+        Raises:
+            StreamError: The stream failed, and everything before that has been taken.
+            ForkedError: This process is a fork of the one that opened the stream.
+        """
+
+    def take(self) -> list[str] | None:
+        """The tokens of text that are there, without waiting.
+
+        Returns:
+            Perhaps no token; None is the end.
+
+        Raises:
+            StreamError: The stream failed, and everything before that has been taken.
+            ForkedError: This process is a fork of the one that opened the stream.
+        """
+
+    def arm(self, bell: Bell, key: int) -> bool:
+        """Asks to be woken.
+
+        Args:
+            bell: The bell to ring.
+            key: What to ring it with.
+
+        Returns:
+            True if there is something to take, or the end to see. If not, the bell will ring once there is.
+        """
+
+    def close(self) -> None:
+        """Closes the stream and its connection. Does nothing to a stream that has ended."""
+
+    def closed(self) -> Future[None]:
+        """Awaits the moment when the connection of a closed stream is gone."""
+
+    @property
+    def state(self) -> str | None:
+        """How the stream ended; None until its last token has been taken."""
+
+    def response(self) -> ResponseDict:
+        """What has been taken so far, put together."""
+
+    def timing(self) -> TimingDict:
+        """What the stamps say of what has been taken so far."""
+
+    def arrivals(self) -> bytes:
+        """When each chunk arrived: native 64-bit integers, nanoseconds of the monotonic clock."""
+
+@final
+class Bell:
+    """What wakes an event loop: a descriptor to watch, and the keys of the streams that rang."""
+
+    def __new__(cls) -> Bell: ...
+    def fileno(self) -> int:
+        """The descriptor: readable while a ring is unanswered."""
+
+    def answer(self) -> list[int]:
+        """The keys that rang since the last answer."""
+
+@final
+class ServerSentEvent:
+    """One server-sent event.
+
+    Attributes:
+        event: The event's type: ``"message"`` unless an ``event`` field named another.
+        data: The data, its lines joined by LF.
+        id: The last event id at the time of this event: it lasts until another replaces it.
+        retry: The reconnection time in milliseconds that the stream has set last; None if it has not.
+    """
+
+    __match_args__: tuple[str, str, str, str] = ("event", "data", "id", "retry")
+    @property
+    def event(self) -> str: ...
+    @property
+    def data(self) -> str: ...
+    @property
+    def id(self) -> str: ...
+    @property
+    def retry(self) -> int | None: ...
+    def json(self) -> Any:
+        """The data, parsed as JSON.
+
+        Raises:
+            json.JSONDecodeError: It is not JSON.
+        """
+
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+    def __ne__(self, other: object, /) -> bool: ...
+
+@final
+class SSEDecoder:
+    """An incremental decoder of one event stream, by the WHATWG HTML standard, section 9.2.6.
+
+    Args:
+        max_event_bytes: The cap on one line, and on the data of one event.
+    """
+
+    def __new__(cls, *, max_event_bytes: int = 16777216) -> SSEDecoder: ...
+    def feed(self, data: Buffer) -> list[ServerSentEvent]:
+        """Takes the next bytes of the stream, split anywhere.
+
+        Args:
+            data: Any bytes-like object.
+
+        Returns:
+            The events that these bytes complete.
+
+        Raises:
+            EventTooLargeError: An event is over the cap; after the events before it have been returned. The decoder
+                stays failed.
+            TypeError: The data is not bytes.
+        """
+
+    def close(self) -> None:
+        """Says that there are no more bytes. An event without its blank line is discarded, by the standard.
+
+        Raises:
+            EventTooLargeError: An event was over the cap, and no call of ``feed`` has said so.
+        """
+
+    @property
+    def mid_event(self) -> bool:
+        """Whether the input so far stops inside an event."""
+
+    @property
+    def last_event_id(self) -> str:
+        """What a reconnection sends as ``Last-Event-ID``."""
+
+    @property
+    def retry(self) -> int | None:
+        """The reconnection time in milliseconds that the stream has set last."""
+
+    @property
+    def comments(self) -> int:
+        """How many comment lines have been seen."""
+
+@final
+class Simulator:
+    """The scripted provider; see ``headrace.testing``."""
+
+    def __new__(cls, script: str, *, port: int, workers: int) -> Simulator: ...
+    @property
+    def base_url(self) -> str: ...
+    def report(self) -> str:
+        """What it has seen, as JSON."""
+
+    def reset(self) -> None:
+        """Forgets what it has seen."""
+
+    def wait_for(self, predicate: Callable[[str], object], timeout: float) -> bool:
+        """Waits until the predicate is true of the report; False when that many seconds pass first."""
+
+    def stop(self) -> None:
+        """Stops it: when this returns, the port is free and every connection is closed."""
+
+def open_stream(
+    url: str,
+    headers: list[tuple[str, str]],
+    body: bytes,
+    dialect: str,
+    *,
+    connect_timeout: float | None,
+    first_token_timeout: float | None,
+    idle_timeout: float | None,
+    max_event_bytes: int,
+    model: str | None,
+) -> Stream:
+    """Sends a request. Returns its stream at once; whatever happens to it, the stream tells.
+
+    Args:
+        url: The full URL.
+        headers: Names and values.
+        body: The body.
+        dialect: How the answer is written: ``"openai_chat"``.
+        connect_timeout: Seconds; None for no limit.
+        first_token_timeout: Seconds; None for no limit.
+        idle_timeout: Seconds; None for no limit.
+        max_event_bytes: The cap on one event.
+        model: The model, for error messages.
+
+    Raises:
+        ConfigurationError: A limit is no number of seconds, there is no such dialect, or the network threads cannot
+            be started.
+    """
