@@ -10,6 +10,8 @@ from typing import Any, TypedDict, final, type_check_only
 
 from typing_extensions import Buffer
 
+__all__ = ["Bell", "SSEDecoder", "ServerSentEvent", "Simulator", "Stream", "open_stream"]
+
 @type_check_only
 class UsageDict(TypedDict):
     input_tokens: int | None

@@ -125,9 +125,11 @@ impl Recorder {
 /// `HdrHistogram` with three significant digits.
 fn spread(durations_ns: impl Iterator<Item = u64>) -> Option<Spread> {
     let mut histogram = Histogram::<u64>::new(3).ok()?;
-    // Without this it would hold nothing above 2 ns, and say so of everything.
     histogram.auto(true);
-    durations_ns.for_each(|duration| histogram.saturating_record(duration));
+    for duration in durations_ns {
+        // Not `saturating_record`, which does not grow the histogram: it would note every duration as 2 ns.
+        histogram.record(duration).ok()?;
+    }
     (!histogram.is_empty()).then(|| Spread {
         count: histogram.len(),
         min_ns: histogram.min(),
@@ -177,6 +179,13 @@ mod tests {
         assert_eq!((itl.count, itl.min_ns, itl.max_ns), (2, 500, 1_500));
         let lag = recorder().lag().unwrap();
         assert_eq!((lag.count, lag.min_ns, lag.max_ns), (3, 100, 600));
+    }
+
+    #[test]
+    fn long_durations_are_not_cut() {
+        let itl = spread([1_000_000_000, 60_000_000_000].into_iter()).unwrap();
+        assert!(itl.min_ns.abs_diff(1_000_000_000) < 1_000_000, "{itl:?}");
+        assert!(itl.max_ns.abs_diff(60_000_000_000) < 60_000_000, "{itl:?}");
     }
 
     #[test]

@@ -1,0 +1,62 @@
+# Everything happens in .venv and target; nothing outside this folder is touched but the model's weights (~/.cache).
+PYTHON ?= python3
+BIN := .venv/bin
+export VIRTUAL_ENV := $(CURDIR)/.venv
+export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+DEVELOP := $(BIN)/maturin develop --release --locked --quiet
+
+.PHONY: setup demo test test-rust test-loom test-python lint bench fuzz docs clean
+
+# The virtual environment with the extension in release mode and every tool.
+setup: .venv/maturin
+	$(DEVELOP) --extras dev
+
+# A real answer of a real model, token by token.
+demo: .venv/maturin
+	$(DEVELOP) --extras local
+	$(BIN)/headrace model pull
+	$(BIN)/python examples/demo.py
+
+# The whole test suite.
+test: test-rust test-loom test-python
+
+test-rust:
+	cargo test --locked --quiet
+
+# Loom replaces the atomics of the whole build, so it has a target folder of its own.
+test-loom:
+	RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test --locked --quiet --release -p headrace-channel --test loom
+
+test-python: setup
+	$(BIN)/python -m pytest -n auto
+
+lint: setup
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/pyright
+	$(BIN)/python -m mypy.stubtest headrace._native
+
+# Results go to target/criterion and .benchmarks, comparable from run to run.
+bench: setup
+	cargo build --locked --release -p headrace-simulator
+	cargo bench --locked -p headrace-benches
+	$(BIN)/python -m pytest benches --benchmark-only --benchmark-autosave -o addopts= -p no:xdist
+
+# Needs a nightly toolchain and cargo-fuzz.
+fuzz:
+	cd rust/fuzz && cargo fuzz run stream -- -max_total_time=60
+
+docs:
+	cargo doc --locked --workspace --no-deps
+
+.venv/maturin:
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet maturin
+	touch $@
+
+clean:
+	rm -rf .venv target
