@@ -35,36 +35,33 @@ impl WakerSlot {
 
     /// Stores whom to wake. Only one thread at a time may call this: the end that waits.
     pub(crate) fn register(&self, waker: &Waker) {
-        match self.state.compare_exchange(IDLE, REGISTERING, AcqRel, Acquire) {
-            Ok(_) => {
-                let replaced = self.waker.with_mut(|slot| {
-                    // SAFETY: `REGISTERING` is ours, so nobody else touches the slot.
-                    let slot = unsafe { &mut *slot };
-                    match slot {
-                        Some(known) if known.will_wake(waker) => None,
-                        _ => slot.replace(waker.clone()),
-                    }
-                });
-                if self.state.compare_exchange(REGISTERING, IDLE, AcqRel, Acquire).is_err() {
-                    // A wake came in between and left the waker to us.
-                    let missed = self.waker.with_mut(|slot| {
-                        // SAFETY: the state is `REGISTERING | WAKING`: the waking side has gone away, the slot is ours.
-                        unsafe { &mut *slot }.take()
-                    });
-                    self.state.swap(IDLE, AcqRel);
-                    if let Some(missed) = missed {
-                        missed.wake();
-                    }
-                }
-                // Dropped outside the slot: a waker's drop may run anything.
-                drop(replaced);
-            }
+        if self.state.compare_exchange(IDLE, REGISTERING, AcqRel, Acquire).is_err() {
             // A wake is under way. It may have taken an older waker, so this one must run again at once.
-            Err(_) => {
-                waker.wake_by_ref();
-                spin_loop();
+            waker.wake_by_ref();
+            spin_loop();
+            return;
+        }
+        let replaced = self.waker.with_mut(|slot| {
+            // SAFETY: `REGISTERING` is ours, so nobody else touches the slot.
+            let slot = unsafe { &mut *slot };
+            match slot {
+                Some(known) if known.will_wake(waker) => None,
+                _ => slot.replace(waker.clone()),
+            }
+        });
+        if self.state.compare_exchange(REGISTERING, IDLE, AcqRel, Acquire).is_err() {
+            // A wake came in between and left the waker to us.
+            let missed = self.waker.with_mut(|slot| {
+                // SAFETY: the state is `REGISTERING | WAKING`: the waking side has gone away, the slot is ours.
+                unsafe { &mut *slot }.take()
+            });
+            self.state.swap(IDLE, AcqRel);
+            if let Some(missed) = missed {
+                missed.wake();
             }
         }
+        // Dropped outside the slot: a waker's drop may run anything.
+        drop(replaced);
     }
 
     /// Wakes whoever is registered, once.

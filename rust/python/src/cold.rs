@@ -17,10 +17,10 @@ use pyo3_async_runtimes::{TaskLocals, get_running_loop};
 use crate::errors;
 
 /// An asyncio future for a Rust one.
-pub(crate) fn awaitable<'py>(
-    py: Python<'py>,
+pub(crate) fn awaitable(
+    py: Python<'_>,
     future: impl Future<Output = ()> + Send + 'static,
-) -> PyResult<Bound<'py, PyAny>> {
+) -> PyResult<Bound<'_, PyAny>> {
     headrace_engine::handle().map_err(|error| errors::runtime(py, &error))?;
     let locals = TaskLocals::new(get_running_loop(py)?);
     future_into_py_with_locals::<Cold, _, _>(py, locals, async move {

@@ -1,9 +1,32 @@
 //! Answers and stamps as Python objects.
 
+use headrace_engine::Arrival;
 use headrace_engine::timing::{Recorder, Spread};
-use headrace_wire::{Response, Usage};
+use headrace_wire::{DeltaKind, Response, Usage};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
+use pyo3::types::{PyDict, PyList, PyTuple};
+
+/// What the model produced, as a tuple that begins with its kind and its arrival; `None` for what it did not produce.
+pub(crate) fn delta<'py>(py: Python<'py>, arrival: &Arrival) -> PyResult<Option<Bound<'py, PyTuple>>> {
+    let at = arrival.arrived_ns;
+    match &arrival.delta.kind {
+        DeltaKind::Text(text) => ("text", at, text.as_str()).into_pyobject(py),
+        DeltaKind::Reasoning(text) => ("reasoning", at, text.as_str()).into_pyobject(py),
+        DeltaKind::Refusal(text) => ("refusal", at, text.as_str()).into_pyobject(py),
+        DeltaKind::ToolCallStart(start) => {
+            ("tool_call_start", at, start.index, start.id.as_deref(), start.name.as_str()).into_pyobject(py)
+        }
+        DeltaKind::ToolCallArguments { index, fragment } => {
+            ("tool_call_arguments", at, index, fragment.as_str()).into_pyobject(py)
+        }
+        DeltaKind::ToolCallEnd { .. }
+        | DeltaKind::Finish(_)
+        | DeltaKind::Usage(_)
+        | DeltaKind::Response(_)
+        | DeltaKind::Error(_) => return Ok(None),
+    }
+    .map(Some)
+}
 
 /// What has been said so far: the first choice, and what identifies the response.
 pub(crate) fn response<'py>(py: Python<'py>, response: &Response) -> PyResult<Bound<'py, PyDict>> {

@@ -22,7 +22,8 @@ impl Simulator {
     #[new]
     #[pyo3(signature = (script, *, port, workers))]
     fn new(py: Python<'_>, script: &str, port: u16, workers: usize) -> PyResult<Self> {
-        let script = Script::from_json(script).map_err(|error| errors::configuration(py, &error.to_string()))?;
+        let script =
+            Script::from_json(script).map_err(|error| errors::configuration(py, &error.to_string()))?;
         let options = Options { port, worker_threads: workers, ..Options::default() };
         let server = py.detach(|| Server::start_with(script, options))?;
         Ok(Self { base_url: server.base_url(), server: Mutex::new(Some(Arc::new(server))) })

@@ -66,35 +66,24 @@ fn limit(py: Python<'_>, name: &str, seconds: Option<f64>) -> PyResult<Option<Du
 
 #[pymethods]
 impl Stream {
-    /// Waits in this thread for the next tokens. An empty list is the end.
-    fn next_batch<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        loop {
-            let standing =
-                py.detach(|| self.inner.lock().unwrap_or_else(PoisonError::into_inner).wait(SLICE));
-            match standing {
-                Standing::Ready => {
-                    let tokens = self.tokens(py)?;
-                    if !tokens.is_empty() {
-                        return Ok(tokens);
-                    }
-                }
-                Standing::Waiting => {}
-                Standing::Ended => return self.ended(py).map(|()| PyList::empty(py)),
-                Standing::Forked => return Err(errors::forked(py)),
-            }
-            py.check_signals()?;
-        }
+    /// Waits in this thread for the next tokens of text. `None` is the end.
+    fn next_batch<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyList>>> {
+        self.wait(py, || self.tokens(py))
     }
 
-    /// The tokens that are there, without waiting: perhaps none. `None` is the end.
+    /// The tokens of text that are there, without waiting: perhaps none. `None` is the end.
     fn take<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyList>>> {
-        let standing = self.lock(py).standing();
-        match standing {
-            Standing::Ready => self.tokens(py).map(Some),
-            Standing::Waiting => Ok(Some(PyList::empty(py))),
-            Standing::Ended => self.ended(py).map(|()| None),
-            Standing::Forked => Err(errors::forked(py)),
-        }
+        self.look(py, || self.tokens(py))
+    }
+
+    /// As `next_batch`, for all that the model produces.
+    fn next_deltas<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyList>>> {
+        self.wait(py, || self.deltas(py))
+    }
+
+    /// As `take`, for all that the model produces.
+    fn take_deltas<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyList>>> {
+        self.look(py, || self.deltas(py))
     }
 
     /// True if there is something to take. If not, the bell will ring with this key when there is.
@@ -146,6 +135,43 @@ impl Stream {
         self.inner.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn wait<'py>(
+        &self,
+        py: Python<'py>,
+        taken: impl Fn() -> PyResult<Bound<'py, PyList>>,
+    ) -> PyResult<Option<Bound<'py, PyList>>> {
+        loop {
+            let standing =
+                py.detach(|| self.inner.lock().unwrap_or_else(PoisonError::into_inner).wait(SLICE));
+            match standing {
+                Standing::Ready => {
+                    let batch = taken()?;
+                    if !batch.is_empty() {
+                        return Ok(Some(batch));
+                    }
+                }
+                Standing::Waiting => {}
+                Standing::Ended => return self.ended(py).map(|()| None),
+                Standing::Forked => return Err(errors::forked(py)),
+            }
+            py.check_signals()?;
+        }
+    }
+
+    fn look<'py>(
+        &self,
+        py: Python<'py>,
+        taken: impl Fn() -> PyResult<Bound<'py, PyList>>,
+    ) -> PyResult<Option<Bound<'py, PyList>>> {
+        let standing = self.lock(py).standing();
+        match standing {
+            Standing::Ready => taken().map(Some),
+            Standing::Waiting => Ok(Some(PyList::empty(py))),
+            Standing::Ended => self.ended(py).map(|()| None),
+            Standing::Forked => Err(errors::forked(py)),
+        }
+    }
+
     fn tokens<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let mut tokens = Vec::new();
         self.lock(py).take(|arrival| {
@@ -154,6 +180,18 @@ impl Stream {
             }
         });
         PyList::new(py, tokens)
+    }
+
+    fn deltas<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let mut arrivals = Vec::new();
+        self.lock(py).take(|arrival| arrivals.push(arrival));
+        let deltas = PyList::empty(py);
+        for arrival in arrivals.iter().filter(|arrival| arrival.delta.choice == 0) {
+            if let Some(delta) = convert::delta(py, arrival)? {
+                deltas.append(delta)?;
+            }
+        }
+        Ok(deltas)
     }
 
     fn ended(&self, py: Python<'_>) -> PyResult<()> {

@@ -15,7 +15,7 @@ const BOM: [u8; 3] = [0xEF, 0xBB, 0xBF];
 /// One event, borrowed from the decoder until the next one is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event<'a> {
-    event_type: &'a [u8],
+    name: &'a [u8],
     data: &'a [u8],
     id: &'a str,
 }
@@ -24,13 +24,13 @@ impl<'a> Event<'a> {
     /// The event's type: `message` unless an `event` field named another.
     #[must_use]
     pub fn event_type(&self) -> Cow<'a, str> {
-        if self.event_type.is_empty() { Cow::Borrowed("message") } else { text(self.event_type) }
+        if self.name.is_empty() { Cow::Borrowed("message") } else { text(self.name) }
     }
 
     /// Whether the event named no type.
     #[must_use]
     pub const fn has_default_type(&self) -> bool {
-        self.event_type.is_empty()
+        self.name.is_empty()
     }
 
     /// The data as it came, lines joined by LF; not checked to be UTF-8.
@@ -62,6 +62,10 @@ pub struct EventTooLarge {
 
 /// An incremental decoder of one event stream.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "four independent facts about where in the stream it stands"
+)]
 pub struct SseDecoder {
     limit: usize,
     /// How much of a leading byte order mark has been seen; 3 when that question is settled.
@@ -259,12 +263,12 @@ impl<'c> Events<'_, 'c> {
             return Err(EventTooLarge { limit: self.decoder.limit });
         }
         if let Some(data) = self.whole_event()? {
-            return Ok(Some(Event { event_type: &[], data, id: &self.decoder.id }));
+            return Ok(Some(Event { name: &[], data, id: &self.decoder.id }));
         }
         while let Some(dispatched) = self.next_line()? {
             if dispatched {
                 let SseDecoder { event_type, data, id, .. } = &*self.decoder;
-                return Ok(Some(Event { event_type, data, id }));
+                return Ok(Some(Event { name: event_type, data, id }));
             }
         }
         Ok(None)
@@ -301,12 +305,11 @@ impl<'c> Events<'_, 'c> {
         };
         let (line, terminator) = self.rest.split_at(end);
         self.rest = match terminator {
-            [b'\r', b'\n', rest @ ..] => rest,
             [b'\r'] => {
                 self.decoder.after_cr = true;
                 &[]
             }
-            [_, rest @ ..] => rest,
+            [b'\r', b'\n', rest @ ..] | [_, rest @ ..] => rest,
             [] => &[],
         };
         if self.decoder.line.is_empty() {

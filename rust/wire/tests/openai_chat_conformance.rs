@@ -29,7 +29,9 @@ fn decode<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Decoded {
         pieces.into_iter().try_for_each(|piece| decoder.feed(piece, &mut deltas).map(|_: Progress| ()));
     let ending = fed.map(|()| decoder.finish(&mut deltas));
     let mut response = Response::default();
-    deltas.iter().for_each(|delta| response.apply(delta));
+    for delta in &deltas {
+        response.apply(delta);
+    }
     let state = match ending {
         _ if response.error.is_some() => "error",
         Err(_) => "protocol",
@@ -120,7 +122,7 @@ fn the_recorded_streams() {
     };
     for path in entries.map(|entry| entry.unwrap().path()) {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        if !(name.starts_with("openai_chat-") && name.ends_with(".sse")) {
+        if !name.starts_with("openai_chat-") || path.extension().is_none_or(|extension| extension != "sse") {
             continue;
         }
         let expected: Value =

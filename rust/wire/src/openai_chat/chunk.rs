@@ -92,7 +92,7 @@ pub(super) struct Function<'a> {
 }
 
 impl Chunk<'_> {
-    /// The error that the chunk reports: under `error`, under Groq's `x_groq`, in a choice (OpenRouter), or, as vLLM
+    /// The error that the chunk reports: under `error`, under Groq's `x_groq`, in a choice (`OpenRouter`), or, as vLLM
     /// sends it, the object itself.
     pub(super) fn error(&self) -> Option<ProviderError> {
         let choices = self.choices.iter().flatten();

@@ -21,23 +21,23 @@ impl ChunkEncoder {
     /// [`DeltaKind::Response`] is the chunk that tells the role.
     pub fn encode(&self, delta: &Delta, out: &mut Vec<u8>) {
         let body = match &delta.kind {
-            DeltaKind::Text(text) => self.message(delta.choice, json!({ "content": text })),
-            DeltaKind::Reasoning(text) => self.message(delta.choice, json!({ "reasoning_content": text })),
-            DeltaKind::Refusal(text) => self.message(delta.choice, json!({ "refusal": text })),
+            DeltaKind::Text(text) => self.message(delta.choice, &json!({ "content": text })),
+            DeltaKind::Reasoning(text) => self.message(delta.choice, &json!({ "reasoning_content": text })),
+            DeltaKind::Refusal(text) => self.message(delta.choice, &json!({ "refusal": text })),
             DeltaKind::ToolCallStart(start) => {
                 let function = json!({ "name": start.name, "arguments": "" });
                 let call =
                     json!({ "index": start.index, "id": start.id, "type": "function", "function": function });
-                self.message(delta.choice, json!({ "tool_calls": [call] }))
+                self.message(delta.choice, &json!({ "tool_calls": [call] }))
             }
             DeltaKind::ToolCallArguments { index, fragment } => {
                 let call = json!({ "index": index, "function": { "arguments": fragment } });
-                self.message(delta.choice, json!({ "tool_calls": [call] }))
+                self.message(delta.choice, &json!({ "tool_calls": [call] }))
             }
             DeltaKind::Finish(finish) => self.choice(delta.choice, &json!({}), &json!(finish.raw)),
             DeltaKind::Usage(usage) => self.chunk(&json!([]), Some(usage)),
             DeltaKind::Response(_) => {
-                self.message(delta.choice, json!({ "role": "assistant", "content": "" }))
+                self.message(delta.choice, &json!({ "role": "assistant", "content": "" }))
             }
             DeltaKind::Error(error) => json!({ "error": error_object(error) }),
             DeltaKind::ToolCallEnd { .. } => return,
@@ -64,8 +64,8 @@ impl ChunkEncoder {
         .to_string()
     }
 
-    fn message(&self, index: u32, delta: Value) -> Value {
-        self.choice(index, &delta, &Value::Null)
+    fn message(&self, index: u32, delta: &Value) -> Value {
+        self.choice(index, delta, &Value::Null)
     }
 
     fn choice(&self, index: u32, delta: &Value, finish_reason: &Value) -> Value {

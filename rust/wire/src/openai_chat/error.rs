@@ -5,6 +5,7 @@ use serde_json::Value;
 use crate::delta::ProviderError;
 
 /// Reads an error object, a JSON string, or plain text. Nothing is refused: an unknown shape becomes the message.
+#[must_use]
 pub fn read_error(json: &str) -> ProviderError {
     match serde_json::from_str(json) {
         Ok(Value::Object(object)) => match object.get("error") {

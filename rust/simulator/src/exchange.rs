@@ -1,0 +1,231 @@
+//! One request and its answer.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::chat::ChatRequest;
+use crate::http::{Head, Request};
+use crate::outlet::Outlet;
+use crate::player::Player;
+use crate::render::Selection;
+use crate::render::document::document;
+use crate::render::fault::{Ending, damage};
+use crate::render::plan::Content;
+use crate::render::runs::{Run, runs};
+use crate::render::wire::Wire;
+use crate::reply::Reply;
+use crate::report::{Outcome, RequestReport};
+use crate::route::Route;
+use crate::schedule::Schedule;
+use crate::script::{Fault, RawFault};
+use crate::server::Server;
+use crate::socket::{Gone, Socket};
+
+/// What becomes of the connection after an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// The next request may come.
+    Reuse,
+    /// We close it.
+    Close,
+    /// We reset it.
+    Reset,
+    /// The client has left.
+    Gone,
+}
+
+/// Answers a request.
+pub(crate) async fn answer(
+    server: &Server,
+    socket: &mut Socket,
+    connection: u64,
+    mut request: Request,
+) -> Next {
+    let route = Route::of(&request, server);
+    if let Route::Service(reply) = &route {
+        let sent = socket.write_all(&reply.wire().bytes).await;
+        return if sent.is_err() { Next::Gone } else { after(Ending::Proper, request.close) };
+    }
+    let body = serde_json::from_slice(&std::mem::take(&mut request.body));
+    let (body, problem) = match body {
+        Ok(body) => (Arc::new(body), None),
+        Err(error) => (Arc::default(), Some(format!("the body is not JSON: {error}"))),
+    };
+    let entry = server.ledger.open(record(&mut request, connection, &body));
+    let mut exchange = Exchange { server, request: &request, outlet: Outlet { socket, entry: &entry } };
+    let result = match (route, problem) {
+        (Route::Reply(reply), _) => exchange.reply(reply).await,
+        (_, Some(problem)) => exchange.reply(Reply::error(400, &problem)).await,
+        (_, None) => exchange.chat(&body).await,
+    };
+    let (outcome, next) = match result {
+        Ok((outcome, ending)) => (outcome, after(ending, request.close)),
+        Err(Gone) => (Outcome::Disconnected, Next::Gone),
+    };
+    // Before the connection is closed: whoever sees the close finds the outcome in the report.
+    entry.finish(outcome);
+    next
+}
+
+fn after(ending: Ending, close: bool) -> Next {
+    match ending {
+        Ending::Reset => Next::Reset,
+        Ending::Proper if !close => Next::Reuse,
+        Ending::Proper | Ending::Close | Ending::Stall => Next::Close,
+    }
+}
+
+/// The first lines of a request's report.
+fn record(request: &mut Request, connection: u64, body: &Arc<Value>) -> RequestReport {
+    RequestReport {
+        sequence: 0,
+        connection,
+        method: request.method.clone(),
+        path: request.target.clone(),
+        headers: Arc::new(std::mem::take(&mut request.headers)),
+        body: Arc::clone(body),
+        turn: None,
+        status: None,
+        received_ns: request.received_ns,
+        first_byte_ns: None,
+        finished_ns: None,
+        disconnected_ns: None,
+        bytes_written: 0,
+        frames_written: 0,
+        outcome: Outcome::Running,
+    }
+}
+
+/// How an answer went, and how the connection goes on.
+type Played = Result<(Outcome, Ending), Gone>;
+
+/// One answer.
+struct Exchange<'c> {
+    server: &'c Server,
+    request: &'c Request,
+    outlet: Outlet<'c>,
+}
+
+impl Exchange<'_> {
+    /// Answers without the model.
+    async fn reply(&mut self, reply: Reply) -> Played {
+        self.outlet.entry.status(reply.status);
+        let mut reply = reply.with("x-request-id", &self.request_id());
+        if self.request.close {
+            reply = reply.with("connection", "close");
+        }
+        self.outlet.send(&reply.wire()).await?;
+        Ok((Outcome::Complete, Ending::Proper))
+    }
+
+    /// Answers a chat request.
+    async fn chat(&mut self, body: &Value) -> Played {
+        let chat = match ChatRequest::read(body) {
+            Ok(chat) => chat,
+            Err(problem) => return self.reply(Reply::error(400, &problem)).await,
+        };
+        let script = &self.server.script;
+        let Some((position, turn)) = chat.select(script) else {
+            return self.reply(Reply::error(500, "no turn of the script matches this request")).await;
+        };
+        self.outlet.entry.turn(position);
+        let fault = turn.fault.as_ref().filter(|fault| self.server.happens(fault, position));
+        if let Some(instead) = self.instead(fault).await? {
+            return Ok((Outcome::Fault, instead));
+        }
+        let selection = Selection { script, turn, position, choices: chat.choices(turn) };
+        let ending = if chat.stream {
+            self.stream(&chat, &selection).await?
+        } else {
+            self.document(&chat, &selection).await?
+        };
+        Ok((if fault.is_some() { Outcome::Fault } else { Outcome::Complete }, ending))
+    }
+
+    /// Plays the faults that come before or instead of an answer; `None` when the answer follows.
+    async fn instead(&mut self, fault: Option<&Fault>) -> Result<Option<Ending>, Gone> {
+        let reply = match fault {
+            Some(Fault::Status(fault)) => Reply::status_fault(fault),
+            Some(Fault::Html {}) => Reply::html(),
+            Some(Fault::Redirect { location, status }) => Reply::redirect(*status, location),
+            Some(Fault::Raw(raw)) => return self.raw(raw).await.map(Some),
+            Some(Fault::Silent {}) => return Err(self.outlet.socket.gone().await),
+            Some(Fault::SlowHeaders { delay }) => {
+                self.outlet.socket.sleep_until(self.request.received + *delay).await?;
+                return Ok(None);
+            }
+            _ => return Ok(None),
+        };
+        self.reply(reply).await.map(|(_, ending)| Some(ending))
+    }
+
+    /// Sends a body byte for byte.
+    async fn raw(&mut self, raw: &RawFault) -> Result<Ending, Gone> {
+        let mut wire = self.head(raw.status.get(), raw.content_type.as_str(), Head::chunked);
+        let size = raw.chunk_bytes.map_or(raw.body.len().max(1), usize::from);
+        for chunk in raw.body.chunks(size) {
+            crate::http::write_chunk(chunk, &mut wire.bytes);
+        }
+        wire.end_body();
+        self.outlet.send(&wire).await?;
+        Ok(Ending::Proper)
+    }
+
+    /// Answers with a stream.
+    async fn stream(&mut self, chat: &ChatRequest<'_>, selection: &Selection<'_>) -> Result<Ending, Gone> {
+        let plan = self.server.plans.plan(selection);
+        let usage = if chat.gets_usage(selection.script) {
+            plan.counts.usage(&selection.turn.usage, selection.choices, || chat.input_tokens())
+        } else {
+            None
+        };
+        let tail = plan.tail(selection, usage);
+        let head =
+            self.head(200, "text/event-stream", |head| head.with("cache-control", "no-cache").chunked());
+        let outlet = Outlet { socket: self.outlet.socket, entry: self.outlet.entry };
+        let mut player = Player::new(outlet, selection, self.request.received, head);
+        match &plan.content {
+            Content::Ready(wire) => player.play_ready(wire).await?,
+            Content::Paced(frames) => player.play(frames).await?,
+        }
+        player.play(&tail).await?;
+        match plan.ending {
+            Ending::Proper => player.end().await?,
+            Ending::Stall => player.stall().await?,
+            Ending::Reset | Ending::Close => player.flush().await?,
+        }
+        Ok(plan.ending)
+    }
+
+    /// Answers with a document.
+    async fn document(&mut self, chat: &ChatRequest<'_>, selection: &Selection<'_>) -> Result<Ending, Gone> {
+        let runs = runs(selection.turn, selection.position);
+        let schedule = Schedule::new(self.request.received, selection.pacing());
+        let last_slot = runs.iter().map(Run::len).sum::<usize>().saturating_sub(1);
+        self.outlet.socket.sleep_until(schedule.at(u32::try_from(last_slot).unwrap_or(u32::MAX))).await?;
+        let body = document(selection, &runs, || chat.input_tokens());
+        let damaged = damage(body, selection.turn.fault.as_ref());
+        let mut wire = self.head(200, "application/json", |head| head.length(damaged.length));
+        wire.bytes.extend_from_slice(&damaged.body);
+        self.outlet.send(&wire).await?;
+        match damaged.ending {
+            Ending::Stall => Err(self.outlet.socket.gone().await),
+            ending => Ok(ending),
+        }
+    }
+
+    fn head(&self, status: u16, content_type: &str, end: impl FnOnce(Head) -> Vec<u8>) -> Wire {
+        self.outlet.entry.status(status);
+        let mut head =
+            Head::new(status).with("content-type", content_type).with("x-request-id", self.request_id());
+        if self.request.close {
+            head = head.with("connection", "close");
+        }
+        Wire::head(end(head))
+    }
+
+    fn request_id(&self) -> String {
+        format!("req-{}", self.outlet.entry.sequence())
+    }
+}

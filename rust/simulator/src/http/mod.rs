@@ -1,0 +1,8 @@
+//! HTTP/1.1 by hand: a server that breaks its promises on purpose has to hold every byte itself.
+
+mod body;
+mod request;
+mod response;
+
+pub(crate) use request::{ReadError, Request, read};
+pub(crate) use response::{Head, write_chunk};

@@ -1,0 +1,142 @@
+//! Requests: the head by `httparse`, the body by its length or its chunks.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use tokio::time::Instant;
+
+use super::body::{self, Framing};
+use crate::clock::monotonic_ns;
+use crate::socket::{Gone, Socket};
+
+const MAX_HEAD: usize = 64 * 1024;
+const MAX_HEADERS: usize = 128;
+
+/// Headers whose values are never kept.
+const CREDENTIALS: [&str; 6] =
+    ["authorization", "proxy-authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie"];
+
+/// One request, all of it.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) method: String,
+    pub(crate) target: String,
+    /// By lower-case name, repeated ones joined with a comma, credentials starred out.
+    pub(crate) headers: BTreeMap<String, String>,
+    /// The key of `Authorization: Bearer …`; not kept longer than the request.
+    pub(crate) bearer: Option<String>,
+    pub(crate) body: Vec<u8>,
+    /// The client wants the connection closed after the answer.
+    pub(crate) close: bool,
+    /// When all of it had arrived, on the clock of the timers and on that of the report: the same moment.
+    pub(crate) received: Instant,
+    pub(crate) received_ns: u64,
+}
+
+/// Why there is no request.
+#[derive(Debug)]
+pub(crate) enum ReadError {
+    /// The client closed the connection, which between two requests is as it should be.
+    Gone,
+    /// This is not a request that can be answered. Where the next one begins is not known either.
+    Refused { status: u16, reason: String },
+}
+
+impl ReadError {
+    pub(super) fn new(status: u16, reason: impl fmt::Display) -> Self {
+        Self::Refused { status, reason: reason.to_string() }
+    }
+}
+
+impl From<Gone> for ReadError {
+    fn from(_: Gone) -> Self {
+        Self::Gone
+    }
+}
+
+/// The head, and how the body is delimited.
+struct ParsedHead {
+    request: Request,
+    framing: Framing,
+    expects_continue: bool,
+    length: usize,
+}
+
+/// Reads the next request.
+pub(crate) async fn read(socket: &mut Socket) -> Result<Request, ReadError> {
+    let head = loop {
+        if let Some(head) = parse(&socket.inbox)? {
+            break head;
+        }
+        if socket.inbox.len() > MAX_HEAD {
+            return Err(ReadError::new(
+                431,
+                format_args!("the head of a request is limited to {MAX_HEAD} bytes"),
+            ));
+        }
+        socket.receive().await?;
+    };
+    socket.inbox.drain(..head.length);
+    // A client that has sent the body anyway needs no invitation.
+    if head.expects_continue && socket.inbox.is_empty() {
+        socket.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
+    }
+    let mut request = head.request;
+    request.body = body::read(socket, head.framing).await?;
+    // In this order, a deadline never seems to be missed by being early.
+    request.received_ns = monotonic_ns();
+    request.received = Instant::now();
+    Ok(request)
+}
+
+/// The head of the request that `bytes` begin with; `None` while it is incomplete.
+fn parse(bytes: &[u8]) -> Result<Option<ParsedHead>, ReadError> {
+    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
+    let mut parsed = httparse::Request::new(&mut headers);
+    let length = match parsed.parse(bytes) {
+        Ok(httparse::Status::Complete(length)) => length,
+        Ok(httparse::Status::Partial) => return Ok(None),
+        Err(error) => return Err(ReadError::new(400, format_args!("this is not HTTP/1.1: {error}"))),
+    };
+    if parsed.version != Some(1) {
+        return Err(ReadError::new(505, "only HTTP/1.1 is spoken here"));
+    }
+    let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+    let find = |name: &str| {
+        let found = parsed.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name));
+        found.map(|header| text(header.value))
+    };
+    let says = |name: &str, word: &str| find(name).is_some_and(|value| value.eq_ignore_ascii_case(word));
+    let request = Request {
+        method: parsed.method.unwrap_or_default().to_owned(),
+        target: parsed.path.unwrap_or_default().to_owned(),
+        headers: collect(parsed.headers),
+        bearer: find("authorization").and_then(|value| value.strip_prefix("Bearer ").map(str::to_owned)),
+        body: Vec::new(),
+        close: says("connection", "close"),
+        received: Instant::now(),
+        received_ns: 0,
+    };
+    let framing = Framing::of(&request.headers)?;
+    Ok(Some(ParsedHead { framing, expects_continue: says("expect", "100-continue"), length, request }))
+}
+
+fn collect(headers: &[httparse::Header<'_>]) -> BTreeMap<String, String> {
+    let mut collected: BTreeMap<String, String> = BTreeMap::new();
+    for header in headers {
+        let name = header.name.to_ascii_lowercase();
+        let value = if CREDENTIALS.contains(&name.as_str()) {
+            "***".into()
+        } else {
+            String::from_utf8_lossy(header.value)
+        };
+        collected
+            .entry(name)
+            .and_modify(|values| {
+                values.push_str(", ");
+                values.push_str(&value);
+            })
+            .or_insert_with(|| value.to_string());
+    }
+    collected
+}

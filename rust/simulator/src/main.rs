@@ -1,0 +1,91 @@
+//! The command `headrace-simulator`: a simulator until it is told to stop.
+
+use std::error::Error;
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Parser;
+use headrace_simulator::{Options, Script, Simulator};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+
+/// A scripted LLM provider on 127.0.0.1. Its first line of output is the base URL for OpenAI clients.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    /// The script, as JSON; `-` reads it from standard input.
+    #[arg(long, value_name = "FILE")]
+    script: Option<PathBuf>,
+    /// The port to listen on; any free one when 0.
+    #[arg(long, default_value_t = 0)]
+    port: u16,
+    /// Threads that serve connections.
+    #[arg(long, default_value_t = Options::default().worker_threads)]
+    workers: usize,
+    /// How many requests a report goes back.
+    #[arg(long, default_value_t = Options::default().keep)]
+    keep: usize,
+    /// Stop also when standard input ends, as it does when the parent process is gone.
+    #[arg(long)]
+    until_stdin_closes: bool,
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Where standard error is closed there is nobody to tell.
+            let _ = writeln!(io::stderr(), "headrace-simulator: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+    let script = match &arguments.script {
+        Some(path) => Script::from_json(&read(path)?)?,
+        None => Script::default(),
+    };
+    let options = Options { port: arguments.port, worker_threads: arguments.workers, keep: arguments.keep };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        // From here on signals wait to be asked for, so that none is lost while the simulator starts.
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let simulator = Simulator::start_with(script, options)?;
+        let mut stdout = io::stdout();
+        writeln!(stdout, "{}", simulator.base_url())?;
+        stdout.flush()?;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            () = stdin_closed(arguments.until_stdin_closes) => {}
+        }
+        simulator.stop();
+        Ok(())
+    })
+}
+
+fn read(path: &Path) -> Result<String, Box<dyn Error>> {
+    if path == Path::new("-") {
+        return Ok(io::read_to_string(io::stdin())?);
+    }
+    std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()).into())
+}
+
+/// Waits until standard input ends; for ever when that does not matter.
+async fn stdin_closed(matters: bool) {
+    if !matters {
+        return std::future::pending().await;
+    }
+    let (closed, wait) = oneshot::channel::<()>();
+    // A thread, since a read that blocks cannot be given up: it ends with the process.
+    std::thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while matches!(io::stdin().read(&mut buffer), Ok(1..)) {}
+        drop(closed);
+    });
+    // That the sender is gone is the news.
+    let _ = wait.await;
+}

@@ -1,0 +1,144 @@
+//! What a turn says, as deltas, in the order in which they are sent.
+
+use headrace_wire::{CompactString, DeltaKind, ToolCallStart, Usage};
+
+use crate::script::{ToolCall, Turn, UsageCounts, UsageSpec};
+
+/// How long a fragment of arguments is when the script does not say.
+const FRAGMENT_CHARS: usize = 8;
+
+/// Deltas that are sent one after the other, several times over. What repeats is encoded only once.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) kinds: Vec<DeltaKind>,
+    pub(crate) times: u32,
+}
+
+impl Run {
+    fn once(kinds: Vec<DeltaKind>) -> Self {
+        Self { kinds, times: 1 }
+    }
+
+    /// How many deltas are sent.
+    pub(crate) fn len(&self) -> usize {
+        self.kinds.len() * self.times as usize
+    }
+}
+
+/// What the turn at `position` of the script says.
+pub(crate) fn runs(turn: &Turn, position: usize) -> [Run; 4] {
+    let kinds = |tokens: &[String], kind: fn(CompactString) -> DeltaKind| {
+        tokens.iter().map(|token| kind(CompactString::from(token.as_str()))).collect()
+    };
+    [
+        Run::once(kinds(turn.reasoning.as_slice(), DeltaKind::Reasoning)),
+        Run { kinds: kinds(turn.text.as_slice(), DeltaKind::Text), times: turn.repeat.unwrap_or(1) },
+        Run::once(kinds(turn.refusal.as_slice(), DeltaKind::Refusal)),
+        Run::once(calls(turn, position)),
+    ]
+}
+
+/// How many tokens one choice of an answer has: each delta is one.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TokenCounts {
+    output: usize,
+    reasoning: usize,
+}
+
+impl TokenCounts {
+    pub(crate) fn of(runs: &[Run; 4]) -> Self {
+        Self { output: runs.iter().map(Run::len).sum(), reasoning: runs[0].len() }
+    }
+
+    /// What an answer of `choices` tells; `None` when it tells nothing.
+    pub(crate) fn usage(
+        self,
+        spec: &UsageSpec,
+        choices: u32,
+        input_tokens: impl FnOnce() -> usize,
+    ) -> Option<Usage> {
+        let times = |count: usize| count as u64 * u64::from(choices);
+        let counts = match spec {
+            UsageSpec::Untold => return None,
+            UsageSpec::Told(counts) => *counts,
+            UsageSpec::Counted => UsageCounts {
+                input_tokens: Some(input_tokens() as u64),
+                output_tokens: Some(times(self.output)),
+                reasoning_tokens: (self.reasoning > 0).then_some(times(self.reasoning)),
+                ..UsageCounts::default()
+            },
+        };
+        let total = counts.input_tokens.zip(counts.output_tokens).map(|(input, output)| input + output);
+        Some(Usage {
+            input_tokens: counts.input_tokens,
+            output_tokens: counts.output_tokens,
+            total_tokens: counts.total_tokens.or(total),
+            cached_tokens: counts.cached_tokens,
+            reasoning_tokens: counts.reasoning_tokens,
+            raw: Box::default(),
+        })
+    }
+}
+
+/// The tool calls: one after the other, or a piece of each in turns.
+fn calls(turn: &Turn, position: usize) -> Vec<DeltaKind> {
+    let mut calls: Vec<_> = turn
+        .tool_calls
+        .iter()
+        .zip(0..)
+        .map(|(call, index)| pieces(call, position, index).into_iter())
+        .collect();
+    if !turn.interleave_calls {
+        return calls.into_iter().flatten().collect();
+    }
+    let mut interleaved = Vec::new();
+    loop {
+        let before = interleaved.len();
+        interleaved.extend(calls.iter_mut().filter_map(Iterator::next));
+        if interleaved.len() == before {
+            return interleaved;
+        }
+    }
+}
+
+/// The start of a call and the fragments of its arguments.
+fn pieces(call: &ToolCall, position: usize, index: u32) -> Vec<DeltaKind> {
+    let id = call.id.clone().unwrap_or_else(|| format!("call_{position}_{index}"));
+    let name = CompactString::from(call.name.as_str());
+    let start = ToolCallStart { index, id: Some(id.into()), name };
+    let arguments = fragments(&call.arguments.0, call.fragments.map(usize::from))
+        .map(|fragment| DeltaKind::ToolCallArguments { index, fragment: fragment.into() });
+    std::iter::once(DeltaKind::ToolCallStart(Box::new(start))).chain(arguments).collect()
+}
+
+/// Cuts a text into `pieces` of about the same number of characters, none of them empty.
+fn fragments(text: &str, pieces: Option<usize>) -> impl Iterator<Item = &str> {
+    let bounds: Vec<usize> = text.char_indices().map(|(at, _)| at).chain([text.len()]).collect();
+    let chars = bounds.len() - 1;
+    let pieces = pieces.unwrap_or_else(|| chars.div_ceil(FRAGMENT_CHARS)).min(chars);
+    (0..pieces).map(move |piece| &text[bounds[piece * chars / pieces]..bounds[(piece + 1) * chars / pieces]])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_are_cut_at_characters() {
+        assert_eq!(fragments("äöü", Some(3)).collect::<Vec<_>>(), ["ä", "ö", "ü"]);
+        assert_eq!(fragments("äöü", Some(9)).count(), 3);
+        assert_eq!(fragments("{\"a\":1,\"b\":2}", Some(4)).count(), 4);
+        assert_eq!(fragments("", Some(2)).count(), 0);
+        assert_eq!(fragments("12345678", None).count(), 1);
+        assert_eq!(fragments("123456789", None).count(), 2);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn fragments_joined_are_the_text(text in "\\PC*", pieces in proptest::option::of(1_usize..9)) {
+            let cut: Vec<_> = fragments(&text, pieces).collect();
+            proptest::prop_assert_eq!(&cut.concat(), &text);
+            proptest::prop_assert!(cut.iter().all(|piece| !piece.is_empty()));
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! What is wrong with a script.
+
+use std::fmt;
+
+/// A script that cannot be played.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScriptError {
+    field: String,
+    reason: String,
+}
+
+impl ScriptError {
+    pub(super) fn new(field: String, reason: String) -> Self {
+        Self { field, reason }
+    }
+
+    /// The field that it is about, such as `turns[0].fault`; empty when it is the document as a whole.
+    #[must_use]
+    pub fn field(&self) -> &str {
+        &self.field
+    }
+}
+
+impl fmt::Display for ScriptError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.field.as_str() {
+            "" => write!(f, "the script is wrong: {}", self.reason),
+            field => write!(f, "the script is wrong at `{field}`: {}", self.reason),
+        }
+    }
+}
+
+impl std::error::Error for ScriptError {}
+
+impl From<serde_path_to_error::Error<serde_json::Error>> for ScriptError {
+    fn from(error: serde_path_to_error::Error<serde_json::Error>) -> Self {
+        let field = error.path().to_string();
+        // The crate writes "." for the document itself.
+        let field = if field == "." { String::new() } else { field };
+        Self::new(field, error.into_inner().to_string())
+    }
+}

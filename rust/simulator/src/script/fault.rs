@@ -1,0 +1,186 @@
+//! What goes wrong.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use serde::Deserialize;
+use serde::de::{Deserializer, Error as _};
+use serde_json::Value;
+
+use super::http::{HeaderText, Headers, StatusCode};
+use super::millis;
+
+/// One way in which an answer goes wrong.
+///
+/// `after` counts deltas: frames of reasoning, text, refusal and tool calls. The chunk that tells the role comes
+/// before the first and is not counted; the finish reason, the usage and `[DONE]` come after the last.
+///
+/// A request that did not ask for a stream gets what comes nearest: its body ends, resets or stalls halfway. `no_done`
+/// and `cut` change nothing for it.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Fault {
+    /// An HTTP error instead of an answer.
+    Status(StatusFault),
+    /// The stream falls silent, and stays open until the client leaves.
+    Stall {
+        /// After this many deltas.
+        #[serde(default)]
+        after: usize,
+    },
+    /// The connection is reset (TCP RST). What the client has no room for in its receive buffer is lost with it.
+    Reset {
+        /// After this many deltas.
+        #[serde(default)]
+        after: usize,
+        /// Half of the next frame is sent first.
+        #[serde(default = "yes")]
+        in_frame: bool,
+    },
+    /// The body ends properly, without finish reason and `[DONE]`.
+    End {
+        /// After this many deltas.
+        #[serde(default)]
+        after: usize,
+    },
+    /// The connection is closed (TCP FIN), without the chunk that ends the body.
+    Close {
+        /// After this many deltas.
+        #[serde(default)]
+        after: usize,
+    },
+    /// Everything but `[DONE]`.
+    NoDone {},
+    /// An event of broken JSON, after which the stream goes on.
+    Malformed {
+        /// After this many deltas.
+        #[serde(default)]
+        after: usize,
+    },
+    /// An error inside the stream, which ends it.
+    Error {
+        /// After this many deltas.
+        #[serde(default)]
+        after: usize,
+        /// The error object.
+        #[serde(default = "server_error")]
+        error: Value,
+    },
+    /// One event with very much text, after which the stream goes on.
+    Huge {
+        /// After this many deltas.
+        #[serde(default)]
+        after: usize,
+        /// The size of its data; never less than that of an empty chunk.
+        bytes: usize,
+    },
+    /// A web page instead of an answer.
+    Html {},
+    /// This body instead of an answer.
+    Raw(RawFault),
+    /// The events go out in TCP writes of these many bytes, one after the other and from the start again.
+    Cut {
+        /// The sizes.
+        #[serde(deserialize_with = "sizes")]
+        sizes: Vec<NonZeroUsize>,
+        /// From one write to the next, so that the client has the time to read each for itself.
+        #[serde(default = "one_millisecond", rename = "interval_ms", deserialize_with = "millis::duration")]
+        interval: Duration,
+    },
+    /// A redirect instead of an answer.
+    Redirect {
+        /// Where to.
+        location: HeaderText,
+        /// The status; 307 when not given, which keeps the method and the body.
+        #[serde(default = "StatusCode::temporary_redirect")]
+        status: StatusCode,
+    },
+    /// The request is accepted and never answered.
+    Silent {},
+    /// Nothing at all is sent for a while; what was due by then comes at once.
+    SlowHeaders {
+        /// For how long.
+        #[serde(rename = "ms", deserialize_with = "millis::duration")]
+        delay: Duration,
+    },
+}
+
+/// An HTTP error.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StatusFault {
+    /// The status; 500 when not given.
+    #[serde(default)]
+    pub status: StatusCode,
+    /// The body: text if it is a string, else JSON; an error as OpenAI writes it when not given.
+    #[serde(default)]
+    pub body: Option<Value>,
+    /// More headers.
+    #[serde(default)]
+    pub headers: Headers,
+    /// Only so many requests fail, and the ones after them are answered. `POST /_reset` starts the count again.
+    #[serde(default)]
+    pub times: Option<u64>,
+}
+
+/// A body, byte for byte.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "RawFields")]
+pub struct RawFault {
+    /// The bytes.
+    pub body: Vec<u8>,
+    /// What they are said to be.
+    pub content_type: HeaderText,
+    /// The status.
+    pub status: StatusCode,
+    /// The size of the HTTP chunks; one for all when not given.
+    pub chunk_bytes: Option<NonZeroUsize>,
+}
+
+/// The JSON of [`RawFault`].
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawFields {
+    body: Option<String>,
+    body_base64: Option<String>,
+    content_type: Option<HeaderText>,
+    #[serde(default = "StatusCode::ok")]
+    status: StatusCode,
+    chunk_bytes: Option<NonZeroUsize>,
+}
+
+impl TryFrom<RawFields> for RawFault {
+    type Error = String;
+
+    fn try_from(fields: RawFields) -> Result<Self, Self::Error> {
+        let body = match (fields.body, fields.body_base64) {
+            (Some(_), Some(_)) => return Err("`body` and `body_base64` exclude each other".to_owned()),
+            (Some(text), None) => text.into_bytes(),
+            (None, Some(base64)) => {
+                BASE64_STANDARD.decode(base64).map_err(|error| format!("`body_base64`: {error}"))?
+            }
+            (None, None) => Vec::new(),
+        };
+        let content_type = fields.content_type.unwrap_or_else(HeaderText::event_stream);
+        Ok(Self { body, content_type, status: fields.status, chunk_bytes: fields.chunk_bytes })
+    }
+}
+
+fn sizes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<NonZeroUsize>, D::Error> {
+    let sizes = Vec::deserialize(deserializer)?;
+    if sizes.is_empty() { Err(D::Error::custom("`sizes` is empty")) } else { Ok(sizes) }
+}
+
+fn server_error() -> Value {
+    serde_json::json!({ "message": "The simulator fails, as its script says.", "type": "server_error", "code": null })
+}
+
+const fn yes() -> bool {
+    true
+}
+
+const fn one_millisecond() -> Duration {
+    Duration::from_millis(1)
+}

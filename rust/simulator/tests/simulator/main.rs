@@ -1,0 +1,23 @@
+//! The simulator as raw clients see it. One binary, so that it is linked once.
+
+#[cfg(test)]
+mod answers;
+#[cfg(test)]
+mod chunking;
+#[cfg(test)]
+mod client;
+#[cfg(feature = "cli")]
+#[cfg(test)]
+mod command;
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod pacing;
+#[cfg(test)]
+mod reports;
+#[cfg(test)]
+mod requests;
+#[cfg(test)]
+mod routes;
+#[cfg(test)]
+mod scripts;
