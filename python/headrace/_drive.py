@@ -1,184 +1,150 @@
-"""The two drivers: they carry out what a loop asks for, and yield the tokens that come of it.
+"""The two drivers: they carry out what a loop asks for, and yield what comes of it.
 
-A run's state is one object, :class:`Run`, which the driver's generator and the caller's stream both hold. All that
-differs between the drivers is how they wait.
+They are alike line by line; all that differs is how they wait.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Generator
+import time
 from typing import TYPE_CHECKING, TypeAlias
-
-from typing_extensions import Self
 
 from . import _native
 from ._bell import bell_of_running_loop
-from .errors import HeadraceError, StreamClosedError, StreamError
+from ._effects import Effect, Emit, OpenTurn, Recall, Remember, RunTools, Sleep
 from .providers import PreparedRequest, is_instant, prepare
-from .types import ModelSettings, Timing, Turn
 
 if TYPE_CHECKING:
-    from types import TracebackType
+    from collections.abc import AsyncGenerator, Generator
 
-    from ._effects import Effect, Loop
+    from ._read import Item
+    from ._run import Run
+    from .types import ModelCall
 
-__all__ = ["Run", "TokenCallback", "atokens", "tokens"]
+__all__ = ["adrive", "drive"]
 
-TokenCallback: TypeAlias = Callable[[str], object]
-
-
-class Run:
-    """What happens, and has happened, in one run.
-
-    Attributes:
-        state: How the run stands; see ``RunStream.state``.
-        closed: The reader has closed the stream.
-        callback: What is called with each token before it is yielded.
-    """
-
-    def __init__(self, loop: Loop, callback: TokenCallback | None) -> None:
-        self.state = "pending"
-        self.closed = False
-        self.callback = callback
-        self._loop = loop
-        self._streams: list[_native.Stream] = []
-        self._batch: list[str] = []
-
-    @property
-    def turns(self) -> tuple[Turn, ...]:
-        """What the model said in each turn, the current one as far as it was taken."""
-        return tuple(Turn.from_native(stream.response()) for stream in self._streams)
-
-    @property
-    def timings(self) -> tuple[Timing, ...]:
-        """What the stamps of each turn say."""
-        return tuple(Timing.from_native(stream.timing(), stream.arrivals()) for stream in self._streams)
-
-    def close(self) -> None:
-        """Closes the stream and its connection. May be called from any thread, and again."""
-        self.closed = True
-        self._batch.clear()
-        for stream in self._streams[-1:]:
-            stream.close()
-        if self.state in ("pending", "streaming"):
-            self.state = "cancelled"
-
-    async def wait_closed(self) -> None:
-        """Waits until the connection of the closed stream is gone."""
-        for stream in self._streams[-1:]:
-            await stream.closed()
-
-    # What follows is for the drivers.
-
-    def __enter__(self) -> Self:
-        self._check_open()
-        self.state = "streaming"
-        return self
-
-    def __exit__(
-        self, _type: type[BaseException] | None, error: BaseException | None, _traceback: TracebackType | None
-    ) -> None:
-        if error is None:
-            self.state = "complete"
-        elif isinstance(error, StreamError):
-            self.state = error.state
-        elif isinstance(error, Exception) and not isinstance(error, StreamClosedError):
-            self.state = "failed"
-        else:
-            # The reader left: by closing, by breaking out of its loop, by Ctrl-C, or because its task was cancelled.
-            self.state = "cancelled"
-        for stream in self._streams[-1:]:
-            stream.close()
-
-    def start(self) -> Effect | None:
-        """The loop's first effect; None if it has none."""
-        return self._next(lambda: next(self._loop))
-
-    def resume(self) -> Effect | None:
-        """The loop's next effect, now that the current turn has come to its end; None if there is no more."""
-        self._check_open()
-        turn = Turn.from_native(self._streams[-1].response())
-        return self._next(lambda: self._loop.send(turn))
-
-    def fail(self, error: HeadraceError) -> Effect | None:
-        """What the loop does about an error. Raises it if the loop does nothing about it."""
-        return self._next(lambda: self._loop.throw(error))
-
-    def open(self, settings: ModelSettings, request: PreparedRequest) -> _native.Stream:
-        """Sends a request."""
-        self._check_open()
-        stream = _native.open_stream(
-            request.url,
-            request.headers,
-            request.body,
-            request.dialect,
-            connect_timeout=settings.timeouts.connect,
-            first_token_timeout=settings.timeouts.first_token,
-            idle_timeout=settings.timeouts.idle,
-            max_event_bytes=settings.max_event_bytes,
-            model=settings.model,
-        )
-        self._streams.append(stream)
-        return stream
-
-    def hold(self, batch: list[str]) -> list[str]:
-        """Keeps hold of the tokens that are about to be yielded, so that ``close`` can take them back."""
-        self._batch = batch
-        return batch
-
-    def _check_open(self) -> None:
-        if self.closed:
-            raise StreamClosedError("the stream was closed by its reader: start a new run to read more")
-
-    @staticmethod
-    def _next(step: Callable[[], Effect]) -> Effect | None:
-        try:
-            return step()
-        except StopIteration:
-            return None
+Carried: TypeAlias = "tuple[object, list[Item]]"
+"""What the loop is sent, and what the caller is shown."""
 
 
-def tokens(run: Run) -> Generator[str, None, None]:
+def drive(run: Run) -> Generator[Item, None, None]:
     """Drives a run, waiting in this thread."""
-    callback = run.callback
+    calls_back = run.calls_back
     with run:
+        yield from run.begun()
         effect = run.start()
         while effect is not None:
+            result: object
+            shown: list[Item] = []
             try:
-                settings = effect.call.settings
-                stream = run.open(settings, prepare(effect.call))
-                while batch := run.hold(stream.next_batch()):
-                    if callback is None:
-                        yield from batch
-                    else:
-                        for token in batch:
-                            callback(token)
-                            yield token
-                effect = run.resume()
-            except HeadraceError as error:
-                effect = run.fail(error)
+                if isinstance(effect, OpenTurn):
+                    yield from run.turn_begun(effect)
+                    reader = run.read(_open(run, effect.call, prepare(effect.call)), effect)
+                    while (batch := reader.wait()) is not None:
+                        run.hold(batch)
+                        yield from run.called_back(batch) if calls_back else batch
+                    result, shown = run.turn_ended(effect)
+                else:
+                    result, shown = _carry_out(run, effect)
+                effect = run.send(result)
+            except Exception as error:  # noqa: BLE001 — the loop decides, and what it lets pass is raised below
+                effect = run.throw(error)
+            yield from shown
+        yield from run.ended()
+        run.raise_error()
 
 
-async def atokens(run: Run) -> AsyncGenerator[str, None]:
+async def adrive(run: Run) -> AsyncGenerator[Item, None]:
     """Drives a run, waiting on the running event loop."""
-    callback = run.callback
+    calls_back = run.calls_back
     bell = bell_of_running_loop()
     with run:
+        for item in run.begun():
+            yield item
         effect = run.start()
         while effect is not None:
+            result: object
+            shown: list[Item] = []
             try:
-                settings = effect.call.settings
-                instant = is_instant(settings)
-                request = prepare(effect.call) if instant else await asyncio.to_thread(prepare, effect.call)
-                stream = run.open(settings, request)
-                while (batch := stream.take()) is not None:
-                    if not batch:
-                        await bell.ready(stream)
-                    for token in run.hold(batch):
-                        if callback is not None:
-                            callback(token)
-                        yield token
-                effect = run.resume()
-            except HeadraceError as error:
-                effect = run.fail(error)
+                if isinstance(effect, OpenTurn):
+                    for item in run.turn_begun(effect):
+                        yield item
+                    reader = run.read(_open(run, effect.call, await _prepare(effect.call)), effect)
+                    while (batch := reader.take()) is not None:
+                        if not batch:
+                            await bell.ready(reader.stream)
+                        for item in run.hold(batch):
+                            if calls_back:
+                                run.call_back(item)
+                            yield item
+                    result, shown = run.turn_ended(effect)
+                else:
+                    result, shown = await _acarry_out(run, effect)
+                effect = run.send(result)
+            except Exception as error:  # noqa: BLE001 — the loop decides, and what it lets pass is raised below
+                effect = run.throw(error)
+            for item in shown:
+                yield item
+        for item in run.ended():
+            yield item
+        run.raise_error()
+
+
+def _carry_out(run: Run, effect: Effect) -> Carried:
+    """Everything but a turn, waiting in this thread."""
+    match effect:
+        case RunTools():
+            began = time.monotonic()
+            results = effect.toolbox.run_sync(effect.calls)
+            return results, run.tools_ended(effect, results, time.monotonic() - began)
+        case Emit():
+            return None, run.emit(effect)
+        case Sleep():
+            time.sleep(effect.seconds)
+        case Remember():
+            effect.memory.append(effect.messages)
+        case Recall():
+            return effect.memory.read(), []
+        case OpenTurn():  # the driver's own
+            pass
+    return None, []
+
+
+async def _acarry_out(run: Run, effect: Effect) -> Carried:
+    """Everything but a turn, waiting on the running event loop."""
+    match effect:
+        case RunTools():
+            began = time.monotonic()
+            results = await effect.toolbox.run(effect.calls)
+            return results, run.tools_ended(effect, results, time.monotonic() - began)
+        case Emit():
+            return None, run.emit(effect)
+        case Sleep():
+            await asyncio.sleep(effect.seconds)
+        case Remember():
+            await asyncio.to_thread(effect.memory.append, effect.messages)
+        case Recall():
+            return await asyncio.to_thread(effect.memory.read), []
+        case OpenTurn():  # the driver's own
+            pass
+    return None, []
+
+
+async def _prepare(call: ModelCall) -> PreparedRequest:
+    return prepare(call) if is_instant(call.settings) else await asyncio.to_thread(prepare, call)
+
+
+def _open(run: Run, call: ModelCall, request: PreparedRequest) -> _native.Stream:
+    run.check_open()
+    settings = call.settings
+    return _native.open_stream(
+        request.url,
+        request.headers,
+        request.body,
+        request.dialect,
+        connect_timeout=settings.timeouts.connect,
+        first_token_timeout=settings.timeouts.first_token,
+        idle_timeout=settings.timeouts.idle,
+        max_event_bytes=settings.max_event_bytes,
+        model=settings.model,
+    )

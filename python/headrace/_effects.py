@@ -6,22 +6,104 @@ and does nothing, so that one loop serves the sync and the async driver alike.
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from dataclasses import dataclass
-from typing import TypeAlias
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
-from .types import ModelCall, Turn
+if TYPE_CHECKING:
+    from .events import Event
+    from .memory import Memory
+    from .tools import Toolbox, ToolResult
+    from .types import Message, ModelCall, ToolCall, Turn
 
-__all__ = ["Effect", "Loop", "OpenTurn"]
+__all__ = [
+    "Effect",
+    "Emit",
+    "Loop",
+    "OpenTurn",
+    "Recall",
+    "Remember",
+    "RunTools",
+    "Sleep",
+    "ask",
+    "call_tools",
+    "recall",
+]
 
 
 @dataclass(frozen=True, slots=True)
 class OpenTurn:
-    """Ask a model, and give the caller each token as it comes. The result is the whole :class:`Turn`."""
+    """Ask a model, and give the caller each token as it comes. The result is the whole ``Turn``.
 
+    Attributes:
+        agent: Whose turn it is.
+        call: What to ask.
+        spoken: Which argument of which tool is text for the user: the tool's name, and the argument's.
+    """
+
+    agent: str
     call: ModelCall
+    spoken: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
-Effect: TypeAlias = OpenTurn
+@dataclass(frozen=True, slots=True)
+class RunTools:
+    """Carry out tool calls. The result is a tuple of ``ToolResult``, in the order of the calls."""
 
-Loop: TypeAlias = Generator[Effect, Turn, None]
+    agent: str
+    toolbox: Toolbox
+    calls: tuple[ToolCall, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Emit:
+    """Tell the caller of an event, if it wants to know. The driver adds number and time."""
+
+    agent: str
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """Wait for some seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Remember:
+    """Add messages to an agent's memory."""
+
+    memory: Memory
+    messages: tuple[Message, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """Read an agent's memory. The result is the list of its messages."""
+
+    memory: Memory
+
+
+Effect: TypeAlias = OpenTurn | RunTools | Emit | Sleep | Remember | Recall
+
+_Result = TypeVar("_Result")
+Loop: TypeAlias = Generator[Effect, Any, _Result]
+
+
+def ask(effect: OpenTurn) -> Loop[Turn]:
+    """``OpenTurn``, with the type of its result."""
+    turn: Turn = yield effect
+    return turn
+
+
+def call_tools(agent: str, toolbox: Toolbox, calls: Sequence[ToolCall]) -> Loop[tuple[ToolResult, ...]]:
+    """``RunTools``, with the type of its result."""
+    results: tuple[ToolResult, ...] = yield RunTools(agent, toolbox, tuple(calls))
+    return results
+
+
+def recall(memory: Memory) -> Loop[Sequence[Message]]:
+    """``Recall``, with the type of its result."""
+    messages: Sequence[Message] = yield Recall(memory)
+    return messages

@@ -2,27 +2,259 @@
 
 from __future__ import annotations
 
-from ._effects import Loop, OpenTurn
-from .types import Message, ModelCall, ModelSettings
+import difflib
+import json
+from typing import TYPE_CHECKING, Any, Final
 
-__all__ = ["agent_turns"]
+from ._effects import Emit, Loop, OpenTurn, Remember, Sleep, ask, call_tools, recall
+from .errors import ConnectionFailedError, OverloadedError, RateLimitError, ServerError, StreamError, StreamTimeoutError
+from .events import AgentEnd, AgentStart
+from .tools import ToolResult
+from .types import Message, ModelCall, Outcome, ToolCall, Turn
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ._spec import AgentSpec
+
+__all__ = ["Conversation", "agent_turns", "begin", "take_turn"]
+
+HANDOFF: Final = "handoff_task"
+"""The tool by which a model gives a task to another agent."""
 
 
-def agent_turns(settings: ModelSettings, system_prompt: str | None, task: str) -> Loop:
-    """Asks the model.
-
-    The loop ends with the first turn that asks for no tool. Until there are tools, that is the first turn.
+class Conversation:
+    """The messages of one run, and what of them the memory does not have yet.
 
     Args:
-        settings: The model.
-        system_prompt: What the model is told before the task; None for nothing.
-        task: What the user wants.
+        spec: Whose conversation it is.
+        history: Messages of earlier runs.
+        opening: The messages that this run begins with.
+    """
+
+    def __init__(self, spec: AgentSpec, history: Sequence[Message], opening: Sequence[Message]) -> None:
+        self._spec = spec
+        self._system: list[Message] = []
+        if spec.system_prompt:
+            self._system = [{"role": "system", "content": spec.system_prompt}]
+        self._messages: list[Message] = list(history)
+        self._earlier = len(self._messages)
+        self._new: list[Message] = []
+        for message in opening:
+            self.add(message)
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """All that has been said, without the system prompt."""
+        return tuple(self._messages)
+
+    @property
+    def said(self) -> tuple[Message, ...]:
+        """What has been said in this run."""
+        return tuple(self._messages[self._earlier :])
+
+    def add(self, message: Message) -> None:
+        """Adds a message."""
+        self._messages.append(message)
+        self._new.append(message)
+
+    def say(self, text: str) -> None:
+        """Adds a message of the user."""
+        self.add({"role": "user", "content": text})
+
+    def answered(self, turn: Turn) -> None:
+        """Adds what the model said."""
+        self.add(assistant_message(turn))
+
+    def returned(self, results: Sequence[ToolResult]) -> None:
+        """Adds what tools returned."""
+        for result in results:
+            self.add(tool_message(result.call, result.content))
+
+    def steered(self) -> None:
+        """Adds what the user has said meanwhile."""
+        while self._spec.inbox:
+            self.say(self._spec.inbox.popleft())
+
+    def to_send(self) -> tuple[Message, ...]:
+        """The messages of the next request."""
+        messages = [*self._system, *self._messages]
+        transform = self._spec.transform
+        return tuple(messages if transform is None else transform(messages))
+
+    def remember(self) -> Loop[None]:
+        """Gives the memory what it does not have yet."""
+        if self._spec.memory is not None and self._new:
+            yield Remember(self._spec.memory, tuple(self._new))
+        self._new.clear()
+
+
+def agent_turns(spec: AgentSpec, opening: Sequence[Message], history: Sequence[Message] | None = None) -> Loop[Outcome]:
+    """Asks the model, carries out the tool calls that it asks for, and asks again.
+
+    The loop ends with the first turn that asks for no tool or that a stop condition is met by, or with the last of
+    ``max_loops``; the tools of that one are still carried out, since the model asked for their effects.
+
+    Args:
+        spec: The agent.
+        opening: The messages that the run begins with: the task.
+        history: What was said before; None for what the agent's memory holds.
 
     Yields:
         The effects that the driver carries out.
+
+    Returns:
+        What was said, and the text of the last turn that had any.
     """
-    messages: list[Message] = []
-    if system_prompt:
-        messages.append({"role": "system", "content": system_prompt})
-    messages.append({"role": "user", "content": task})
-    yield OpenTurn(ModelCall(settings, tuple(messages)))
+    conversation = yield from begin(spec, opening, history)
+    final = ""
+    last = spec.max_loops or 1
+    for number in range(1, last + 1):
+        turn = yield from take_turn(spec, conversation, (*spec.toolbox.schemas, *_handoff_schemas(spec)))
+        final = turn.text or final
+        if turn.tool_calls:
+            results = yield from _carry_out(spec, turn.tool_calls)
+            conversation.returned(results)
+        yield from conversation.remember()
+        # A steering message that came meanwhile wants an answer.
+        if not turn.tool_calls and not spec.inbox:
+            break
+        if any(stop(turn.text) for stop in spec.stops):
+            break
+        if spec.loop_interval > 0 and number < last:
+            yield Sleep(spec.loop_interval)
+    return Outcome(final, conversation.said)
+
+
+def begin(spec: AgentSpec, opening: Sequence[Message], history: Sequence[Message] | None = None) -> Loop[Conversation]:
+    """The conversation of a run that begins, with what the agent remembers."""
+    if history is None:
+        history = (yield from recall(spec.memory)) if spec.memory is not None else ()
+    return Conversation(spec, history, opening)
+
+
+def take_turn(
+    spec: AgentSpec,
+    conversation: Conversation,
+    schemas: Sequence[Mapping[str, Any]],
+    spoken: Mapping[str, str] | None = None,
+) -> Loop[Turn]:
+    """One turn: asks the model, and adds its answer to the conversation.
+
+    Args:
+        spec: The agent.
+        conversation: What has been said.
+        schemas: The tools that the model is offered.
+        spoken: Which argument of which tool is text for the user.
+
+    Returns:
+        What the model said.
+    """
+    conversation.steered()
+    call = ModelCall(spec.settings, conversation.to_send(), tuple(schemas), spec.tool_choice if schemas else None)
+    turn = yield from _ask_patiently(spec, OpenTurn(spec.name, call, spoken or {}))
+    turn = _with_call_ids(turn)
+    conversation.answered(turn)
+    return turn
+
+
+def _ask_patiently(spec: AgentSpec, effect: OpenTurn) -> Loop[Turn]:
+    """Asks again after a failure that may pass, as long as the caller has seen nothing of the answer."""
+    for attempt in range(spec.retry_attempts):
+        try:
+            return (yield from ask(effect))
+        except (ConnectionFailedError, OverloadedError, RateLimitError, ServerError, StreamTimeoutError) as error:
+            if error.delivered:
+                raise
+            yield Sleep(_wait_before_retry(spec, error, attempt))
+    return (yield from ask(effect))
+
+
+def _wait_before_retry(spec: AgentSpec, error: StreamError, attempt: int) -> float:
+    """What the provider asked for, else twice as long each time."""
+    return error.retry_after if error.retry_after is not None else spec.retry_interval * 2.0**attempt
+
+
+def _with_call_ids(turn: Turn) -> Turn:
+    """Tool results name the call that they answer, so a call without an id is given one."""
+    if all(call.id for call in turn.tool_calls):
+        return turn
+    calls = tuple(
+        call if call.id else ToolCall(f"call_{position}", call.name, call.arguments)
+        for position, call in enumerate(turn.tool_calls)
+    )
+    return turn.with_calls(calls)
+
+
+def _carry_out(spec: AgentSpec, calls: Sequence[ToolCall]) -> Loop[list[ToolResult]]:
+    """Tools in parallel, handoffs one after the other; the results in the model's order."""
+    plain = [call for call in calls if not (spec.handoffs and call.name == HANDOFF)]
+    results = (yield from call_tools(spec.name, spec.toolbox, plain)) if plain else ()
+    by_call = dict(zip(map(id, plain), results, strict=True))
+    ordered: list[ToolResult] = []
+    for call in calls:
+        result = by_call.get(id(call)) or (yield from _hand_off(spec, call))
+        ordered.append(result)
+    return ordered
+
+
+def _hand_off(spec: AgentSpec, call: ToolCall) -> Loop[ToolResult]:
+    """Lets another agent run. Its tokens stream under its own name; its answer is the tool's result."""
+    by_name = {agent.name: agent for agent in spec.handoffs}
+    try:
+        arguments = json.loads(call.arguments or "{}")
+        name, task = str(arguments["agent_name"]), str(arguments["task"])
+    except (ValueError, KeyError, TypeError):
+        return ToolResult(call, f"{HANDOFF} needs the members agent_name and task", error="invalid_arguments")
+    if name not in by_name:
+        nearest = difflib.get_close_matches(name, by_name, n=1) or list(by_name)
+        return ToolResult(call, f"there is no agent {name!r}; known: {', '.join(nearest)}", error="unknown_tool")
+    yield Emit(name, AgentStart())
+    outcome = yield from agent_turns(by_name[name], [{"role": "user", "content": task}])
+    yield Emit(name, AgentEnd(outcome.final))
+    return ToolResult(call, outcome.final, value=outcome.final)
+
+
+def _handoff_schemas(spec: AgentSpec) -> list[Mapping[str, Any]]:
+    if not spec.handoffs:
+        return []
+    agents = "; ".join(f"{agent.name}: {agent.description or 'no description'}" for agent in spec.handoffs)
+    parameters = {
+        "type": "object",
+        "properties": {
+            "agent_name": {"type": "string", "enum": [agent.name for agent in spec.handoffs]},
+            "task": {"type": "string", "description": "The task, with all that the agent must know."},
+        },
+        "required": ["agent_name", "task"],
+        "additionalProperties": False,
+    }
+    description = f"Give a task to another agent, and get its answer. Agents: {agents}"
+    return [{"type": "function", "function": {"name": HANDOFF, "description": description, "parameters": parameters}}]
+
+
+def assistant_message(turn: Turn) -> Message:
+    """A turn as the message that goes back to the model."""
+    message: dict[str, Any] = {"role": "assistant", "content": turn.text or turn.refusal or None}
+    if turn.tool_calls:
+        message["tool_calls"] = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": _valid(call.arguments)}}
+            for call in turn.tool_calls
+        ]
+    elif message["content"] is None:
+        # A message must hold something: some providers refuse null here.
+        message["content"] = ""
+    return message
+
+
+def _valid(arguments: str) -> str:
+    """Providers refuse a conversation whose arguments are not JSON. What was wrong with them, the result says."""
+    try:
+        json.loads(arguments)
+    except ValueError:
+        return "{}"
+    return arguments
+
+
+def tool_message(call: ToolCall, content: str) -> Message:
+    """What the model is told of a tool call."""
+    return {"role": "tool", "tool_call_id": call.id, "name": call.name, "content": content}

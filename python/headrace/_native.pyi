@@ -6,7 +6,7 @@ are.
 
 from asyncio import Future
 from collections.abc import Callable
-from typing import Any, TypedDict, final, type_check_only
+from typing import Any, Literal, TypeAlias, TypedDict, final, type_check_only
 
 from typing_extensions import Buffer
 
@@ -54,15 +54,23 @@ class TimingDict(TypedDict):
     itl: SpreadDict | None
     lag: SpreadDict | None
 
+# Kind, arrival in nanoseconds, and what came: a piece of text; or of a tool call its index, and either id and name or
+# a fragment of its arguments.
+Delta: TypeAlias = (
+    tuple[Literal["text", "reasoning", "refusal"], int, str]
+    | tuple[Literal["tool_call_start"], int, int, str | None, str]
+    | tuple[Literal["tool_call_arguments"], int, int, str]
+)
+
 @final
 class Stream:
     """A stream that was opened. Dropping it closes its connection, unless the whole answer has arrived."""
 
-    def next_batch(self) -> list[str]:
+    def next_batch(self) -> list[str] | None:
         """Waits in this thread for the next tokens of text. Ctrl-C is heard while it waits.
 
         Returns:
-            At least one token; the empty list is the end.
+            At least one token; None is the end.
 
         Raises:
             StreamError: The stream failed, and everything before that has been taken.
@@ -79,6 +87,12 @@ class Stream:
             StreamError: The stream failed, and everything before that has been taken.
             ForkedError: This process is a fork of the one that opened the stream.
         """
+
+    def next_deltas(self) -> list[Delta] | None:
+        """As ``next_batch``, for all that the model produces."""
+
+    def take_deltas(self) -> list[Delta] | None:
+        """As ``take``, for all that the model produces."""
 
     def arm(self, bell: Bell, key: int) -> bool:
         """Asks to be woken.

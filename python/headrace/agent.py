@@ -1,32 +1,41 @@
-"""The agent: a model, what it is told, and how its answers are read."""
+"""The agent: a model, what it is told, what it may do, and how its answers are read."""
 
 from __future__ import annotations
 
+import asyncio
 import difflib
 import inspect
-import os
-from typing import TYPE_CHECKING, Any
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from . import _display
-from ._drive import Run, TokenCallback
+from ._auto import autonomous_turns
+from ._config import check_agent, check_task, default_model, spec_of
+from ._images import user_message
 from ._loop import agent_turns
-from .errors import ConfigurationError
+from ._output import format_output
+from ._run import Run, View
+from .memory import Memory
 from .streams import AsyncRunStream, RunStream
-from .types import ModelSettings, Timeouts
+from .tools import Toolbox
+from .types import Timeouts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from ._spec import Stop, Transform
+    from .events import Event
 
 __all__ = ["Agent"]
 
-_DEFAULT_MODEL = "local/smollm2-135m"
-
 
 class Agent:
-    """A model with instructions, whose answers stream token by token.
+    """A model with instructions and tools, whose answers stream token by token.
 
     An agent may serve any number of runs at once, from any number of threads and tasks: they share nothing but its
-    configuration, which each run reads when it starts.
+    configuration, which each run reads when it starts, and its memory, if it has one.
 
     Args:
         agent_name: Whose tokens they are, where several agents speak.
@@ -34,19 +43,44 @@ class Agent:
         system_prompt: What the model is told before each task.
         model_name: ``"openai/NAME"``, ``"local/NAME"``, or any name with ``llm_base_url``. None: the environment's
             ``HEADRACE_MODEL``, else the local model, with a notice.
-        max_loops: The most turns of one run.
+        max_loops: The most turns of one run, or ``"auto"``: plan, execute, sum up.
+        tools: Functions that the model may call.
+        tools_list_dictionary: Tools as raw OpenAI schemas, without a function.
+        tool_choice: Which tool the model may or must use, as OpenAI writes it.
+        parallel_tool_calls: Tools of one turn run at the same time.
+        tool_timeout: Seconds that one tool call may take.
+        tool_retry_attempts: How often a tool that raised is tried again.
+        approve: Called with each tool call and its arguments; False or a reason refuses it. May be async.
         temperature: Sampling temperature; None for the provider's default.
         max_tokens: The most tokens of one answer; None for the provider's default.
         top_p: Nucleus sampling; None for the provider's default.
+        reasoning_effort: How much a reasoning model is to reason: ``"low"``, ``"medium"``, ``"high"``.
+        thinking_tokens: How many tokens a model may think, where it is told in tokens.
         llm_base_url: The URL of an OpenAI-compatible endpoint, without ``/chat/completions``.
         llm_api_key: The key; None to look in the environment.
         llm_args: Further members of the request's body, such as ``{"seed": 1}``. ``extra_headers`` among them is a
             dict of headers to add instead.
+        timeouts: How long to wait for what.
+        retry_attempts: How often a turn that failed in a way that may pass is tried again, if none of it was seen.
+        retry_interval: Seconds before the first of these; twice as long each time. The provider's wish goes first.
+        stopping_token: A turn whose text holds this is the last.
+        stopping_func: A turn of whose text this is true is the last.
+        stopping_condition: The same, by its other name.
+        loop_interval: Seconds between two turns.
+        handoffs: Agents that the model may hand a task to.
+        selected_tools: Which of its own tools an autonomous run offers the model: ``"all"`` or names.
+        max_plan_attempts: How many turns an autonomous run has to make a plan, before it goes on without.
+        max_subtask_loops: How many turns one subtask of an autonomous run may take.
+        persistent_memory: The conversation outlives the run and the process, under the agent's name.
+        memory_path: Where; None for the user's data directory.
+        context_length: How many tokens of conversation are sent at most; the oldest exchanges go first.
+        transforms: Takes the place of that rule: makes the messages that are sent from those there are.
+        output_type: The form in which ``run`` returns what was said.
         print_on: ``run`` shows the answer on standard output.
-        verbose: Each run tells on standard error what it asks and how it went.
+        verbose: Each run tells on standard error what it asks.
         streaming_on: ``run`` shows the tokens as they come, and not the answer at its end.
         streaming_callback: Called with each token, before it is yielded. What it raises ends the run.
-        timeouts: How long to wait for what.
+        stream: The callback gets a dict about each token instead.
 
     Raises:
         TypeError: A keyword is unknown; the message names the nearest known one.
@@ -60,69 +94,193 @@ class Agent:
         agent_description: str | None = None,
         system_prompt: str | None = None,
         model_name: str | None = None,
-        max_loops: int = 1,
+        max_loops: int | Literal["auto"] = 1,
+        tools: Iterable[Callable[..., Any]] | None = None,
+        tools_list_dictionary: Sequence[Mapping[str, Any]] | None = None,
+        tool_choice: object = None,
+        parallel_tool_calls: bool = True,
+        tool_timeout: float | None = None,
+        tool_retry_attempts: int = 0,
+        approve: Callable[..., Any] | None = None,
         temperature: float | None = None,
         max_tokens: int | None = None,
         top_p: float | None = None,
+        reasoning_effort: str | None = None,
+        thinking_tokens: int | None = None,
         llm_base_url: str | None = None,
         llm_api_key: str | None = None,
         llm_args: Mapping[str, Any] | None = None,
+        timeouts: Timeouts | None = None,
+        retry_attempts: int = 0,
+        retry_interval: float = 1.0,
+        stopping_token: str | None = None,
+        stopping_func: Stop | None = None,
+        stopping_condition: Stop | None = None,
+        loop_interval: float = 0.0,
+        handoffs: Iterable[Agent] = (),
+        selected_tools: str | Iterable[str] = "all",
+        max_plan_attempts: int = 3,
+        max_subtask_loops: int = 20,
+        persistent_memory: bool = False,
+        memory_path: str | Path | None = None,
+        context_length: int | None = None,
+        transforms: Transform | None = None,
+        output_type: str = "final",
         print_on: bool = True,
         verbose: bool = False,
         streaming_on: bool = False,
-        streaming_callback: TokenCallback | None = None,
-        timeouts: Timeouts | None = None,
+        streaming_callback: Callable[[Any], object] | None = None,
+        stream: bool = False,
         **unknown: object,
     ) -> None:
         _refuse(unknown)
         self.agent_name = agent_name
         self.agent_description = agent_description
         self.system_prompt = system_prompt
-        self.model_name = model_name or _default_model()
+        self.model_name = model_name or default_model()
         self.max_loops = max_loops
+        self.tool_choice = tool_choice
         self.temperature = temperature
         self.max_tokens = max_tokens
         self.top_p = top_p
+        self.reasoning_effort = reasoning_effort
+        self.thinking_tokens = thinking_tokens
         self.llm_base_url = llm_base_url
         self.llm_api_key = llm_api_key
         self.llm_args = dict(llm_args or {})
+        self.timeouts = timeouts or Timeouts()
+        self.retry_attempts = retry_attempts
+        self.retry_interval = retry_interval
+        self.stopping_token = stopping_token
+        self.stopping_func = stopping_func
+        self.stopping_condition = stopping_condition
+        self.loop_interval = loop_interval
+        self.handoffs = tuple(handoffs)
+        self.selected_tools = selected_tools
+        self.max_plan_attempts = max_plan_attempts
+        self.max_subtask_loops = max_subtask_loops
+        self.context_length = context_length
+        self.transforms = transforms
+        self.output_type = output_type
         self.print_on = print_on
         self.verbose = verbose
         self.streaming_on = streaming_on
         self.streaming_callback = streaming_callback
-        self.timeouts = timeouts or Timeouts()
-        _check_max_loops(max_loops)
+        self.stream = stream
+        self.toolbox = Toolbox(
+            tools or (),
+            raw_schemas=tools_list_dictionary or (),
+            parallel=parallel_tool_calls,
+            timeout=tool_timeout,
+            retry_attempts=tool_retry_attempts,
+            approve=approve,
+        )
+        self.memory = Memory(agent_name, memory_path) if persistent_memory else None
+        check_agent(self)
 
-    def run(self, task: str, *, streaming_callback: TokenCallback | None = None) -> str:
+    def run(
+        self,
+        task: str,
+        *,
+        img: str | None = None,
+        imgs: Sequence[str] | None = None,
+        streaming_callback: Callable[[Any], object] | None = None,
+    ) -> Any:
         """Runs a task and waits for the answer.
 
         Args:
             task: What the user wants.
+            img: An image that belongs to it: a path, URL, data URI or base64 text.
+            imgs: More of them.
             streaming_callback: Takes the place of the agent's.
 
         Returns:
-            The whole text.
+            The answer, or what was said in the form that ``output_type`` names.
 
         Raises:
             StreamError: The run did not end complete.
             ConfigurationError: The task or the agent's configuration cannot work.
         """
-        stream = self.run_stream(task, streaming_callback=streaming_callback)
+        stream = self.run_stream(task, img=img, imgs=imgs, streaming_callback=streaming_callback)
         with stream:
             if self.print_on and self.streaming_on:
                 _display.show_live(self.agent_name, stream)
             else:
-                for _token in stream:
-                    pass
+                deque(stream, maxlen=0)
         if self.print_on and not self.streaming_on:
             _display.show_answer(self.agent_name, stream.text)
-        return stream.text
+        return self._output(stream)
 
-    def run_stream(self, task: str, *, streaming_callback: TokenCallback | None = None) -> RunStream:
+    async def arun(
+        self,
+        task: str,
+        *,
+        img: str | None = None,
+        imgs: Sequence[str] | None = None,
+        streaming_callback: Callable[[Any], object] | None = None,
+    ) -> Any:
+        """Runs a task and awaits the answer; see :meth:`run`. Shows it only at its end."""
+        stream = self.arun_stream(task, img=img, imgs=imgs, streaming_callback=streaming_callback)
+        async with stream:
+            async for _token in stream:
+                pass
+        if self.print_on:
+            _display.show_answer(self.agent_name, stream.text)
+        return self._output(stream)
+
+    def run_batched(self, tasks: Iterable[str]) -> list[Any]:
+        """Runs tasks one after the other, and returns their answers."""
+        return [self.run(task) for task in tasks]
+
+    def run_concurrent(self, tasks: Iterable[str], *, max_workers: int = 8) -> list[Any]:
+        """Runs tasks at the same time, and returns their answers in the tasks' order."""
+        with ThreadPoolExecutor(max_workers) as pool:
+            return list(pool.map(self.run, tasks))
+
+    async def arun_concurrent(self, tasks: Iterable[str]) -> list[Any]:
+        """Runs tasks at the same time on the running event loop; their answers in the tasks' order."""
+        return list(await asyncio.gather(*map(self.arun, tasks)))
+
+    @overload
+    def run_stream(
+        self,
+        task: str,
+        *,
+        img: str | None = ...,
+        imgs: Sequence[str] | None = ...,
+        with_events: Literal[False] = ...,
+        reasoning: bool = ...,
+        streaming_callback: Callable[[Any], object] | None = ...,
+    ) -> RunStream[str]: ...
+    @overload
+    def run_stream(
+        self,
+        task: str,
+        *,
+        img: str | None = ...,
+        imgs: Sequence[str] | None = ...,
+        with_events: Literal[True],
+        reasoning: bool = ...,
+        streaming_callback: Callable[[Any], object] | None = ...,
+    ) -> RunStream[Event]: ...
+    def run_stream(
+        self,
+        task: str,
+        *,
+        img: str | None = None,
+        imgs: Sequence[str] | None = None,
+        with_events: bool = False,
+        reasoning: bool = False,
+        streaming_callback: Callable[[Any], object] | None = None,
+    ) -> RunStream[Any]:
         """Runs a task and streams its tokens.
 
         Args:
             task: What the user wants.
+            img: An image that belongs to it: a path, URL, data URI or base64 text.
+            imgs: More of them.
+            with_events: Yields everything that happens, as ``headrace.events``.
+            reasoning: Yields the model's reasoning too, among the text.
             streaming_callback: Takes the place of the agent's.
 
         Returns:
@@ -131,48 +289,69 @@ class Agent:
         Raises:
             ConfigurationError: The task or the agent's configuration cannot work.
         """
-        return RunStream(self._run(task, streaming_callback))
+        return RunStream(self._run(task, img, imgs, with_events, reasoning, streaming_callback))
 
-    def arun_stream(self, task: str, *, streaming_callback: TokenCallback | None = None) -> AsyncRunStream:
-        """Runs a task and streams its tokens to ``async for``.
-
-        Args:
-            task: What the user wants.
-            streaming_callback: Takes the place of the agent's.
-
-        Returns:
-            An async iterator of tokens that also tells ``text``, ``usage``, ``timing`` and ``state``, and can be
-            closed.
-
-        Raises:
-            ConfigurationError: The task or the agent's configuration cannot work.
-        """
-        return AsyncRunStream(self._run(task, streaming_callback))
+    @overload
+    def arun_stream(
+        self,
+        task: str,
+        *,
+        img: str | None = ...,
+        imgs: Sequence[str] | None = ...,
+        with_events: Literal[False] = ...,
+        reasoning: bool = ...,
+        streaming_callback: Callable[[Any], object] | None = ...,
+    ) -> AsyncRunStream[str]: ...
+    @overload
+    def arun_stream(
+        self,
+        task: str,
+        *,
+        img: str | None = ...,
+        imgs: Sequence[str] | None = ...,
+        with_events: Literal[True],
+        reasoning: bool = ...,
+        streaming_callback: Callable[[Any], object] | None = ...,
+    ) -> AsyncRunStream[Event]: ...
+    def arun_stream(
+        self,
+        task: str,
+        *,
+        img: str | None = None,
+        imgs: Sequence[str] | None = None,
+        with_events: bool = False,
+        reasoning: bool = False,
+        streaming_callback: Callable[[Any], object] | None = None,
+    ) -> AsyncRunStream[Any]:
+        """Runs a task and streams its tokens to ``async for``; see :meth:`run_stream`."""
+        return AsyncRunStream(self._run(task, img, imgs, with_events, reasoning, streaming_callback))
 
     def __repr__(self) -> str:
         return f"Agent(agent_name={self.agent_name!r}, model_name={self.model_name!r}, max_loops={self.max_loops!r})"
 
-    def _run(self, task: str, callback: TokenCallback | None) -> Run:
-        _check_task(task)
-        _check_max_loops(self.max_loops)
+    def _run(
+        self,
+        task: str,
+        img: str | None,
+        imgs: Sequence[str] | None,
+        events: bool,
+        reasoning: bool,
+        callback: Callable[[Any], object] | None,
+    ) -> Run:
+        check_task(task)
+        inbox: deque[str] = deque()
+        spec = spec_of(self, inbox)
+        images = [*([img] if img is not None else []), *(imgs or ())]
+        opening = [user_message(task, images)]
+        loop = autonomous_turns(spec, opening) if self.max_loops == "auto" else agent_turns(spec, opening)
         if self.verbose:
             _display.note(f"{self.agent_name} asks {self.model_name}")
-        loop = agent_turns(self._settings(), self.system_prompt, task)
-        return Run(loop, callback or self.streaming_callback)
+        wanted = callback or self.streaming_callback
+        view = View(events, reasoning, None if self.stream else wanted, wanted if self.stream else None)
+        return Run(self.agent_name, task, loop, view, inbox)
 
-    def _settings(self) -> ModelSettings:
-        parameters = {"temperature": self.temperature, "max_tokens": self.max_tokens, "top_p": self.top_p}
-        given = {name: value for name, value in parameters.items() if value is not None}
-        extra = dict(self.llm_args)
-        headers: Mapping[str, str] = extra.pop("extra_headers", None) or {}
-        return ModelSettings(
-            model=self.model_name,
-            base_url=self.llm_base_url,
-            api_key=self.llm_api_key,
-            parameters=given | extra,
-            headers=headers,
-            timeouts=self.timeouts,
-        )
+    def _output(self, stream: RunStream[Any] | AsyncRunStream[Any]) -> Any:
+        return format_output(self.output_type, stream.messages, stream.final)
 
 
 def _refuse(unknown: Mapping[str, object]) -> None:
@@ -181,23 +360,3 @@ def _refuse(unknown: Mapping[str, object]) -> None:
         nearest = difflib.get_close_matches(name, known, n=1)
         hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
         raise TypeError(f"Agent() got an unexpected keyword argument {name!r}{hint}")
-
-
-def _check_task(task: object) -> None:
-    if not isinstance(task, str):
-        raise ConfigurationError(f"the task must be a string, not {type(task).__name__}")
-    if not task.strip():
-        raise ConfigurationError("the task is empty: say what the agent is to do")
-
-
-def _check_max_loops(max_loops: object) -> None:
-    if isinstance(max_loops, bool) or not isinstance(max_loops, int) or max_loops < 1:
-        raise ConfigurationError(f"max_loops must be a whole number from 1, not {max_loops!r}")
-
-
-def _default_model() -> str:
-    named = os.environ.get("HEADRACE_MODEL")
-    if named:
-        return named
-    _display.note(f"no model_name and no HEADRACE_MODEL, so this uses {_DEFAULT_MODEL} on this machine")
-    return _DEFAULT_MODEL

@@ -94,9 +94,11 @@ class StreamError(HeadraceError):
         request_id: The provider's id of the request, where it gave one.
         body: The start of the response body that explains the error (at most 64 KiB of text).
         model: The model that was asked.
+        delivered: Tokens of the turn had reached the caller before the error.
     """
 
     state: str = "error"
+    delivered: bool = False
 
     def __init__(
         self,

@@ -61,13 +61,17 @@ def prepare(call: ModelCall) -> PreparedRequest:
     """
     settings = call.settings
     name, base_url, api_key = _endpoint(settings)
-    body = {
+    body: dict[str, object] = {
         "model": name,
         "messages": call.messages,
         "stream": True,
         "stream_options": {"include_usage": True},
         **settings.parameters,
     }
+    if call.tools:
+        body["tools"] = call.tools
+        if call.tool_choice is not None:
+            body["tool_choice"] = call.tool_choice
     headers = list(settings.headers.items())
     if api_key:
         headers.append(("authorization", f"Bearer {api_key}"))

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
-from typing_extensions import Self
-
-from ._drive import Run, atokens, tokens
-from .errors import StreamClosedError
+from ._drive import adrive, drive
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from .types import Timing, Turn, Usage
+    from typing_extensions import Self
+
+    from ._run import Run
+    from .types import Message, Timing, Turn, Usage
 
 __all__ = ["AsyncRunStream", "RunStream"]
+
+T = TypeVar("T")
 
 
 class _Told:
@@ -39,7 +41,17 @@ class _Told:
     @property
     def text(self) -> str:
         """The text that was taken from the model so far, of all turns."""
-        return "".join(turn.text for turn in self._run.turns)
+        return self._run.text
+
+    @property
+    def final(self) -> str:
+        """The answer: the text of the last turn, or an autonomous run's summary. Empty until the run has ended."""
+        return self._run.outcome.final
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """What was said in the run, the task first, as OpenAI writes messages. Empty until the run has ended."""
+        return self._run.outcome.messages
 
     @property
     def turns(self) -> tuple[Turn, ...]:
@@ -49,8 +61,7 @@ class _Told:
     @property
     def usage(self) -> Usage | None:
         """The token counts of all turns together; None where the provider told none."""
-        told = [turn.usage for turn in self._run.turns if turn.usage is not None]
-        return sum(told[1:], told[0]) if told else None
+        return self._run.usage
 
     @property
     def timing(self) -> Timing | None:
@@ -63,16 +74,20 @@ class _Told:
         """What the stamps of each turn say."""
         return self._run.timings
 
-    def _check_open(self) -> None:
-        if self._run.closed:
-            raise StreamClosedError("the stream was closed by its reader: start a new run to read more")
+    def steer(self, message: str) -> None:
+        """Adds a message of the user before the next turn. May be called from any thread.
+
+        Args:
+            message: What the model is told. If it was about to stop, it gets another turn, within ``max_loops``.
+        """
+        self._run.inbox.append(message)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.state}, {len(self.text)} characters>"
 
 
-class RunStream(_Told, Iterator[str]):
-    """The tokens of a run, in order, each as soon as it arrived.
+class RunStream(_Told, Iterator[T], Generic[T]):
+    """The tokens of a run (or its events), in order, each as soon as it arrived.
 
     Nothing is sent before the first token is asked for. Leaving the loop, ``close()``, the end of a ``with`` block and
     dropping the stream all close its connection at once. Tokens that arrived before an error come before the error.
@@ -83,20 +98,20 @@ class RunStream(_Told, Iterator[str]):
         ConfigurationError: From the first token: the request could not be built.
     """
 
-    __slots__ = ("_tokens",)
+    __slots__ = ("_items",)
 
     def __init__(self, run: Run) -> None:
         super().__init__(run)
-        self._tokens = tokens(run)
+        self._items = cast("Iterator[T]", drive(run))
 
-    def __iter__(self) -> Iterator[str]:
+    def __iter__(self) -> Iterator[T]:
         # The generator itself: a `for` loop then pays nothing for this object, token by token.
-        self._check_open()
-        return self._tokens
+        self._run.check_open()
+        return self._items
 
-    def __next__(self) -> str:
-        self._check_open()
-        return next(self._tokens)
+    def __next__(self) -> T:
+        self._run.check_open()
+        return next(self._items)
 
     def close(self) -> None:
         """Closes the stream and its connection. May be called from any thread, and again.
@@ -106,7 +121,7 @@ class RunStream(_Told, Iterator[str]):
         self._run.close()
 
     def __enter__(self) -> Self:
-        self._check_open()
+        self._run.check_open()
         return self
 
     def __exit__(
@@ -115,8 +130,8 @@ class RunStream(_Told, Iterator[str]):
         self.close()
 
 
-class AsyncRunStream(_Told, AsyncIterator[str]):
-    """The tokens of a run, in order, each as soon as it arrived; for ``async for``.
+class AsyncRunStream(_Told, AsyncIterator[T], Generic[T]):
+    """The tokens of a run (or its events), in order, each as soon as it arrived; for ``async for``.
 
     There is no thread behind it, however many there are. Cancelling the task that reads closes the connection at
     once. Otherwise it behaves as :class:`RunStream` does.
@@ -127,19 +142,19 @@ class AsyncRunStream(_Told, AsyncIterator[str]):
         ConfigurationError: From the first token: the request could not be built.
     """
 
-    __slots__ = ("_tokens",)
+    __slots__ = ("_items",)
 
     def __init__(self, run: Run) -> None:
         super().__init__(run)
-        self._tokens = atokens(run)
+        self._items = cast("AsyncIterator[T]", adrive(run))
 
-    def __aiter__(self) -> AsyncIterator[str]:
-        self._check_open()
-        return self._tokens
+    def __aiter__(self) -> AsyncIterator[T]:
+        self._run.check_open()
+        return self._items
 
-    async def __anext__(self) -> str:
-        self._check_open()
-        return await anext(self._tokens)
+    async def __anext__(self) -> T:
+        self._run.check_open()
+        return await anext(self._items)
 
     async def aclose(self) -> None:
         """Closes the stream, and returns when its connection is gone. May be called from any task, and again.
@@ -150,7 +165,7 @@ class AsyncRunStream(_Told, AsyncIterator[str]):
         await self._run.wait_closed()
 
     async def __aenter__(self) -> Self:
-        self._check_open()
+        self._run.check_open()
         return self
 
     async def __aexit__(

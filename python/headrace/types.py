@@ -6,13 +6,24 @@ All classes are frozen: what a run has said does not change any more.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     from ._native import ResponseDict, SpreadDict, TimingDict, UsageDict
 
-__all__ = ["Message", "ModelCall", "ModelSettings", "Spread", "Timeouts", "Timing", "ToolCall", "Turn", "Usage"]
+__all__ = [
+    "Message",
+    "ModelCall",
+    "ModelSettings",
+    "Outcome",
+    "Spread",
+    "Timeouts",
+    "Timing",
+    "ToolCall",
+    "Turn",
+    "Usage",
+]
 
 Message: TypeAlias = Mapping[str, Any]
 """A chat message as OpenAI writes it: ``role``, ``content``, and what belongs to the role."""
@@ -65,10 +76,14 @@ class ModelCall:
     Attributes:
         settings: How to reach it.
         messages: The conversation so far.
+        tools: The tools that the model is offered, as OpenAI writes them.
+        tool_choice: Which of them it may or must use; None for the provider's default.
     """
 
     settings: ModelSettings
     messages: tuple[Message, ...]
+    tools: tuple[Mapping[str, Any], ...] = ()
+    tool_choice: object = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +270,10 @@ class Turn:
     id: str | None = None
     model: str | None = None
 
+    def with_calls(self, calls: tuple[ToolCall, ...]) -> Turn:
+        """The same turn with other tool calls."""
+        return replace(self, tool_calls=calls)
+
     @classmethod
     def from_native(cls, response: ResponseDict) -> Turn:
         """The turn that the native stream put together."""
@@ -270,3 +289,16 @@ class Turn:
             id=response["id"],
             model=response["model"],
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run came to.
+
+    Attributes:
+        final: The answer.
+        messages: What was said in this run, the task first.
+    """
+
+    final: str = ""
+    messages: tuple[Message, ...] = ()

@@ -1,0 +1,131 @@
+"""From an agent's attributes to the specification of a run, with everything that can be wrong about them."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from . import _display
+from ._auto import AUTO_TOOLS
+from ._output import check_output_type
+from ._spec import AgentSpec, AutoSpec, Stop, Transform
+from .errors import ConfigurationError
+from .memory import fit
+from .types import ModelSettings
+
+if TYPE_CHECKING:
+    from collections import deque
+    from collections.abc import Iterable, Mapping
+
+    from .agent import Agent
+
+__all__ = ["check_agent", "check_task", "default_model", "spec_of"]
+
+_DEFAULT_MODEL = "local/smollm2-135m"
+
+
+def spec_of(agent: Agent, inbox: deque[str]) -> AgentSpec:
+    """The specification of a run that starts now."""
+    check_agent(agent)
+    return AgentSpec(
+        name=agent.agent_name,
+        description=agent.agent_description,
+        settings=_settings(agent),
+        toolbox=agent.toolbox,
+        system_prompt=agent.system_prompt,
+        max_loops=agent.max_loops if isinstance(agent.max_loops, int) else None,
+        tool_choice=agent.tool_choice,
+        stops=tuple(_stops(agent)),
+        loop_interval=agent.loop_interval,
+        retry_attempts=agent.retry_attempts,
+        retry_interval=agent.retry_interval,
+        # A steering message is for the agent that the user talks to, so those that it hands to have no inbox of it.
+        handoffs=tuple(spec_of(other, type(inbox)()) for other in agent.handoffs),
+        memory=agent.memory,
+        transform=_transform(agent),
+        auto=AutoSpec(
+            tools=_selected(agent.selected_tools),
+            plan_attempts=agent.max_plan_attempts,
+            subtask_turns=agent.max_subtask_loops,
+        ),
+        inbox=inbox,
+    )
+
+
+def _settings(agent: Agent) -> ModelSettings:
+    extra = dict(agent.llm_args)
+    headers: Mapping[str, str] = extra.pop("extra_headers", None) or {}
+    thinking = {"type": "enabled", "budget_tokens": agent.thinking_tokens} if agent.thinking_tokens else None
+    given = {
+        "temperature": agent.temperature,
+        "max_tokens": agent.max_tokens,
+        "top_p": agent.top_p,
+        "reasoning_effort": agent.reasoning_effort,
+        "thinking": thinking,
+    }
+    return ModelSettings(
+        model=agent.model_name,
+        base_url=agent.llm_base_url,
+        api_key=agent.llm_api_key,
+        parameters={name: value for name, value in given.items() if value is not None} | extra,
+        headers=headers,
+        timeouts=agent.timeouts,
+    )
+
+
+def _stops(agent: Agent) -> Iterable[Stop]:
+    token = agent.stopping_token
+    if token:
+        yield lambda text: token in text
+    for stop in (agent.stopping_func, agent.stopping_condition):
+        if stop is not None:
+            yield stop
+
+
+def _transform(agent: Agent) -> Transform | None:
+    if agent.transforms is not None:
+        return agent.transforms
+    if agent.context_length is None:
+        return None
+    return partial(fit, context_length=agent.context_length, reserve=agent.max_tokens or 0)
+
+
+def _selected(names: str | Iterable[str]) -> frozenset[str] | None:
+    if names == "all":
+        return None
+    chosen = frozenset([names] if isinstance(names, str) else names)
+    unknown = chosen - set(AUTO_TOOLS)
+    if unknown:
+        raise ConfigurationError(f"selected_tools names {sorted(unknown)}; known: {', '.join(AUTO_TOOLS)}")
+    return chosen
+
+
+def check_agent(agent: Agent) -> None:
+    """Raises ``ConfigurationError`` for what cannot work."""
+    loops = agent.max_loops
+    if loops != "auto" and (isinstance(loops, bool) or not isinstance(loops, int) or loops < 1):
+        raise ConfigurationError(f"max_loops must be a whole number from 1 or 'auto', not {loops!r}")
+    for name in ("retry_attempts", "retry_interval", "loop_interval", "max_plan_attempts", "max_subtask_loops"):
+        value: Any = getattr(agent, name)
+        if value < 0:
+            raise ConfigurationError(f"{name} must not be negative, but is {value!r}")
+    check_output_type(agent.output_type)
+    _selected(agent.selected_tools)
+
+
+def check_task(task: object) -> None:
+    """Raises ``ConfigurationError`` for what is no task."""
+    if not isinstance(task, str):
+        raise ConfigurationError(f"the task must be a string, not {type(task).__name__}")
+    if not task.strip():
+        raise ConfigurationError("the task is empty: say what the agent is to do")
+
+
+def default_model() -> str:
+    """The model of an agent that names none."""
+    named = os.environ.get("HEADRACE_MODEL")
+    if named:
+        return named
+    _display.note(f"no model_name and no HEADRACE_MODEL, so this uses {_DEFAULT_MODEL} on this machine")
+    return _DEFAULT_MODEL

@@ -1,0 +1,137 @@
+"""The plan of an autonomous run: what the model wrote, checked and put in order."""
+
+from __future__ import annotations
+
+import heapq
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+__all__ = ["PRIORITIES", "PlanError", "Subtask", "read_arguments", "read_plan"]
+
+PRIORITIES: Final = ("critical", "high", "medium", "low")
+"""Most urgent first."""
+
+
+class PlanError(ValueError):
+    """What the model wrote cannot be worked with. The message is for the model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subtask:
+    """One step of a plan.
+
+    Attributes:
+        id: The model's name for it.
+        description: What is to be done.
+        priority: One of ``PRIORITIES``.
+        dependencies: The ids of the steps that come before.
+    """
+
+    id: str
+    description: str
+    priority: str = "medium"
+    dependencies: tuple[str, ...] = ()
+
+
+def read_arguments(arguments: str) -> dict[str, Any]:
+    """Reads the arguments of a call of one of the cycle's own tools.
+
+    Args:
+        arguments: JSON text.
+
+    Returns:
+        The members.
+
+    Raises:
+        PlanError: It is not a JSON object.
+    """
+    try:
+        members = json.loads(arguments or "{}")
+    except ValueError as error:
+        raise PlanError(f"the arguments are not valid JSON: {error}") from None
+    if not isinstance(members, dict):
+        raise PlanError("the arguments must be a JSON object")
+    return cast("dict[str, Any]", members)
+
+
+def read_plan(arguments: str) -> list[Subtask]:
+    """Reads what the model gave ``create_plan``.
+
+    Args:
+        arguments: JSON text.
+
+    Returns:
+        The steps in the order in which they can be done: dependencies first, then by priority, then as written.
+
+    Raises:
+        PlanError: It is no plan: no steps, a step without id or description, two of one id, a dependency that is no
+            step, or dependencies in a circle.
+    """
+    members = read_arguments(arguments)
+    steps = members.get("steps")
+    if not isinstance(steps, list) or not steps:
+        raise PlanError("steps must be a list with at least one step")
+    subtasks = [_read_step(number, step) for number, step in enumerate(cast("list[object]", steps), 1)]
+    _check(subtasks)
+    return _in_order(subtasks)
+
+
+def _read_step(number: int, step: object) -> Subtask:
+    if not isinstance(step, Mapping):
+        raise PlanError(f"step {number} must be an object with step_id and description")
+    members = cast("Mapping[str, Any]", step)
+    name, description = members.get("step_id"), members.get("description")
+    if not isinstance(name, str | int) or name == "":
+        raise PlanError(f"step {number} has no step_id")
+    if not isinstance(description, str) or not description.strip():
+        raise PlanError(f"step {name!r} has no description")
+    priority = members.get("priority") or "medium"
+    if priority not in PRIORITIES:
+        raise PlanError(f"step {name!r} has priority {priority!r}; it must be one of {', '.join(PRIORITIES)}")
+    dependencies = members.get("dependencies") or []
+    if not isinstance(dependencies, list):
+        raise PlanError(f"the dependencies of step {name!r} must be a list of step_ids")
+    return Subtask(str(name), description, priority, tuple(map(str, cast("list[object]", dependencies))))
+
+
+def _check(subtasks: Sequence[Subtask]) -> None:
+    known = [subtask.id for subtask in subtasks]
+    for name in known:
+        if known.count(name) > 1:
+            raise PlanError(f"two steps have the step_id {name!r}")
+    for subtask in subtasks:
+        for dependency in subtask.dependencies:
+            if dependency not in known:
+                raise PlanError(
+                    f"step {subtask.id!r} depends on {dependency!r}, which is no step; steps: {', '.join(known)}"
+                )
+
+
+def _in_order(subtasks: Sequence[Subtask]) -> list[Subtask]:
+    """Kahn's algorithm, with a heap that gives the most urgent of the steps that can be done."""
+    open_dependencies = {subtask.id: set(subtask.dependencies) for subtask in subtasks}
+    ready = [_rank(subtasks, subtask) for subtask in subtasks if not subtask.dependencies]
+    heapq.heapify(ready)
+    ordered: list[Subtask] = []
+    while ready:
+        done = subtasks[heapq.heappop(ready)[1]]
+        ordered.append(done)
+        for subtask in subtasks:
+            if done.id in open_dependencies[subtask.id]:
+                open_dependencies[subtask.id].discard(done.id)
+                if not open_dependencies[subtask.id]:
+                    heapq.heappush(ready, _rank(subtasks, subtask))
+    if len(ordered) < len(subtasks):
+        raise PlanError(f"the dependencies go in a circle: {_left(subtasks, ordered)}")
+    return ordered
+
+
+def _rank(subtasks: Sequence[Subtask], subtask: Subtask) -> tuple[int, int]:
+    return PRIORITIES.index(subtask.priority), subtasks.index(subtask)
+
+
+def _left(subtasks: Iterable[Subtask], ordered: Sequence[Subtask]) -> str:
+    left = [subtask for subtask in subtasks if subtask not in ordered]
+    return "; ".join(f"{subtask.id!r} needs {', '.join(map(repr, subtask.dependencies))}" for subtask in left)

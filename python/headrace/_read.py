@@ -1,0 +1,114 @@
+"""From what a native stream gives to what the caller sees: plain tokens, or events.
+
+A turn that nobody wants more of than its text is read as text, which is the fast way. Everything else is read as
+deltas, each of which becomes an event.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+from ._spoken import SpokenField
+from .events import Event, Reasoning, Token, ToolCallDelta
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from . import _native
+
+__all__ = ["EventReader", "Item", "Reader", "TextReader"]
+
+Item: TypeAlias = str | Event
+"""What a stream yields."""
+
+
+class TextReader:
+    """Reads a turn as text.
+
+    Args:
+        stream: The turn's stream.
+    """
+
+    def __init__(self, stream: _native.Stream) -> None:
+        self.stream = stream
+        self.wait = stream.next_batch
+        self.take = stream.take
+
+    @property
+    def text(self) -> str:
+        """The text that was taken so far."""
+        return self.stream.response()["text"]
+
+
+class EventReader:
+    """Reads a turn as events.
+
+    Args:
+        stream: The turn's stream.
+        agent: Whose turn it is.
+        spoken: Which argument of which tool is text for the user.
+        show: Numbers the events, and picks those that the caller wants.
+    """
+
+    def __init__(
+        self,
+        stream: _native.Stream,
+        agent: str,
+        spoken: Mapping[str, str],
+        show: Callable[[list[Event]], list[Item]],
+    ) -> None:
+        self.stream = stream
+        self._agent = agent
+        self._spoken = spoken
+        self._show = show
+        self._said: list[str] = []
+        self._calls: dict[int, tuple[str | None, str, SpokenField | None]] = {}
+
+    @property
+    def text(self) -> str:
+        """The text that was taken so far, what was spoken inside tool calls included."""
+        return "".join(self._said)
+
+    def wait(self) -> list[Item] | None:
+        """The next items, as soon as there are any; None is the end."""
+        deltas = self.stream.next_deltas()
+        return None if deltas is None else self._items(deltas)
+
+    def take(self) -> list[Item] | None:
+        """The items that are there; None is the end."""
+        deltas = self.stream.take_deltas()
+        return None if deltas is None else self._items(deltas)
+
+    def _items(self, deltas: list[_native.Delta]) -> list[Item]:
+        events: list[Event] = []
+        for delta in deltas:
+            if delta[0] == "text":
+                events.append(self._say(delta[2], delta[1]))
+            elif delta[0] == "reasoning":
+                events.append(Reasoning(delta[2], agent=self._agent, at_ns=delta[1]))
+            elif delta[0] == "tool_call_start":
+                self._begin_call(delta[2], delta[3], delta[4])
+                events.append(ToolCallDelta(delta[2], delta[3], delta[4], "", agent=self._agent, at_ns=delta[1]))
+            elif delta[0] == "tool_call_arguments":
+                events += self._continue_call(delta[2], delta[3], delta[1])
+        return self._show(events)
+
+    def _say(self, text: str, at_ns: int) -> Event:
+        self._said.append(text)
+        return Token(text, agent=self._agent, at_ns=at_ns)
+
+    def _begin_call(self, index: int, call_id: str | None, name: str) -> None:
+        known = self._calls.get(index)
+        field = self._spoken.get(name)
+        # A call begins twice where the provider told its id late.
+        spoken = known[2] if known is not None else SpokenField(field) if field is not None else None
+        self._calls[index] = (call_id, name, spoken)
+
+    def _continue_call(self, index: int, fragment: str, at_ns: int) -> list[Event]:
+        call_id, name, spoken = self._calls[index]
+        events: list[Event] = [ToolCallDelta(index, call_id, name, fragment, agent=self._agent, at_ns=at_ns)]
+        text = spoken.feed(fragment) if spoken is not None else ""
+        return [*events, self._say(text, at_ns)] if text else events
+
+
+Reader: TypeAlias = TextReader | EventReader

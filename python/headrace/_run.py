@@ -1,0 +1,316 @@
+"""What happens, and has happened, in one run: the state that a driver and the caller's stream both hold."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+from ._read import EventReader, Item, Reader, TextReader
+from .errors import StreamClosedError, StreamError
+from .events import (
+    Event,
+    Reasoning,
+    RunEnd,
+    RunStart,
+    Token,
+    ToolCallRequested,
+    ToolResultReturned,
+    TurnEnd,
+    TurnStart,
+)
+from .types import Outcome, Timing, Turn, Usage
+
+if TYPE_CHECKING:
+    from collections import deque
+    from collections.abc import Iterator, Sequence
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from . import _native
+    from ._effects import Effect, Emit, Loop, OpenTurn, RunTools
+    from .tools import ToolResult
+
+__all__ = ["Run", "TokenCallback", "View"]
+
+TokenCallback: TypeAlias = Callable[[str], object]
+
+_NS = 1e-9
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class View:
+    """What of a run the caller wants to see.
+
+    Attributes:
+        events: All events, and not the text alone.
+        reasoning: The reasoning among the text.
+        callback: Called with each token before it is yielded.
+        detailed: Called with a dict about each token.
+    """
+
+    events: bool = False
+    reasoning: bool = False
+    callback: TokenCallback | None = None
+    detailed: Callable[[dict[str, Any]], object] | None = None
+
+    @property
+    def text_only(self) -> bool:
+        """The caller sees the text and nothing else."""
+        return not (self.events or self.reasoning)
+
+
+class Run:
+    """One run.
+
+    Args:
+        agent: The agent's name.
+        task: What the user wants.
+        loop: What to do.
+        view: What of it the caller wants to see.
+        inbox: Where messages go that the user adds while it runs.
+
+    Attributes:
+        state: How the run stands; see ``RunStream.state``.
+        closed: The reader has closed the stream.
+    """
+
+    def __init__(self, agent: str, task: str, loop: Loop[Outcome], view: View, inbox: deque[str]) -> None:
+        self.state = "pending"
+        self.closed = False
+        self.view = view
+        self.inbox = inbox
+        self.outcome = Outcome()
+        self._agent = agent
+        self._task = task
+        self._loop = loop
+        self._readers: list[Reader] = []
+        self._batch: list[Any] = []
+        self._error: Exception | None = None
+        self._events = 0
+        self._tokens = 0
+        self._identity: dict[Reader, _native.ResponseDict] = {}
+        self._began_ns = 0
+        self._tool_time = 0.0
+
+    # --- what has happened -------------------------------------------------------------------------------------
+
+    @property
+    def text(self) -> str:
+        """The text that was taken so far, of all turns."""
+        return "".join(reader.text for reader in self._readers)
+
+    @property
+    def turns(self) -> tuple[Turn, ...]:
+        """What the model said in each turn, the current one as far as it was taken."""
+        return tuple(Turn.from_native(reader.stream.response()) for reader in self._readers)
+
+    @property
+    def timings(self) -> tuple[Timing, ...]:
+        """What the stamps of each turn say."""
+        return tuple(_timing(reader) for reader in self._readers)
+
+    @property
+    def usage(self) -> Usage | None:
+        """The token counts of all turns together."""
+        told = [turn.usage for turn in self.turns if turn.usage is not None]
+        return sum(told[1:], told[0]) if told else None
+
+    def close(self) -> None:
+        """Closes the stream and its connection. May be called from any thread, and again."""
+        if self.state in {"pending", "streaming"}:
+            self.closed = True
+            self.state = "cancelled"
+            self._batch.clear()
+        self._close_stream()
+
+    async def wait_closed(self) -> None:
+        """Waits until the connection of the closed stream is gone."""
+        for reader in self._readers[-1:]:
+            await reader.stream.closed()
+
+    # --- for the drivers ---------------------------------------------------------------------------------------
+
+    def __enter__(self) -> Self:
+        self.check_open()
+        self.state = "streaming"
+        self._began_ns = time.monotonic_ns()
+        return self
+
+    def __exit__(
+        self, _type: type[BaseException] | None, error: BaseException | None, _traceback: TracebackType | None
+    ) -> None:
+        self._settle(error)
+        self._loop.close()
+        self._close_stream()
+
+    def _settle(self, error: BaseException | None) -> None:
+        """Notes how the run ended."""
+        if error is None:
+            self.state = "complete"
+        elif isinstance(error, StreamError):
+            self.state = error.state
+        elif isinstance(error, Exception) and not isinstance(error, StreamClosedError):
+            self.state = "failed"
+        else:
+            # The reader left: by closing, by breaking out of its loop, by Ctrl-C, or because its task was cancelled.
+            self.state = "cancelled"
+
+    def check_open(self) -> None:
+        """Raises ``StreamClosedError`` if the stream was closed."""
+        if self.closed:
+            raise StreamClosedError("the stream was closed by its reader: start a new run to read more")
+
+    def start(self) -> Effect | None:
+        """The loop's first effect; None if it has none."""
+        return self._next(lambda: next(self._loop))
+
+    def send(self, result: object) -> Effect | None:
+        """The loop's next effect, given the result of the last; None if there is no more."""
+        self.check_open()
+        return self._next(lambda: self._loop.send(result))
+
+    def throw(self, error: Exception) -> Effect | None:
+        """What the loop does about an error. None if it does nothing: ``raise_error`` raises it."""
+        if isinstance(error, StreamError) and self._readers:
+            response = self._readers[-1].stream.response()
+            error.delivered = bool(response["text"] or response["reasoning"] or response["tool_calls"])
+        try:
+            return self._next(lambda: self._loop.throw(error))
+        except Exception as passed:  # noqa: BLE001 — raised by `raise_error`, once the caller has seen the last event
+            self._error = passed
+            return None
+
+    def raise_error(self) -> None:
+        """Raises the error that the run ended with, if it did."""
+        if self._error is not None:
+            raise self._error
+
+    def _next(self, step: Callable[[], Effect]) -> Effect | None:
+        try:
+            return step()
+        except StopIteration as stop:
+            self.outcome = stop.value
+            return None
+
+    def read(self, stream: _native.Stream, effect: OpenTurn) -> Reader:
+        """Reads a turn, in the way that shows the caller what it wants."""
+        fast = self.view.text_only and not effect.spoken
+        reader = TextReader(stream) if fast else EventReader(stream, effect.agent, effect.spoken, self.show)
+        self._readers.append(reader)
+        return reader
+
+    def hold(self, batch: Sequence[Item]) -> Sequence[Item]:
+        """Keeps hold of what is about to be yielded, so that ``close`` can take it back."""
+        self._batch = cast("list[Any]", batch)
+        return batch
+
+    @property
+    def calls_back(self) -> bool:
+        """Whether somebody wants to be called with each token."""
+        return self.view.callback is not None or self.view.detailed is not None
+
+    def call_back(self, item: Item) -> None:
+        """Tells the caller's callback of a token."""
+        token = item if isinstance(item, str) else item.text if isinstance(item, Token) else None
+        if token is None:
+            return
+        if self.view.callback is not None:
+            self.view.callback(token)
+        if self.view.detailed is not None:
+            self.view.detailed(self._details(token))
+
+    def called_back(self, batch: Sequence[Item]) -> Iterator[Item]:
+        """The items of a batch, each after the callback was told of it."""
+        for item in batch:
+            self.call_back(item)
+            yield item
+
+    def _details(self, token: str) -> dict[str, Any]:
+        reader = self._readers[-1]
+        response = self._identity.setdefault(reader, reader.stream.response())
+        number, self._tokens = self._tokens, self._tokens + 1
+        return {
+            "token": token,
+            "index": number,
+            "model": response["model"],
+            "id": response["id"],
+            "finish_reason": None,
+            "usage": None,
+            "timestamp": time.time(),
+        }
+
+    def _detail_turn(self, detailed: Callable[[dict[str, Any]], object], turn: Turn) -> None:
+        """What is known of a turn once it has ended: a dict with an empty token."""
+        usage = None if turn.usage is None else dataclasses.asdict(turn.usage)
+        detailed({**self._details(""), "finish_reason": turn.finish_reason, "usage": usage})
+
+    # --- events ------------------------------------------------------------------------------------------------
+
+    def show(self, events: list[Event]) -> list[Item]:
+        """Numbers events, and gives of them what the caller wants."""
+        if self.view.events:
+            return [self._stamped(event) for event in events]
+        wanted = (Token, Reasoning) if self.view.reasoning else (Token,)
+        return [event.text for event in events if isinstance(event, wanted)]
+
+    def _stamped(self, event: Event) -> Event:
+        number, self._events = self._events, self._events + 1
+        return dataclasses.replace(
+            event, agent=event.agent or self._agent, seq=number, at_ns=event.at_ns or time.monotonic_ns()
+        )
+
+    def emit(self, effect: Emit) -> list[Item]:
+        """An event of the loop's own."""
+        return self.show([dataclasses.replace(effect.event, agent=effect.agent)])
+
+    def begun(self) -> list[Item]:
+        """The run begins."""
+        return self.show([RunStart(self._task)])
+
+    def ended(self) -> list[Item]:
+        """The run has ended."""
+        self._settle(self._error)
+        if not self.view.events:
+            return []
+        duration = (time.monotonic_ns() - self._began_ns) * _NS
+        turns = len(self._readers)
+        return self.show([RunEnd(self.state, self.text, self.usage, None, turns, duration, self._tool_time)])
+
+    def turn_begun(self, effect: OpenTurn) -> list[Item]:
+        """A model is asked."""
+        return self.show([TurnStart(len(self._readers) + 1, effect.call.settings.model, agent=effect.agent)])
+
+    def turn_ended(self, effect: OpenTurn) -> tuple[Turn, list[Item]]:
+        """A model has answered: what it said, and what the caller is shown of that."""
+        self.check_open()
+        reader = self._readers[-1]
+        turn = Turn.from_native(reader.stream.response())
+        if self.view.detailed is not None:
+            self._detail_turn(self.view.detailed, turn)
+        if not self.view.events:
+            return turn, []
+        calls: list[Event] = [ToolCallRequested(call, agent=effect.agent) for call in turn.tool_calls]
+        number, timing = len(self._readers), _timing(reader)
+        end = TurnEnd(number, reader.text, turn.finish_reason, turn.usage, timing, agent=effect.agent)
+        return turn, self.show([*calls, end])
+
+    def tools_ended(self, effect: RunTools, results: tuple[ToolResult, ...], seconds: float) -> list[Item]:
+        """Tools have returned."""
+        self._tool_time += seconds
+        return self.show(
+            [
+                ToolResultReturned(result.call, result.content, result.error, result.duration, agent=effect.agent)
+                for result in results
+            ]
+        )
+
+    def _close_stream(self) -> None:
+        for reader in self._readers[-1:]:
+            reader.stream.close()
+
+
+def _timing(reader: Reader) -> Timing:
+    return Timing.from_native(reader.stream.timing(), reader.stream.arrivals())

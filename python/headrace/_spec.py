@@ -1,0 +1,65 @@
+"""An agent's configuration as one run sees it: taken when the run starts, and never changed."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from .types import Message, ModelSettings
+
+if TYPE_CHECKING:
+    from .memory import Memory
+    from .tools import Toolbox
+
+__all__ = ["AgentSpec", "AutoSpec", "Stop", "Transform"]
+
+Stop = Callable[[str], bool]
+"""Says of a turn's text whether the run is to end with it."""
+
+Transform = Callable[[Sequence[Message]], Sequence[Message]]
+"""Makes the messages that are sent from those of the conversation."""
+
+
+@dataclass(frozen=True, slots=True)
+class AutoSpec:
+    """The bounds of an autonomous run.
+
+    Attributes:
+        tools: Which of the cycle's own tools the model is offered; None for all.
+        plan_attempts: How many turns the model has to make a plan, before it is let do without.
+        subtask_turns: How many turns one subtask may take.
+        summary_attempts: How many turns the summary may take.
+    """
+
+    tools: frozenset[str] | None = None
+    plan_attempts: int = 3
+    subtask_turns: int = 20
+    summary_attempts: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSpec:
+    """What a loop must know of an agent; the attributes are those of ``Agent``."""
+
+    name: str
+    settings: ModelSettings
+    toolbox: Toolbox
+    description: str | None = None
+    system_prompt: str | None = None
+    max_loops: int | None = 1
+    tool_choice: object = None
+    stops: tuple[Stop, ...] = ()
+    loop_interval: float = 0.0
+    retry_attempts: int = 0
+    retry_interval: float = 1.0
+    handoffs: tuple[AgentSpec, ...] = ()
+    memory: Memory | None = None
+    transform: Transform | None = None
+    auto: AutoSpec = field(default_factory=AutoSpec)
+    inbox: deque[str] = field(default_factory=deque[str])
+
+    def with_loops(self, max_loops: int) -> AgentSpec:
+        """The same agent with another bound on its turns."""
+        return replace(self, max_loops=max_loops)

@@ -1,0 +1,248 @@
+"""What happens in a run, as frozen objects that pattern-match.
+
+::
+
+    for event in agent.run_stream(task, with_events=True):
+        match event:
+            case Token(text=text):
+                print(text, end="")
+            case ToolCallRequested(call=call):
+                log.info("calls %s", call.name)
+
+Every event also reads like the dict that it stands for, ``event["type"]``, and gives it, ``event.to_dict()``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from .types import Timing, ToolCall, Usage
+
+__all__ = [
+    "AgentEnd",
+    "AgentStart",
+    "Event",
+    "PhaseEnd",
+    "PhaseStart",
+    "Reasoning",
+    "RunEnd",
+    "RunStart",
+    "Token",
+    "ToolCallDelta",
+    "ToolCallRequested",
+    "ToolResultReturned",
+    "TurnEnd",
+    "TurnStart",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What every event tells.
+
+    Attributes:
+        type: The event's name.
+        agent: Whose event it is.
+        seq: Its number within the run, from 0, without gaps.
+        at_ns: When it happened, in ``time.monotonic_ns()`` nanoseconds; for what came over the wire, when it arrived.
+    """
+
+    type: ClassVar[str] = "event"
+    agent: str = field(default="", kw_only=True)
+    seq: int = field(default=-1, kw_only=True)
+    at_ns: int = field(default=0, kw_only=True)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The event as a dict of plain values, beginning with ``type``."""
+        members = {item.name: _plain(getattr(self, item.name)) for item in dataclasses.fields(self)}
+        return {"type": self.type, **members}
+
+    def to_json(self) -> str:
+        """The event as one line of JSON."""
+        return json.dumps(self.to_dict(), ensure_ascii=False, default=str)
+
+    def __getitem__(self, name: str) -> Any:
+        return self.to_dict()[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.to_dict()
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """A member as of a dict; ``default`` where there is none."""
+        return self.to_dict().get(name, default)
+
+
+@dataclass(frozen=True, slots=True)
+class RunStart(Event):
+    """A run begins. Always the first event."""
+
+    type: ClassVar[str] = "run_start"
+    task: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnd(Event):
+    """A run has ended. Always the last event, also where an error follows.
+
+    Attributes:
+        state: How; see ``RunStream.state``.
+        text: The whole text.
+        usage: The token counts of all turns; None where the provider told none.
+        cost: The price in dollars; None where it is not known.
+        turns: How many turns there were.
+        duration: From the first request to the end, in seconds.
+        tool_time: Seconds spent waiting for tools.
+    """
+
+    type: ClassVar[str] = "run_end"
+    state: str
+    text: str
+    usage: Usage | None
+    cost: float | None
+    turns: int
+    duration: float
+    tool_time: float
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseStart(Event):
+    """A phase of an autonomous run begins: ``"plan"``, ``"execute"`` or ``"summary"``.
+
+    Attributes:
+        phase: Which.
+        subtask: The id of the subtask that is executed.
+    """
+
+    type: ClassVar[str] = "phase_start"
+    phase: str
+    subtask: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseEnd(Event):
+    """A phase of an autonomous run has ended."""
+
+    type: ClassVar[str] = "phase_end"
+    phase: str
+    subtask: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TurnStart(Event):
+    """A model is asked. Turns of a run are numbered from 1."""
+
+    type: ClassVar[str] = "turn_start"
+    turn: int
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class TurnEnd(Event):
+    """A model has answered.
+
+    Attributes:
+        turn: Which turn.
+        text: Its text.
+        finish_reason: Why the model stopped.
+        usage: The turn's token counts.
+        timing: What the turn's stamps say.
+    """
+
+    type: ClassVar[str] = "turn_end"
+    turn: int
+    text: str
+    finish_reason: str | None
+    usage: Usage | None
+    timing: Timing
+
+
+@dataclass(frozen=True, slots=True)
+class Token(Event):
+    """A piece of text for the user. In the dict it stands under ``token`` too."""
+
+    type: ClassVar[str] = "token"
+    text: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """The event as a dict of plain values, beginning with ``type``."""
+        # Explicitly: `super()` does not work in a dataclass with slots.
+        return {**Event.to_dict(self), "token": self.text}
+
+
+@dataclass(frozen=True, slots=True)
+class Reasoning(Event):
+    """A piece of the model's reasoning, which is never part of the text."""
+
+    type: ClassVar[str] = "reasoning"
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallDelta(Event):
+    """A piece of a tool call, as it arrives: the first has no arguments yet.
+
+    Attributes:
+        index: Which call of the turn.
+        id: The provider's id of the call.
+        name: The tool's name.
+        arguments: The new piece of the arguments' JSON text.
+    """
+
+    type: ClassVar[str] = "tool_call_delta"
+    index: int
+    id: str | None
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallRequested(Event):
+    """A tool call is whole. It is carried out once the turn has ended."""
+
+    type: ClassVar[str] = "tool_call"
+    call: ToolCall
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResultReturned(Event):
+    """A tool call has been carried out, or has failed.
+
+    Attributes:
+        call: The call.
+        content: What the model is told.
+        error: What went wrong, in a word; None if nothing did.
+        duration: How long it took, in seconds.
+    """
+
+    type: ClassVar[str] = "tool_result"
+    call: ToolCall
+    content: str
+    error: str | None
+    duration: float
+
+
+@dataclass(frozen=True, slots=True)
+class AgentStart(Event):
+    """An agent begins, in a workflow or by a handoff."""
+
+    type: ClassVar[str] = "agent_start"
+
+
+@dataclass(frozen=True, slots=True)
+class AgentEnd(Event):
+    """An agent has ended, in a workflow or by a handoff; with its text."""
+
+    type: ClassVar[str] = "agent_end"
+    output: str
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, memoryview):
+        return cast("memoryview[int]", value).tolist()
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {item.name: _plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
+    return value
