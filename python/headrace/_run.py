@@ -71,17 +71,27 @@ class Run:
         loop: What to do.
         view: What of it the caller wants to see.
         inbox: Where messages go that the user adds while it runs.
+        note: Is told, in a line, what is asked and how it went; None for nobody.
 
     Attributes:
         state: How the run stands; see ``RunStream.state``.
         closed: The reader has closed the stream.
     """
 
-    def __init__(self, agent: str, task: str, loop: Loop[Outcome], view: View, inbox: deque[str]) -> None:
+    def __init__(
+        self,
+        agent: str,
+        task: str,
+        loop: Loop[Outcome],
+        view: View,
+        inbox: deque[str],
+        note: Callable[[str], None] | None = None,
+    ) -> None:
         self.state = "pending"
         self.closed = False
         self.view = view
         self.inbox = inbox
+        self._note = note
         self.outcome = Outcome()
         self._agent = agent
         self._task = task
@@ -204,6 +214,7 @@ class Run:
 
     def hold(self, batch: Sequence[Item]) -> Sequence[Item]:
         """Keeps hold of what is about to be yielded, so that ``close`` can take it back."""
+        self.check_open()
         self._batch = cast("list[Any]", batch)
         return batch
 
@@ -281,6 +292,8 @@ class Run:
 
     def turn_begun(self, effect: OpenTurn) -> list[Item]:
         """A model is asked."""
+        if self._note is not None:
+            self._note(f"{effect.agent} asks {effect.call.settings.model} ({len(effect.call.messages)} messages)")
         return self.show([TurnStart(len(self._readers) + 1, effect.call.settings.model, agent=effect.agent)])
 
     def turn_ended(self, effect: OpenTurn) -> tuple[Turn, list[Item]]:
@@ -288,6 +301,8 @@ class Run:
         self.check_open()
         reader = self._readers[-1]
         turn = Turn.from_native(reader.stream.response())
+        if self._note is not None:
+            self._note(_how_it_went(effect.agent, turn, _timing(reader)))
         if self.view.detailed is not None:
             self._detail_turn(self.view.detailed, turn)
         if not self.view.events:
@@ -314,3 +329,10 @@ class Run:
 
 def _timing(reader: Reader) -> Timing:
     return Timing.from_native(reader.stream.timing(), reader.stream.arrivals())
+
+
+def _how_it_went(agent: str, turn: Turn, timing: Timing) -> str:
+    ttft = "no token" if timing.ttft is None else f"TTFT {timing.ttft * 1e3:.1f} ms"
+    calls = f", calls {', '.join(call.name for call in turn.tool_calls)}" if turn.tool_calls else ""
+    duration = timing.duration or 0.0
+    return f"{agent} was answered: {ttft}, {timing.chunks} chunks in {duration:.3f} s, {turn.finish_reason}{calls}"

@@ -77,7 +77,7 @@ class Agent:
         transforms: Takes the place of that rule: makes the messages that are sent from those there are.
         output_type: The form in which ``run`` returns what was said.
         print_on: ``run`` shows the answer on standard output.
-        verbose: Each run tells on standard error what it asks.
+        verbose: Each run tells on standard error what it asks, and how each turn went.
         streaming_on: ``run`` shows the tokens as they come, and not the answer at its end.
         streaming_callback: Called with each token, before it is yielded. What it raises ends the run.
         stream: The callback gets a dict about each token instead.
@@ -344,11 +344,9 @@ class Agent:
         images = [*([img] if img is not None else []), *(imgs or ())]
         opening = [user_message(task, images)]
         loop = autonomous_turns(spec, opening) if self.max_loops == "auto" else agent_turns(spec, opening)
-        if self.verbose:
-            _display.note(f"{self.agent_name} asks {self.model_name}")
         wanted = callback or self.streaming_callback
         view = View(events, reasoning, None if self.stream else wanted, wanted if self.stream else None)
-        return Run(self.agent_name, task, loop, view, inbox)
+        return Run(self.agent_name, task, loop, view, inbox, _display.note if self.verbose else None)
 
     def _output(self, stream: RunStream[Any] | AsyncRunStream[Any]) -> Any:
         return format_output(self.output_type, stream.messages, stream.final)

@@ -89,8 +89,9 @@ class _Told:
 class RunStream(_Told, Iterator[T], Generic[T]):
     """The tokens of a run (or its events), in order, each as soon as it arrived.
 
-    Nothing is sent before the first token is asked for. Leaving the loop, ``close()``, the end of a ``with`` block and
-    dropping the stream all close its connection at once. Tokens that arrived before an error come before the error.
+    Nothing is sent before the first token is asked for. ``close()``, the end of a ``with`` block and dropping the
+    stream close its connection at once; so does leaving a loop over a stream that nothing else holds, while one that
+    is held can be read on. Tokens that arrived before an error come before the error.
 
     Raises:
         StreamError: From the iteration: the run did not end complete. The subclass says how.

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::num::NonZeroUsize;
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 
 use arc_swap::ArcSwapOption;
 use tokio::runtime::{Builder, Handle, Runtime};
@@ -18,6 +18,8 @@ const WORKER_THREADS: &str = "HEADRACE_WORKER_THREADS";
 /// The runtime and what lives as long as it.
 pub(crate) struct Engine {
     pub(crate) runtime: Runtime,
+    /// One thread for work that may wait for something else than the network.
+    cold: OnceLock<Runtime>,
     pub(crate) clients: Mutex<Clients>,
 }
 
@@ -58,12 +60,20 @@ pub(crate) fn engine() -> Result<&'static Engine, RuntimeError> {
     Ok(CURRENT.load().as_ref().map_or(built.engine, |owned| owned.engine))
 }
 
-/// A handle to the runtime of this process, for whoever has other work for it than a stream.
+/// A handle to a runtime with one thread of its own, for work that may wait for something else than the network, such as
+/// an interpreter's lock. Never for a stream.
 ///
 /// # Errors
-/// [`RuntimeError`] when the network threads cannot be started.
-pub fn handle() -> Result<Handle, RuntimeError> {
-    engine().map(|engine| engine.runtime.handle().clone())
+/// [`RuntimeError`] when the thread cannot be started.
+pub fn cold_handle() -> Result<Handle, RuntimeError> {
+    let engine = engine()?;
+    if let Some(cold) = engine.cold.get() {
+        return Ok(cold.handle().clone());
+    }
+    let built =
+        Builder::new_multi_thread().worker_threads(1).thread_name("headrace-cold").enable_all().build();
+    let built = built.map_err(RuntimeError::Io)?;
+    Ok(engine.cold.get_or_init(|| built).handle().clone())
 }
 
 fn build() -> Result<Engine, RuntimeError> {
@@ -73,7 +83,7 @@ fn build() -> Result<Engine, RuntimeError> {
         .enable_all()
         .build()
         .map_err(RuntimeError::Io)?;
-    Ok(Engine { runtime, clients: Mutex::default() })
+    Ok(Engine { runtime, cold: OnceLock::new(), clients: Mutex::default() })
 }
 
 fn worker_threads() -> Result<NonZeroUsize, RuntimeError> {

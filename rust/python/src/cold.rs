@@ -1,9 +1,9 @@
 //! Awaitables for what happens once per stream, never once per token: Rust futures awaited by asyncio through
 //! pyo3-async-runtimes.
 //!
-//! Its tokio runtime is not used: it would be a second set of threads, and one that a forked child cannot build anew.
-//! Nor do these futures run on the engine's network threads, since their last step takes the interpreter, which those
-//! threads never do: each runs on a thread of the runtime's pool for blocking work.
+//! Its tokio runtime is not used, since a forked child could not build it anew. Nor do these futures run on the
+//! engine's network threads, since their last step takes the interpreter, which those threads never do: the engine keeps
+//! one thread apart for them all.
 
 use std::any::Any;
 use std::pin::Pin;
@@ -21,7 +21,7 @@ pub(crate) fn awaitable(
     py: Python<'_>,
     future: impl Future<Output = ()> + Send + 'static,
 ) -> PyResult<Bound<'_, PyAny>> {
-    headrace_engine::handle().map_err(|error| errors::runtime(py, &error))?;
+    headrace_engine::cold_handle().map_err(|error| errors::runtime(py, &error))?;
     let locals = TaskLocals::new(get_running_loop(py)?);
     future_into_py_with_locals::<Cold, _, _>(py, locals, async move {
         future.await;
@@ -39,17 +39,14 @@ impl Runtime for Cold {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        Join(headrace_engine::handle().map(|handle| {
-            let executor = handle.clone();
-            handle.spawn_blocking(move || executor.block_on(future))
-        }))
+        Join(headrace_engine::cold_handle().map(|handle| handle.spawn(future)))
     }
 
     fn spawn_blocking<F>(work: F) -> Join
     where
         F: FnOnce() + Send + 'static,
     {
-        Join(headrace_engine::handle().map(|handle| handle.spawn_blocking(work)))
+        Join(headrace_engine::cold_handle().map(|handle| handle.spawn_blocking(work)))
     }
 }
 

@@ -36,11 +36,14 @@ impl Simulator {
 
     /// What it has seen, as JSON.
     fn report(&self, py: Python<'_>) -> PyResult<String> {
-        json(&self.running(py)?.report())
+        let server = self.running(py)?;
+        // Whoever waits in `wait_for` holds the book while it asks its predicate, which takes the interpreter.
+        json(&py.detach(|| server.report()))
     }
 
     fn reset(&self, py: Python<'_>) -> PyResult<()> {
-        self.running(py)?.reset();
+        let server = self.running(py)?;
+        py.detach(|| server.reset());
         Ok(())
     }
 

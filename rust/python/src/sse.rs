@@ -111,7 +111,6 @@ impl SSEDecoder {
 impl State {
     fn feed(&mut self, bytes: &[u8]) -> Vec<ServerSentEvent> {
         let mut events = Vec::new();
-        let retry = self.decoder.retry();
         let mut pulled = self.decoder.feed(bytes);
         loop {
             match pulled.next_event() {
@@ -119,7 +118,7 @@ impl State {
                     event: event.event_type().into_owned(),
                     data: event.data_text().into_owned(),
                     id: event.id().to_owned(),
-                    retry,
+                    retry: event.retry(),
                 }),
                 Ok(None) => break,
                 Err(error) => {

@@ -18,6 +18,7 @@ pub struct Event<'a> {
     name: &'a [u8],
     data: &'a [u8],
     id: &'a str,
+    retry: Option<u64>,
 }
 
 impl<'a> Event<'a> {
@@ -49,6 +50,12 @@ impl<'a> Event<'a> {
     #[must_use]
     pub const fn id(&self) -> &'a str {
         self.id
+    }
+
+    /// The reconnection time at the time of this event, in milliseconds, if the stream has set one.
+    #[must_use]
+    pub const fn retry(&self) -> Option<u64> {
+        self.retry
     }
 }
 
@@ -263,12 +270,12 @@ impl<'c> Events<'_, 'c> {
             return Err(EventTooLarge { limit: self.decoder.limit });
         }
         if let Some(data) = self.whole_event()? {
-            return Ok(Some(Event { name: &[], data, id: &self.decoder.id }));
+            return Ok(Some(Event { name: &[], data, id: &self.decoder.id, retry: self.decoder.retry }));
         }
         while let Some(dispatched) = self.next_line()? {
             if dispatched {
-                let SseDecoder { event_type, data, id, .. } = &*self.decoder;
-                return Ok(Some(Event { name: event_type, data, id }));
+                let SseDecoder { event_type, data, id, retry, .. } = &*self.decoder;
+                return Ok(Some(Event { name: event_type, data, id, retry: *retry }));
             }
         }
         Ok(None)
