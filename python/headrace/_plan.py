@@ -90,7 +90,7 @@ def _read_step(number: int, step: object) -> Subtask:
     priority = members.get("priority") or "medium"
     if priority not in PRIORITIES:
         raise PlanError(f"step {name!r} has priority {priority!r}; it must be one of {', '.join(PRIORITIES)}")
-    dependencies = members.get("dependencies") or []
+    dependencies: object = members.get("dependencies") or []
     if not isinstance(dependencies, list):
         raise PlanError(f"the dependencies of step {name!r} must be a list of step_ids")
     return Subtask(str(name), description, priority, tuple(map(str, cast("list[object]", dependencies))))
