@@ -61,6 +61,38 @@ def headrace(
     """Stream LLM tokens."""
 
 
+@app.command("run")
+def run(
+    task: Annotated[str, typer.Argument(help="What the agent is to do.")],
+    *,
+    model: Annotated[str | None, typer.Option(help="The model; HEADRACE_MODEL, else the local one.")] = None,
+    base_url: Annotated[str | None, typer.Option(help="The URL of an OpenAI-compatible endpoint.")] = None,
+    system: Annotated[str | None, typer.Option(help="The system prompt.")] = None,
+    tool: Annotated[list[str] | None, typer.Option(help="A tool, as module:function. May be repeated.")] = None,
+    max_loops: Annotated[str, typer.Option(help="The most turns, or 'auto'.")] = "1",
+    events: Annotated[bool, typer.Option(help="Print every event as a line of JSON, not the text.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the result as one line of JSON, not the text.")
+    ] = False,
+) -> None:
+    """Run a task: text to standard output as it comes, tool calls and timing to standard error."""
+    from ._cli_run import load_tool, read_loops, show_run
+    from .agent import Agent
+
+    agent = Agent(
+        model_name=model,
+        llm_base_url=base_url,
+        system_prompt=system,
+        tools=[load_tool(reference) for reference in tool or ()],
+        max_loops=read_loops(max_loops),
+    )
+    try:
+        show_run(agent, task, "events" if events else "json" if as_json else "text")
+    except KeyboardInterrupt:
+        # 128 + SIGINT, as a shell expects it; typer's own way is a message and code 1.
+        raise typer.Exit(130) from None
+
+
 @model_app.command("pull")
 def pull(name: Annotated[str, typer.Argument(help="The model.")] = local.DEFAULT_MODEL) -> None:
     """Download a model's weights and print their path."""
