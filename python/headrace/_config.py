@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from . import _display
 from ._auto import AUTO_TOOLS
@@ -16,7 +17,7 @@ from .types import ModelSettings
 
 if TYPE_CHECKING:
     from collections import deque
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from .agent import Agent
 
@@ -55,7 +56,7 @@ def spec_of(agent: Agent, inbox: deque[str]) -> AgentSpec:
 
 def _settings(agent: Agent) -> ModelSettings:
     extra = dict(agent.llm_args)
-    headers: Mapping[str, str] = extra.pop("extra_headers", None) or {}
+    headers = _headers(extra.pop("extra_headers", None))
     thinking = {"type": "enabled", "budget_tokens": agent.thinking_tokens} if agent.thinking_tokens else None
     given = {
         "temperature": agent.temperature,
@@ -72,6 +73,19 @@ def _settings(agent: Agent) -> ModelSettings:
         headers=headers,
         timeouts=agent.timeouts,
     )
+
+
+def _headers(given: object) -> dict[str, str]:
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        raise ConfigurationError(f"extra_headers must be a dict of strings, not {type(given).__name__}")
+    headers = cast("Mapping[object, object]", given)
+    for name, value in headers.items():
+        if not isinstance(name, str) or not isinstance(value, str):
+            # Not the value: it may be a key.
+            raise ConfigurationError(f"extra_headers: the header {name!r} must be a string with a string for its value")
+    return cast("dict[str, str]", dict(headers))
 
 
 def _stops(agent: Agent) -> Iterable[Stop]:

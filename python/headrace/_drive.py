@@ -100,7 +100,7 @@ def _carry_out(run: Run, effect: Effect) -> Carried:
         case Emit():
             return None, run.emit(effect)
         case Sleep():
-            time.sleep(effect.seconds)
+            run.sleep(effect.seconds)
         case Remember():
             effect.memory.append(effect.messages)
         case Recall():

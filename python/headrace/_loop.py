@@ -153,7 +153,6 @@ def take_turn(
     conversation.steered()
     call = ModelCall(spec.settings, conversation.to_send(), tuple(schemas), spec.tool_choice if schemas else None)
     turn = yield from _ask_patiently(spec, OpenTurn(spec.name, call, spoken or {}))
-    turn = _with_call_ids(turn)
     conversation.answered(turn)
     return turn
 
@@ -173,17 +172,6 @@ def _ask_patiently(spec: AgentSpec, effect: OpenTurn) -> Loop[Turn]:
 def _wait_before_retry(spec: AgentSpec, error: StreamError, attempt: int) -> float:
     """What the provider asked for, else twice as long each time."""
     return error.retry_after if error.retry_after is not None else spec.retry_interval * 2.0**attempt
-
-
-def _with_call_ids(turn: Turn) -> Turn:
-    """Tool results name the call that they answer, so a call without an id is given one."""
-    if all(call.id for call in turn.tool_calls):
-        return turn
-    calls = tuple(
-        call if call.id else ToolCall(f"call_{position}", call.name, call.arguments)
-        for position, call in enumerate(turn.tool_calls)
-    )
-    return turn.with_calls(calls)
 
 
 def _carry_out(spec: AgentSpec, calls: Sequence[ToolCall]) -> Loop[list[ToolResult]]:

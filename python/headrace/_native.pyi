@@ -6,9 +6,11 @@ are.
 
 from asyncio import Future
 from collections.abc import Callable
-from typing import Any, Literal, TypeAlias, TypedDict, final, type_check_only
+from typing import Any, TypedDict, final, type_check_only
 
 from typing_extensions import Buffer
+
+from ._read import Delta
 
 __all__ = ["Bell", "SSEDecoder", "ServerSentEvent", "Simulator", "Stream", "open_stream"]
 
@@ -53,14 +55,6 @@ class TimingDict(TypedDict):
     tpot_ns: float | None
     itl: SpreadDict | None
     lag: SpreadDict | None
-
-# Kind, arrival in nanoseconds, and what came: a piece of text; or of a tool call its index, and either id and name or
-# a fragment of its arguments.
-Delta: TypeAlias = (
-    tuple[Literal["text", "reasoning", "refusal"], int, str]
-    | tuple[Literal["tool_call_start"], int, int, str | None, str]
-    | tuple[Literal["tool_call_arguments"], int, int, str]
-)
 
 @final
 class Stream:

@@ -6,7 +6,7 @@ deltas, each of which becomes an event.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from ._spoken import SpokenField
 from .events import Event, Reasoning, Token, ToolCallDelta
@@ -16,10 +16,18 @@ if TYPE_CHECKING:
 
     from . import _native
 
-__all__ = ["EventReader", "Item", "Reader", "TextReader"]
+__all__ = ["Delta", "EventReader", "Item", "Reader", "TextReader"]
 
 Item: TypeAlias = str | Event
 """What a stream yields."""
+
+Delta: TypeAlias = (
+    tuple[Literal["text", "reasoning", "refusal"], int, str]
+    | tuple[Literal["tool_call_start"], int, int, str | None, str]
+    | tuple[Literal["tool_call_arguments"], int, int, str]
+)
+"""What a native stream gives: kind, arrival in nanoseconds, and a piece of text; or, of a tool call, its index, and
+either id and name or a fragment of its arguments."""
 
 
 class TextReader:
@@ -79,7 +87,7 @@ class EventReader:
         deltas = self.stream.take_deltas()
         return None if deltas is None else self._items(deltas)
 
-    def _items(self, deltas: list[_native.Delta]) -> list[Item]:
+    def _items(self, deltas: list[Delta]) -> list[Item]:
         events: list[Event] = []
         for delta in deltas:
             if delta[0] == "text":

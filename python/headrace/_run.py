@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 import time
+import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
@@ -97,6 +99,8 @@ class Run:
         self._task = task
         self._loop = loop
         self._readers: list[Reader] = []
+        self._turns: list[Turn] = []
+        self._closing = threading.Event()
         self._batch: list[Any] = []
         self._error: Exception | None = None
         self._events = 0
@@ -115,7 +119,8 @@ class Run:
     @property
     def turns(self) -> tuple[Turn, ...]:
         """What the model said in each turn, the current one as far as it was taken."""
-        return tuple(Turn.from_native(reader.stream.response()) for reader in self._readers)
+        current = self._readers[len(self._turns) :]
+        return (*self._turns, *(Turn.from_native(reader.stream.response()) for reader in current))
 
     @property
     def timings(self) -> tuple[Timing, ...]:
@@ -134,6 +139,7 @@ class Run:
             self.closed = True
             self.state = "cancelled"
             self._batch.clear()
+            self._closing.set()
         self._close_stream()
 
     async def wait_closed(self) -> None:
@@ -187,11 +193,16 @@ class Run:
         if isinstance(error, StreamError) and self._readers:
             response = self._readers[-1].stream.response()
             error.delivered = bool(response["text"] or response["reasoning"] or response["tool_calls"])
+        failed = len(self._readers) > len(self._turns)
         try:
-            return self._next(lambda: self._loop.throw(error))
+            effect = self._next(lambda: self._loop.throw(error))
         except Exception as passed:  # noqa: BLE001 — raised by `raise_error`, once the caller has seen the last event
             self._error = passed
             return None
+        if failed:
+            # The loop tries again, and the caller has seen nothing of this attempt: it was no turn.
+            self._readers.pop()
+        return effect
 
     def raise_error(self) -> None:
         """Raises the error that the run ended with, if it did."""
@@ -258,6 +269,10 @@ class Run:
         usage = None if turn.usage is None else dataclasses.asdict(turn.usage)
         detailed({**self._details(""), "finish_reason": turn.finish_reason, "usage": usage})
 
+    def sleep(self, seconds: float) -> None:
+        """Waits in this thread, but not on when the stream is closed."""
+        self._closing.wait(seconds)
+
     # --- events ------------------------------------------------------------------------------------------------
 
     def show(self, events: list[Event]) -> list[Item]:
@@ -300,7 +315,8 @@ class Run:
         """A model has answered: what it said, and what the caller is shown of that."""
         self.check_open()
         reader = self._readers[-1]
-        turn = Turn.from_native(reader.stream.response())
+        turn = _with_call_ids(Turn.from_native(reader.stream.response()))
+        self._turns.append(turn)
         if self._note is not None:
             self._note(_how_it_went(effect.agent, turn, _timing(reader)))
         if self.view.detailed is not None:
@@ -329,6 +345,16 @@ class Run:
 
 def _timing(reader: Reader) -> Timing:
     return Timing.from_native(reader.stream.timing(), reader.stream.arrivals())
+
+
+def _with_call_ids(turn: Turn) -> Turn:
+    """Tool results name the call that they answer, so a call without an id is given one, as OpenAI makes them."""
+    if all(call.id for call in turn.tool_calls):
+        return turn
+    calls = (
+        call if call.id else dataclasses.replace(call, id=f"call_{uuid.uuid4().hex[:24]}") for call in turn.tool_calls
+    )
+    return turn.with_calls(tuple(calls))
 
 
 def _how_it_went(agent: str, turn: Turn, timing: Timing) -> str:

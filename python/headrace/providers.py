@@ -6,6 +6,7 @@ import json
 import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from .errors import ConfigurationError, MissingKeyError
 
@@ -76,7 +77,7 @@ def prepare(call: ModelCall) -> PreparedRequest:
     if api_key:
         headers.append(("authorization", f"Bearer {api_key}"))
     try:
-        encoded = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+        encoded = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
     except (TypeError, ValueError) as error:
         raise ConfigurationError(f"the request cannot be written as JSON: {error}") from error
     return PreparedRequest(f"{base_url.rstrip('/')}/chat/completions", headers, encoded, "openai_chat")
@@ -115,4 +116,10 @@ def _openai(settings: ModelSettings) -> tuple[str, str | None]:
 def _checked(base_url: str) -> str:
     if not base_url.startswith(("http://", "https://")):
         raise ConfigurationError(f"the base URL must begin with http:// or https://, not {base_url!r}")
+    try:
+        host = urlsplit(base_url).hostname
+    except ValueError:
+        host = None
+    if not host:
+        raise ConfigurationError(f"the base URL {base_url!r} has no host")
     return base_url

@@ -15,37 +15,50 @@ use crate::end::{Failure, FailureKind};
 /// The clients of one process.
 #[derive(Debug, Default)]
 pub(crate) struct Clients {
-    by_connect_timeout: HashMap<Option<Duration>, Client>,
+    by_way: HashMap<Way, Client>,
+}
+
+/// A way of connecting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Way {
+    /// How long connecting may take.
+    pub(crate) timeout: Option<Duration>,
+    /// Whether TLS is spoken.
+    pub(crate) tls: bool,
 }
 
 impl Clients {
-    /// The client that connects within `connect_timeout`.
-    pub(crate) fn get(&mut self, connect_timeout: Option<Duration>) -> Result<Client, Failure> {
-        if let Some(client) = self.by_connect_timeout.get(&connect_timeout) {
+    /// The client that connects in that way.
+    pub(crate) fn get(&mut self, way: Way) -> Result<Client, Failure> {
+        if let Some(client) = self.by_way.get(&way) {
             return Ok(client.clone());
         }
-        let client = build(connect_timeout).map_err(|error| {
+        let client = build(way).map_err(|error| {
             Failure::new(FailureKind::Tls, format!("the HTTP client could not be set up: {}", chain(&error)))
         })?;
-        self.by_connect_timeout.insert(connect_timeout, client.clone());
+        self.by_way.insert(way, client.clone());
         Ok(client)
     }
 }
 
-fn build(connect_timeout: Option<Duration>) -> Result<Client, reqwest::Error> {
+fn build(way: Way) -> Result<Client, reqwest::Error> {
     // Another library in the process may have set one already; either will do.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let builder: ClientBuilder = Client::builder()
+    let mut builder: ClientBuilder = Client::builder()
         .user_agent(concat!("headrace/", env!("CARGO_PKG_VERSION")))
         // A redirected POST turns into a GET or sends the key elsewhere: better a clear error.
         .redirect(Policy::none())
         .tcp_nodelay(true)
         .pool_max_idle_per_host(usize::MAX)
         .dns_resolver(Arc::new(Resolver));
-    match connect_timeout {
-        Some(limit) => builder.connect_timeout(limit).build(),
-        None => builder.build(),
+    if let Some(limit) = way.timeout {
+        builder = builder.connect_timeout(limit);
     }
+    if !way.tls {
+        // It will never look at a certificate, and a small container has none to load.
+        builder = builder.tls_certs_only([]);
+    }
+    builder.build()
 }
 
 /// The system's resolver, with an error that can be told from others.

@@ -53,10 +53,28 @@ impl Failure {
     #[must_use]
     pub(crate) fn without(mut self, secrets: &[&str]) -> Self {
         for secret in secrets {
-            self.message = self.message.replace(secret, "***");
-            self.body = self.body.map(|body| body.replace(secret, "***"));
+            self.message = black_out(&self.message, secret);
+            self.body = self.body.map(|body| black_out(&body, secret));
+            self.code = self.code.map(|code| black_out(&code, secret));
+            self.request_id = self.request_id.map(|id| black_out(&id, secret));
         }
         self
+    }
+}
+
+/// How much of a secret may stand at the end of a text that was cut: less than what would help anybody.
+const HARMLESS: usize = 4;
+
+/// Replaces a secret in a text, as it is and as JSON writes it, and the start of it where the text was cut inside.
+fn black_out(text: &str, secret: &str) -> String {
+    let quoted = serde_json::to_string(secret).unwrap_or_default();
+    let escaped = quoted.trim_matches('"').replace('/', "\\/");
+    let text = text.replace(secret, "***").replace(quoted.trim_matches('"'), "***").replace(&escaped, "***");
+    let whole = text.trim_end_matches('…');
+    let cut = secret.char_indices().map(|(length, _)| length).filter(|length| *length >= HARMLESS).rev();
+    match cut.map(|length| &secret[..length]).find(|start| whole.ends_with(start)) {
+        Some(start) => format!("{}***", &whole[..whole.len() - start.len()]),
+        None => text,
     }
 }
 

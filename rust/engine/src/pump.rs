@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use crate::body::Body;
-use crate::client::{chain, classify};
+use crate::client::{Way, chain, classify};
 use crate::clock::now_ns;
 use crate::end::{End, Failure, FailureKind};
 use crate::rejection;
@@ -91,11 +91,11 @@ impl Pump {
     }
 
     async fn stream(&mut self, engine: &Engine) -> Result<Response, Stop> {
-        let client = client(engine, self.request.timeouts.connect)?;
+        let client = client(engine, &self.request)?;
         let headers = headers(&self.request.headers)?;
         let body = self.request.body.clone();
         let sending = client.post(&self.request.url).headers(headers).body(body).send();
-        let mut response = self.patience.limit(sending).await?.map_err(|error| self.broken(&error))?;
+        let mut response = self.patience.limit(sending).await?.map_err(|error| self.broken(error))?;
         if !response.status().is_success() {
             return Err(self.patience.limit(rejection::read(response)).await?.into());
         }
@@ -115,7 +115,7 @@ impl Pump {
             Ok(bytes) => Ok(bytes),
             // Some servers close without ending the HTTP message properly. What counts is whether the answer is whole.
             Err(_) if self.decoder.ending() == Ending::Complete => Ok(None),
-            Err(error) => Err(self.broken(&error).into()),
+            Err(error) => Err(self.broken(error).into()),
         }
     }
 
@@ -180,8 +180,9 @@ impl Pump {
         }
     }
 
-    fn broken(&self, error: &reqwest::Error) -> Failure {
-        let what = match classify(error) {
+    fn broken(&self, error: reqwest::Error) -> Failure {
+        let kind = classify(&error);
+        let what = match kind {
             FailureKind::InvalidRequest => "the request cannot be sent to",
             FailureKind::Dns => "cannot find the host of",
             FailureKind::Tls => "the TLS handshake failed with",
@@ -189,7 +190,9 @@ impl Pump {
             FailureKind::ConnectTimeout => "no connection in time to",
             _ => "the connection broke with",
         };
-        Failure::new(classify(error), format!("{what} {}: {}", self.place(), chain(error)))
+        // Without its URL, which may hold a password.
+        let error = error.without_url();
+        Failure::new(kind, format!("{what} {}: {}", self.place(), chain(&error)))
     }
 
     fn place(&self) -> String {
@@ -197,9 +200,9 @@ impl Pump {
     }
 }
 
-fn client(engine: &Engine, connect_timeout: Option<Duration>) -> Result<Client, Failure> {
-    let mut clients = engine.clients.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    clients.get(connect_timeout)
+fn client(engine: &Engine, request: &Request) -> Result<Client, Failure> {
+    let way = Way { timeout: request.timeouts.connect, tls: !request.url.starts_with("http://") };
+    engine.clients.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get(way)
 }
 
 fn headers(pairs: &[(String, String)]) -> Result<HeaderMap, Failure> {
@@ -239,7 +242,7 @@ struct Patience {
 impl Patience {
     fn new(limits: Timeouts) -> Self {
         let since = Instant::now();
-        let timer = Box::pin(sleep_until(since + limits.first_token.unwrap_or(FOREVER)));
+        let timer = Box::pin(sleep_until(since + bounded(limits.first_token)));
         Self { limits, since, first_token_seen: false, timer }
     }
 
@@ -268,7 +271,7 @@ impl Patience {
     /// Waits for `work`, but not for longer than the limit allows.
     async fn limit<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Stop> {
         let (kind, limit) = self.limit_now();
-        let deadline = self.since + limit.unwrap_or(FOREVER);
+        let deadline = self.since + bounded(limit);
         if self.timer.deadline() > deadline {
             self.timer.as_mut().reset(deadline);
         }
@@ -281,12 +284,17 @@ impl Patience {
                     if Instant::now() < deadline {
                         self.timer.as_mut().reset(deadline);
                     } else {
-                        return Err(too_late(kind, limit.unwrap_or(FOREVER)).into());
+                        return Err(too_late(kind, bounded(limit)).into());
                     }
                 }
             }
         }
     }
+}
+
+/// A limit that can be added to any time that will be.
+fn bounded(limit: Option<Duration>) -> Duration {
+    limit.unwrap_or(FOREVER).min(FOREVER)
 }
 
 fn too_late(kind: FailureKind, limit: Duration) -> Failure {

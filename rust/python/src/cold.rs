@@ -42,11 +42,12 @@ impl Runtime for Cold {
         Join(headrace_engine::cold_handle().map(|handle| handle.spawn(future)))
     }
 
+    /// On the same thread: what is handed in here sets a result, and a thread for each would be a thread per stream.
     fn spawn_blocking<F>(work: F) -> Join
     where
         F: FnOnce() + Send + 'static,
     {
-        Join(headrace_engine::cold_handle().map(|handle| handle.spawn_blocking(work)))
+        Self::spawn(async move { work() })
     }
 }
 

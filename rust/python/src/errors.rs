@@ -8,14 +8,19 @@ use pyo3::types::{IntoPyDict, PyDict};
 /// The exception for a stream that failed.
 pub(crate) fn failure(py: Python<'_>, failure: &Failure, model: Option<&str>) -> PyErr {
     let name = class_of(failure.kind, failure.status);
-    raised(py, name, &failure.message, |details| {
+    let error = raised(py, name, &failure.message, |details| {
         details.set_item("status", failure.status)?;
         details.set_item("code", failure.code.as_deref())?;
         details.set_item("retry_after", failure.retry_after)?;
         details.set_item("request_id", failure.request_id.as_deref())?;
         details.set_item("body", failure.body.as_deref())?;
         details.set_item("model", model)
-    })
+    });
+    // A provider may say no by status or inside the stream, by the same class.
+    if failure.kind == FailureKind::Rejected {
+        return error.value(py).setattr("state", failure.kind.state()).err().unwrap_or(error);
+    }
+    error
 }
 
 /// The exception for a stream of the parent process.

@@ -1,0 +1,63 @@
+"""Fixtures of all tests: a clean environment, scripted providers, and one way to read sync and async streams."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from headrace import local
+from headrace.errors import ConfigurationError
+from headrace.testing import Simulator
+
+# The tests of each folder import from here.
+sys.path.insert(0, str(Path(__file__).parent / "python"))
+
+from harness import OF_THE_TURN, AsyncReader, Reader, Simulate, SyncReader
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# Whatever proxy the machine has, servers on this machine and hosts that do not exist are not behind it.
+for name in ("NO_PROXY", "no_proxy"):
+    os.environ[name] = ",".join(filter(None, [os.environ.get(name), "127.0.0.1,localhost,.invalid"]))
+
+
+@pytest.fixture(autouse=True)
+def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tests find no key, no URL and no model in the environment."""
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "HEADRACE_MODEL"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def simulate() -> Iterator[Simulate]:
+    """Starts simulators, which stop after the test. See :class:`harness.Simulate`."""
+    with ExitStack() as stack:
+
+        def start(text: Any = "Hello from the simulator.", **script: Any) -> Simulator:
+            turn: dict[str, Any] = {key: script.pop(key) for key in OF_THE_TURN if key in script}
+            script.setdefault("turns", [{"text": text, **turn}])
+            return stack.enter_context(Simulator(**script))
+
+        yield start
+
+
+@pytest.fixture(params=[SyncReader, AsyncReader], ids=["run_stream", "arun_stream"])
+def reader(request: pytest.FixtureRequest) -> Iterator[Reader]:
+    """One way of reading for both ways of streaming: each test that takes this runs once with each."""
+    with request.param() as reader:
+        yield reader
+
+
+@pytest.fixture(scope="session")
+def weights() -> Path:
+    """The local model's real weights, which stay on this machine from one test run to the next."""
+    pytest.importorskip("xllamacpp", reason="the extra `local` is not installed", exc_type=ImportError)
+    try:
+        return local.pull(local.DEFAULT_MODEL)
+    except ConfigurationError as error:
+        pytest.skip(f"the weights cannot be fetched: {error}")

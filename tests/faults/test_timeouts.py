@@ -1,0 +1,101 @@
+"""Servers that keep their clients waiting."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from harness import Reader, Simulate, agent_at, receive_request, serving, wait_for_outcomes
+from headrace import FirstTokenTimeoutError, IdleTimeoutError, Timeouts
+
+if TYPE_CHECKING:
+    import socket
+
+SHORT = 0.1
+
+
+def test_a_server_that_never_answers(simulate: Simulate, reader: Reader) -> None:
+    simulator = simulate(fault={"kind": "silent"})
+    result = reader.read(agent_at(simulator, timeouts=Timeouts(first_token=SHORT)))
+    assert type(result.error) is FirstTokenTimeoutError
+    assert isinstance(result.error, TimeoutError)
+    assert "no token within 0.1 s" in str(result.error)
+    assert (result.stream.state, result.error.state, result.error.model) == ("timeout", "timeout", "openai/sim")
+    wait_for_outcomes(simulator, "disconnected")
+
+
+def test_a_server_that_only_answers_with_headers(simulate: Simulate, reader: Reader) -> None:
+    simulator = simulate(fault={"kind": "stall", "after": 0})
+    result = reader.read(agent_at(simulator, timeouts=Timeouts(first_token=SHORT)))
+    assert type(result.error) is FirstTokenTimeoutError
+    wait_for_outcomes(simulator, "disconnected")
+
+
+def test_comments_are_no_first_token(simulate: Simulate, reader: Reader) -> None:
+    simulator = simulate(fault={"kind": "stall", "after": 0}, comment_every_ms=5)
+    result = reader.read(agent_at(simulator, timeouts=Timeouts(first_token=SHORT)))
+    assert type(result.error) is FirstTokenTimeoutError
+
+
+def test_a_stream_that_goes_silent(simulate: Simulate, reader: Reader) -> None:
+    simulator = simulate("one two three", fault={"kind": "stall", "after": 2})
+    result = reader.read(agent_at(simulator, timeouts=Timeouts(idle=SHORT)))
+    assert result.tokens == ["one", " two"]
+    assert type(result.error) is IdleTimeoutError
+    assert isinstance(result.error, TimeoutError)
+    assert "no token for 0.1 s" in str(result.error)
+    assert (result.stream.state, result.stream.text) == ("timeout", "one two")
+    wait_for_outcomes(simulator, "disconnected")
+
+
+def test_comments_are_no_sign_of_life(simulate: Simulate, reader: Reader) -> None:
+    simulator = simulate("one two three", fault={"kind": "stall", "after": 2}, comment_every_ms=5)
+    result = reader.read(agent_at(simulator, timeouts=Timeouts(idle=SHORT)))
+    assert result.tokens == ["one", " two"]
+    assert type(result.error) is IdleTimeoutError
+
+
+def test_reasoning_is_a_sign_of_life(simulate: Simulate, reader: Reader) -> None:
+    # More of it than the limits, and the answer is not late.
+    pacing = {"mode": "steady", "interval_ms": 10}
+    simulator = simulate("Done.", reasoning=["hm"] * 60, pacing=pacing)
+    result = reader.read(agent_at(simulator, timeouts=Timeouts(first_token=0.5, idle=0.5)))
+    assert (result.tokens, result.error) == (["Done."], None)
+
+
+def test_a_stream_may_last_longer_than_its_limits(simulate: Simulate, reader: Reader) -> None:
+    pacing = {"mode": "steady", "interval_ms": 10}
+    simulator = simulate(["a"] * 60, pacing=pacing)
+    result = reader.read(agent_at(simulator, timeouts=Timeouts(first_token=0.5, idle=0.5)))
+    assert (len(result.tokens), result.error) == (60, None)
+
+
+def test_the_silence_of_a_slow_reader_is_not_the_providers(simulate: Simulate, reader: Reader) -> None:
+    words = [f"word-{n:04} " for n in range(1000)]
+    simulator = simulate(words, repeat=100)
+    with reader.start(agent_at(simulator, timeouts=Timeouts(idle=0.5))) as reading:
+        reading.take(1)
+        # Longer than the limit, while the provider waits for us.
+        time.sleep(0.7)
+        rest = reading.to_end()
+    assert (len(rest.tokens), rest.error) == (100 * len(words) - 1, None)
+
+
+def test_an_answer_that_is_whole_has_no_limit_for_its_reader(simulate: Simulate, reader: Reader) -> None:
+    simulator = simulate("one two three")
+    with reader.start(agent_at(simulator, timeouts=Timeouts(first_token=5, idle=SHORT))) as reading:
+        reading.take(1)
+        time.sleep(3 * SHORT)
+        assert reading.to_end().error is None
+
+
+def test_a_slow_explanation_of_an_error_is_not_waited_for_without_end(reader: Reader) -> None:
+    def answer(connection: socket.socket) -> None:
+        receive_request(connection)
+        connection.sendall(b"HTTP/1.1 500 Oops\r\ncontent-length: 1000\r\n\r\nIt is")
+        connection.recv(1)
+
+    with serving(answer) as port:
+        result = reader.read(agent_at(f"http://127.0.0.1:{port}/v1", timeouts=Timeouts(first_token=SHORT)))
+    assert result.error is not None
+    assert result.stream.state in {"timeout", "rejected"}

@@ -1,0 +1,13 @@
+"""Adding up token counts."""
+
+from __future__ import annotations
+
+from headrace import Usage
+
+
+def test_counts_add_up() -> None:
+    assert Usage(1, 2, 3, 4, 5) + Usage(10, 20, 30, 40, 50) == Usage(11, 22, 33, 44, 55)
+
+
+def test_a_count_that_one_side_does_not_tell_is_the_others() -> None:
+    assert Usage(1, None, 3) + Usage(10, 20, None) == Usage(11, 20, 3, None, None)
