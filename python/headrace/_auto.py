@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from ._effects import Emit, Loop, call_tools
-from ._loop import Conversation, agent_turns, begin, take_turn
+from ._effects import Emit, Loop
+from ._loop import Conversation, agent_turns, begin, carry_out, handoff_schemas, returned, take_turn
 from ._plan import PRIORITIES, PlanError, Subtask, read_arguments, read_plan
 from .events import PhaseEnd, PhaseStart
 from .tools import ToolResult
@@ -177,6 +177,7 @@ def _execute(cycle: _Cycle, subtask: Subtask) -> Loop[None]:
     )
     schemas = [
         *cycle.spec.toolbox.schemas,
+        *handoff_schemas(cycle.spec),
         *cycle.schemas("subtask_done", "complete_task", "think", "respond_to_user"),
     ]
     silent = False
@@ -219,21 +220,30 @@ def _sum_up(cycle: _Cycle) -> Loop[None]:
 
 def _settle(cycle: _Cycle, turn: Turn, subtask: Subtask | None) -> Loop[None]:
     """Carries a turn's calls out: the cycle's own here, the user's by the driver; all in the model's order."""
-    own = [call for call in turn.tool_calls if call.name in _SCHEMAS and call.name not in cycle.spec.toolbox.names]
-    users = [call for call in turn.tool_calls if call not in own]
-    results = (yield from call_tools(cycle.spec.name, cycle.spec.toolbox, users)) if users else ()
-    by_call = dict(zip(map(id, users), results, strict=True))
-    for call in turn.tool_calls:
-        result = by_call.get(id(call)) or _own(cycle, call, subtask)
-        cycle.conversation.returned([result])
+    results = yield from carry_out(cycle.spec, turn.tool_calls, _OwnTools(cycle, subtask))
+    cycle.conversation.returned(results)
     yield from cycle.conversation.remember()
 
 
-def _own(cycle: _Cycle, call: ToolCall, subtask: Subtask | None) -> ToolResult:
-    try:
-        return ToolResult(call, _answer_own(cycle, call, subtask))
-    except PlanError as error:
-        return ToolResult(call, f"error: {error}", error="invalid_arguments")
+@dataclass(frozen=True, slots=True)
+class _OwnTools:
+    """The cycle's own tools, as ``carry_out`` wants them."""
+
+    cycle: _Cycle
+    subtask: Subtask | None
+
+    def has(self, name: str) -> bool:
+        """Whether a tool of that name is the cycle's: the user's own go first."""
+        return name in _SCHEMAS and name not in self.cycle.spec.toolbox.names
+
+    def call(self, call: ToolCall) -> Loop[ToolResult]:
+        """Carries a call out."""
+        try:
+            result = ToolResult(call, _answer_own(self.cycle, call, self.subtask))
+        except PlanError as error:
+            result = ToolResult(call, f"error: {error}", error="invalid_arguments")
+        yield Emit(self.cycle.spec.name, returned(result))
+        return result
 
 
 def _answer_own(cycle: _Cycle, call: ToolCall, subtask: Subtask | None) -> str:
@@ -243,9 +253,16 @@ def _answer_own(cycle: _Cycle, call: ToolCall, subtask: Subtask | None) -> str:
     if call.name == "subtask_done":
         return _accept_done(cycle, arguments, subtask)
     if call.name == "complete_task":
-        cycle.final = str(arguments.get("summary", ""))
+        cycle.final = _summary(arguments)
         return "the task is complete"
     return "ok"
+
+
+def _summary(arguments: Mapping[str, Any]) -> str:
+    summary = arguments.get("summary")
+    if not isinstance(summary, str) or not summary.strip():
+        raise PlanError("the summary must be a text: it is the answer that the user reads")
+    return summary
 
 
 def _accept_plan(cycle: _Cycle, arguments: str) -> str:

@@ -8,7 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from . import _display
-from ._auto import AUTO_TOOLS
+from ._auto import AUTO_TOOLS, autonomous_turns
+from ._loop import HANDOFF, agent_turns
 from ._output import check_output_type
 from ._spec import AgentSpec, AutoSpec, Stop, Transform
 from .errors import ConfigurationError
@@ -34,6 +35,7 @@ def spec_of(agent: Agent, inbox: deque[str]) -> AgentSpec:
         description=agent.agent_description,
         settings=_settings(agent),
         toolbox=agent.toolbox,
+        loop=autonomous_turns if agent.max_loops == "auto" else agent_turns,
         system_prompt=agent.system_prompt,
         max_loops=agent.max_loops if isinstance(agent.max_loops, int) else None,
         tool_choice=agent.tool_choice,
@@ -125,7 +127,19 @@ def check_agent(agent: Agent) -> None:
         if value < 0:
             raise ConfigurationError(f"{name} must not be negative, but is {value!r}")
     check_output_type(agent.output_type)
+    _check_handoffs(agent)
     _selected(agent.selected_tools)
+
+
+def _check_handoffs(agent: Agent) -> None:
+    names = [other.agent_name for other in agent.handoffs]
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise ConfigurationError(
+            f"two agents of handoffs are called {sorted(twice)}: the model could not tell them apart"
+        )
+    if names and HANDOFF in agent.toolbox.names:
+        raise ConfigurationError(f"a tool is called {HANDOFF!r}, which is the tool by which the model uses handoffs")
 
 
 def check_task(task: object) -> None:

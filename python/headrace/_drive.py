@@ -7,21 +7,24 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from . import _native
 from ._bell import bell_of_running_loop
 from ._effects import Effect, Emit, OpenTurn, Recall, Remember, RunTools, Sleep
+from ._threads import on_private_loop
 from .providers import PreparedRequest, is_instant, prepare
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Generator
+    from collections.abc import AsyncGenerator, Coroutine, Generator
 
     from ._read import Item
     from ._run import Run
     from .types import ModelCall
 
 __all__ = ["adrive", "drive"]
+
+T = TypeVar("T")
 
 Carried: TypeAlias = "tuple[object, list[Item]]"
 """What the loop is sent, and what the caller is shown."""
@@ -95,7 +98,7 @@ def _carry_out(run: Run, effect: Effect) -> Carried:
     match effect:
         case RunTools():
             began = time.monotonic()
-            results = effect.toolbox.run_sync(effect.calls)
+            results = on_private_loop(lambda: _unless_closed(run, effect.toolbox.run(effect.calls)))
             return results, run.tools_ended(effect, results, time.monotonic() - began)
         case Emit():
             return None, run.emit(effect)
@@ -115,12 +118,12 @@ async def _acarry_out(run: Run, effect: Effect) -> Carried:
     match effect:
         case RunTools():
             began = time.monotonic()
-            results = await effect.toolbox.run(effect.calls)
+            results = await _unless_closed(run, effect.toolbox.run(effect.calls))
             return results, run.tools_ended(effect, results, time.monotonic() - began)
         case Emit():
             return None, run.emit(effect)
         case Sleep():
-            await asyncio.sleep(effect.seconds)
+            await _unless_closed(run, asyncio.sleep(effect.seconds))
         case Remember():
             await asyncio.to_thread(effect.memory.append, effect.messages)
         case Recall():
@@ -128,6 +131,20 @@ async def _acarry_out(run: Run, effect: Effect) -> Carried:
         case OpenTurn():  # the driver's own
             pass
     return None, []
+
+
+async def _unless_closed(run: Run, work: Coroutine[Any, Any, T]) -> T:
+    """Awaits some work, and cancels it when the stream is closed, from whatever thread."""
+    loop = asyncio.get_running_loop()
+    task = asyncio.ensure_future(work)
+    run.on_close(lambda: loop.call_soon_threadsafe(task.cancel))
+    try:
+        return await task
+    except asyncio.CancelledError:
+        run.check_open()
+        raise
+    finally:
+        run.on_close(None)
 
 
 async def _prepare(call: ModelCall) -> PreparedRequest:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import difflib
 import json
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ._effects import Emit, Loop, OpenTurn, Remember, Sleep, ask, call_tools, recall
 from .errors import ConnectionFailedError, OverloadedError, RateLimitError, ServerError, StreamError, StreamTimeoutError
-from .events import AgentEnd, AgentStart
+from .events import AgentEnd, AgentStart, ToolResultReturned
 from .tools import ToolResult
 from .types import Message, ModelCall, Outcome, ToolCall, Turn
 
@@ -17,7 +17,16 @@ if TYPE_CHECKING:
 
     from ._spec import AgentSpec
 
-__all__ = ["Conversation", "agent_turns", "begin", "take_turn"]
+__all__ = [
+    "HANDOFF",
+    "Conversation",
+    "agent_turns",
+    "begin",
+    "carry_out",
+    "handoff_schemas",
+    "returned",
+    "take_turn",
+]
 
 HANDOFF: Final = "handoff_task"
 """The tool by which a model gives a task to another agent."""
@@ -110,10 +119,10 @@ def agent_turns(spec: AgentSpec, opening: Sequence[Message], history: Sequence[M
     final = ""
     last = spec.max_loops or 1
     for number in range(1, last + 1):
-        turn = yield from take_turn(spec, conversation, (*spec.toolbox.schemas, *_handoff_schemas(spec)))
+        turn = yield from take_turn(spec, conversation, (*spec.toolbox.schemas, *handoff_schemas(spec)))
         final = turn.text or final
         if turn.tool_calls:
-            results = yield from _carry_out(spec, turn.tool_calls)
+            results = yield from carry_out(spec, turn.tool_calls)
             conversation.returned(results)
         yield from conversation.remember()
         # A steering message that came meanwhile wants an answer.
@@ -174,20 +183,58 @@ def _wait_before_retry(spec: AgentSpec, error: StreamError, attempt: int) -> flo
     return error.retry_after if error.retry_after is not None else spec.retry_interval * 2.0**attempt
 
 
-def _carry_out(spec: AgentSpec, calls: Sequence[ToolCall]) -> Loop[list[ToolResult]]:
-    """Tools in parallel, handoffs one after the other; the results in the model's order."""
-    plain = [call for call in calls if not (spec.handoffs and call.name == HANDOFF)]
-    results = (yield from call_tools(spec.name, spec.toolbox, plain)) if plain else ()
-    by_call = dict(zip(map(id, plain), results, strict=True))
+class OwnTools(Protocol):
+    """Tools that a loop carries out by itself."""
+
+    def has(self, name: str) -> bool:
+        """Whether a tool of that name is one of them."""
+
+    def call(self, call: ToolCall) -> Loop[ToolResult]:
+        """Carries a call out."""
+
+
+def carry_out(spec: AgentSpec, calls: Sequence[ToolCall], own: OwnTools | None = None) -> Loop[list[ToolResult]]:
+    """Carries out the calls of a turn: the user's tools in parallel, then handoffs and the loop's own one by one.
+
+    Args:
+        spec: The agent.
+        calls: The calls.
+        own: Tools that the loop carries out by itself.
+
+    Returns:
+        The results, in the model's order.
+    """
+
+    def is_ours(call: ToolCall) -> bool:
+        return (bool(spec.handoffs) and call.name == HANDOFF) or (own is not None and own.has(call.name))
+
+    users = [call for call in calls if not is_ours(call)]
+    results = (yield from call_tools(spec.name, spec.toolbox, users)) if users else ()
+    by_call = dict(zip(map(id, users), results, strict=True))
     ordered: list[ToolResult] = []
     for call in calls:
-        result = by_call.get(id(call)) or (yield from _hand_off(spec, call))
-        ordered.append(result)
+        if own is not None and own.has(call.name):
+            ordered.append((yield from own.call(call)))
+        elif id(call) in by_call:
+            ordered.append(by_call[id(call)])
+        else:
+            ordered.append((yield from _hand_off(spec, call)))
     return ordered
+
+
+def returned(result: ToolResult) -> ToolResultReturned:
+    """The event of a result."""
+    return ToolResultReturned(result.call, result.content, result.error, result.duration)
 
 
 def _hand_off(spec: AgentSpec, call: ToolCall) -> Loop[ToolResult]:
     """Lets another agent run. Its tokens stream under its own name; its answer is the tool's result."""
+    result = yield from _handed_off(spec, call)
+    yield Emit(spec.name, returned(result))
+    return result
+
+
+def _handed_off(spec: AgentSpec, call: ToolCall) -> Loop[ToolResult]:
     by_name = {agent.name: agent for agent in spec.handoffs}
     try:
         arguments = json.loads(call.arguments or "{}")
@@ -197,13 +244,15 @@ def _hand_off(spec: AgentSpec, call: ToolCall) -> Loop[ToolResult]:
     if name not in by_name:
         nearest = difflib.get_close_matches(name, by_name, n=1) or list(by_name)
         return ToolResult(call, f"there is no agent {name!r}; known: {', '.join(nearest)}", error="unknown_tool")
+    other = by_name[name]
     yield Emit(name, AgentStart())
-    outcome = yield from agent_turns(by_name[name], [{"role": "user", "content": task}])
+    outcome = yield from other.loop(other, [{"role": "user", "content": task}])
     yield Emit(name, AgentEnd(outcome.final))
     return ToolResult(call, outcome.final, value=outcome.final)
 
 
-def _handoff_schemas(spec: AgentSpec) -> list[Mapping[str, Any]]:
+def handoff_schemas(spec: AgentSpec) -> list[Mapping[str, Any]]:
+    """The tool by which the model hands tasks on, if there is anybody to hand them to."""
     if not spec.handoffs:
         return []
     agents = "; ".join(f"{agent.name}: {agent.description or 'no description'}" for agent in spec.handoffs)

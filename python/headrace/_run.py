@@ -101,6 +101,7 @@ class Run:
         self._readers: list[Reader] = []
         self._turns: list[Turn] = []
         self._closing = threading.Event()
+        self._stop_work: Callable[[], object] | None = None
         self._batch: list[Any] = []
         self._error: Exception | None = None
         self._events = 0
@@ -140,6 +141,8 @@ class Run:
             self.state = "cancelled"
             self._batch.clear()
             self._closing.set()
+            if self._stop_work is not None:
+                self._stop_work()
         self._close_stream()
 
     async def wait_closed(self) -> None:
@@ -243,6 +246,7 @@ class Run:
             self.view.callback(token)
         if self.view.detailed is not None:
             self.view.detailed(self._details(token))
+            self._tokens += 1
 
     def called_back(self, batch: Sequence[Item]) -> Iterator[Item]:
         """The items of a batch, each after the callback was told of it."""
@@ -253,10 +257,9 @@ class Run:
     def _details(self, token: str) -> dict[str, Any]:
         reader = self._readers[-1]
         response = self._identity.setdefault(reader, reader.stream.response())
-        number, self._tokens = self._tokens, self._tokens + 1
         return {
             "token": token,
-            "index": number,
+            "index": self._tokens,
             "model": response["model"],
             "id": response["id"],
             "finish_reason": None,
@@ -268,6 +271,12 @@ class Run:
         """What is known of a turn once it has ended: a dict with an empty token."""
         usage = None if turn.usage is None else dataclasses.asdict(turn.usage)
         detailed({**self._details(""), "finish_reason": turn.finish_reason, "usage": usage})
+
+    def on_close(self, stop: Callable[[], object] | None) -> None:
+        """Notes what stops the work that is under way, for ``close``; None when there is none any more."""
+        self._stop_work = stop
+        if stop is not None and self.closed:
+            stop()
 
     def sleep(self, seconds: float) -> None:
         """Waits in this thread, but not on when the stream is closed."""

@@ -10,13 +10,18 @@ from typing import TYPE_CHECKING
 from .types import Message, ModelSettings
 
 if TYPE_CHECKING:
+    from ._effects import Loop
     from .memory import Memory
     from .tools import Toolbox
+    from .types import Outcome
 
-__all__ = ["AgentSpec", "AutoSpec", "Stop", "Transform"]
+__all__ = ["AgentSpec", "AutoSpec", "RunLoop", "Stop", "Transform"]
 
 Stop = Callable[[str], bool]
 """Says of a turn's text whether the run is to end with it."""
+
+RunLoop = Callable[["AgentSpec", Sequence[Message]], "Loop[Outcome]"]
+"""What an agent does with the messages that a run begins with."""
 
 Transform = Callable[[Sequence[Message]], Sequence[Message]]
 """Makes the messages that are sent from those of the conversation."""
@@ -46,6 +51,7 @@ class AgentSpec:
     name: str
     settings: ModelSettings
     toolbox: Toolbox
+    loop: RunLoop
     description: str | None = None
     system_prompt: str | None = None
     max_loops: int | None = 1

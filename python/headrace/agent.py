@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import difflib
 import inspect
 from collections import deque
@@ -10,10 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from . import _display
-from ._auto import autonomous_turns
 from ._config import check_agent, check_task, default_model, spec_of
 from ._images import user_message
-from ._loop import agent_turns
 from ._output import format_output
 from ._run import Run, View
 from .memory import Memory
@@ -235,11 +234,22 @@ class Agent:
     def run_concurrent(self, tasks: Iterable[str], *, max_workers: int = 8) -> list[Any]:
         """Runs tasks at the same time, and returns their answers in the tasks' order."""
         with ThreadPoolExecutor(max_workers) as pool:
-            return list(pool.map(self.run, tasks))
+            # The tools of each run see the caller's context variables.
+            running = [pool.submit(contextvars.copy_context().run, self.run, task) for task in tasks]
+            return [future.result() for future in running]
 
     async def arun_concurrent(self, tasks: Iterable[str]) -> list[Any]:
-        """Runs tasks at the same time on the running event loop; their answers in the tasks' order."""
-        return list(await asyncio.gather(*map(self.arun, tasks)))
+        """Runs tasks at the same time on the running event loop; their answers in the tasks' order.
+
+        The first error cancels the others.
+        """
+        running = [asyncio.ensure_future(self.arun(task)) for task in tasks]
+        try:
+            return list(await asyncio.gather(*running))
+        finally:
+            for run in running:
+                run.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
 
     @overload
     def run_stream(
@@ -342,8 +352,7 @@ class Agent:
         inbox: deque[str] = deque()
         spec = spec_of(self, inbox)
         images = [*([img] if img is not None else []), *(imgs or ())]
-        opening = [user_message(task, images)]
-        loop = autonomous_turns(spec, opening) if self.max_loops == "auto" else agent_turns(spec, opening)
+        loop = spec.loop(spec, [user_message(task, images)])
         wanted = callback or self.streaming_callback
         view = View(events, reasoning, None if self.stream else wanted, wanted if self.stream else None)
         return Run(self.agent_name, task, loop, view, inbox, _display.note if self.verbose else None)

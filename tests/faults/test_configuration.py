@@ -234,12 +234,15 @@ def test_the_number_of_network_threads_can_be_set(setting: str, threads: int) ->
     with Simulator() as simulator:
         run = run_python(
             """
-            import glob, sys, headrace
+            import glob, sys, time, headrace
             headrace.Agent(model_name="openai/sim", llm_base_url=sys.argv[1], print_on=False).run("Go.")
-            names = [open(name).read() for name in glob.glob("/proc/self/task/*/comm")]
-            print(names.count("headrace-net\\n"))
+            count, deadline = 0, time.monotonic() + 10
+            while count != int(sys.argv[2]) and time.monotonic() < deadline:  # a thread takes its name when it starts
+                count = [open(name).read() for name in glob.glob("/proc/self/task/*/comm")].count("headrace-net\\n")
+            print(count)
             """,
             simulator.base_url,
+            str(threads),
             environment={"HEADRACE_WORKER_THREADS": setting},
         )
     assert (run.stdout, run.stderr) == (f"{threads}\n", "")

@@ -278,10 +278,6 @@ def test_a_tool_that_closes_the_stream_ends_it(simulate: Simulate) -> None:
     assert len(bodies(simulator)) == 1
 
 
-CLOSE_WAITS = "Run.close() closes the turn's stream, and a run that is in its tools does not hear of it"
-
-
-@pytest.mark.xfail(strict=True, reason=CLOSE_WAITS)
 def test_aclose_cancels_the_async_tools_that_run(simulate: Simulate) -> None:
     simulator = simulate(turns=conversation(WAITS))
 
@@ -300,7 +296,6 @@ def test_aclose_cancels_the_async_tools_that_run(simulate: Simulate) -> None:
     asyncio.run(main())
 
 
-@pytest.mark.xfail(strict=True, reason=CLOSE_WAITS)
 def test_close_from_another_thread_does_not_wait_for_tools(simulate: Simulate) -> None:
     simulator = simulate(turns=conversation(WAITS))
     began, over = threading.Event(), threading.Event()

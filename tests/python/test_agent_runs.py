@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import itertools
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -37,7 +38,7 @@ def test_run_batched_runs_one_after_the_other(echo: Simulator) -> None:
     assert agent_at(echo).run_batched(iter(TASKS)) == ["one!", "two!", "three!"]
     requests = echo.report()["requests"]
     assert [request["body"]["messages"][0]["content"] for request in requests] == TASKS
-    for earlier, later in zip(requests, requests[1:], strict=False):
+    for earlier, later in itertools.pairwise(requests):
         assert earlier["first_byte_ns"] < later["received_ns"]
 
 
@@ -105,7 +106,6 @@ def test_the_error_of_a_run_is_raised(simulate: Simulate, way: str) -> None:
         getattr(agent_at(simulator), way)(TASKS)
 
 
-@pytest.mark.xfail(strict=True, reason="asyncio.gather raises the first error and lets the other runs go on")
 def test_the_error_of_one_run_leaves_no_other_running(simulate: Simulate) -> None:
     fails = {"when": {"contains": "two"}, "fault": {"kind": "status", "status": 500}}
     stalls = {"text": "Fine.", "fault": {"kind": "stall", "after": 1}}
@@ -135,13 +135,10 @@ def test_cancelling_arun_concurrent_closes_every_connection(simulate: Simulate) 
     assert outcomes(simulator) == ["disconnected"] * 3
 
 
-CONTEXT = "the threads of a pool begin with an empty context"
-
-
 @pytest.mark.parametrize(
     "way",
     [
-        pytest.param("run_concurrent", marks=pytest.mark.xfail(strict=True, reason=CONTEXT)),
+        "run_concurrent",
         "run_batched",
         "arun_concurrent",
     ],

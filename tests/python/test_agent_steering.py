@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from harness import Reader, Simulate, agent_at
 from test_agent_loops import ADDS, add, bodies, calling, conversation, sent
 
@@ -105,3 +106,16 @@ def test_it_is_part_of_what_was_said_and_remembered(simulate: Simulate, reader: 
     assert said == ["17 + 25?", "It is 42.", "In Roman.", "XLII."]
     assert agent.memory is not None
     assert agent.memory.read() == list(reading.stream.messages)
+
+
+@pytest.mark.xfail(strict=True, reason="fit() keeps the last user message only, and that is then the steering one")
+def test_the_task_is_not_cut_out_by_it(simulate: Simulate, reader: Reader) -> None:
+    simulator = simulate(turns=[{"when": {"role": "user", "contains": "Look"}, "tool_calls": [calling("look")]}, {}])
+
+    def look() -> str:
+        reading.stream.steer("Hurry.")
+        return "word " * 800
+
+    reading = reader.start(agent_at(simulator, tools=[look], max_loops=2, context_length=500), "Look.")
+    assert reading.to_end().error is None
+    assert users(sent(simulator)) == ["Look.", "Hurry."]

@@ -103,8 +103,10 @@ def test_what_is_no_image_is_refused_and_nothing_is_sent(simulate: Simulate, rea
     assert simulator.report()["requests"] == []
 
 
+@pytest.mark.xfail(strict=True, reason="the first 80 characters are shown, also of a path, whose end tells the most")
 def test_a_file_that_is_no_image_is_refused_by_name(simulate: Simulate, reader: Reader, tmp_path: Path) -> None:
-    path = tmp_path / "notes.txt"
+    path = tmp_path / ("deep" * 20) / "notes.txt"
+    path.parent.mkdir()
     path.write_text("not an image")
     with pytest.raises(ConfigurationError, match=r"notes\.txt"):
         reader.start(agent_at(simulate()), img=str(path))
@@ -134,8 +136,3 @@ def test_a_path_object_is_a_path(simulate: Simulate, reader: Reader, tmp_path: P
     path = tmp_path / "picture.png"
     path.write_bytes(PNG)
     assert images_sent(simulate, reader, img=path) == [uri("png")]
-
-
-@pytest.mark.xfail(strict=True, reason="a string is a sequence of strings, so each of its characters is an image")
-def test_one_string_for_several_images_is_refused_or_taken_whole(simulate: Simulate, reader: Reader) -> None:
-    assert images_sent(simulate, reader, imgs=uri("png")) == [uri("png")]

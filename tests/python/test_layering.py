@@ -32,7 +32,7 @@ ALLOWED: dict[str, set[str]] = {
     "sse": {"_native"},
     "testing": {"_native"},
     "_run": {"_read", "events", "types", "errors"},
-    "_drive": {"_native", "_bell", "_effects", "_loop", "providers", "types", "errors"},
+    "_drive": {"_threads", "_native", "_bell", "_effects", "_loop", "providers", "types", "errors"},
     "streams": {"_drive", "_run", "types", "errors"},
 }
 

@@ -1,0 +1,58 @@
+"""An agent that writes, on an event loop that has other things to do: its longest pause is told at the end.
+
+python examples/writer.py [MODEL]       # any model; without it, HEADRACE_MODEL, or the local model
+python examples/writer.py --simulate    # a scripted model on this machine
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import itertools
+import time
+
+from headrace import Agent
+from headrace.testing import Simulator
+
+TASK = "Write two sentences about the water wheel of an old mill."
+
+# What a model says to it, a token every 30 ms.
+SCRIPT = {
+    "turns": [
+        {
+            "text": "The old wheel turns slowly in the clear water of the brook. "
+            "Each of its buckets carries a little of the hill down into the valley.",
+        },
+    ],
+    "pacing": {"mode": "steady", "interval_ms": 30},
+}
+
+
+async def heartbeat(beats: list[float]) -> None:
+    """Works beside the agent: notes the time, as often as the event loop lets it."""
+    while True:
+        beats.append(time.monotonic())
+        await asyncio.sleep(0)
+
+
+async def main(model_name: str | None, llm_base_url: str | None = None) -> None:
+    """Streams the answer."""
+    agent = Agent(agent_name="Writer", model_name=model_name, llm_base_url=llm_base_url, max_loops=1, print_on=False)
+    beats: list[float] = []
+    other_work = asyncio.create_task(heartbeat(beats))
+    async for token in agent.arun_stream(TASK):
+        print(token, end="", flush=True)
+    other_work.cancel()
+    pause = max(later - earlier for earlier, later in itertools.pairwise(beats))
+    print(f"\n\nThe event loop did other work {len(beats)} times, at most {pause * 1e3:.1f} ms apart.")
+
+
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("model", nargs="?", metavar="MODEL", help="such as openai/gpt-4o-mini")
+parser.add_argument("--simulate", action="store_true", help="ask a scripted model")
+arguments = parser.parse_args()
+if arguments.simulate:
+    with Simulator(**SCRIPT) as simulator:
+        asyncio.run(main("openai/sim", simulator.base_url))
+else:
+    asyncio.run(main(arguments.model))
