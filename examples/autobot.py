@@ -50,7 +50,7 @@ FIRST = {"step_id": "first", "description": "Add 17 and 25.", "priority": "high"
 SECOND = {"step_id": "second", "description": "Add 100 to that.", "priority": "medium", "dependencies": ["first"]}
 SUMMARY = "I added 17 and 25, which is 42, and then 100 to that: the result is 142."
 
-# What a model says to it turn by turn, a token every 30 ms.
+# What a model says to it turn by turn, a token every 15 ms.
 TURNS = [
     says("This takes two steps.\n", "create_plan", task_description=TASK, steps=[SECOND, FIRST]),
     says("First the small numbers.\n", "add", a=17, b=25),
@@ -59,9 +59,9 @@ TURNS = [
     says("", "subtask_done", task_id="second", summary="42 + 100 = 142", success=True),
     says("", "complete_task", task_id="main", summary=SUMMARY, success=True),
 ]
-SCRIPT = {
+SCRIPT: dict[str, Any] = {
     "turns": [{"when": {"turn": number}, **turn} for number, turn in enumerate(TURNS)],
-    "pacing": {"mode": "steady", "interval_ms": 30},
+    "pacing": {"mode": "steady", "interval_ms": 15},
 }
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -1,4 +1,4 @@
-"""An agent that calculates with a tool. Tokens stream in the turn that calls it, and in the turn that states the result.
+"""An agent that calculates with a tool. Tokens stream in the turn that calls it, and in the one that states the result.
 
 python examples/calculator.py [MODEL]       # a model that can call tools; without it, HEADRACE_MODEL
 python examples/calculator.py --simulate    # a scripted model on this machine
@@ -7,14 +7,15 @@ python examples/calculator.py --simulate    # a scripted model on this machine
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from headrace import Agent
 from headrace.testing import Simulator
 
 TASK = "Use the add tool to compute 17 + 25, then state the result."
 
-# What a model says to it, a token every 30 ms.
-SCRIPT = {
+# What a model says to it, a token every 15 ms.
+SCRIPT: dict[str, Any] = {
     "turns": [
         {"when": {"role": "tool"}, "text": "17 + 25 is 42.\n"},
         {
@@ -22,7 +23,7 @@ SCRIPT = {
             "tool_calls": [{"name": "add", "arguments": {"a": 17, "b": 25}}],
         },
     ],
-    "pacing": {"mode": "steady", "interval_ms": 30},
+    "pacing": {"mode": "steady", "interval_ms": 15},
 }
 
 

@@ -6,11 +6,14 @@ the keys of the streams that became ready on a list and write the descriptor onc
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import weakref
+from typing import TYPE_CHECKING
 
 from . import _native
+
+if TYPE_CHECKING:
+    import asyncio
 
 __all__ = ["bell_of_running_loop"]
 
@@ -19,6 +22,10 @@ class LoopBell:
     """The bell of one event loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        from asyncio import get_running_loop
+
+        # Not the loop itself: the bell would keep it alive, and be kept alive by it.
+        self._running_loop = get_running_loop
         self._bell = _native.Bell()
         self._keys = itertools.count()
         self._waiting: dict[int, asyncio.Future[None]] = {}
@@ -33,7 +40,7 @@ class LoopBell:
         key = next(self._keys)
         if stream.arm(self._bell, key):
             return
-        future = self._waiting[key] = asyncio.get_running_loop().create_future()
+        future = self._waiting[key] = self._running_loop().create_future()
         try:
             await future
         finally:
@@ -56,7 +63,9 @@ def bell_of_running_loop() -> LoopBell:
     Raises:
         RuntimeError: No loop is running in this thread.
     """
-    loop = asyncio.get_running_loop()
+    from asyncio import get_running_loop
+
+    loop = get_running_loop()
     bell = _bells.get(loop)
     if bell is None:
         bell = _bells[loop] = LoopBell(loop)

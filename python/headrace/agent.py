@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextvars
-import difflib
-import inspect
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from . import _display
@@ -233,6 +229,8 @@ class Agent:
 
     def run_concurrent(self, tasks: Iterable[str], *, max_workers: int = 8) -> list[Any]:
         """Runs tasks at the same time, and returns their answers in the tasks' order."""
+        from concurrent.futures import ThreadPoolExecutor
+
         with ThreadPoolExecutor(max_workers) as pool:
             # The tools of each run see the caller's context variables.
             running = [pool.submit(contextvars.copy_context().run, self.run, task) for task in tasks]
@@ -243,6 +241,8 @@ class Agent:
 
         The first error cancels the others.
         """
+        import asyncio
+
         running = [asyncio.ensure_future(self.arun(task)) for task in tasks]
         try:
             return list(await asyncio.gather(*running))
@@ -362,6 +362,9 @@ class Agent:
 
 
 def _refuse(unknown: Mapping[str, object]) -> None:
+    import difflib
+    import inspect
+
     for name in unknown:
         known = [parameter for parameter in inspect.signature(Agent).parameters if parameter != "unknown"]
         nearest = difflib.get_close_matches(name, known, n=1)

@@ -6,7 +6,7 @@ import json
 import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from .errors import ConfigurationError, MissingKeyError
 
@@ -80,7 +80,7 @@ def prepare(call: ModelCall) -> PreparedRequest:
         encoded = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
     except (TypeError, ValueError) as error:
         raise ConfigurationError(f"the request cannot be written as JSON: {error}") from error
-    return PreparedRequest(f"{base_url.rstrip('/')}/chat/completions", headers, encoded, "openai_chat")
+    return PreparedRequest(_chat_url(base_url), headers, encoded, "openai_chat")
 
 
 def _endpoint(settings: ModelSettings) -> tuple[str, str, str | None]:
@@ -114,12 +114,17 @@ def _openai(settings: ModelSettings) -> tuple[str, str | None]:
 
 
 def _checked(base_url: str) -> str:
-    if not base_url.startswith(("http://", "https://")):
-        raise ConfigurationError(f"the base URL must begin with http:// or https://, not {base_url!r}")
     try:
-        host = urlsplit(base_url).hostname
+        parts = urlsplit(base_url)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname)
     except ValueError:
-        host = None
-    if not host:
-        raise ConfigurationError(f"the base URL {base_url!r} has no host")
+        usable = False
+    if not usable:
+        raise ConfigurationError(f"the base URL must begin with http:// or https:// and name a host, not {base_url!r}")
     return base_url
+
+
+def _chat_url(base_url: str) -> str:
+    """The endpoint's path, before the query that some (Azure) want."""
+    parts = urlsplit(base_url)
+    return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/chat/completions"))

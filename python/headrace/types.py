@@ -91,7 +91,7 @@ class ToolCall:
     """A tool call that the model asked for.
 
     Attributes:
-        id: The provider's id of the call; None where it sent none.
+        id: The provider's id of the call; one made up where it sent none, once the turn has ended.
         name: The tool's name.
         arguments: The arguments as sent: JSON text, or what was meant to be.
     """

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from harness import Reader, Simulate, agent_at, wait_for_outcomes
 from headrace.events import RunEnd, Token
 from test_agent_loops import ADDS, add, bodies, calling, conversation

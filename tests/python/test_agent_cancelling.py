@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from harness import (
     Reader,
     Simulate,
@@ -16,6 +18,7 @@ from harness import (
     count_threads,
     needs_proc,
     outcomes,
+    run_python,
     wait_for_outcomes,
     wait_until_disconnected,
 )
@@ -323,3 +326,61 @@ def test_close_from_another_thread_does_not_wait_for_tools(simulate: Simulate) -
     thread.join()
     assert len(errors) == 1
     assert ended
+
+
+# --- Ctrl-C ----------------------------------------------------------------------------------------------------
+
+INTERRUPTED = """
+    import asyncio, headrace, os, signal, sys, threading, time
+
+    def interrupt():
+        os.kill(os.getpid(), signal.SIGINT)
+
+    def wait():
+        interrupt()
+        threading.Event().wait()
+
+    async def await_():
+        interrupt()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            print("cleaned up")
+
+    def soon():
+        # The loop interval begins as soon as this has returned, or a little later.
+        threading.Timer(0.1, interrupt).start()
+
+    what, way, url = sys.argv[1:]
+    tool = {"sync": wait, "async": await_, "interval": soon}[what]
+    tool.__name__ = "wait"
+    agent = headrace.Agent(
+        model_name="openai/sim", llm_base_url=url, tools=[tool], max_loops=2, loop_interval=3600, print_on=False
+    )
+
+    async def main():
+        async for token in agent.arun_stream("Go."):
+            print(token)
+
+    try:
+        if way == "run_stream":
+            for token in agent.run_stream("Go."):
+                print(token)
+        else:
+            asyncio.run(main())
+    except KeyboardInterrupt:
+        print("interrupted")
+        sys.exit(7)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+@pytest.mark.parametrize("way", ["run_stream", "arun_stream"])
+@pytest.mark.parametrize("what", ["sync", "async", "interval"])
+def test_ctrl_c_is_heard_in_tools_and_between_turns(simulate: Simulate, what: str, way: str) -> None:
+    simulator = simulate(turns=conversation({"text": ["Waiting."], "tool_calls": [calling("wait")]}))
+    run = run_python(INTERRUPTED, what, way, simulator.base_url)
+    cleaned = ["cleaned up"] if what == "async" else []
+    assert (run.stdout.splitlines(), run.stderr) == (["Waiting.", *cleaned, "interrupted"], "")
+    assert run.returncode == 7
+    assert len(bodies(simulator)) == 1

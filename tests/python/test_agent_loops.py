@@ -10,6 +10,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from harness import Reader, Simulate, agent_at
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from harness import Simulate, agent_at, collect
 from headrace.events import ToolResultReturned
 from test_agent_loops import bodies, calling

@@ -6,6 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from harness import Reader, Simulate, agent_at
 from headrace import ConfigurationError
 from test_agent_loops import ADDS, add, bodies, calling, conversation, sent

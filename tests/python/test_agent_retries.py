@@ -8,6 +8,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from harness import Reader, Simulate, agent_at, collect, outcomes, receive_request, serving, wait_for_outcomes
 from headrace import (
     AuthenticationError,
@@ -23,7 +24,7 @@ from headrace import (
     TruncatedError,
 )
 from headrace.events import RunEnd, TurnEnd, TurnStart
-from test_agent_loops import add, bodies, calling, conversation, sent
+from test_agent_loops import ADDS, add, bodies, calling, conversation, sent
 
 if TYPE_CHECKING:
     import socket
@@ -90,6 +91,14 @@ def test_after_a_token_nothing_is_tried_again_and_no_token_comes_twice(
     assert result.tokens == ["one", " two"]
     assert isinstance(result.error, FAULTS[kind])
     assert len(bodies(simulator)) == 1
+
+
+def test_an_error_tells_whether_anything_of_its_turn_was_seen(simulate: Simulate, reader: Reader) -> None:
+    for after, delivered in [(0, False), (1, True)]:
+        turns = conversation(ADDS, {"text": "It is 42.", "fault": {"kind": "reset", "after": after}})
+        error = reader.read(agent_at(simulate(turns=turns), tools=[add], max_loops=2)).error
+        assert isinstance(error, ConnectionFailedError)
+        assert error.delivered is delivered
 
 
 def test_a_piece_of_a_tool_call_counts_as_seen(simulate: Simulate, reader: Reader) -> None:

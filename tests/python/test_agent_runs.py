@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+
 from harness import Simulate, agent_at, outcomes, wait_for_outcomes
 from headrace import ConfigurationError, ServerError
 from test_agent_loops import bodies, calling, sent

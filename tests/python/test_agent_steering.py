@@ -6,6 +6,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from harness import Reader, Simulate, agent_at
 from test_agent_loops import ADDS, add, bodies, calling, conversation, sent
 

@@ -9,6 +9,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from harness import Reader, Simulate, agent_at, collect
 from headrace.events import ToolCallDelta, ToolCallRequested, ToolResultReturned
 from test_agent_loops import add, bodies, calling, conversation, sent

@@ -9,6 +9,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from harness import Reader, Simulate, agent_at
 from headrace import ServerError
 from headrace.events import PhaseEnd, PhaseStart, Token, ToolCallRequested, ToolResultReturned

@@ -6,6 +6,7 @@ import itertools
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from headrace.events import PhaseStart, ToolResultReturned
 from test_agent_loops import bodies, calling, conversation, sent
 from test_auto_cycle import ADDS, bot_at, completes, done, offered, plans, results, says, step

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from harness import wait_for_outcomes
 from headrace import ConnectionFailedError
 from headrace.events import Token, ToolCallDelta, TurnEnd

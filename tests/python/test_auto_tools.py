@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from headrace import ConfigurationError
 from headrace.events import ToolResultReturned
 from test_agent_loops import bodies, calling, conversation, sent

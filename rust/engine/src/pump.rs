@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -38,7 +39,10 @@ pub(crate) async fn run(
     _running: watch::Sender<()>,
 ) {
     let mut pump = Pump::new(request, producer);
-    let outcome = pump.stream(engine).await;
+    let mut outcome = pump.stream(engine).await;
+    if let Ok(response) = &mut outcome {
+        settle(response).await;
+    }
     let (told, response) = match outcome {
         Ok(response) => (End::Complete, Some(response)),
         Err(Stop::Closed) => (End::Cancelled, None),
@@ -49,6 +53,19 @@ pub(crate) async fn run(
     drop(pump);
     if let Some(response) = response {
         let _ = timeout(LINGER, finish_body(response)).await;
+    }
+}
+
+/// Lets the connection go back to its pool before the end is told, if the end of the HTTP message is here already, as
+/// it mostly is: the reader's next request then finds it there.
+async fn settle(response: &mut Response) {
+    let read = std::pin::pin!(response.chunk());
+    let mut read = Some(read);
+    let done =
+        poll_fn(|context| Poll::Ready(read.take().is_some_and(|read| read.poll(context).is_ready()))).await;
+    if done {
+        // The connection's own task puts it back.
+        tokio::task::yield_now().await;
     }
 }
 
