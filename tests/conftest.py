@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,6 +21,10 @@ from harness import OF_THE_TURN, AsyncReader, Reader, Simulate, SyncReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+# A job in the background of a shell ignores Ctrl-C, and so would every program that the tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Whatever proxy the machine has, servers on this machine and hosts that do not exist are not behind it.
 for name in ("NO_PROXY", "no_proxy"):
