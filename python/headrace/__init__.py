@@ -1,5 +1,7 @@
 """headrace streams the tokens of LLM agents at wire speed."""
 
+from typing import TYPE_CHECKING, Any
+
 from .agent import Agent
 from .errors import (
     AuthenticationError,
@@ -30,11 +32,18 @@ from .errors import (
 from .streams import AsyncRunStream, RunStream
 from .types import Spread, Timeouts, Timing, ToolCall, Turn, Usage
 
+if TYPE_CHECKING:
+    from .memory import Memory
+    from .tools import Tool, as_tool
+    from .workflow import AgentRearrange, ConcurrentWorkflow, SequentialWorkflow
+
 __all__ = [
     "Agent",
+    "AgentRearrange",
     "AsyncRunStream",
     "AuthenticationError",
     "BadRequestError",
+    "ConcurrentWorkflow",
     "ConfigurationError",
     "ConnectTimeoutError",
     "ConnectionFailedError",
@@ -43,6 +52,7 @@ __all__ = [
     "ForkedError",
     "HeadraceError",
     "IdleTimeoutError",
+    "Memory",
     "MissingKeyError",
     "NameResolutionError",
     "NotFoundError",
@@ -52,6 +62,7 @@ __all__ = [
     "ProviderError",
     "RateLimitError",
     "RunStream",
+    "SequentialWorkflow",
     "ServerError",
     "Spread",
     "StreamClosedError",
@@ -60,8 +71,32 @@ __all__ = [
     "TLSError",
     "Timeouts",
     "Timing",
+    "Tool",
     "ToolCall",
     "TruncatedError",
     "Turn",
     "Usage",
+    "as_tool",
 ]
+
+# What most programs do not use is imported when it is first asked for: workflows would bring asyncio.
+_LATER = {
+    "AgentRearrange": "workflow",
+    "ConcurrentWorkflow": "workflow",
+    "Memory": "memory",
+    "SequentialWorkflow": "workflow",
+    "Tool": "tools",
+    "as_tool": "tools",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f".{_LATER[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})

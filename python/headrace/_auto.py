@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from ._effects import Emit, Loop
-from ._loop import Conversation, agent_turns, begin, carry_out, handoff_schemas, returned, take_turn
+from ._loop import Conversation, agent_turns, begin, carry_out, connected, handoff_schemas, returned, take_turn
 from ._plan import PRIORITIES, PlanError, Subtask, read_arguments, read_plan
 from .events import PhaseEnd, PhaseStart
 from .tools import ToolResult
@@ -120,6 +120,7 @@ def autonomous_turns(spec: AgentSpec, opening: Sequence[Message]) -> Loop[Outcom
     Returns:
         What was said, and the summary.
     """
+    spec = yield from connected(spec)
     cycle = _Cycle(spec, (yield from begin(spec, opening)), reasons=_reasons_natively(spec))
     yield Emit(spec.name, PhaseStart("plan"))
     yield from _plan(cycle)

@@ -6,7 +6,6 @@ the keys of the streams that became ready on a list and write the descriptor onc
 
 from __future__ import annotations
 
-import itertools
 import weakref
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from . import _native
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
 
 __all__ = ["bell_of_running_loop"]
 
@@ -27,31 +27,44 @@ class LoopBell:
         # Not the loop itself: the bell would keep it alive, and be kept alive by it.
         self._running_loop = get_running_loop
         self._bell = _native.Bell()
-        self._keys = itertools.count()
-        self._waiting: dict[int, asyncio.Future[None]] = {}
+        self._waiting: dict[int, list[asyncio.Future[None]]] = {}
         # The loop holds this object through its reader, not the other way round: a bell goes with its loop.
         loop.add_reader(self._bell.fileno(), self._answer)
 
     async def ready(self, stream: _native.Stream) -> None:
-        """Waits until a stream has something to take, or has ended.
+        """Waits until a stream may have something to take, or has ended.
 
         Giving up this wait loses nothing: it takes nothing.
         """
-        key = next(self._keys)
-        if stream.arm(self._bell, key):
-            return
-        future = self._waiting[key] = self._running_loop().create_future()
+        await self._rung(id(stream), stream.arm)
+
+    async def gone(self, stream: _native.Stream) -> None:
+        """Waits until a closed stream has let go of its connection."""
+        while not await self._rung(id(stream), stream.arm_gone):
+            pass
+
+    async def _rung(self, key: int, arm: Callable[[_native.Bell, int], bool]) -> bool:
+        # A stream wakes one waiter, so all that wait for one share its key, and are woken together. A key that is used
+        # again for another stream can only wake somebody for nothing.
+        if arm(self._bell, key):
+            return True
+        future = self._running_loop().create_future()
+        waiting = self._waiting.setdefault(key, [])
+        waiting.append(future)
         try:
             await future
         finally:
-            self._waiting.pop(key, None)
+            waiting.remove(future)
+            if not waiting:
+                self._waiting.pop(key, None)
+        return False
 
     def _answer(self) -> None:
         for key in self._bell.answer():
             # A key without a future belongs to a wait that was given up.
-            future = self._waiting.get(key)
-            if future is not None and not future.done():
-                future.set_result(None)
+            for future in self._waiting.get(key, ()):
+                if not future.done():
+                    future.set_result(None)
 
 
 _bells: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, LoopBell] = weakref.WeakKeyDictionary()

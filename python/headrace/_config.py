@@ -45,6 +45,7 @@ def spec_of(agent: Agent, inbox: deque[str]) -> AgentSpec:
         retry_interval=agent.retry_interval,
         # A steering message is for the agent that the user talks to, so those that it hands to have no inbox of it.
         handoffs=tuple(spec_of(other, type(inbox)()) for other in agent.handoffs),
+        servers=agent.mcp,
         memory=agent.memory,
         transform=_transform(agent),
         auto=AutoSpec(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from . import _native
 from ._bell import bell_of_running_loop
-from ._effects import Effect, Emit, OpenTurn, Recall, Remember, RunTools, Sleep
+from ._effects import Connect, Effect, Emit, OpenTurn, Recall, Remember, RunTools, Sleep
 from .providers import PreparedRequest, is_instant, prepare
 
 if TYPE_CHECKING:
@@ -109,6 +109,8 @@ def _carry_out(run: Run, effect: Effect) -> Carried:
             effect.memory.append(effect.messages)
         case Recall():
             return effect.memory.read(), []
+        case Connect():
+            return effect.servers.connect(), []
         case OpenTurn():  # the driver's own
             pass
     return None, []
@@ -131,6 +133,8 @@ async def _acarry_out(run: Run, effect: Effect) -> Carried:
             await asyncio.to_thread(effect.memory.append, effect.messages)
         case Recall():
             return await asyncio.to_thread(effect.memory.read), []
+        case Connect():
+            return await asyncio.to_thread(effect.servers.connect), []
         case OpenTurn():  # the driver's own
             pass
     return None, []

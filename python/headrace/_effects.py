@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     from .events import Event
+    from .mcp import MCPTools
     from .memory import Memory
-    from .tools import Toolbox, ToolResult
+    from .tools import Tool, Toolbox, ToolResult
     from .types import Message, ModelCall, ToolCall, Turn
 
 __all__ = [
+    "Connect",
     "Effect",
     "Emit",
     "Loop",
@@ -27,6 +29,7 @@ __all__ = [
     "Sleep",
     "ask",
     "call_tools",
+    "connect",
     "recall",
 ]
 
@@ -85,7 +88,14 @@ class Recall:
     memory: Memory
 
 
-Effect: TypeAlias = OpenTurn | RunTools | Emit | Sleep | Remember | Recall
+@dataclass(frozen=True, slots=True)
+class Connect:
+    """Connect to MCP servers. The result is a tuple of their tools."""
+
+    servers: MCPTools
+
+
+Effect: TypeAlias = OpenTurn | RunTools | Emit | Sleep | Remember | Recall | Connect
 
 _Result = TypeVar("_Result")
 Loop: TypeAlias = Generator[Effect, Any, _Result]
@@ -101,6 +111,12 @@ def call_tools(agent: str, toolbox: Toolbox, calls: Sequence[ToolCall]) -> Loop[
     """``RunTools``, with the type of its result."""
     results: tuple[ToolResult, ...] = yield RunTools(agent, toolbox, tuple(calls))
     return results
+
+
+def connect(servers: MCPTools) -> Loop[tuple[Tool, ...]]:
+    """``Connect``, with the type of its result."""
+    tools: tuple[Tool, ...] = yield Connect(servers)
+    return tools
 
 
 def recall(memory: Memory) -> Loop[Sequence[Message]]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from ._effects import Emit, Loop, OpenTurn, Remember, Sleep, ask, call_tools, recall
+from ._effects import Emit, Loop, OpenTurn, Remember, Sleep, ask, call_tools, connect, recall
 from .errors import ConnectionFailedError, OverloadedError, RateLimitError, ServerError, StreamError, StreamTimeoutError
 from .events import AgentEnd, AgentStart, ToolResultReturned
 from .tools import ToolResult
@@ -23,6 +24,7 @@ __all__ = [
     "agent_turns",
     "begin",
     "carry_out",
+    "connected",
     "handoff_schemas",
     "returned",
     "take_turn",
@@ -115,6 +117,7 @@ def agent_turns(spec: AgentSpec, opening: Sequence[Message], history: Sequence[M
     Returns:
         What was said, and the text of the last turn that had any.
     """
+    spec = yield from connected(spec)
     conversation = yield from begin(spec, opening, history)
     final = ""
     last = spec.max_loops or 1
@@ -133,6 +136,14 @@ def agent_turns(spec: AgentSpec, opening: Sequence[Message], history: Sequence[M
         if spec.loop_interval > 0 and number < last:
             yield Sleep(spec.loop_interval)
     return Outcome(final, conversation.said)
+
+
+def connected(spec: AgentSpec) -> Loop[AgentSpec]:
+    """The same agent with the tools of its MCP servers among its own."""
+    if spec.servers is None:
+        return spec
+    tools = yield from connect(spec.servers)
+    return replace(spec, toolbox=spec.toolbox.with_tools(tools), servers=None)
 
 
 def begin(spec: AgentSpec, opening: Sequence[Message], history: Sequence[Message] | None = None) -> Loop[Conversation]:

@@ -4,7 +4,6 @@ Everything here is thread-safe. Users want the modules above it; `headrace.sse` 
 are.
 """
 
-from asyncio import Future
 from collections.abc import Callable
 from typing import Any, TypedDict, final, type_check_only
 
@@ -99,11 +98,19 @@ class Stream:
             True if there is something to take, or the end to see. If not, the bell will ring once there is.
         """
 
+    def arm_gone(self, bell: Bell, key: int) -> bool:
+        """Asks to be woken when the connection has been let go of.
+
+        Args:
+            bell: The bell to ring.
+            key: What to ring it with.
+
+        Returns:
+            True if it has been. If not, the bell will ring when that may have changed.
+        """
+
     def close(self) -> None:
         """Closes the stream and its connection. Does nothing to a stream that has ended."""
-
-    def closed(self) -> Future[None]:
-        """Awaits the moment when the connection of a closed stream is gone."""
 
     @property
     def state(self) -> str | None:

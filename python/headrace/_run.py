@@ -147,8 +147,10 @@ class Run:
 
     async def wait_closed(self) -> None:
         """Waits until the connection of the closed stream is gone."""
+        from ._bell import bell_of_running_loop
+
         for reader in self._readers[-1:]:
-            await reader.stream.closed()
+            await bell_of_running_loop().gone(reader.stream)
 
     # --- for the drivers ---------------------------------------------------------------------------------------
 

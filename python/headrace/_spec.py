@@ -11,6 +11,7 @@ from .types import Message, ModelSettings
 
 if TYPE_CHECKING:
     from ._effects import Loop
+    from .mcp import MCPTools
     from .memory import Memory
     from .tools import Toolbox
     from .types import Outcome
@@ -61,6 +62,7 @@ class AgentSpec:
     retry_attempts: int = 0
     retry_interval: float = 1.0
     handoffs: tuple[AgentSpec, ...] = ()
+    servers: MCPTools | None = None
     memory: Memory | None = None
     transform: Transform | None = None
     auto: AutoSpec = field(default_factory=AutoSpec)

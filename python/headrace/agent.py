@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from ._spec import Stop, Transform
     from .events import Event
+    from .mcp import MCPTools
 
 __all__ = ["Agent"]
 
@@ -45,6 +46,9 @@ class Agent:
         parallel_tool_calls: Tools of one turn run at the same time.
         tool_timeout: Seconds that one tool call may take.
         tool_retry_attempts: How often a tool that raised is tried again.
+        mcp_url: The URL of an MCP server (streamable HTTP) whose tools the model may call. Extra ``mcp``.
+        mcp_urls: More of them.
+        mcp_config: MCP servers as clients configure them: ``{"mcpServers": {name: {"command": …} | {"url": …}}}``.
         approve: Called with each tool call and its arguments; False or a reason refuses it. May be async.
         temperature: Sampling temperature; None for the provider's default.
         max_tokens: The most tokens of one answer; None for the provider's default.
@@ -96,6 +100,9 @@ class Agent:
         parallel_tool_calls: bool = True,
         tool_timeout: float | None = None,
         tool_retry_attempts: int = 0,
+        mcp_url: str | None = None,
+        mcp_urls: Sequence[str] | None = None,
+        mcp_config: Mapping[str, Any] | None = None,
         approve: Callable[..., Any] | None = None,
         temperature: float | None = None,
         max_tokens: int | None = None,
@@ -170,6 +177,7 @@ class Agent:
             retry_attempts=tool_retry_attempts,
             approve=approve,
         )
+        self.mcp = _servers(mcp_url, mcp_urls, mcp_config)
         self.memory = Memory(agent_name, memory_path) if persistent_memory else None
         check_agent(self)
 
@@ -359,6 +367,14 @@ class Agent:
 
     def _output(self, stream: RunStream[Any] | AsyncRunStream[Any]) -> Any:
         return format_output(self.output_type, stream.messages, stream.final)
+
+
+def _servers(url: str | None, urls: Sequence[str] | None, config: Mapping[str, Any] | None) -> MCPTools | None:
+    if url is None and urls is None and config is None:
+        return None
+    from .mcp import MCPTools, parse_servers
+
+    return MCPTools(parse_servers(url, urls, config))
 
 
 def _refuse(unknown: Mapping[str, object]) -> None:

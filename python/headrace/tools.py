@@ -254,6 +254,7 @@ class Toolbox:
             _add(by_name, tool.name, tool)
         for schema in raw:
             _add(by_name, _raw_name(schema), None)
+        self._made, self._raw = made, raw
         # As text, so that whoever gets the schemas cannot change ours.
         self._schemas = _as_json([tool.schema() for tool in made] + raw)
         self._dispatcher = Dispatcher(
@@ -262,6 +263,22 @@ class Toolbox:
             timeout=timeout,
             retry_attempts=retry_attempts,
             approve=approve,
+        )
+
+    def with_tools(self, tools: Iterable[Tool]) -> Toolbox:
+        """A toolbox of the same rules with more tools.
+
+        Raises:
+            ConfigurationError: Two tools have one name.
+        """
+        rules = self._dispatcher
+        return Toolbox(
+            [*self._made, *tools],
+            raw_schemas=self._raw,
+            limit=rules.limit,
+            timeout=rules.timeout,
+            retry_attempts=rules.retry_attempts,
+            approve=rules.approve,
         )
 
     @property

@@ -75,6 +75,26 @@ def test_calls_of_one_turn_run_at_once(simulate: Simulate, reader: Reader, kind:
     assert [content for _, content in told(simulator)] == ["met"] * 4
 
 
+def test_of_many_calls_only_some_run_at_once(simulate: Simulate, reader: Reader) -> None:
+    simulator = simulate(turns=calls(*[calling("count", {"n": n}) for n in range(30)]))
+    lock, now, most = threading.Lock(), [0], [0]
+    eight = threading.Barrier(8)
+
+    def count(n: int) -> int:
+        with lock:
+            now[0] += 1
+            most[0] = max(most[0], now[0])
+        if n < 8:
+            eight.wait(10)
+        with lock:
+            now[0] -= 1
+        return n
+
+    assert reader.read(agent_at(simulator, tools=[count], max_loops=2)).error is None
+    assert [content for _, content in told(simulator)] == [f"{n}" for n in range(30)]
+    assert most[0] == 8
+
+
 def test_results_go_back_in_the_models_order_whatever_finishes_first(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate(turns=calls(calling("slow", id="a"), calling("fast", id="b"), calling("slow", id="c")))
     fast_is_done = threading.Event()

@@ -369,6 +369,27 @@ def test_a_cycle_is_remembered(simulate: Simulate, reader: Reader, tmp_path: Pat
     assert_every_call_is_answered(bot.memory.read())
 
 
+def test_a_second_cycle_goes_on_from_the_first(simulate: Simulate, reader: Reader, tmp_path: Path) -> None:
+    again = conversation(*WHOLE, plans("again"), done("again"), completes("Still 42."))
+    for position, turn in enumerate(again):
+        turn["when"] = {"turn": position}
+    simulator = simulate(turns=again)
+    options = {"persistent_memory": True, "memory_path": tmp_path / "memory.sqlite3"}
+    assert reader.read(bot_at(simulator, **options), "What is 17 + 25?").stream.final == "The sum is 42."
+    result = reader.read(bot_at(simulator, **options), "And now?")
+    assert (result.error, result.stream.text) == (None, "Still 42.")
+    assert result.stream.messages[0]["content"] == "And now?"
+    assert "The sum is 42." in json.dumps(sent(simulator, 5))
+
+
+def test_an_image_belongs_to_the_task_of_a_cycle(simulate: Simulate, reader: Reader) -> None:
+    simulator = simulate(turns=WHOLE)
+    url = "https://example.invalid/a.png"
+    assert reader.read(bot_at(simulator), "What is it?", img=url).error is None
+    for body in bodies(simulator):
+        assert body["messages"][0]["content"][1]["image_url"]["url"] == url
+
+
 def test_many_cycles_at_once_are_not_mixed_up(simulate: Simulate, reader: Reader) -> None:
     bot = bot_at(simulate(turns=WHOLE))
     readings = [reader.start(bot, f"Task {number}.") for number in range(5)]

@@ -8,6 +8,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from harness import Reader, Simulate, agent_at
 from headrace import ConnectionFailedError, MissingKeyError, ServerError, TruncatedError, Usage
 from headrace.events import (

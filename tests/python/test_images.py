@@ -6,6 +6,7 @@ import base64
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from harness import Reader, Simulate, agent_at, the_request
 from headrace import ConfigurationError
 from test_agent_loops import ADDS, add, conversation, sent

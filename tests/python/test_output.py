@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from harness import Simulate, agent_at
 from headrace import ConfigurationError
 from test_agent_loops import ADDS, add, conversation

@@ -66,6 +66,21 @@ impl<T: Send> Consumer<T> {
         self.look().map_or(Poll::Pending, Poll::Ready)
     }
 
+    /// Ready when the producer is gone, whatever it left; if not, `waker` is woken when that may have changed.
+    pub fn poll_closed(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if self.is_closed() {
+            return Poll::Ready(());
+        }
+        self.shared.waiting_consumer.register(context.waker());
+        if self.is_closed() { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// Whether the producer is gone. It may have left values.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.shared.producer_gone.load(Acquire)
+    }
+
     /// The blocking way to wait, for at most `timeout`. `None` when that has passed.
     #[cfg(not(loom))]
     pub fn wait(&mut self, timeout: Duration) -> Option<Ready> {
@@ -95,7 +110,7 @@ impl<T: Send> Consumer<T> {
         if self.has_value() {
             return Some(Ready::Value);
         }
-        if !self.shared.producer_gone.load(Acquire) {
+        if !self.is_closed() {
             return None;
         }
         // Once more: a producer pushes and then goes, so its last values may have come since the first look.

@@ -93,6 +93,17 @@ fn closing_wakes_a_waiting_reader() {
 }
 
 #[test]
+fn closing_wakes_whoever_waits_for_it_also_when_values_are_left() {
+    model(None, || {
+        let (mut producer, mut consumer) = channel::<usize>(2);
+        let closer = thread::spawn(move || producer.push(7).unwrap());
+        block_on(std::future::poll_fn(|context| consumer.poll_closed(context)));
+        assert_eq!(consumer.pop(), Some(7));
+        closer.join().unwrap();
+    });
+}
+
+#[test]
 fn a_value_pushed_before_closing_is_not_lost() {
     model(None, || {
         let (mut producer, mut consumer) = channel(2);

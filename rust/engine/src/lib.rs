@@ -31,5 +31,5 @@ pub mod timing;
 
 pub use end::{End, Failure, FailureKind};
 pub use request::{Request, Timeouts};
-pub use runtime::{RuntimeError, cold_handle};
+pub use runtime::RuntimeError;
 pub use stream::{Arrival, Closer, Standing, Stream};

@@ -11,7 +11,6 @@ use headrace_channel::{Producer, PushError};
 use headrace_wire::{DecodeError, Delta, DeltaKind, Ending, Progress, StreamDecoder};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Response};
-use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use crate::body::Body;
@@ -35,8 +34,6 @@ pub(crate) async fn run(
     request: Request,
     producer: Producer<Arrival>,
     end: Arc<OnceLock<End>>,
-    // Dropped after everything that the body of this function owns, and so after the connection.
-    _running: watch::Sender<()>,
 ) {
     let mut pump = Pump::new(request, producer);
     let mut outcome = pump.stream(engine).await;

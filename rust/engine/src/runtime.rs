@@ -2,10 +2,10 @@
 
 use std::io;
 use std::num::NonZeroUsize;
-use std::sync::{Mutex, OnceLock};
+use std::sync::Mutex;
 
 use arc_swap::ArcSwapOption;
-use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::runtime::{Builder, Runtime};
 
 use crate::client::Clients;
 
@@ -18,8 +18,6 @@ const WORKER_THREADS: &str = "HEADRACE_WORKER_THREADS";
 /// The runtime and what lives as long as it.
 pub(crate) struct Engine {
     pub(crate) runtime: Runtime,
-    /// One thread for work that may wait for something else than the network.
-    cold: OnceLock<Runtime>,
     pub(crate) clients: Mutex<Clients>,
 }
 
@@ -60,22 +58,6 @@ pub(crate) fn engine() -> Result<&'static Engine, RuntimeError> {
     Ok(CURRENT.load().as_ref().map_or(built.engine, |owned| owned.engine))
 }
 
-/// A handle to a runtime with one thread of its own, for work that may wait for something else than the network, such as
-/// an interpreter's lock. Never for a stream.
-///
-/// # Errors
-/// [`RuntimeError`] when the thread cannot be started.
-pub fn cold_handle() -> Result<Handle, RuntimeError> {
-    let engine = engine()?;
-    if let Some(cold) = engine.cold.get() {
-        return Ok(cold.handle().clone());
-    }
-    let built =
-        Builder::new_multi_thread().worker_threads(1).thread_name("headrace-cold").enable_all().build();
-    let built = built.map_err(RuntimeError::Io)?;
-    Ok(engine.cold.get_or_init(|| built).handle().clone())
-}
-
 fn build() -> Result<Engine, RuntimeError> {
     let runtime = Builder::new_multi_thread()
         .worker_threads(worker_threads()?.get())
@@ -83,7 +65,7 @@ fn build() -> Result<Engine, RuntimeError> {
         .enable_all()
         .build()
         .map_err(RuntimeError::Io)?;
-    Ok(Engine { runtime, cold: OnceLock::new(), clients: Mutex::default() })
+    Ok(Engine { runtime, clients: Mutex::default() })
 }
 
 fn worker_threads() -> Result<NonZeroUsize, RuntimeError> {

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use headrace_channel::{Consumer, Ready, channel};
 use headrace_wire::{Delta, DeltaKind, Response};
-use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use crate::clock::now_ns;
@@ -58,11 +57,10 @@ impl Stream {
         let engine = engine()?;
         let (producer, consumer) = channel(request.capacity);
         let end = Arc::new(OnceLock::new());
-        let (running, gone) = watch::channel(());
-        let task = engine.runtime.spawn(pump::run(engine, request, producer, Arc::clone(&end), running));
+        let task = engine.runtime.spawn(pump::run(engine, request, producer, Arc::clone(&end)));
         Ok(Self {
             consumer: Some(consumer),
-            closer: Closer { end, pump: task.abort_handle(), gone, pid: std::process::id() },
+            closer: Closer { end, pump: task.abort_handle(), pid: std::process::id() },
             response: Response::default(),
             recorder: Recorder::new(opened_ns),
         })
@@ -102,6 +100,14 @@ impl Stream {
             Some(Poll::Pending) => Standing::Waiting,
             Some(Poll::Ready(Ready::Closed)) | None => self.closed(),
         }
+    }
+
+    /// Whether the connection has been let go of, whatever is left to take; if not, the context's waker is woken when
+    /// that may have changed.
+    pub fn poll_gone(&mut self, context: &mut Context<'_>) -> bool {
+        // A pump owns its end of the channel longer than its connection. One of another process has none here.
+        self.is_forked()
+            || self.consumer.as_mut().is_none_or(|consumer| consumer.poll_closed(context).is_ready())
     }
 
     /// Takes everything that is there, in order, and lets `each` see it. Each delta becomes part of
@@ -185,8 +191,6 @@ impl fmt::Debug for Stream {
 pub struct Closer {
     end: Arc<OnceLock<End>>,
     pump: AbortHandle,
-    /// Closed when the pump is gone, and its connection with it.
-    gone: watch::Receiver<()>,
     pid: u32,
 }
 
@@ -196,14 +200,6 @@ impl Closer {
     pub fn close(&self) {
         if self.end.set(End::Cancelled).is_ok() && !self.is_forked() {
             self.pump.abort();
-        }
-    }
-
-    /// Waits until the connection of a stream that was closed is gone. A stream that ended by itself has none to wait
-    /// for: its connection goes back to the pool.
-    pub async fn closed(&self) {
-        if self.end.get() == Some(&End::Cancelled) && !self.is_forked() {
-            let _ = self.gone.clone().changed().await;
         }
     }
 

@@ -2,7 +2,6 @@
 //!
 //! - `stream`: one request's stream, and how Python waits for it;
 //! - `bell`: what wakes an event loop;
-//! - `cold`: awaitables for what happens once per stream;
 //! - `sse`: the event stream decoder by itself;
 //! - `convert`: answers and stamps as Python objects;
 //! - `errors`: failures as the exceptions of `headrace.errors`;
@@ -10,7 +9,6 @@
 
 #[cfg(unix)]
 mod bell;
-mod cold;
 mod convert;
 mod errors;
 mod simulator;

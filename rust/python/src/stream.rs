@@ -12,7 +12,7 @@ use pyo3::sync::MutexExt;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 
 use crate::bell::Bell;
-use crate::{cold, convert, errors};
+use crate::{convert, errors};
 
 /// How long a blocking wait lasts before it looks for a signal, such as Ctrl-C.
 const SLICE: Duration = Duration::from_millis(50);
@@ -92,15 +92,15 @@ impl Stream {
         self.lock(py).poll(&mut Context::from_waker(&waker)) != Standing::Waiting
     }
 
+    /// True if the connection has been let go of. If not, the bell will ring with this key when that may have changed.
+    fn arm_gone(&self, py: Python<'_>, bell: &Bell, key: u64) -> bool {
+        let waker = bell.bell.waker(key);
+        self.lock(py).poll_gone(&mut Context::from_waker(&waker))
+    }
+
     /// Closes the stream and its connection. Does nothing to a stream that has ended.
     fn close(&self) {
         self.closer.close();
-    }
-
-    /// Awaits the moment when the connection of a closed stream is gone.
-    fn closed<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let closer = self.closer.clone();
-        cold::awaitable(py, async move { closer.closed().await })
     }
 
     /// How the stream ended; `None` while it has not, or while its last tokens have not been taken.
