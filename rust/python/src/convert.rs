@@ -20,6 +20,7 @@ pub(crate) fn delta<'py>(py: Python<'py>, arrival: &Arrival) -> PyResult<Option<
             ("tool_call_arguments", at, index, fragment.as_str()).into_pyobject(py)
         }
         DeltaKind::ToolCallEnd { .. }
+        | DeltaKind::Signature(_)
         | DeltaKind::Finish(_)
         | DeltaKind::Usage(_)
         | DeltaKind::Response(_)

@@ -35,6 +35,9 @@ impl Delta {
     }
 }
 
+// Every token crosses the ring as one of these, beside its arrival stamp of 8 bytes.
+const _: () = assert!(size_of::<Delta>() <= 40);
+
 /// What one delta says. Rare and large contents are boxed, so that a text token stays small in the ring.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "type", content = "value", rename_all = "snake_case")]
@@ -60,6 +63,9 @@ pub enum DeltaKind {
         /// Which call of this choice.
         index: u32,
     },
+    /// What the provider wants back, unchanged, with the next turn. It belongs to the reasoning before it, or to the
+    /// tool call that it names.
+    Signature(Box<Signature>),
     /// The choice has ended.
     Finish(Box<Finish>),
     /// Token counts. Where a provider sends several, each replaces the one before.
@@ -79,6 +85,43 @@ pub struct ToolCallStart {
     pub id: Option<CompactString>,
     /// The tool's name.
     pub name: CompactString,
+}
+
+/// An opaque text that lets a provider trust, or restore, the reasoning of an earlier turn.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Signature {
+    /// What it stands for.
+    pub kind: SignatureKind,
+    /// The tool call that it came with (Gemini wants it back in the same place); `None` for the reasoning before it.
+    pub tool_call: Option<u32>,
+    /// The provider's id of the reasoning, where it has one.
+    pub id: Option<CompactString>,
+    /// The text, to be sent back as it is.
+    pub value: CompactString,
+}
+
+impl Signature {
+    /// The signature of the reasoning that was said before it.
+    #[must_use]
+    pub const fn signed(value: CompactString) -> Self {
+        Self { kind: SignatureKind::Signed, tool_call: None, id: None, value }
+    }
+
+    /// Reasoning that is not shown.
+    #[must_use]
+    pub const fn encrypted(value: CompactString) -> Self {
+        Self { kind: SignatureKind::Encrypted, tool_call: None, id: None, value }
+    }
+}
+
+/// What a [`Signature`] stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SignatureKind {
+    /// It vouches for reasoning that was shown: Anthropic's `signature`, Gemini's `thoughtSignature`.
+    Signed,
+    /// It is the reasoning, unreadable: Anthropic's `redacted_thinking`, the `encrypted_content` of OpenAI responses.
+    Encrypted,
 }
 
 /// Why a choice ended.

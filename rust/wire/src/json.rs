@@ -8,6 +8,9 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::sse::text;
+use crate::stream::DecodeError;
+
 /// A string member. `null`, a missing member, an empty string and a value of another type are all "not told".
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Text<'a>(Option<Cow<'a, str>>);
@@ -88,6 +91,32 @@ impl<'a> Raw<'a> {
     pub(crate) fn get(&self) -> Option<&'a str> {
         self.0.map(RawValue::get).filter(|json| *json != "null")
     }
+
+    /// A count. Some providers write theirs as floating point numbers.
+    pub(crate) fn count(&self) -> Option<u64> {
+        let json = self.get()?;
+        json.parse().ok().or_else(|| json.strip_suffix(".0")?.parse().ok())
+    }
+
+    /// The arguments of a call as JSON text, which some providers send as a string that holds it and others as it is.
+    pub(crate) fn arguments(&self) -> Option<Cow<'a, str>> {
+        let json = self.get()?;
+        let text = if json.starts_with('"') { read_string(json)? } else { Cow::Borrowed(json) };
+        (!text.is_empty()).then_some(text)
+    }
+}
+
+/// Runs `read` on a document, and once more on the mended document where a strict parser refuses it. What `read`
+/// does must begin with the parsing.
+pub(crate) fn lenient<R>(
+    data: &[u8],
+    mut read: impl FnMut(&str) -> Result<R, serde_json::Error>,
+) -> Result<R, DecodeError> {
+    let json = text(data);
+    read(&json).or_else(|error| {
+        let mended = mend(&json).ok_or_else(|| DecodeError::json(&error, &json))?;
+        read(&mended).map_err(|error| DecodeError::json(&error, &json))
+    })
 }
 
 /// Reads a JSON string. A lone surrogate escape in it becomes U+FFFD.
@@ -106,7 +135,7 @@ struct Borrowed<'a>(#[serde(borrow)] Cow<'a, str>);
 /// Makes a document that a strict parser refused acceptable, where what is wrong is one of the two things that
 /// real streams contain: a lone surrogate escape becomes U+FFFD, and of two members with one name the last counts.
 /// `None` when that is not what is wrong.
-pub(crate) fn mend(json: &str) -> Option<String> {
+fn mend(json: &str) -> Option<String> {
     let json = replace_lone_surrogates(json);
     let value: serde_json::Value = serde_json::from_str(&json).ok()?;
     serde_json::to_string(&value).ok()

@@ -9,13 +9,19 @@
 //! - [`response`]: deltas folded into the answer that they make up.
 
 pub mod delta;
+mod error;
+mod identity;
 mod json;
 pub mod openai_chat;
+mod reasons;
 pub mod response;
 pub mod sse;
 pub mod stream;
 
 pub use compact_str::CompactString;
-pub use delta::{Delta, DeltaKind, Finish, FinishReason, ProviderError, ResponseInfo, ToolCallStart, Usage};
+pub use delta::{
+    Delta, DeltaKind, Finish, FinishReason, ProviderError, ResponseInfo, Signature, SignatureKind,
+    ToolCallStart, Usage,
+};
 pub use response::{Response, ToolCall};
 pub use stream::{DecodeError, Dialect, Ending, Progress, StreamDecoder};

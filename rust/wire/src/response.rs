@@ -2,7 +2,7 @@
 
 use compact_str::CompactString;
 
-use crate::delta::{Delta, DeltaKind, Finish, ProviderError, ResponseInfo, Usage};
+use crate::delta::{Delta, DeltaKind, Finish, ProviderError, ResponseInfo, Signature, Usage};
 
 /// What has been said so far.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -26,12 +26,24 @@ pub struct Choice {
     pub text: String,
     /// The reasoning, which is never part of the text.
     pub reasoning: String,
+    /// What the provider wants back with the next turn, in order.
+    pub signatures: Vec<PlacedSignature>,
     /// The refusal.
     pub refusal: String,
     /// The tool calls, in order of appearance.
     pub tool_calls: Vec<ToolCall>,
     /// Why it ended; `None` while it has not.
     pub finish: Option<Finish>,
+}
+
+/// A signature, and what it belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlacedSignature {
+    /// How many bytes of [`Choice::reasoning`] had been said when it came: unless it names a tool call, it belongs to
+    /// those since the signature before it.
+    pub reasoning_end: usize,
+    /// The signature.
+    pub signature: Signature,
 }
 
 /// One tool call.
@@ -97,6 +109,10 @@ impl Choice {
                     call.complete = true;
                 }
             }
+            DeltaKind::Signature(signature) => self.signatures.push(PlacedSignature {
+                reasoning_end: self.reasoning.len(),
+                signature: (**signature).clone(),
+            }),
             DeltaKind::Finish(finish) => self.finish = Some((**finish).clone()),
             DeltaKind::Usage(_) | DeltaKind::Response(_) | DeltaKind::Error(_) => {}
         }

@@ -6,7 +6,7 @@
 use compact_str::CompactString;
 
 use super::chunk::{CallFragment, Function};
-use crate::delta::{Delta, DeltaKind, ToolCallStart};
+use crate::delta::{Delta, DeltaKind, Signature, ToolCallStart};
 
 /// The tool calls of one choice, in order of appearance.
 #[derive(Debug, Default)]
@@ -37,6 +37,10 @@ impl Calls {
         let name = fragment.function.as_ref().and_then(|function| function.name.get());
         let call = self.find(fragment.index, position, id, name).unwrap_or_else(|| self.open(fragment.index));
         self.extend(choice, call, id, fragment.function.as_ref(), out);
+        if let Some(value) = fragment.signature() {
+            let signature = Signature { tool_call: Some(ordinal(call)), ..Signature::signed(value) };
+            out.push(Delta { choice, kind: DeltaKind::Signature(Box::new(signature)) });
+        }
     }
 
     /// Takes a fragment of the one call that a message could hold before there were tools.

@@ -7,9 +7,9 @@ use compact_str::CompactString;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::error::read_error;
-use crate::delta::{DeltaKind, ProviderError, Usage};
-use crate::json::{Raw, Text, read_string};
+use crate::delta::{DeltaKind, ProviderError, Signature, Usage};
+use crate::error::read_error;
+use crate::json::{Raw, Text};
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Chunk<'a> {
@@ -31,6 +31,9 @@ pub(super) struct Chunk<'a> {
     message: Raw<'a>,
     #[serde(borrow, default)]
     code: Raw<'a>,
+    /// The text of a chunk that is nothing else: Writer's legacy completions.
+    #[serde(borrow, default)]
+    pub(super) value: Text<'a>,
 }
 
 /// Groq puts the usage of a stream here.
@@ -51,6 +54,9 @@ pub(super) struct Choice<'a> {
     /// Stands in the place of `delta` in an answer that was not streamed.
     #[serde(borrow, default)]
     pub(super) message: Option<Message<'a>>,
+    /// Stands in the place of `delta` in the legacy completions (`text_completion`).
+    #[serde(borrow, default)]
+    pub(super) text: Text<'a>,
     #[serde(borrow, default)]
     pub(super) finish_reason: Text<'a>,
     #[serde(borrow, default)]
@@ -66,11 +72,29 @@ pub(super) struct Message<'a> {
     #[serde(borrow, default)]
     reasoning: Text<'a>,
     #[serde(borrow, default)]
+    reasoning_details: Option<Vec<ReasoningDetail<'a>>>,
+    #[serde(borrow, default)]
     pub(super) refusal: Text<'a>,
     #[serde(borrow, default)]
     pub(super) tool_calls: Option<Vec<CallFragment<'a>>>,
     #[serde(borrow, default)]
     pub(super) function_call: Option<Function<'a>>,
+}
+
+/// `OpenRouter` repeats the reasoning here, and adds what the model behind it wants back:
+/// <https://openrouter.ai/docs/use-cases/reasoning-tokens>.
+#[derive(Debug, Deserialize)]
+struct ReasoningDetail<'a> {
+    #[serde(borrow, default)]
+    id: Text<'a>,
+    #[serde(borrow, default)]
+    text: Text<'a>,
+    #[serde(borrow, default)]
+    summary: Text<'a>,
+    #[serde(borrow, default)]
+    signature: Text<'a>,
+    #[serde(borrow, default)]
+    data: Text<'a>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -81,6 +105,22 @@ pub(super) struct CallFragment<'a> {
     pub(super) id: Text<'a>,
     #[serde(borrow, default)]
     pub(super) function: Option<Function<'a>>,
+    #[serde(borrow, default)]
+    extra_content: Option<ExtraContent<'a>>,
+}
+
+/// Gemini behind its OpenAI endpoint wants this back with the call:
+/// <https://ai.google.dev/gemini-api/docs/thought-signatures>.
+#[derive(Debug, Deserialize)]
+struct ExtraContent<'a> {
+    #[serde(borrow, default)]
+    google: Option<Google<'a>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Google<'a> {
+    #[serde(borrow, default)]
+    thought_signature: Text<'a>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -118,65 +158,80 @@ impl Chunk<'_> {
 }
 
 impl Message<'_> {
-    /// Two names are in use. Some providers send both with the same text, so the first that is filled counts.
+    /// Three places are in use. Some providers fill several with the same text, so the first that is filled counts.
     pub(super) fn reasoning(&self) -> Option<CompactString> {
-        self.reasoning_content.compact().or_else(|| self.reasoning.compact())
+        let details = || {
+            let texts =
+                self.details().filter_map(|detail| detail.text.get().or_else(|| detail.summary.get()));
+            Some(texts.collect()).filter(|text: &CompactString| !text.is_empty())
+        };
+        self.reasoning_content.compact().or_else(|| self.reasoning.compact()).or_else(details)
+    }
+
+    /// What the reasoning of this message was sealed with.
+    pub(super) fn signatures(&self) -> impl Iterator<Item = Signature> {
+        self.details().filter_map(|detail| {
+            let signed = detail.signature.compact().map(Signature::signed);
+            let signature = signed.or_else(|| detail.data.compact().map(Signature::encrypted))?;
+            Some(Signature { id: detail.id.compact(), ..signature })
+        })
+    }
+
+    fn details(&self) -> impl Iterator<Item = &ReasoningDetail<'_>> {
+        self.reasoning_details.iter().flatten()
+    }
+}
+
+impl CallFragment<'_> {
+    /// What the call was sealed with.
+    pub(super) fn signature(&self) -> Option<CompactString> {
+        self.extra_content.as_ref()?.google.as_ref()?.thought_signature.compact()
     }
 }
 
 impl Function<'_> {
-    /// The arguments as JSON text. They come as a string that holds JSON; some providers send the object itself.
+    /// The arguments as JSON text.
     pub(super) fn arguments(&self) -> Option<CompactString> {
-        let json = self.arguments.get()?;
-        let text = if json.starts_with('"') { read_string(json)? } else { Cow::Borrowed(json) };
-        (!text.is_empty()).then(|| CompactString::from(text))
+        self.arguments.arguments().map(CompactString::from)
     }
 }
 
 #[derive(Debug, Deserialize)]
-struct UsageFields {
-    #[serde(default)]
-    prompt_tokens: Option<u64>,
-    #[serde(default)]
-    completion_tokens: Option<u64>,
-    #[serde(default)]
-    total_tokens: Option<u64>,
-    #[serde(default)]
-    prompt_tokens_details: Option<PromptDetails>,
-    #[serde(default)]
-    prompt_cache_hit_tokens: Option<u64>,
-    #[serde(default)]
-    completion_tokens_details: Option<CompletionDetails>,
-    #[serde(default)]
-    reasoning_tokens: Option<u64>,
+struct UsageFields<'a> {
+    #[serde(borrow, default)]
+    prompt_tokens: Raw<'a>,
+    #[serde(borrow, default)]
+    completion_tokens: Raw<'a>,
+    #[serde(borrow, default)]
+    total_tokens: Raw<'a>,
+    #[serde(borrow, default)]
+    prompt_tokens_details: Option<Details<'a>>,
+    #[serde(borrow, default)]
+    prompt_cache_hit_tokens: Raw<'a>,
+    #[serde(borrow, default)]
+    completion_tokens_details: Option<Details<'a>>,
+    #[serde(borrow, default)]
+    reasoning_tokens: Raw<'a>,
 }
 
-#[derive(Debug, Deserialize)]
-struct PromptDetails {
-    #[serde(default)]
-    cached_tokens: Option<u64>,
-}
-
-#[derive(Debug, Deserialize)]
-struct CompletionDetails {
-    #[serde(default)]
-    reasoning_tokens: Option<u64>,
+#[derive(Debug, Default, Deserialize)]
+struct Details<'a> {
+    #[serde(borrow, default)]
+    cached_tokens: Raw<'a>,
+    #[serde(borrow, default)]
+    reasoning_tokens: Raw<'a>,
 }
 
 fn read_usage(json: &str) -> Option<Usage> {
-    let fields: UsageFields = serde_json::from_str(json).ok()?;
+    let fields: UsageFields<'_> = serde_json::from_str(json).ok()?;
+    let prompt = fields.prompt_tokens_details.unwrap_or_default();
+    let completion = fields.completion_tokens_details.unwrap_or_default();
     Some(Usage {
-        input_tokens: fields.prompt_tokens,
-        output_tokens: fields.completion_tokens,
-        total_tokens: fields.total_tokens,
-        cached_tokens: fields
-            .prompt_tokens_details
-            .and_then(|details| details.cached_tokens)
-            .or(fields.prompt_cache_hit_tokens),
-        reasoning_tokens: fields
-            .completion_tokens_details
-            .and_then(|details| details.reasoning_tokens)
-            .or(fields.reasoning_tokens),
+        input_tokens: fields.prompt_tokens.count(),
+        output_tokens: fields.completion_tokens.count(),
+        total_tokens: fields.total_tokens.count(),
+        cached_tokens: prompt.cached_tokens.count().or_else(|| fields.prompt_cache_hit_tokens.count()),
+        reasoning_tokens: completion.reasoning_tokens.count().or_else(|| fields.reasoning_tokens.count()),
         raw: json.into(),
     })
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::delta::{Delta, DeltaKind, ProviderError, Usage};
+use crate::delta::{Delta, DeltaKind, ProviderError, Signature, SignatureKind, Usage};
 use crate::response::{Choice, Response};
 
 /// Writes the chunks of one response.
@@ -34,6 +34,7 @@ impl ChunkEncoder {
                 let call = json!({ "index": index, "function": { "arguments": fragment } });
                 self.message(delta.choice, &json!({ "tool_calls": [call] }))
             }
+            DeltaKind::Signature(signature) => self.message(delta.choice, &signature_members(signature)),
             DeltaKind::Finish(finish) => self.choice(delta.choice, &json!({}), &json!(finish.raw)),
             DeltaKind::Usage(usage) => self.chunk(&json!([]), Some(usage)),
             DeltaKind::Response(_) => {
@@ -82,6 +83,20 @@ impl ChunkEncoder {
         }
         chunk
     }
+}
+
+/// `OpenRouter`'s way for reasoning, Google's for a call.
+fn signature_members(signature: &Signature) -> Value {
+    let Signature { kind, tool_call, id, value } = signature;
+    if let Some(index) = tool_call {
+        let extra_content = json!({ "google": { "thought_signature": value } });
+        return json!({ "tool_calls": [{ "index": index, "extra_content": extra_content }] });
+    }
+    let detail = match kind {
+        SignatureKind::Signed => json!({ "type": "reasoning.text", "id": id, "signature": value }),
+        SignatureKind::Encrypted => json!({ "type": "reasoning.encrypted", "id": id, "data": value }),
+    };
+    json!({ "reasoning_details": [detail] })
 }
 
 fn whole_choice(choice: &Choice) -> Value {

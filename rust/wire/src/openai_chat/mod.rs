@@ -7,29 +7,47 @@
 mod calls;
 mod chunk;
 mod encode;
-mod error;
 mod template;
 
+pub use crate::error::read_error;
 pub use encode::ChunkEncoder;
-pub use error::read_error;
-
-use compact_str::CompactString;
 
 use self::calls::Calls;
 use self::chunk::{Choice, Chunk, Message};
 use self::template::Template;
-use crate::delta::{Delta, DeltaKind, Finish, FinishReason, ResponseInfo};
-use crate::json::mend;
-use crate::sse::{Event, text};
+use crate::delta::{Delta, DeltaKind, FinishReason};
+use crate::identity::Identity;
+use crate::json::lenient;
+use crate::reasons::{Finished, Reasons};
+use crate::sse::Event;
 use crate::stream::{DecodeError, Ending, Progress};
 
 /// The dialect's end marker.
 const DONE: &[u8] = b"[DONE]";
 
+/// The words that providers use for why a choice ended.
+const REASONS: Reasons = Reasons(&[
+    ("stop", FinishReason::Stop),
+    ("end_turn", FinishReason::Stop),
+    ("eos", FinishReason::Stop),
+    ("stop_sequence", FinishReason::Stop),
+    ("completed", FinishReason::Stop),
+    ("length", FinishReason::Length),
+    ("max_tokens", FinishReason::Length),
+    ("model_length", FinishReason::Length),
+    ("max_output_tokens", FinishReason::Length),
+    ("tool_calls", FinishReason::ToolCalls),
+    ("function_call", FinishReason::ToolCalls),
+    ("tool_use", FinishReason::ToolCalls),
+    ("content_filter", FinishReason::ContentFilter),
+    ("safety", FinishReason::ContentFilter),
+    ("error", FinishReason::Error),
+]);
+
 /// Decodes the events of one response.
 #[derive(Debug, Default)]
 pub struct OpenAiChat {
-    info: ResponseInfo,
+    identity: Identity,
     choices: Vec<ChoiceState>,
     template: Template,
     done: bool,
@@ -40,7 +58,7 @@ pub struct OpenAiChat {
 struct ChoiceState {
     index: u32,
     calls: Calls,
-    finish: Option<CompactString>,
+    finish: Finished,
 }
 
 impl OpenAiChat {
@@ -72,28 +90,20 @@ impl OpenAiChat {
     /// # Errors
     /// [`DecodeError::Json`] when it is not JSON, or not an object.
     pub fn document(&mut self, data: &[u8], out: &mut Vec<Delta>) -> Result<Progress, DecodeError> {
-        let json = text(data);
-        match serde_json::from_str::<Chunk<'_>>(&json) {
-            Ok(chunk) => {
-                let first = out.len();
-                let progress = self.chunk(&chunk, out);
-                self.template.learn(data, &out[first..]);
-                Ok(progress)
-            }
-            Err(error) => {
-                let mended = mend(&json).ok_or_else(|| DecodeError::json(&error, &json))?;
-                let chunk =
-                    serde_json::from_str(&mended).map_err(|error| DecodeError::json(&error, &json))?;
-                Ok(self.chunk(&chunk, out))
-            }
-        }
+        let first = out.len();
+        let progress = lenient(data, |json| {
+            let chunk: Chunk<'_> = serde_json::from_str(json)?;
+            Ok(self.chunk(&chunk, out))
+        })?;
+        self.template.learn(data, &out[first..]);
+        Ok(progress)
     }
 
     /// How the response ends if the bytes end here. `[DONE]` is proof; where a provider never sends it, a finish
     /// reason for every choice is.
     #[must_use]
     pub fn ending(&self) -> Ending {
-        let finished = !self.choices.is_empty() && self.choices.iter().all(|choice| choice.finish.is_some());
+        let finished = !self.choices.is_empty() && self.choices.iter().all(|choice| choice.finish.is_told());
         if self.done || finished { Ending::Complete } else { Ending::Truncated }
     }
 
@@ -107,7 +117,10 @@ impl OpenAiChat {
     }
 
     fn chunk(&mut self, chunk: &Chunk<'_>, out: &mut Vec<Delta>) -> Progress {
-        self.identify(chunk, out);
+        self.identity.tell(&chunk.id, &chunk.model, out);
+        if let (None, Some(text)) = (&chunk.choices, chunk.value.compact()) {
+            out.push(Delta::first(DeltaKind::Text(text)));
+        }
         for choice in chunk.choices.iter().flatten() {
             self.choice(choice, out);
         }
@@ -122,33 +135,19 @@ impl OpenAiChat {
         Progress::Open
     }
 
-    /// The id and the model are told once, or again when a later chunk knows what an earlier one did not.
-    fn identify(&mut self, chunk: &Chunk<'_>, out: &mut Vec<Delta>) {
-        let news = (self.info.id.is_none() && chunk.id.get().is_some())
-            || (self.info.model.is_none() && chunk.model.get().is_some());
-        if news {
-            self.info.id = self.info.id.take().or_else(|| chunk.id.compact());
-            self.info.model = self.info.model.take().or_else(|| chunk.model.compact());
-            out.push(Delta::first(DeltaKind::Response(Box::new(self.info.clone()))));
-        }
-    }
-
     fn choice(&mut self, choice: &Choice<'_>, out: &mut Vec<Delta>) {
         let index = choice.index.unwrap_or(0);
         let state = self.state(index);
         if let Some(message) = choice.delta.as_ref().or(choice.message.as_ref()) {
             message_deltas(index, message, &mut state.calls, out);
+        } else if let Some(text) = choice.text.compact() {
+            out.push(Delta { choice: index, kind: DeltaKind::Text(text) });
         }
-        if let Some(raw) = choice.finish_reason.compact()
-            && state.finish.as_ref() != Some(&raw)
+        if let Some(raw) = choice.finish_reason.get()
+            && state.finish.is_news(raw)
         {
             state.calls.close(index, out);
-            let reason = normalise(&raw);
-            out.push(Delta {
-                choice: index,
-                kind: DeltaKind::Finish(Box::new(Finish { reason, raw: raw.clone() })),
-            });
-            state.finish = Some(raw);
+            state.finish.tell(index, raw, REASONS.read(raw), out);
         }
     }
 
@@ -167,6 +166,9 @@ fn message_deltas(choice: u32, message: &Message<'_>, calls: &mut Calls, out: &m
     if let Some(reasoning) = message.reasoning() {
         push(DeltaKind::Reasoning(reasoning));
     }
+    for signature in message.signatures() {
+        push(DeltaKind::Signature(Box::new(signature)));
+    }
     for part in message.content.parts() {
         push(part);
     }
@@ -178,17 +180,5 @@ fn message_deltas(choice: u32, message: &Message<'_>, calls: &mut Calls, out: &m
     }
     if let Some(function) = &message.function_call {
         calls.legacy(choice, function, out);
-    }
-}
-
-/// The words that providers use for why a choice ended.
-fn normalise(raw: &str) -> FinishReason {
-    match raw {
-        "stop" | "end_turn" | "eos" | "stop_sequence" | "completed" => FinishReason::Stop,
-        "length" | "max_tokens" | "model_length" | "max_output_tokens" => FinishReason::Length,
-        "tool_calls" | "function_call" | "tool_use" => FinishReason::ToolCalls,
-        "content_filter" | "safety" => FinishReason::ContentFilter,
-        "error" => FinishReason::Error,
-        _ => FinishReason::Other,
     }
 }

@@ -12,6 +12,10 @@ pub fn read_error(json: &str) -> ProviderError {
             Some(inner @ (Value::Object(_) | Value::String(_))) => from_value(inner, json),
             _ => from_value(&Value::Object(object), json),
         },
+        // Google, asked for an array of chunks, answers with an array of one error.
+        Ok(Value::Array(items)) if matches!(items.as_slice(), [Value::Object(_)]) => {
+            read_error(&items[0].to_string())
+        }
         Ok(value) => from_value(&value, json),
         Err(_) => ProviderError { message: json.trim().to_owned(), ..ProviderError::default() },
     }
@@ -21,20 +25,18 @@ fn from_value(value: &Value, json: &str) -> ProviderError {
     if let Value::String(message) = value {
         return ProviderError { message: message.clone(), ..ProviderError::default() };
     }
-    let code = value.get("code").and_then(scalar);
-    let status = value.get("status").or_else(|| value.get("code")).and_then(Value::as_u64);
+    let first = |names: &[&str]| names.iter().find_map(|name| value.get(name).and_then(scalar));
     ProviderError {
-        message: value
-            .get("message")
-            .or_else(|| value.get("detail"))
-            .and_then(scalar)
-            .unwrap_or_else(|| json.to_owned()),
-        kind: value.get("type").and_then(scalar),
-        status: status
-            .and_then(|status| u16::try_from(status).ok())
-            .filter(|status| (400..600).contains(status)),
-        code,
+        message: first(&["message", "detail"]).unwrap_or_else(|| json.to_owned()),
+        // Google has no `type`: its class of error is a `status` in words.
+        kind: first(&["type"]).or_else(|| value.get("status").and_then(Value::as_str).map(str::to_owned)),
+        code: first(&["code"]),
+        status: ["status", "status_code", "code"].iter().find_map(|name| status(value.get(name)?)),
     }
+}
+
+fn status(value: &Value) -> Option<u16> {
+    value.as_u64().and_then(|status| u16::try_from(status).ok()).filter(|status| (400..600).contains(status))
 }
 
 fn scalar(value: &Value) -> Option<String> {
