@@ -238,7 +238,7 @@ impl From<DecodeError> for Stop {
     fn from(error: DecodeError) -> Self {
         let kind = match error {
             DecodeError::EventTooLarge(_) => FailureKind::EventTooLarge,
-            DecodeError::Json { .. } => FailureKind::Protocol,
+            DecodeError::Json { .. } | DecodeError::Frame(_) => FailureKind::Protocol,
         };
         Failure::new(kind, error.to_string()).into()
     }

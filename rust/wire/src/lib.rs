@@ -8,10 +8,12 @@
 //! - [`stream`]: framing and dialect in one, which is what the engine drives;
 //! - [`response`]: deltas folded into the answer that they make up.
 
+pub mod aws_event_stream;
 pub mod delta;
 mod error;
 mod identity;
 mod json;
+pub mod ndjson;
 pub mod openai_chat;
 mod reasons;
 pub mod response;

@@ -1,5 +1,6 @@
 //! Framing and dialect in one: the body of a response goes in, deltas come out.
 
+use crate::aws_event_stream::FrameError;
 use crate::delta::Delta;
 use crate::openai_chat::OpenAiChat;
 use crate::sse::{EventTooLarge, SseDecoder};
@@ -51,6 +52,9 @@ pub enum DecodeError {
     /// One event is over the cap.
     #[error(transparent)]
     EventTooLarge(#[from] EventTooLarge),
+    /// The binary framing is damaged.
+    #[error(transparent)]
+    Frame(FrameError),
     /// An event's data is not JSON, or not of the shape of a chunk.
     #[error("a chunk is not valid JSON ({reason}): {excerpt}")]
     Json {
@@ -59,6 +63,15 @@ pub enum DecodeError {
         /// The start of the data.
         excerpt: String,
     },
+}
+
+impl From<FrameError> for DecodeError {
+    fn from(error: FrameError) -> Self {
+        match error {
+            FrameError::TooLarge(error) => Self::EventTooLarge(error),
+            error => Self::Frame(error),
+        }
+    }
 }
 
 impl DecodeError {
