@@ -28,8 +28,10 @@ fn from_value(value: &Value, json: &str) -> ProviderError {
     let first = |names: &[&str]| names.iter().find_map(|name| value.get(name).and_then(scalar));
     ProviderError {
         message: first(&["message", "detail"]).unwrap_or_else(|| json.to_owned()),
-        // Google has no `type`: its class of error is a `status` in words.
-        kind: first(&["type"]).or_else(|| value.get("status").and_then(Value::as_str).map(str::to_owned)),
+        // That an error is an "error" is no class. Google has no `type`: its class of error is a `status` in words.
+        kind: first(&["type"])
+            .filter(|kind| kind != "error")
+            .or_else(|| value.get("status").and_then(Value::as_str).map(str::to_owned)),
         code: first(&["code"]),
         status: ["status", "status_code", "code"].iter().find_map(|name| status(value.get(name)?)),
     }

@@ -92,6 +92,11 @@ impl<'a> Raw<'a> {
         self.0.map(RawValue::get).filter(|json| *json != "null")
     }
 
+    /// The member as a `T`, unless it is of another shape.
+    pub(crate) fn read<T: Deserialize<'a>>(&self) -> Option<T> {
+        serde_json::from_str(self.get()?).ok()
+    }
+
     /// A count. Some providers write theirs as floating point numbers.
     pub(crate) fn count(&self) -> Option<u64> {
         let json = self.get()?;
@@ -117,6 +122,17 @@ pub(crate) fn lenient<R>(
         let mended = mend(&json).ok_or_else(|| DecodeError::json(&error, &json))?;
         read(&mended).map_err(|error| DecodeError::json(&error, &json))
     })
+}
+
+/// Whether a document that does not fit its shape is an event of none of the `known` types, whose shape is its own.
+pub(crate) fn is_of_unknown_kind(json: &str, known: &[&str]) -> bool {
+    #[derive(Deserialize)]
+    struct Event<'a> {
+        #[serde(borrow, default, rename = "type")]
+        kind: Text<'a>,
+    }
+    let event: Result<Event<'_>, _> = serde_json::from_str(json);
+    event.is_ok_and(|event| event.kind.get().is_some_and(|kind| !known.contains(&kind)))
 }
 
 /// Reads a JSON string. A lone surrogate escape in it becomes U+FFFD.

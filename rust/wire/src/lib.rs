@@ -8,17 +8,25 @@
 //! - [`stream`]: framing and dialect in one, which is what the engine drives;
 //! - [`response`]: deltas folded into the answer that they make up.
 
+pub mod anthropic;
 pub mod aws_event_stream;
+pub mod bedrock;
+pub mod cohere;
 pub mod delta;
+mod emit;
 mod error;
+pub mod gemini;
 mod identity;
 mod json;
 pub mod ndjson;
+pub mod ollama;
 pub mod openai_chat;
+pub mod openai_responses;
 mod reasons;
 pub mod response;
 pub mod sse;
 pub mod stream;
+mod tool_calls;
 
 pub use compact_str::CompactString;
 pub use delta::{
@@ -26,4 +34,4 @@ pub use delta::{
     ToolCallStart, Usage,
 };
 pub use response::{Response, ToolCall};
-pub use stream::{DecodeError, Dialect, Ending, Progress, StreamDecoder};
+pub use stream::{DecodeError, Dialect, Ending, Framing, Progress, StreamDecoder};

@@ -40,6 +40,16 @@ impl<'a> Event<'a> {
         self.data
     }
 
+    /// Whether the data say nothing.
+    pub(crate) const fn is_blank(&self) -> bool {
+        self.data.trim_ascii().is_empty()
+    }
+
+    /// Whether the data are `[DONE]`: OpenAI's end marker, which gateways put behind other dialects too.
+    pub(crate) const fn is_done(&self) -> bool {
+        matches!(self.data.trim_ascii(), b"[DONE]")
+    }
+
     /// The data as text; invalid UTF-8 becomes U+FFFD.
     #[must_use]
     pub fn data_text(&self) -> Cow<'a, str> {

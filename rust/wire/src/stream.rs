@@ -1,30 +1,101 @@
 //! Framing and dialect in one: the body of a response goes in, deltas come out.
 
-use crate::aws_event_stream::FrameError;
+use crate::anthropic::Anthropic;
+use crate::aws_event_stream::{FrameError, Message, MessageDecoder};
+use crate::bedrock::Bedrock;
+use crate::cohere::Cohere;
 use crate::delta::Delta;
+use crate::gemini::Gemini;
+use crate::ndjson::NdjsonDecoder;
+use crate::ollama::Ollama;
 use crate::openai_chat::OpenAiChat;
-use crate::sse::{EventTooLarge, SseDecoder};
+use crate::openai_responses::OpenAiResponses;
+use crate::sse::{Event, EventTooLarge, SseDecoder};
 
 /// How a provider writes its streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Dialect {
     /// OpenAI chat completions over server-sent events.
     OpenAiChat,
+    /// OpenAI responses over server-sent events.
+    OpenAiResponses,
+    /// Anthropic messages over server-sent events.
+    Anthropic,
+    /// Gemini's `streamGenerateContent` over server-sent events.
+    Gemini,
+    /// Cohere's chat, version 2, over server-sent events.
+    Cohere,
+    /// Ollama's own API, newline-delimited JSON.
+    Ollama,
+    /// Amazon Bedrock's `ConverseStream` and `InvokeModelWithResponseStream` over the AWS event stream.
+    Bedrock,
+}
+
+/// What a stream's bytes are made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Framing {
+    /// Server-sent events.
+    Sse,
+    /// Newline-delimited JSON.
+    Ndjson,
+    /// The binary AWS event stream.
+    AwsEventStream,
+}
+
+impl Framing {
+    /// The media type.
+    #[must_use]
+    pub const fn content_type(self) -> &'static str {
+        match self {
+            Self::Sse => "text/event-stream",
+            Self::Ndjson => "application/x-ndjson",
+            Self::AwsEventStream => "application/vnd.amazon.eventstream",
+        }
+    }
 }
 
 impl Dialect {
+    /// All dialects.
+    pub const ALL: [Self; 7] = [
+        Self::OpenAiChat,
+        Self::OpenAiResponses,
+        Self::Anthropic,
+        Self::Gemini,
+        Self::Cohere,
+        Self::Ollama,
+        Self::Bedrock,
+    ];
+
     /// The name as users see it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::OpenAiChat => "openai_chat",
+            Self::OpenAiResponses => "openai_responses",
+            Self::Anthropic => "anthropic",
+            Self::Gemini => "gemini",
+            Self::Cohere => "cohere",
+            Self::Ollama => "ollama",
+            Self::Bedrock => "bedrock",
         }
     }
 
     /// The dialect of that name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::OpenAiChat].into_iter().find(|dialect| dialect.as_str() == name)
+        Self::ALL.into_iter().find(|dialect| dialect.as_str() == name)
+    }
+
+    /// What its streams are made of.
+    #[must_use]
+    pub const fn framing(self) -> Framing {
+        match self {
+            Self::OpenAiChat | Self::OpenAiResponses | Self::Anthropic | Self::Gemini | Self::Cohere => {
+                Framing::Sse
+            }
+            Self::Ollama => Framing::Ndjson,
+            Self::Bedrock => Framing::AwsEventStream,
+        }
     }
 }
 
@@ -90,22 +161,54 @@ impl DecodeError {
 /// Decodes the body of one response.
 #[derive(Debug)]
 pub struct StreamDecoder {
-    sse: SseDecoder,
-    dialect: OpenAiChat,
+    decoder: Decoder,
     progress: Progress,
+}
+
+/// The framing and the dialect behind it. Which one it is, is asked once for each read, not for each event.
+#[derive(Debug)]
+enum Decoder {
+    OpenAiChat(SseDecoder, OpenAiChat),
+    OpenAiResponses(SseDecoder, OpenAiResponses),
+    Anthropic(SseDecoder, Anthropic),
+    Gemini(SseDecoder, Gemini),
+    Cohere(SseDecoder, Cohere),
+    Ollama(NdjsonDecoder, Ollama),
+    Bedrock(MessageDecoder, Bedrock),
+}
+
+/// Does the same with whichever dialect it is.
+macro_rules! with_dialect {
+    ($decoder:expr, $dialect:ident => $body:expr) => {
+        match $decoder {
+            Decoder::OpenAiChat(_, $dialect) => $body,
+            Decoder::OpenAiResponses(_, $dialect) => $body,
+            Decoder::Anthropic(_, $dialect) => $body,
+            Decoder::Gemini(_, $dialect) => $body,
+            Decoder::Cohere(_, $dialect) => $body,
+            Decoder::Ollama(_, $dialect) => $body,
+            Decoder::Bedrock(_, $dialect) => $body,
+        }
+    };
 }
 
 impl StreamDecoder {
     /// A decoder for one response, refusing an event of more than `max_event_bytes`.
     #[must_use]
     pub fn new(dialect: Dialect, max_event_bytes: usize) -> Self {
-        match dialect {
-            Dialect::OpenAiChat => Self {
-                sse: SseDecoder::with_limit(max_event_bytes),
-                dialect: OpenAiChat::default(),
-                progress: Progress::Open,
-            },
-        }
+        let sse = || SseDecoder::with_limit(max_event_bytes);
+        let decoder = match dialect {
+            Dialect::OpenAiChat => Decoder::OpenAiChat(sse(), OpenAiChat::default()),
+            Dialect::OpenAiResponses => Decoder::OpenAiResponses(sse(), OpenAiResponses::default()),
+            Dialect::Anthropic => Decoder::Anthropic(sse(), Anthropic::default()),
+            Dialect::Gemini => Decoder::Gemini(sse(), Gemini::default()),
+            Dialect::Cohere => Decoder::Cohere(sse(), Cohere::default()),
+            Dialect::Ollama => Decoder::Ollama(NdjsonDecoder::with_limit(max_event_bytes), Ollama::default()),
+            Dialect::Bedrock => {
+                Decoder::Bedrock(MessageDecoder::with_limit(max_event_bytes), Bedrock::default())
+            }
+        };
+        Self { decoder, progress: Progress::Open }
     }
 
     /// Takes the next bytes of the body and appends what they say to `out`. Bytes after the end are ignored.
@@ -113,11 +216,20 @@ impl StreamDecoder {
     /// # Errors
     /// [`DecodeError`], with everything that came before it in `out`. Nothing may be fed after it.
     pub fn feed(&mut self, bytes: &[u8], out: &mut Vec<Delta>) -> Result<Progress, DecodeError> {
-        let mut events = self.sse.feed(bytes);
-        while self.progress == Progress::Open
-            && let Some(event) = events.next_event()?
-        {
-            self.progress = self.dialect.event(&event, out)?;
+        if self.progress == Progress::Open {
+            self.progress = match &mut self.decoder {
+                Decoder::OpenAiChat(sse, dialect) => events(sse, bytes, |event| dialect.event(event, out)),
+                Decoder::OpenAiResponses(sse, dialect) => {
+                    events(sse, bytes, |event| dialect.event(event, out))
+                }
+                Decoder::Anthropic(sse, dialect) => events(sse, bytes, |event| dialect.event(event, out)),
+                Decoder::Gemini(sse, dialect) => events(sse, bytes, |event| dialect.event(event, out)),
+                Decoder::Cohere(sse, dialect) => events(sse, bytes, |event| dialect.event(event, out)),
+                Decoder::Ollama(ndjson, dialect) => lines(ndjson, bytes, |line| dialect.document(line, out)),
+                Decoder::Bedrock(frames, dialect) => {
+                    messages(frames, bytes, |message| dialect.message(message, out))
+                }
+            }?;
         }
         Ok(self.progress)
     }
@@ -127,19 +239,68 @@ impl StreamDecoder {
     /// # Errors
     /// [`DecodeError::Json`] when it is not.
     pub fn document(&mut self, body: &[u8], out: &mut Vec<Delta>) -> Result<Progress, DecodeError> {
-        self.progress = self.dialect.document(body, out)?;
+        self.progress = with_dialect!(&mut self.decoder, dialect => dialect.document(body, out))?;
         Ok(self.progress)
     }
 
     /// How the stream stands if the body ends here.
     #[must_use]
     pub fn ending(&self) -> Ending {
-        self.dialect.ending()
+        with_dialect!(&self.decoder, dialect => dialect.ending())
     }
 
     /// The body has ended: appends what only that tells, and says how the stream stands.
     pub fn finish(&mut self, out: &mut Vec<Delta>) -> Ending {
-        self.dialect.finish(out);
-        self.dialect.ending()
+        if self.progress == Progress::Open
+            && let Decoder::Ollama(ndjson, dialect) = &mut self.decoder
+            && let Some(line) = ndjson.finish()
+        {
+            // The last line needs no line end. Where it is not JSON it was cut off, and is no end marker.
+            self.progress = dialect.document(line, out).unwrap_or(Progress::Open);
+        }
+        with_dialect!(&mut self.decoder, dialect => dialect.finish(out));
+        self.ending()
     }
+}
+
+fn events(
+    decoder: &mut SseDecoder,
+    bytes: &[u8],
+    mut translate: impl FnMut(&Event<'_>) -> Result<Progress, DecodeError>,
+) -> Result<Progress, DecodeError> {
+    let mut events = decoder.feed(bytes);
+    while let Some(event) = events.next_event()? {
+        if translate(&event)? == Progress::Ended {
+            return Ok(Progress::Ended);
+        }
+    }
+    Ok(Progress::Open)
+}
+
+fn lines(
+    decoder: &mut NdjsonDecoder,
+    bytes: &[u8],
+    mut translate: impl FnMut(&[u8]) -> Result<Progress, DecodeError>,
+) -> Result<Progress, DecodeError> {
+    let mut lines = decoder.feed(bytes);
+    while let Some(line) = lines.next_line()? {
+        if translate(line)? == Progress::Ended {
+            return Ok(Progress::Ended);
+        }
+    }
+    Ok(Progress::Open)
+}
+
+fn messages(
+    decoder: &mut MessageDecoder,
+    bytes: &[u8],
+    mut translate: impl FnMut(&Message<'_>) -> Result<Progress, DecodeError>,
+) -> Result<Progress, DecodeError> {
+    let mut messages = decoder.feed(bytes);
+    while let Some(message) = messages.next_message()? {
+        if translate(&message)? == Progress::Ended {
+            return Ok(Progress::Ended);
+        }
+    }
+    Ok(Progress::Open)
 }

@@ -22,9 +22,6 @@ use crate::reasons::{Finished, Reasons};
 use crate::sse::Event;
 use crate::stream::{DecodeError, Ending, Progress};
 
-/// The dialect's end marker.
-const DONE: &[u8] = b"[DONE]";
-
 /// The words that providers use for why a choice ended.
 const REASONS: Reasons = Reasons(&[
     ("stop", FinishReason::Stop),
@@ -74,7 +71,7 @@ impl OpenAiChat {
             out.push(delta);
             return Ok(Progress::Open);
         }
-        if data.trim_ascii() == DONE {
+        if event.is_done() {
             self.done = true;
             return Ok(Progress::Ended);
         }

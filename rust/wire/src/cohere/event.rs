@@ -1,0 +1,123 @@
+//! The shape of an event: only what is used; everything else is skipped unread.
+
+use serde::Deserialize;
+
+use crate::delta::Usage;
+use crate::json::{Raw, Text};
+
+/// The types whose members are used. An event of another type may have members of the same names and other shapes.
+pub(super) const KINDS: &[&str] = &[
+    "message-start",
+    "content-start",
+    "content-delta",
+    "tool-plan-delta",
+    "tool-call-start",
+    "tool-call-delta",
+    "tool-call-end",
+    "message-end",
+    "error",
+];
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Event<'a> {
+    #[serde(borrow, default, rename = "type")]
+    pub(super) kind: Text<'a>,
+    #[serde(borrow, default)]
+    pub(super) id: Text<'a>,
+    #[serde(default)]
+    pub(super) index: u64,
+    #[serde(borrow, default)]
+    pub(super) delta: Option<Change<'a>>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Change<'a> {
+    #[serde(borrow, default)]
+    pub(super) message: Option<Message<'a>>,
+    #[serde(borrow, default)]
+    pub(super) finish_reason: Text<'a>,
+    #[serde(borrow, default)]
+    pub(super) usage: Raw<'a>,
+    #[serde(borrow, default)]
+    pub(super) error: Raw<'a>,
+}
+
+/// A message: the part that an event is about (one content, one call), or whole (a list of each).
+#[derive(Debug, Deserialize)]
+pub(super) struct Message<'a> {
+    #[serde(borrow, default)]
+    pub(super) content: Raw<'a>,
+    #[serde(borrow, default)]
+    pub(super) tool_plan: Text<'a>,
+    #[serde(borrow, default)]
+    pub(super) tool_calls: Raw<'a>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Content<'a> {
+    #[serde(borrow, default)]
+    pub(super) text: Text<'a>,
+    #[serde(borrow, default)]
+    pub(super) thinking: Text<'a>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Call<'a> {
+    #[serde(borrow, default)]
+    pub(super) id: Text<'a>,
+    #[serde(borrow)]
+    pub(super) function: Function<'a>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Function<'a> {
+    #[serde(borrow, default)]
+    pub(super) name: Text<'a>,
+    #[serde(borrow, default)]
+    pub(super) arguments: Text<'a>,
+}
+
+/// A response that was not streamed.
+#[derive(Debug, Deserialize)]
+pub(super) struct Document<'a> {
+    #[serde(borrow, default)]
+    pub(super) id: Text<'a>,
+    #[serde(borrow, default)]
+    pub(super) message: Raw<'a>,
+    #[serde(borrow, default)]
+    pub(super) finish_reason: Text<'a>,
+    #[serde(borrow, default)]
+    pub(super) usage: Raw<'a>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Counts<'a> {
+    /// What went through the model, with what Cohere adds around the conversation.
+    #[serde(borrow, default)]
+    tokens: Option<Tokens<'a>>,
+    /// What is paid for.
+    #[serde(borrow, default)]
+    billed_units: Option<Tokens<'a>>,
+    #[serde(borrow, default)]
+    cached_tokens: Raw<'a>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Tokens<'a> {
+    #[serde(borrow, default)]
+    input_tokens: Raw<'a>,
+    #[serde(borrow, default)]
+    output_tokens: Raw<'a>,
+}
+
+pub(super) fn read_usage(json: &str) -> Option<Usage> {
+    let counts: Counts<'_> = serde_json::from_str(json).ok()?;
+    let tokens = counts.tokens.or(counts.billed_units)?;
+    Some(Usage {
+        input_tokens: tokens.input_tokens.count(),
+        output_tokens: tokens.output_tokens.count(),
+        cached_tokens: counts.cached_tokens.count(),
+        raw: json.into(),
+        ..Usage::default()
+    })
+}

@@ -1,0 +1,152 @@
+//! Cohere's chat, version 2, over SSE.
+//!
+//! The format: <https://docs.cohere.com/v2/docs/streaming>. The end marker is `message-end`, which also has the finish
+//! reason and the usage; some gateways send `[DONE]` after it. The `tool_plan`, in which a model says what it will call
+//! and why, is reasoning. Citations are skipped.
+
+mod event;
+
+use self::event::{Call, Content, Document, Event, KINDS, Message, read_usage};
+use crate::delta::{Delta, DeltaKind, FinishReason};
+use crate::emit::{account, fail, say};
+use crate::error::read_error;
+use crate::identity::Identity;
+use crate::json::{Raw, Text, is_of_unknown_kind, lenient};
+use crate::reasons::{Finished, Reasons};
+use crate::sse;
+use crate::stream::{DecodeError, Ending, Progress};
+use crate::tool_calls::ToolCalls;
+
+/// <https://docs.cohere.com/v2/reference/chat-stream>.
+const REASONS: Reasons = Reasons(&[
+    ("COMPLETE", FinishReason::Stop),
+    ("STOP_SEQUENCE", FinishReason::Stop),
+    ("MAX_TOKENS", FinishReason::Length),
+    ("ERROR_LIMIT", FinishReason::Length),
+    ("TOOL_CALL", FinishReason::ToolCalls),
+    ("ERROR_TOXIC", FinishReason::ContentFilter),
+    ("ERROR", FinishReason::Error),
+    ("TIMEOUT", FinishReason::Error),
+]);
+
+/// Decodes the events of one response.
+#[derive(Debug, Default)]
+pub struct Cohere {
+    identity: Identity,
+    calls: ToolCalls,
+    finish: Finished,
+}
+
+impl Cohere {
+    /// Translates one event into deltas.
+    ///
+    /// # Errors
+    /// [`DecodeError::Json`] when the data is not JSON.
+    pub fn event(&mut self, event: &sse::Event<'_>, out: &mut Vec<Delta>) -> Result<Progress, DecodeError> {
+        if event.is_blank() {
+            return Ok(Progress::Open);
+        }
+        if event.is_done() {
+            return Ok(Progress::Ended);
+        }
+        lenient(event.data(), |json| match serde_json::from_str(json) {
+            Ok(event) => Ok(self.translate(&event, json, out)),
+            Err(_) if is_of_unknown_kind(json, KINDS) => Ok(Progress::Open),
+            Err(error) => Err(error),
+        })
+    }
+
+    /// Translates a whole response that was not streamed.
+    ///
+    /// # Errors
+    /// [`DecodeError::Json`] when it is not JSON, or not an object.
+    pub fn document(&mut self, data: &[u8], out: &mut Vec<Delta>) -> Result<Progress, DecodeError> {
+        lenient(data, |json| {
+            let document: Document<'_> = serde_json::from_str(json)?;
+            // An error has its text in the place of an answer's message.
+            match document.message.read() {
+                Some(message) => self.whole(&document, &message, out),
+                None => fail(read_error(json), out),
+            }
+            Ok(Progress::Ended)
+        })
+    }
+
+    /// How the response ends if the bytes end here.
+    #[must_use]
+    pub const fn ending(&self) -> Ending {
+        if self.finish.is_told() { Ending::Complete } else { Ending::Truncated }
+    }
+
+    /// What the end of the bytes adds: nothing, for the end marker closes what is open.
+    pub const fn finish(&mut self, _: &mut Vec<Delta>) {}
+
+    fn translate(&mut self, event: &Event<'_>, json: &str, out: &mut Vec<Delta>) -> Progress {
+        let message = event.delta.as_ref().and_then(|delta| delta.message.as_ref());
+        match (event.kind.get().unwrap_or_default(), message) {
+            ("message-start", message) => {
+                self.identity.tell(&event.id, &Text::default(), out);
+                if let Some(message) = message {
+                    say(DeltaKind::Reasoning, &message.tool_plan, out);
+                }
+            }
+            ("content-start" | "content-delta", Some(message)) => speak(message.content.read().as_ref(), out),
+            ("tool-plan-delta", Some(message)) => say(DeltaKind::Reasoning, &message.tool_plan, out),
+            ("tool-call-start", Some(message)) => self.begin_call(event.index, message, out),
+            ("tool-call-delta", Some(message)) => {
+                if let Some(Call { function, .. }) = message.tool_calls.read() {
+                    self.calls.arguments(event.index, function.arguments.get().unwrap_or_default(), out);
+                }
+            }
+            ("tool-call-end", _) => self.calls.end(event.index, None, out),
+            ("message-end", _) => {
+                if let Some(delta) = &event.delta {
+                    self.end(&delta.finish_reason, &delta.usage, out);
+                    if let Some(error) = delta.error.get() {
+                        fail(read_error(error), out);
+                    }
+                }
+                return Progress::Ended;
+            }
+            ("" | "error", _) => {
+                fail(read_error(json), out);
+                return Progress::Ended;
+            }
+            _ => {}
+        }
+        Progress::Open
+    }
+
+    fn begin_call(&mut self, index: u64, message: &Message<'_>, out: &mut Vec<Delta>) {
+        if let Some(Call { id, function }) = message.tool_calls.read() {
+            self.calls.start(index, id.compact(), function.name.compact(), out);
+            self.calls.arguments(index, function.arguments.get().unwrap_or_default(), out);
+        }
+    }
+
+    fn whole(&mut self, document: &Document<'_>, message: &Message<'_>, out: &mut Vec<Delta>) {
+        self.identity.tell(&document.id, &Text::default(), out);
+        say(DeltaKind::Reasoning, &message.tool_plan, out);
+        for content in message.content.read::<Vec<Content<'_>>>().iter().flatten() {
+            speak(Some(content), out);
+        }
+        for Call { id, function } in message.tool_calls.read::<Vec<Call<'_>>>().into_iter().flatten() {
+            self.calls.whole(id.compact(), function.name.compact(), function.arguments.get(), out);
+        }
+        self.end(&document.finish_reason, &document.usage, out);
+    }
+
+    fn end(&mut self, reason: &Text<'_>, usage: &Raw<'_>, out: &mut Vec<Delta>) {
+        self.calls.close(out);
+        let raw = reason.get().unwrap_or_default();
+        self.finish.tell(0, raw, REASONS.read(raw), out);
+        account(usage.get().and_then(read_usage), out);
+    }
+}
+
+fn speak(content: Option<&Content<'_>>, out: &mut Vec<Delta>) {
+    if let Some(content) = content {
+        say(DeltaKind::Reasoning, &content.thinking, out);
+        say(DeltaKind::Text, &content.text, out);
+    }
+}

@@ -1,0 +1,227 @@
+//! The recorded streams beside the repository: what they are said to mean, whole and cut at random places.
+//! `shared/streams/README.md` says what their fields are.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test stops where it finds what it does not expect, and says what it skips"
+)]
+
+mod decoded;
+
+use std::path::{Path, PathBuf};
+
+use decoded::{Decoded, decode};
+use headrace_wire::response::Choice;
+use headrace_wire::sse::SseDecoder;
+use headrace_wire::{DeltaKind, Dialect};
+use proptest::prelude::*;
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+
+struct Recording {
+    name: String,
+    body: Vec<u8>,
+    expected: Map<String, Value>,
+    dialect: Option<Dialect>,
+}
+
+fn recordings() -> Vec<Recording> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/streams");
+    let Ok(entries) = std::fs::read_dir(&folder) else {
+        println!("skipped: {} is absent", folder.display());
+        return Vec::new();
+    };
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    let is_body = |path: &PathBuf| {
+        path.extension().is_some_and(|extension| extension == "sse" || extension == "ndjson" || extension == "awses")
+    };
+    paths.into_iter().filter(is_body).map(|path| recording(&path)).collect()
+}
+
+fn recording(path: &Path) -> Recording {
+    let json = std::fs::read(path.with_extension("expected.json")).unwrap();
+    let expected: Map<String, Value> = serde_json::from_slice(&json).unwrap();
+    let word = |name: &str| expected[name].as_str().unwrap();
+    let dialect = Dialect::from_name(word("dialect")).or_else(|| match word("sub") {
+        "openai_completions" | "writer_completions" => Some(Dialect::OpenAiChat),
+        "openai_transcript" => Some(Dialect::OpenAiResponses),
+        "anthropic_complete" => Some(Dialect::Anthropic),
+        "gemini_interactions" => Some(Dialect::Gemini),
+        "unknown" if word("provider") == "ollama" => Some(Dialect::Ollama),
+        // Not of a model, or of one that the fallback lane reads.
+        _ => None,
+    });
+    let name = path.file_name().unwrap().to_string_lossy().into_owned();
+    Recording { name, body: std::fs::read(path).unwrap(), expected, dialect }
+}
+
+/// What is wrong with a field, if anything is.
+type Complaint = Option<(&'static str, String)>;
+
+fn compare(field: &'static str, found: &Value, expected: Option<&Value>) -> Complaint {
+    let expected = expected.unwrap_or(&Value::Null);
+    (found != expected).then(|| (field, format!("found {found}, expected {expected}")))
+}
+
+/// The arguments as an object where the expectation has one: `""` is no arguments, and an object may be written in
+/// many ways.
+fn compare_calls(choice: &Choice, expected: &Value) -> Complaint {
+    let expected = expected.as_array().unwrap();
+    let same = choice.tool_calls.len() == expected.len()
+        && choice.tool_calls.iter().zip(expected).all(|(found, expected)| {
+            let arguments = if found.arguments.is_empty() { "{}" } else { &found.arguments };
+            let as_object: Option<Value> = serde_json::from_str(arguments).ok();
+            json!(found.id) == expected["id"]
+                && json!(found.name) == expected["name"]
+                && found.complete
+                && (json!(found.arguments) == expected["arguments"]
+                    || as_object.is_some_and(|object| object == expected["arguments_json"]))
+        });
+    (!same).then(|| ("tool_calls", format!("found {:?}, expected {expected:?}", choice.tool_calls)))
+}
+
+fn compare_choice(choice: &Choice, expected: &Map<String, Value>) -> Vec<Complaint> {
+    let finish = choice.finish.as_ref();
+    vec![
+        compare("text", &json!(choice.text), expected.get("text")),
+        compare("reasoning", &json!(choice.reasoning), expected.get("reasoning")),
+        compare("refusal", &json!(choice.refusal), expected.get("refusal")),
+        compare("finish_reason", &json!(finish.map(|finish| &finish.raw)), expected.get("finish_reason")),
+        compare(
+            "finish_reason_norm",
+            &json!(finish.map(|finish| finish.reason.as_str())),
+            expected.get("finish_reason_norm"),
+        ),
+        compare_calls(choice, &expected["tool_calls"]),
+    ]
+}
+
+fn compare_usage(decoded: &Decoded, expected: &Value) -> Vec<Complaint> {
+    let Some(usage) = &decoded.response.usage else {
+        return vec![compare("usage", &Value::Null, Some(expected))];
+    };
+    let counts = [
+        ("input_tokens", usage.input_tokens),
+        ("output_tokens", usage.output_tokens),
+        ("total_tokens", usage.total_tokens),
+        ("cached_input_tokens", usage.cached_tokens),
+        ("reasoning_tokens", usage.reasoning_tokens),
+    ];
+    let raw: Value = serde_json::from_str(&usage.raw).unwrap();
+    // An expectation tells only the counts that its dialect has a name for.
+    let told = counts.into_iter().filter(|(name, _)| expected.get(name).is_some_and(|count| !count.is_null()));
+    told.map(|(name, count)| compare(name, &json!(count), expected.get(name)))
+        .chain([compare("raw", &raw, expected.get("raw"))])
+        .collect()
+}
+
+/// Complete is what has its end marker, and what lacks only that: each choice has its finish reason.
+fn compare_state(decoded: &Decoded, expected: &Map<String, Value>) -> Complaint {
+    let choices = &decoded.response.choices;
+    let finished = !choices.is_empty() && choices.iter().all(|choice| choice.finish.is_some());
+    let complete = expected["complete"] == json!(true) || finished;
+    let state = match expected["error"].is_null() {
+        false => "error",
+        true if complete => "complete",
+        true => "truncated",
+    };
+    compare("state", &json!(decoded.state), Some(&json!(state)))
+}
+
+fn complaints(decoded: &Decoded, expected: &Map<String, Value>) -> Vec<(&'static str, String)> {
+    let nothing = Choice::default();
+    let first = decoded.response.first().unwrap_or(&nothing);
+    let count = |is: fn(&DeltaKind) -> bool| {
+        decoded.deltas.iter().filter(|delta| delta.choice == 0 && is(&delta.kind)).count()
+    };
+    let mut found = compare_choice(first, expected);
+    let texts = count(|kind| matches!(kind, DeltaKind::Text(_)));
+    found.push(compare("n_text_deltas", &json!(texts), expected.get("n_text_deltas")));
+    found.push(compare("id", &json!(decoded.response.info.id), expected.get("id")));
+    found.push(compare("model", &json!(decoded.response.info.model), expected.get("model")));
+    found.push(compare_state(decoded, expected));
+    found.extend(compare_usage(decoded, &expected["usage"]));
+    if let Some(choices) = expected.get("choices") {
+        let choices = choices.as_array().unwrap();
+        found.push(compare("choices", &json!(decoded.response.choices.len()), Some(&json!(choices.len()))));
+        for (choice, expected) in decoded.response.choices.iter().zip(choices) {
+            found.extend(compare_choice(choice, expected.as_object().unwrap()));
+        }
+    }
+    let unsure = expected["unsure"].as_array().unwrap();
+    found.into_iter().flatten().filter(|(field, _)| !unsure.contains(&json!(field))).collect()
+}
+
+#[test]
+fn they_mean_what_they_are_said_to_mean() {
+    let mut wrong = Vec::new();
+    let mut passed = std::collections::BTreeMap::<&str, usize>::new();
+    for Recording { name, body, expected, dialect } in &recordings() {
+        let Some(dialect) = dialect.filter(|_| expected.contains_key("text")) else { continue };
+        let decoded = decode(dialect, [body.as_slice()]);
+        let mut found = complaints(&decoded, expected);
+        if let Some(changes) = expected.get("if_tail_flushed") {
+            let mut flushed = expected.clone();
+            flushed.extend(changes.as_object().unwrap().clone());
+            found = Some(found).filter(|found| found.is_empty()).unwrap_or_else(|| complaints(&decoded, &flushed));
+        }
+        if found.is_empty() {
+            *passed.entry(dialect.as_str()).or_default() += 1;
+        }
+        wrong.extend(found.into_iter().map(|(field, complaint)| format!("{name}: {field}: {complaint}")));
+    }
+    println!("as expected: {passed:?}");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn their_events_have_the_digest_that_was_recorded() {
+    for Recording { name, body, expected, .. } in &recordings() {
+        let Some(sse) = expected["sse"].as_object() else { continue };
+        let mut decoder = SseDecoder::default();
+        let mut events = Vec::new();
+        let mut pulled = decoder.feed(body);
+        while let Some(event) = pulled.next_event().unwrap() {
+            events.push(json!([event.event_type(), event.data_text(), event.id()]));
+        }
+        assert_eq!(json!(events.len()), sse["n_events"], "{name}: events");
+        assert_eq!(json!(decoder.comments()), sse["n_comments"], "{name}: comments");
+        assert_eq!(json!(decoder.retry()), sse["retry"], "{name}: retry");
+        assert_eq!(json!(decoder.is_mid_event()), sse["unterminated_tail"], "{name}: tail");
+        let digest = Sha256::digest(json!(events).to_string());
+        let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(json!(hex), sse["digest"], "{name}: digest");
+    }
+}
+
+/// Cuts a body into pieces of these sizes, in turns.
+fn cut<'a>(mut body: &'a [u8], sizes: &[usize]) -> Vec<&'a [u8]> {
+    let mut pieces = Vec::new();
+    for size in sizes.iter().cycle() {
+        if body.is_empty() {
+            break;
+        }
+        let (piece, rest) = body.split_at((*size).min(body.len()));
+        pieces.push(piece);
+        body = rest;
+    }
+    pieces
+}
+
+#[test]
+fn the_cuts_change_nothing() {
+    let recordings = recordings();
+    let wholes: Vec<Option<Decoded>> = recordings
+        .iter()
+        .map(|Recording { dialect, body, .. }| dialect.map(|dialect| decode(dialect, [body.as_slice()])))
+        .collect();
+    let sizes = proptest::collection::vec(prop_oneof![1_usize..8, 1_usize..300, 1_usize..20_000], 1..12);
+    proptest!(ProptestConfig::with_cases(12), |(sizes in sizes)| {
+        for (Recording { name, body, dialect, .. }, whole) in recordings.iter().zip(&wholes) {
+            let Some(dialect) = dialect else { continue };
+            let split = decode(*dialect, cut(body, &sizes));
+            prop_assert!(Some(&split) == whole.as_ref(), "{} cut into {:?}", name, sizes);
+        }
+    });
+}
