@@ -13,6 +13,7 @@ pub mod aws_event_stream;
 pub mod bedrock;
 pub mod cohere;
 pub mod delta;
+mod detect;
 mod emit;
 mod error;
 pub mod gemini;

@@ -34,7 +34,8 @@ fn recordings() -> Vec<Recording> {
     let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
     paths.sort();
     let is_body = |path: &PathBuf| {
-        path.extension().is_some_and(|extension| extension == "sse" || extension == "ndjson" || extension == "awses")
+        path.extension()
+            .is_some_and(|extension| extension == "sse" || extension == "ndjson" || extension == "awses")
     };
     paths.into_iter().filter(is_body).map(|path| recording(&path)).collect()
 }
@@ -110,7 +111,8 @@ fn compare_usage(decoded: &Decoded, expected: &Value) -> Vec<Complaint> {
     ];
     let raw: Value = serde_json::from_str(&usage.raw).unwrap();
     // An expectation tells only the counts that its dialect has a name for.
-    let told = counts.into_iter().filter(|(name, _)| expected.get(name).is_some_and(|count| !count.is_null()));
+    let told =
+        counts.into_iter().filter(|(name, _)| expected.get(name).is_some_and(|count| !count.is_null()));
     told.map(|(name, count)| compare(name, &json!(count), expected.get(name)))
         .chain([compare("raw", &raw, expected.get("raw"))])
         .collect()
@@ -164,7 +166,9 @@ fn they_mean_what_they_are_said_to_mean() {
         if let Some(changes) = expected.get("if_tail_flushed") {
             let mut flushed = expected.clone();
             flushed.extend(changes.as_object().unwrap().clone());
-            found = Some(found).filter(|found| found.is_empty()).unwrap_or_else(|| complaints(&decoded, &flushed));
+            found = Some(found)
+                .filter(|found| found.is_empty())
+                .unwrap_or_else(|| complaints(&decoded, &flushed));
         }
         if found.is_empty() {
             *passed.entry(dialect.as_str()).or_default() += 1;
@@ -195,6 +199,15 @@ fn their_events_have_the_digest_that_was_recorded() {
     }
 }
 
+#[test]
+fn their_dialects_show() {
+    for Recording { name, body, dialect, .. } in &recordings() {
+        assert_eq!(Dialect::detect(body), *dialect, "{name}");
+        let prefix = &body[..body.len().min(16 * 1024)];
+        assert_eq!(Dialect::detect(prefix), *dialect, "the beginning of {name}");
+    }
+}
+
 /// Cuts a body into pieces of these sizes, in turns.
 fn cut<'a>(mut body: &'a [u8], sizes: &[usize]) -> Vec<&'a [u8]> {
     let mut pieces = Vec::new();
@@ -217,7 +230,8 @@ fn the_cuts_change_nothing() {
         .map(|Recording { dialect, body, .. }| dialect.map(|dialect| decode(dialect, [body.as_slice()])))
         .collect();
     let sizes = proptest::collection::vec(prop_oneof![1_usize..8, 1_usize..300, 1_usize..20_000], 1..12);
-    proptest!(ProptestConfig::with_cases(12), |(sizes in sizes)| {
+    let config = ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() };
+    proptest!(config, |(sizes in sizes)| {
         for (Recording { name, body, dialect, .. }, whole) in recordings.iter().zip(&wholes) {
             let Some(dialect) = dialect else { continue };
             let split = decode(*dialect, cut(body, &sizes));

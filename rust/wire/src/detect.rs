@@ -1,0 +1,165 @@
+//! Which dialect a recorded body is written in.
+
+use serde::Deserialize;
+
+use crate::aws_event_stream::begins_message;
+use crate::json::{Raw, Text};
+use crate::sse::{SseDecoder, text};
+use crate::stream::Dialect;
+
+impl Dialect {
+    /// The dialect of a body, by how it begins: of a stream, or of one JSON document.
+    ///
+    /// The first event that belongs to one dialect only decides; a few kilobytes of a stream are enough, a document has
+    /// to be whole. `None` when nothing in `prefix` decides.
+    #[must_use]
+    pub fn detect(prefix: &[u8]) -> Option<Self> {
+        if begins_message(prefix) {
+            return Some(Self::Bedrock);
+        }
+        match prefix.trim_ascii_start().first()? {
+            b'{' => first_document(prefix),
+            // Gemini without `alt=sse`: an array of chunks.
+            b'[' => first_document(&prefix.trim_ascii_start()[1..]),
+            _ => first_event(prefix),
+        }
+    }
+}
+
+fn first_document(json: &[u8]) -> Option<Dialect> {
+    let json = text(json);
+    let mut documents = serde_json::Deserializer::from_str(&json).into_iter::<Probe<'_>>();
+    documents.next()?.ok()?.dialect()
+}
+
+fn first_event(bytes: &[u8]) -> Option<Dialect> {
+    let mut sse = SseDecoder::default();
+    // The blank line is for a body that ends without one.
+    [bytes, b"\n\n"].into_iter().find_map(|bytes| {
+        let mut events = sse.feed(bytes);
+        while let Ok(Some(event)) = events.next_event() {
+            if event.is_done() {
+                return Some(Dialect::OpenAiChat);
+            }
+            let data = event.data_text();
+            let probe: Result<Probe<'_>, _> = serde_json::from_str(&data);
+            // Where the beginning ends within an event, its name may show what its data cannot.
+            let dialect = probe.map_or_else(|_| by_kind(&event.event_type()), |probe| probe.dialect());
+            if dialect.is_some() {
+                return dialect;
+            }
+        }
+        None
+    })
+}
+
+/// By the type of an event.
+fn by_kind(kind: &str) -> Option<Dialect> {
+    let has_prefix = |prefixes: &[&str]| prefixes.iter().any(|prefix| kind.starts_with(prefix));
+    match kind {
+        "completion" | "ping" => Some(Dialect::Anthropic),
+        _ if has_prefix(&["message_", "content_block_"]) => Some(Dialect::Anthropic),
+        _ if has_prefix(&["response.", "transcript."]) => Some(Dialect::OpenAiResponses),
+        _ if has_prefix(&["message-", "content-", "tool-", "citation-"]) => Some(Dialect::Cohere),
+        _ if has_prefix(&["interaction.", "step."]) => Some(Dialect::Gemini),
+        _ => None,
+    }
+}
+
+/// The members that tell the dialects apart.
+#[derive(Debug, Deserialize)]
+struct Probe<'a> {
+    #[serde(borrow, default, rename = "type")]
+    kind: Text<'a>,
+    #[serde(borrow, default)]
+    event_type: Text<'a>,
+    #[serde(borrow, default)]
+    object: Text<'a>,
+    #[serde(borrow, default)]
+    choices: Raw<'a>,
+    #[serde(borrow, default)]
+    value: Text<'a>,
+    #[serde(borrow, default)]
+    candidates: Raw<'a>,
+    #[serde(borrow, default, rename = "usageMetadata")]
+    usage_metadata: Raw<'a>,
+    #[serde(borrow, default, rename = "promptFeedback")]
+    prompt_feedback: Raw<'a>,
+    #[serde(borrow, default)]
+    response: Raw<'a>,
+    #[serde(borrow, default)]
+    done: Raw<'a>,
+    #[serde(borrow, default)]
+    output: Raw<'a>,
+    #[serde(borrow, default, rename = "stopReason")]
+    stop_reason: Raw<'a>,
+    #[serde(borrow, default)]
+    message: Raw<'a>,
+    #[serde(borrow, default)]
+    finish_reason: Raw<'a>,
+    #[serde(borrow, default)]
+    error: Raw<'a>,
+}
+
+/// Of an error object: Google's has both, its code a number.
+#[derive(Debug, Deserialize)]
+struct ErrorProbe<'a> {
+    #[serde(borrow, default)]
+    status: Text<'a>,
+    #[serde(borrow, default)]
+    code: Raw<'a>,
+}
+
+impl Probe<'_> {
+    fn dialect(&self) -> Option<Dialect> {
+        let has = |member: &Raw<'_>| member.get().is_some();
+        match self.kind.get() {
+            Some("message") => return Some(Dialect::Anthropic),
+            Some("error") if has(&self.error) => return Some(Dialect::Anthropic),
+            Some("error") => return Some(Dialect::OpenAiResponses),
+            Some(kind) => return by_kind(kind),
+            None => {}
+        }
+        if has(&self.choices) || self.value.get().is_some() {
+            return Some(Dialect::OpenAiChat);
+        }
+        if has(&self.candidates) || has(&self.usage_metadata) || has(&self.prompt_feedback) {
+            return Some(Dialect::Gemini);
+        }
+        if has(&self.done) {
+            return Some(Dialect::Ollama);
+        }
+        if has(&self.output) && has(&self.stop_reason) {
+            return Some(Dialect::Bedrock);
+        }
+        if has(&self.message) && has(&self.finish_reason) {
+            return Some(Dialect::Cohere);
+        }
+        if let Some(wrapped) = self.response.read::<Self>() {
+            return wrapped.dialect();
+        }
+        self.named().or_else(|| self.failed())
+    }
+
+    /// By the class of an object, or of an event of Gemini's interactions.
+    fn named(&self) -> Option<Dialect> {
+        match self.object.get() {
+            Some("response") => Some(Dialect::OpenAiResponses),
+            Some("chat.completion.chunk" | "chat.completion" | "text_completion") => {
+                Some(Dialect::OpenAiChat)
+            }
+            _ => by_kind(self.event_type.get()?),
+        }
+    }
+
+    /// By the shape of an error.
+    fn failed(&self) -> Option<Dialect> {
+        let error = self.error.get()?;
+        if error.starts_with('"') {
+            return Some(Dialect::Ollama);
+        }
+        let probe: ErrorProbe<'_> = self.error.read()?;
+        let is_google = probe.status.get().is_some() && probe.code.count().is_some();
+        Some(if is_google { Dialect::Gemini } else { Dialect::OpenAiChat })
+    }
+}
