@@ -85,7 +85,7 @@ def test_a_status_with_a_web_page(simulate: Simulate, reader: Reader, status: in
         ({"error": "m"}, "m", None),
         ({"message": "m"}, "m", None),
         ({"detail": "m"}, "m", None),
-        ([{"error": {"message": "m", "status": "INVALID"}}], "m", None),
+        ([{"error": {"message": "m", "status": "INVALID"}}], "m", "INVALID"),
         ("plain m", "plain m", None),
         ("", "without an explanation", None),
         ("{broken", "{broken", None),
