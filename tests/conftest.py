@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from headrace import local
 from headrace.errors import ConfigurationError
 from headrace.testing import Simulator

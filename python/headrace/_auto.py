@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from ._effects import Emit, Loop
+from ._effects import Emit, Loop, Sleep
 from ._loop import Conversation, agent_turns, begin, carry_out, connected, handoff_schemas, returned, take_turn
 from ._plan import PRIORITIES, PlanError, Subtask, read_arguments, read_plan
 from .events import PhaseEnd, PhaseStart
@@ -91,6 +91,7 @@ class _Cycle:
     outcome: dict[str, str] = field(default_factory=dict[str, str])
     done: dict[str, bool] = field(default_factory=dict[str, bool])
     final: str | None = None
+    turns: int = 0
 
     def schemas(self, *names: str) -> list[Mapping[str, Any]]:
         """The cycle's tools of those names that are selected. A model that reasons by itself needs no ``think``."""
@@ -99,8 +100,13 @@ class _Cycle:
         return [_SCHEMAS[name] for name in wanted if not (name == "think" and self.reasons)]
 
     def turn(self, schemas: Sequence[Mapping[str, Any]]) -> Loop[Turn]:
-        """A turn whose spoken arguments stream."""
+        """A turn whose spoken arguments stream. It is the last if a stop condition is met."""
+        if self.turns and self.spec.loop_interval > 0:
+            yield Sleep(self.spec.loop_interval)
+        self.turns += 1
         turn = yield from take_turn(self.spec, self.conversation, schemas, SPOKEN)
+        if any(stop(turn.text) for stop in self.spec.stops):
+            self.final = turn.text
         self.reasons = self.reasons or bool(turn.reasoning)
         return turn
 
@@ -212,9 +218,12 @@ def _sum_up(cycle: _Cycle) -> Loop[None]:
         turn = yield from cycle.turn(schemas)
         yield from _settle(cycle, turn, None)
         text = turn.text or text
-        if cycle.final is not None:
+        if cycle.spec.inbox:
+            # The user has said something meanwhile, and wants it heard.
+            cycle.final = None
+        elif cycle.final is not None:
             return
-        if not turn.tool_calls:
+        elif not turn.tool_calls:
             break
     cycle.final = text
 
@@ -234,8 +243,9 @@ class _OwnTools:
     subtask: Subtask | None
 
     def has(self, name: str) -> bool:
-        """Whether a tool of that name is the cycle's: the user's own go first."""
-        return name in _SCHEMAS and name not in self.cycle.spec.toolbox.names
+        """Whether a tool of that name is the cycle's, and selected."""
+        selected = self.cycle.spec.auto.tools
+        return name in _SCHEMAS and (selected is None or name in selected)
 
     def call(self, call: ToolCall) -> Loop[ToolResult]:
         """Carries a call out."""

@@ -48,6 +48,7 @@ def spec_of(agent: Agent, inbox: deque[str]) -> AgentSpec:
         servers=agent.mcp,
         memory=agent.memory,
         transform=_transform(agent),
+        keeps_task=agent.transforms is None,
         auto=AutoSpec(
             tools=_selected(agent.selected_tools),
             plan_attempts=agent.max_plan_attempts,
@@ -129,6 +130,9 @@ def check_agent(agent: Agent) -> None:
             raise ConfigurationError(f"{name} must not be negative, but is {value!r}")
     check_output_type(agent.output_type)
     _check_handoffs(agent)
+    taken = set(AUTO_TOOLS) & set(agent.toolbox.names)
+    if loops == "auto" and taken:
+        raise ConfigurationError(f"tools are called {sorted(taken)}, as the autonomous cycle's own are: rename them")
     _selected(agent.selected_tools)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -20,8 +21,10 @@ _MAGIC: Final = (
     (b"\xff\xd8\xff", "image/jpeg"),
     (b"GIF87a", "image/gif"),
     (b"GIF89a", "image/gif"),
-    (b"RIFF", "image/webp"),
 )
+
+
+_LONGEST_PATH: Final = 4096
 
 
 def user_message(task: str, images: list[str]) -> Message:
@@ -43,12 +46,13 @@ def user_message(task: str, images: list[str]) -> Message:
     return {"role": "user", "content": [{"type": "text", "text": task}, *parts]}
 
 
-def _url(image: str) -> str:
+def _url(image: str | os.PathLike[str]) -> str:
+    image = os.fspath(image)
     if image.startswith(("http://", "https://", "data:")):
         return image
     data = _file(image) or _base64(image)
     if data is None:
-        raise ConfigurationError(f"{image[:80]!r} is no file, URL, data URI or base64 text of an image")
+        raise ConfigurationError(f"{_shown(image)} is no file, URL, data URI or base64 text of an image")
     return f"data:{_format(data, image)};base64,{base64.b64encode(data).decode()}"
 
 
@@ -62,7 +66,8 @@ def _file(image: str) -> bytes | None:
 
 def _base64(image: str) -> bytes | None:
     try:
-        return base64.b64decode(image, validate=True)
+        # Encoders break lines at 76 characters.
+        return base64.b64decode("".join(image.split()), validate=True)
     except binascii.Error:
         return None
 
@@ -71,4 +76,11 @@ def _format(data: bytes, image: str) -> str:
     for magic, name in _MAGIC:
         if data.startswith(magic):
             return name
-    raise ConfigurationError(f"{image[:80]!r} is not a PNG, JPEG, GIF or WebP image")
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        return "image/webp"
+    raise ConfigurationError(f"{_shown(image)} is not a PNG, JPEG, GIF or WebP image")
+
+
+def _shown(image: str) -> str:
+    """A path is shown whole; base64 text would fill the screen."""
+    return repr(image) if len(image) <= _LONGEST_PATH else f"{image[:80]!r}…"

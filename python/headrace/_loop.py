@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 import json
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from ._effects import Emit, Loop, OpenTurn, Remember, Sleep, ask, call_tools, connect, recall
 from .errors import ConnectionFailedError, OverloadedError, RateLimitError, ServerError, StreamError, StreamTimeoutError
@@ -14,7 +15,7 @@ from .tools import ToolResult
 from .types import Message, ModelCall, Outcome, ToolCall, Turn
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from ._spec import AgentSpec
 
@@ -51,6 +52,7 @@ class Conversation:
         self._messages: list[Message] = list(history)
         self._earlier = len(self._messages)
         self._new: list[Message] = []
+        self._opening = tuple(opening)
         for message in opening:
             self.add(message)
 
@@ -90,8 +92,15 @@ class Conversation:
     def to_send(self) -> tuple[Message, ...]:
         """The messages of the next request."""
         messages = [*self._system, *self._messages]
-        transform = self._spec.transform
-        return tuple(messages if transform is None else transform(messages))
+        if self._spec.transform is None:
+            return tuple(messages)
+        sent = tuple(self._spec.transform(messages))
+        if not self._spec.keeps_task:
+            return sent
+        # What the run is about stays, however long the conversation gets.
+        missing = [message for message in self._opening if message not in sent]
+        start = len(self._system)
+        return (*sent[:start], *missing, *sent[start:])
 
     def remember(self) -> Loop[None]:
         """Gives the memory what it does not have yet."""
@@ -171,10 +180,24 @@ def take_turn(
         What the model said.
     """
     conversation.steered()
-    call = ModelCall(spec.settings, conversation.to_send(), tuple(schemas), spec.tool_choice if schemas else None)
+    call = ModelCall(spec.settings, conversation.to_send(), tuple(schemas), _choice(spec, schemas))
     turn = yield from _ask_patiently(spec, OpenTurn(spec.name, call, spoken or {}))
     conversation.answered(turn)
     return turn
+
+
+def _choice(spec: AgentSpec, schemas: Sequence[Mapping[str, Any]]) -> object:
+    """The agent's tool choice, where it can be made: providers refuse one that names a tool that is not offered."""
+    choice = spec.tool_choice
+    if not schemas or not isinstance(choice, Mapping):
+        return choice if schemas else None
+    function: object = cast("Mapping[str, object]", choice).get("function")
+    name = cast("Mapping[str, object]", function).get("name") if isinstance(function, Mapping) else None
+    return cast("object", choice) if name is None or any(_name(schema) == name for schema in schemas) else None
+
+
+def _name(schema: Mapping[str, Any]) -> object:
+    return schema.get("function", {}).get("name")
 
 
 def _ask_patiently(spec: AgentSpec, effect: OpenTurn) -> Loop[Turn]:
@@ -199,9 +222,11 @@ class OwnTools(Protocol):
 
     def has(self, name: str) -> bool:
         """Whether a tool of that name is one of them."""
+        ...
 
     def call(self, call: ToolCall) -> Loop[ToolResult]:
         """Carries a call out."""
+        ...
 
 
 def carry_out(spec: AgentSpec, calls: Sequence[ToolCall], own: OwnTools | None = None) -> Loop[list[ToolResult]]:

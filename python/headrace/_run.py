@@ -258,7 +258,10 @@ class Run:
 
     def _details(self, token: str) -> dict[str, Any]:
         reader = self._readers[-1]
-        response = self._identity.setdefault(reader, reader.stream.response())
+        if reader not in self._identity:
+            # Once: it holds the whole text so far.
+            self._identity[reader] = reader.stream.response()
+        response = self._identity[reader]
         return {
             "token": token,
             "index": self._tokens,

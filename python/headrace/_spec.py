@@ -65,6 +65,7 @@ class AgentSpec:
     servers: MCPTools | None = None
     memory: Memory | None = None
     transform: Transform | None = None
+    keeps_task: bool = True
     auto: AutoSpec = field(default_factory=AutoSpec)
     inbox: deque[str] = field(default_factory=deque[str])
 

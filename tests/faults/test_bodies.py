@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+
 from harness import Reader, Simulate, agent_at
 from headrace import EventTooLargeError, ProtocolError, ProviderError, StreamError, TruncatedError
 

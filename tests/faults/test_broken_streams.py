@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from harness import Reader, Simulate, agent_at, receive_request, serving
 from headrace import (
     BadRequestError,

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import pytest
+
 from harness import KEY, Reader, Simulate, agent_at, outcomes, run_python
 from headrace import Agent, ConfigurationError, MissingKeyError, Timeouts
 from headrace.testing import Simulator

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trustme
+
 from harness import KEY, Reader, Simulate, agent_at, collect, receive_request, run_python, serving
 from headrace import (
     ConnectionFailedError,

@@ -7,8 +7,9 @@ import pickle
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
-import headrace
 import pytest
+
+import headrace
 from harness import Reader, Simulate, agent_at
 from headrace import ConfigurationError, HeadraceError, RateLimitError, StreamError, errors
 

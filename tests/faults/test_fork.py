@@ -7,6 +7,7 @@ import textwrap
 from typing import TYPE_CHECKING
 
 import pytest
+
 from harness import Simulate, needs_fork, run_python
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ import traceback
 from typing import Any
 
 import pytest
+
 from harness import KEY, Reader, Simulate, agent_at
 from headrace import StreamError
 

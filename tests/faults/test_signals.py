@@ -10,6 +10,7 @@ import textwrap
 from typing import TYPE_CHECKING
 
 import pytest
+
 from harness import Simulate, run_python, wait_for_outcomes
 
 if TYPE_CHECKING:

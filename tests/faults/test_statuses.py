@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 import pytest
+
 from harness import Reader, Simulate, agent_at, the_request
 from headrace import (
     AuthenticationError,

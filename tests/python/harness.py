@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
 import pytest
-from headrace import Agent, AsyncRunStream, RunStream
 from typing_extensions import Self
+
+from headrace import Agent, AsyncRunStream, RunStream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -5,8 +5,6 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 from harness import Reader, Simulate, agent_at
 from test_agent_loops import ADDS, add, bodies, calling, conversation, sent
 
@@ -109,7 +107,6 @@ def test_it_is_part_of_what_was_said_and_remembered(simulate: Simulate, reader: 
     assert agent.memory.read() == list(reading.stream.messages)
 
 
-@pytest.mark.xfail(strict=True, reason="fit() keeps the last user message only, and that is then the steering one")
 def test_the_task_is_not_cut_out_by_it(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate(turns=[{"when": {"role": "user", "contains": "Look"}, "tool_calls": [calling("look")]}, {}])
 

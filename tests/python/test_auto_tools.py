@@ -76,7 +76,6 @@ def test_an_unknown_name_is_refused_with_the_known(simulate: Simulate) -> None:
         bot_at(simulate(), selected_tools=["create_plan", "run_bash"])
 
 
-@pytest.mark.xfail(strict=True, reason="a call of one of the cycle's tools is answered whether it was offered or not")
 def test_a_tool_that_is_not_selected_is_not_carried_out(simulate: Simulate, reader: Reader) -> None:
     early = completes("SECRET")
     simulator = simulate(turns=conversation(plans("a"), early, done("a"), {"text": "Done."}))
@@ -104,7 +103,7 @@ def test_what_goes_wrong_in_a_subtask_is_told_to_the_model(simulate: Simulate, r
     assert "'add'" in unknown
 
 
-@pytest.mark.xfail(strict=True, reason="the reason lists the user's tools only, and not those of the cycle")
+@pytest.mark.xfail(strict=True, reason="the toolbox that answers knows the user's tools only")
 def test_an_unknown_tool_is_told_with_all_that_are_offered(simulate: Simulate, reader: Reader) -> None:
     wrong = {"tool_calls": [calling("subtask_finished", {})]}
     simulator = simulate(turns=conversation(plans("a"), wrong, done("a"), completes("Done.")))
@@ -113,7 +112,6 @@ def test_an_unknown_tool_is_told_with_all_that_are_offered(simulate: Simulate, r
 
 
 @pytest.mark.parametrize("name", ["create_plan", "subtask_done", "complete_task", "respond_to_user", "think"])
-@pytest.mark.xfail(strict=True, reason="the user's tool and the cycle's are both offered, under one name")
 def test_a_users_tool_with_a_name_of_the_cycle_is_refused(simulate: Simulate, name: str) -> None:
     def tool(text: str) -> str:
         return text
@@ -146,7 +144,6 @@ def test_approve_is_asked_for_the_users_tools_only(simulate: Simulate, reader: R
     assert "not today" in results(simulator, 2)[-1]
 
 
-@pytest.mark.xfail(strict=True, reason="the choice among the user's tools goes into every request, where they are not")
 def test_a_tool_choice_is_for_the_requests_that_offer_the_tool(simulate: Simulate, reader: Reader) -> None:
     choice = {"type": "function", "function": {"name": "add"}}
     simulator = simulate(turns=conversation(plans("a"), ADDS, done("a"), completes("Done.")))
@@ -169,7 +166,6 @@ def test_steering_comes_before_the_next_turn(simulate: Simulate, reader: Reader)
     assert "Hurry." not in [message["content"] for message in sent(simulator, 0)]
 
 
-@pytest.mark.xfail(strict=True, reason="nothing looks into the inbox once the summary is there")
 def test_a_cycle_that_was_about_to_end_gets_another_turn(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate(turns=conversation(plans("a"), done("a"), completes("It is 42."), completes("XLII.")))
     reading = reader.start(bot_at(simulator))
@@ -187,7 +183,6 @@ STOPS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("stop", STOPS)
-@pytest.mark.xfail(strict=True, reason="a cycle does not ask the stop conditions")
 def test_a_stop_condition_ends_a_cycle(simulate: Simulate, reader: Reader, stop: str) -> None:
     simulator = simulate(turns=conversation(plans("a"), {**ADDS, "text": "Stop here."}, done("a"), completes("No.")))
     result = reader.read(bot_at(simulator, **STOPS[stop]))
@@ -195,7 +190,6 @@ def test_a_stop_condition_ends_a_cycle(simulate: Simulate, reader: Reader, stop:
     assert len(bodies(simulator)) == 2
 
 
-@pytest.mark.xfail(strict=True, reason="a cycle does not wait between its turns")
 def test_the_loop_interval_lies_between_the_turns_of_a_cycle(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate(turns=CYCLE)
     reader.read(bot_at(simulator, loop_interval=0.02))
@@ -229,7 +223,6 @@ def test_the_context_is_cut_in_a_cycle_too(simulate: Simulate, reader: Reader) -
     assert all(body["messages"][0]["content"] == "You look up." for body in requests)
 
 
-@pytest.mark.xfail(strict=True, reason="fit() keeps the last user message, which in a cycle is a prompt of the cycle's")
 def test_the_task_is_never_cut_out_of_a_cycle(simulate: Simulate, reader: Reader) -> None:
     for body in looks_up_much(simulate, reader):
         assert "Look everything up." in [message["content"] for message in body["messages"]]

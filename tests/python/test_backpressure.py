@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+
 from harness import Reader, Simulate, agent_at
 
 if TYPE_CHECKING:

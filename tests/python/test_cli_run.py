@@ -10,6 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+
 from headrace.testing import Simulator
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
+
 from harness import Simulate, agent_at, collect, count_descriptors, needs_proc, wait_for_outcomes
 from headrace import ServerError, StreamClosedError
 

@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+
 from harness import REPOSITORY, run_python
 
 if TYPE_CHECKING:
@@ -33,6 +34,14 @@ ALLOWED: dict[str, set[str]] = {
     "testing": {"_native"},
     "_run": {"_read", "events", "types", "errors"},
     "_drive": {"_threads", "_native", "_bell", "_effects", "_loop", "providers", "types", "errors"},
+    "_mcp_servers": {"errors"},
+    "_mcp_sessions": {"_mcp_servers", "errors"},
+    "mcp": {"_mcp_servers", "_mcp_sessions", "tools", "errors"},
+    "_schema": {"_callables", "_strict", "errors"},
+    "_callables": {"errors"},
+    "_strict": {"errors"},
+    "_threads": set(),
+    "_dispatch": {"_callables", "_schema", "_threads", "tools", "types", "errors"},
     "streams": {"_drive", "_run", "types", "errors"},
 }
 

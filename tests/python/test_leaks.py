@@ -10,6 +10,7 @@ import tracemalloc
 from typing import TYPE_CHECKING
 
 import pytest
+
 from harness import (
     Reader,
     Simulate,

@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+
 from headrace import cli, local
 from headrace.errors import ConfigurationError
 

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
+
 from headrace import Agent, BadRequestError
 
 if TYPE_CHECKING:

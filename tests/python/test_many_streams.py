@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from harness import Simulate, agent_at, collect, count_threads, needs_proc
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from harness import Reader, Simulate, agent_at
 from headrace import ProtocolError, ProviderError, StreamError, TruncatedError
 from vectors import Vector, read_vectors

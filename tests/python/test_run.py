@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from harness import Simulate, agent_at, wait_for_outcomes
 from headrace import ServerError
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+
 from harness import Simulate, agent_at, count_descriptors, count_threads, needs_proc, run_python
 from headrace import ConfigurationError
 from headrace.testing import Simulator

@@ -7,9 +7,10 @@ import json
 from typing import Any
 
 import pytest
-from headrace._spoken import SpokenField
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from headrace._spoken import SpokenField
 
 FIELD = "summary"
 

@@ -8,6 +8,7 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+
 from headrace import EventTooLargeError
 from headrace.sse import ServerSentEvent, SSEDecoder, adecode, decode
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 import httpx
 import pytest
+
 from headrace import sse
 
 if TYPE_CHECKING:

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
-from headrace import EventTooLargeError
-from headrace.sse import SSEDecoder, decode
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from headrace import EventTooLargeError
+from headrace.sse import SSEDecoder, decode
 from vectors import Vector, read_vectors
 
 if TYPE_CHECKING:

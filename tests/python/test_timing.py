@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+
 from harness import Reader, Simulate, agent_at, answer_on_demand, serving
 
 if TYPE_CHECKING:

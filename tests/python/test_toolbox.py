@@ -15,13 +15,14 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel
+
 from harness import run_python
 from headrace.errors import ConfigurationError
 from headrace.tools import Tool, Toolbox, ToolResult, as_tool
 from headrace.types import ToolCall
-from hypothesis import given
-from hypothesis import strategies as st
-from pydantic import BaseModel
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,14 +13,15 @@ from datetime import date, datetime  # noqa: TC003 - pydantic evaluates the anno
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import pytest
-from harness import run_python
-from headrace.errors import ConfigurationError
-from headrace.tools import Tool, Toolbox, ToolResult, as_tool
-from headrace.types import ToolCall
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from typing_extensions import TypedDict, Unpack
+
+from harness import run_python
+from headrace.errors import ConfigurationError
+from headrace.tools import Tool, Toolbox, ToolResult, as_tool
+from headrace.types import ToolCall
 
 if TYPE_CHECKING:
     from decimal import Decimal
