@@ -6,7 +6,7 @@ export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 DEVELOP := $(BIN)/maturin develop --release --locked --quiet
 
-.PHONY: setup demo test test-rust test-loom test-python lint bench fuzz docs clean
+.PHONY: setup demo test test-rust test-loom test-python lint bench bench-peers fuzz docs clean
 
 # The virtual environment with the extension in release mode and every tool.
 setup: .venv/maturin
@@ -45,6 +45,10 @@ bench: setup
 	cargo build --locked --release -p headrace-simulator
 	cargo bench --locked -p headrace-benches
 	$(BIN)/python -m pytest benches --benchmark-only --benchmark-autosave -o addopts= -p no:xdist
+
+# headrace beside its peers, in one sitting: about three quarters of an hour on a machine that does nothing else.
+bench-peers:
+	$(PYTHON) benches/side_by_side/run.py
 
 # Needs a nightly toolchain and cargo-fuzz.
 fuzz:

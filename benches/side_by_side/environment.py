@@ -1,0 +1,158 @@
+"""The environments: headrace as a wheel of this tree, its simulator, and the peers, all below ``.bench``.
+
+The peers' versions are pinned in ``constraints/``. Two of them need an environment of their own, because they pin
+versions that others cannot live with: litellm wants the openai SDK below 3, swarms one old litellm.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from clients import CLIENTS, QUIET
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+BENCH = ROOT / ".bench"
+WORK = BENCH / "work"
+MISSING = BENCH / "missing.json"
+SIMULATOR = BENCH / "headrace-simulator"
+TOOLS = ("matplotlib", "maturin")  # for the plots and the wheel
+PROXIES = {"http_proxy", "https_proxy", "all_proxy"}
+
+
+class Environments:
+    """What is installed where, and what could not be.
+
+    Attributes:
+        missing: Why a client cannot run, by its key.
+    """
+
+    def __init__(self) -> None:
+        self.missing: dict[str, str] = json.loads(MISSING.read_text()) if MISSING.exists() else {}
+
+    def python(self, environment: str = "venv") -> Path:
+        """The interpreter of an environment."""
+        return BENCH / environment / "bin" / "python"
+
+    def install_peers(self) -> None:
+        """Installs all peers, or says of those that cannot be installed why."""
+        BENCH.mkdir(exist_ok=True)
+        for name in dict.fromkeys(client.environment for client in CLIENTS.values()):
+            clients = [client for client in CLIENTS.values() if client.environment == name]
+            packages = {package for client in clients for package in client.packages} - {"headrace"}
+            tools = set(TOOLS) if name == "venv" else set()
+            pins = HERE / "constraints" / f"{name}.txt"
+            wanted = "\n".join(sorted(packages | tools)) + "\n" + pins.read_text()
+            mark = BENCH / name / "installed.txt"
+            if mark.exists() and mark.read_text() == wanted:
+                continue
+            say(f"installing {', '.join(sorted(packages))} into .bench/{name}")
+            shutil.rmtree(BENCH / name, ignore_errors=True)
+            run([base_python(), "-m", "venv", str(BENCH / name)])
+            self.missing = {key: why for key, why in self.missing.items() if CLIENTS[key].environment != name}
+            if self._pip(name, pins, *sorted(packages | tools)) is None:
+                mark.write_text(wanted)
+                continue
+            # One of them fails: all others are measured.
+            for tool in sorted(tools):
+                self._pip(name, pins, tool)
+            for client in clients:
+                packages = set(client.packages) - {"headrace"}
+                problem = self._pip(name, pins, *sorted(packages)) if packages else None
+                if problem is not None:
+                    self.missing[client.key] = f"cannot be installed: {problem}"
+        MISSING.write_text(json.dumps(self.missing))
+
+    def install_headrace(self) -> None:
+        """Builds the simulator and headrace from the tree, as `pip install` would, and installs it."""
+        say("building headrace and its simulator (release)")
+        # A target folder of its own: with that of `make`, the two interpreters would make each other build again.
+        target = BENCH / "target"
+        build = {**environ(), "CARGO_TARGET_DIR": str(target)}
+        run(["cargo", "build", "--locked", "--release", "--quiet", "-p", "headrace-simulator"], cwd=ROOT, env=build)
+        shutil.copy2(target / "release" / "headrace-simulator", SIMULATOR)
+        wheels = BENCH / "wheels"
+        shutil.rmtree(wheels, ignore_errors=True)
+        maturin = [str(self.python()), "-m", "maturin", "build", "--release", "--locked", "--quiet"]
+        run([*maturin, "--interpreter", str(self.python()), "--out", str(wheels)], cwd=ROOT, env=build)
+        [wheel] = wheels.glob("*.whl")
+        problem = self._pip("venv", HERE / "constraints" / "venv.txt", "--force-reinstall", "--no-deps", str(wheel))
+        problem = problem or self._pip("venv", HERE / "constraints" / "venv.txt", str(wheel))
+        if problem is not None:
+            raise SystemExit(f"headrace cannot be installed: {problem}")
+
+    def versions(self) -> dict[str, dict[str, str]]:
+        """What is installed, by environment."""
+        return {
+            name: {
+                package["name"].lower(): package["version"]
+                for package in json.loads(
+                    output([str(self.python(name)), "-m", "pip", "list", "--format", "json", *QUIETLY])
+                )
+            }
+            for name in dict.fromkeys(client.environment for client in CLIENTS.values())
+        }
+
+    def _pip(self, environment: str, pins: Path, *arguments: str) -> str | None:
+        """Installs something. Returns what went wrong."""
+        command = [str(self.python(environment)), "-m", "pip", "install", "--quiet", *QUIETLY, "-c", str(pins)]
+        done = subprocess.run([*command, *arguments], env=environ(), capture_output=True, text=True, check=False)
+        return None if done.returncode == 0 else done.stderr.strip().splitlines()[-1][:300]
+
+
+QUIETLY = ("--disable-pip-version-check",)
+
+
+def base_python() -> str:
+    """The interpreter that this one's virtual environment was made with, if it is in one."""
+    return str(getattr(sys, "_base_executable", sys.executable))
+
+
+def environ() -> dict[str, str]:
+    """The environment of everything that is started: without proxies, and without the constraints of `make`."""
+    kept = {name: value for name, value in os.environ.items() if name.lower() not in PROXIES | {"pip_constraint"}}
+    return {**kept, **QUIET, "WORKSPACE_DIR": str(WORK)}
+
+
+def machine() -> dict[str, str]:
+    """What the numbers were measured on."""
+    cpuinfo = Path("/proc/cpuinfo").read_text().splitlines()
+    model = next((line.split(":")[1].strip() for line in cpuinfo if line.startswith("model name")), platform.machine())
+    megahertz = next((line.split(":")[1].strip() for line in cpuinfo if line.startswith("cpu MHz")), "?")
+    total = next(line.split()[1] for line in Path("/proc/meminfo").read_text().splitlines() if "MemTotal" in line)
+    return {
+        "processor": f"{model}, {os.cpu_count()} cores, {float(megahertz):.0f} MHz",
+        "memory": f"{int(total) / 1024**2:.0f} GiB",
+        "system": f"{platform.system()} {platform.release()}, {platform.freedesktop_os_release()['PRETTY_NAME']}",
+        "python": platform.python_version(),
+        "rustc": output(["rustc", "--version"]).strip(),
+        "headrace": extension_hash(),
+    }
+
+
+def extension_hash() -> str:
+    """Which build of the extension it was."""
+    [wheel] = (BENCH / "wheels").glob("*.whl")
+    return f"{wheel.name}, sha256 {hashlib.sha256(wheel.read_bytes()).hexdigest()[:12]}…"
+
+
+def run(command: list[str], cwd: Path | None = None, env: dict[str, str] | None = None) -> None:
+    """Runs a command that must succeed."""
+    subprocess.run(command, cwd=cwd, env=env or environ(), check=True)
+
+
+def output(command: list[str]) -> str:
+    """What a command prints."""
+    return subprocess.run(command, env=environ(), check=True, capture_output=True, text=True).stdout
+
+
+def say(message: str) -> None:
+    """Tells whoever runs this."""
+    print(message, flush=True)

@@ -1,0 +1,142 @@
+"""What is measured: scenarios, the clients of each, and how much of everything."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from server import LADDER
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Job = dict[str, Any]
+
+ASYNC = ("headrace_async", "aiohttp", "httpx", "openai", "openai_agents", "pydantic_ai", "litellm", "swarms_async")
+ONE_STREAM = ("headrace_sync", *ASYNC[:-1], "swarms_sync")
+FLOOR = ("list_sync", "socket_sync")
+STREAMS = (1, 10, 100, 200, 1000)
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much of everything.
+
+    Attributes:
+        repeats: How often each measurement is made.
+        burst_longest: What one burst stream may take, in seconds: as many tokens are asked for as fit.
+        burst_seconds: For how long streams are read one after the other; at least one is.
+        ttft_requests: Requests whose first token is waited for, if they fit into ``ttft_seconds``.
+        paced_tokens: Tokens of each of 200 or 1000 paced streams.
+        growth_tokens: Tokens of each of fewer streams.
+        limit: After how many seconds paced streams that have not ended are given up.
+        idle_streams: How many streams of a token each second.
+        idle_tokens: Tokens of each.
+        cancels: How many streams are left.
+        growth_seconds: For how long answers of each size are asked for.
+        few: The clients of what is left out for all others to save time; None for all.
+    """
+
+    repeats: int
+    burst_longest: float
+    burst_seconds: float
+    ttft_requests: int
+    ttft_seconds: float
+    paced_tokens: int
+    growth_tokens: int
+    limit: float
+    idle_streams: int
+    idle_tokens: int
+    cancels: int
+    growth_seconds: float
+    few: tuple[str, ...] | None = None
+
+
+FULL = Size(5, 1.5, 1.0, 300, 4.0, 250, 100, 25.0, 10_000, 10, 50, 0.5)
+QUICK = Size(1, 0.6, 0.3, 100, 1.0, 50, 50, 5.0, 10_000, 5, 10, 0.15, ("headrace_sync", "headrace_async", "aiohttp"))
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A scenario.
+
+    Attributes:
+        name: Its name on the command line and in the raw results.
+        server: Which server.
+        clients: Who takes part.
+        job: What a client is to do, given the tokens a second of its burst as far as they are known.
+        paced_ms: How long the answers last by the server's plan; 0 where that is not looked at.
+        calibrated: How fast each client is must be known first.
+    """
+
+    name: str
+    server: str
+    clients: tuple[str, ...]
+    job: Callable[[str, float], Job]
+    paced_ms: float = 0.0
+    calibrated: bool = False
+
+
+def fitting(rate: float, seconds: float) -> int:
+    """As many tokens as a client that reads ``rate`` a second gets in so many seconds, as far as the server has it."""
+    return max([count for count in LADDER if count <= rate * seconds], default=LADDER[0])
+
+
+def calibration(size: Size) -> Job:
+    """How fast is a client, about?"""
+    return {"scenario": "burst", "tokens": 1000, "seconds": size.burst_seconds / 4, "streams": 50}
+
+
+def plan(size: Size) -> list[Scenario]:
+    """All scenarios, in the order in which they run."""
+    few = set(size.few or (*ONE_STREAM, *ASYNC))
+
+    def burst(_client: str, rate: float) -> Job:
+        tokens = fitting(rate, size.burst_longest)
+        return {"scenario": "burst", "tokens": tokens, "seconds": size.burst_seconds, "streams": 50}
+
+    def ttft(_client: str, _rate: float) -> Job:
+        return {"scenario": "ttft", "requests": size.ttft_requests, "seconds": size.ttft_seconds, "warm": 20}
+
+    def cancel(_client: str, _rate: float) -> Job:
+        return {"scenario": "cancel", "times": size.cancels, "seconds": 10.0, "wait": 2.0}
+
+    def growth(_client: str, _rate: float) -> Job:
+        return {"scenario": "growth", "seconds": size.growth_seconds, "longest": 6.0}
+
+    def paced(streams: int, tokens: int, model: str) -> Callable[[str, float], Job]:
+        def job(client: str, _rate: float) -> Job:
+            scenario = "paced_floor" if client == "socket_sync" else "paced"
+            return {
+                "scenario": scenario,
+                "streams": streams,
+                "tokens": tokens,
+                "model": f"{model}{tokens}",
+                "limit": size.limit + (size.idle_tokens if model == "idle" else 0),
+            }
+
+        return job
+
+    def paced_at(streams: int) -> Scenario:
+        clients = tuple(client for client in ASYNC if client in few or streams == 200)
+        clients += ("socket_sync",) if streams >= 200 else ()
+        tokens = size.paced_tokens if streams >= 200 else size.growth_tokens
+        job = paced(streams, tokens, "paced")
+        return Scenario(f"paced-{streams}", "stamped", clients, job, paced_ms=(tokens - 1) * 20.0)
+
+    return [
+        Scenario("burst-coalesce", "coalesce", (*FLOOR, *ONE_STREAM), burst, calibrated=True),
+        Scenario("burst-frame", "frame", ("socket_sync", *ONE_STREAM), burst, calibrated=True),
+        Scenario("ttft", "frame", ("socket_sync", *ONE_STREAM), ttft),
+        *(paced_at(streams) for streams in STREAMS),
+        Scenario(
+            "idle",
+            "stamped",
+            ("headrace_async",),
+            paced(size.idle_streams, size.idle_tokens, "idle"),
+            paced_ms=(size.idle_tokens - 1) * 1000.0,
+        ),
+        Scenario("cancel", "frame", ("headrace_sync", *ASYNC), cancel),
+        Scenario("growth", "coalesce", tuple(client for client in ONE_STREAM if client in few), growth),
+        Scenario("import", "frame", ("headrace_sync", *ASYNC[1:-1], "swarms_sync"), lambda _client, _rate: {}),
+    ]
