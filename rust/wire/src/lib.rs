@@ -15,6 +15,7 @@ pub mod cohere;
 pub mod delta;
 mod detect;
 mod emit;
+pub mod encode;
 mod error;
 pub mod gemini;
 mod identity;
@@ -34,5 +35,6 @@ pub use delta::{
     Delta, DeltaKind, Finish, FinishReason, ProviderError, ResponseInfo, Signature, SignatureKind,
     ToolCallStart, Usage,
 };
+pub use encode::StreamEncoder;
 pub use response::{Response, ToolCall};
 pub use stream::{DecodeError, Dialect, Ending, Framing, Progress, StreamDecoder};

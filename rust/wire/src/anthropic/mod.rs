@@ -5,7 +5,10 @@
 //! The calls and results of tools that the server runs itself are no tool calls, and are skipped, as citations are.
 //! The legacy text completions (`completion` events) are understood too.
 
+mod encode;
 mod event;
+
+pub(crate) use self::encode::Encoder;
 
 use crate::delta::{Delta, DeltaKind, FinishReason, Signature};
 use crate::emit::{account, fail, say, sign};

@@ -10,7 +10,7 @@ use crate::stream::Progress;
 use crate::tool_calls::ToolCalls;
 
 /// <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_MessageStopEvent.html>.
-const REASONS: Reasons = Reasons(&[
+pub(super) const REASONS: Reasons = Reasons(&[
     ("end_turn", FinishReason::Stop),
     ("stop_sequence", FinishReason::Stop),
     ("max_tokens", FinishReason::Length),

@@ -8,7 +8,10 @@
 //! An exception is a message of its own and ends the stream.
 
 mod converse;
+mod encode;
 mod invoke;
+
+pub(crate) use self::encode::{Encoder, write_chunks};
 
 use serde::Deserialize;
 

@@ -4,7 +4,10 @@
 //! reason and the usage; some gateways send `[DONE]` after it. The `tool_plan`, in which a model says what it will call
 //! and why, is reasoning. Citations are skipped.
 
+mod encode;
 mod event;
+
+pub(crate) use self::encode::Encoder;
 
 use self::event::{Call, Content, Document, Event, KINDS, Message, read_usage};
 use crate::delta::{Delta, DeltaKind, FinishReason};

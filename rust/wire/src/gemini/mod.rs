@@ -9,7 +9,10 @@
 //! Code that the server runs itself, its results, and pictures are skipped.
 
 mod chunk;
+mod encode;
 mod interactions;
+
+pub(crate) use self::encode::Encoder;
 
 use serde_json::value::RawValue;
 

@@ -4,6 +4,10 @@
 //! `"done": true` is the end marker and has the counts. A tool call comes whole, its arguments as an object. That tools
 //! are to be called has no word of its own: `done_reason` is `stop`.
 
+mod encode;
+
+pub(crate) use self::encode::Encoder;
+
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -18,7 +22,7 @@ use crate::tool_calls::ToolCalls;
 
 const REASONS: Reasons = Reasons(&[
     ("stop", FinishReason::Stop),
-    // What servers before 0.1.38 said, and what they meant.
+    // An end without a reason.
     ("", FinishReason::Stop),
     ("stop", FinishReason::ToolCalls),
     ("length", FinishReason::Length),

@@ -6,7 +6,11 @@
 //! are no tool calls, and are skipped, as annotations are. Streamed transcriptions (`transcript.text.*`) are understood
 //! too.
 
+mod encode;
 mod event;
+mod output;
+
+pub(crate) use self::encode::Encoder;
 
 use self::event::{Event, Item, KINDS, Part, Response, read_usage};
 use crate::delta::{Delta, DeltaKind, FinishReason, ProviderError, Signature};

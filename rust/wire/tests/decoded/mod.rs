@@ -1,7 +1,6 @@
 //! Decodes a body in pieces, and tells what came of it.
 
-use headrace_wire::{DecodeError, Delta, DeltaKind, Dialect, Ending, Progress, Response, StreamDecoder};
-use serde_json::{Value, json};
+use headrace_wire::{DecodeError, Delta, Dialect, Ending, Progress, Response, StreamDecoder};
 
 /// What came of a body.
 #[derive(Debug, PartialEq)]
@@ -29,30 +28,4 @@ pub(crate) fn decode<'a>(dialect: Dialect, pieces: impl IntoIterator<Item = &'a 
         Ok(Ending::Truncated) => "truncated",
     };
     Decoded { deltas, response, state }
-}
-
-/// The tool calls of a choice, as in the vectors.
-pub(crate) fn calls(choice: Option<&headrace_wire::response::Choice>) -> Value {
-    choice.map_or_else(
-        || json!([]),
-        |choice| {
-            choice
-                .tool_calls
-                .iter()
-                .map(|call| json!({ "id": call.id, "name": call.name, "arguments": call.arguments }))
-                .collect()
-        },
-    )
-}
-
-/// The text deltas of the first choice.
-pub(crate) fn text_deltas(deltas: &[Delta]) -> Vec<&str> {
-    deltas
-        .iter()
-        .filter(|delta| delta.choice == 0)
-        .filter_map(|delta| match &delta.kind {
-            DeltaKind::Text(text) => Some(text.as_str()),
-            _ => None,
-        })
-        .collect()
 }

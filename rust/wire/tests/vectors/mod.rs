@@ -6,13 +6,16 @@ use std::path::Path;
 
 use serde::de::DeserializeOwned;
 
-/// Name, body and expectation of each `NAME.sse` and `NAME.json` under `tests/conformance/FOLDER`.
+/// The endings of bodies, one for each framing.
+const BODIES: [&str; 3] = ["sse", "ndjson", "awses"];
+
+/// Name, body and expectation of each body and its `NAME.json` under `tests/conformance/FOLDER`.
 pub(crate) fn read<T: DeserializeOwned>(folder: &str) -> Vec<(String, Vec<u8>, T)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/conformance").join(folder);
     let mut vectors: Vec<_> = fs::read_dir(&folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "sse"))
+        .filter(|path| path.extension().is_some_and(|extension| BODIES.iter().any(|body| extension == *body)))
         .map(|path| {
             let name = path.file_stem().unwrap().to_string_lossy().into_owned();
             let json = fs::read(path.with_extension("json")).unwrap();

@@ -1,0 +1,73 @@
+//! Tool calls for the dialects that send each of them whole.
+
+use compact_str::CompactString;
+use serde_json::Value;
+
+use crate::delta::ToolCallStart;
+
+/// A call, as far as it has been told.
+#[derive(Debug)]
+pub(crate) struct WholeCall {
+    pub(crate) choice: u32,
+    pub(crate) index: u32,
+    pub(crate) id: Option<CompactString>,
+    pub(crate) name: CompactString,
+    pub(crate) signature: Option<CompactString>,
+    arguments: String,
+}
+
+impl WholeCall {
+    /// The arguments as an object, unless none came. What is no JSON stays a string.
+    pub(crate) fn arguments(&self) -> Option<Value> {
+        let value = || Value::String(self.arguments.clone());
+        (!self.arguments.is_empty())
+            .then(|| serde_json::from_str(&self.arguments).unwrap_or_else(|_| value()))
+    }
+}
+
+/// The calls that have begun and were not ended.
+#[derive(Debug, Default)]
+pub(crate) struct WholeCalls(Vec<WholeCall>);
+
+impl WholeCalls {
+    /// A call begins, or its id is told at last.
+    pub(crate) fn begin(&mut self, choice: u32, start: &ToolCallStart) {
+        let ToolCallStart { index, id, name } = start.clone();
+        match self.get(choice, index) {
+            Some(call) => call.id = id,
+            None => {
+                self.0.push(WholeCall { choice, index, id, name, signature: None, arguments: String::new() });
+            }
+        }
+    }
+
+    /// A fragment of a call's arguments.
+    pub(crate) fn extend(&mut self, choice: u32, index: u32, fragment: &str) {
+        if let Some(call) = self.get(choice, index) {
+            call.arguments.push_str(fragment);
+        }
+    }
+
+    /// The signature of a call.
+    pub(crate) fn sign(&mut self, choice: u32, index: u32, signature: &CompactString) {
+        if let Some(call) = self.get(choice, index) {
+            call.signature = Some(signature.clone());
+        }
+    }
+
+    /// A call ends.
+    pub(crate) fn end(&mut self, choice: u32, index: u32) -> Option<WholeCall> {
+        let position = self.0.iter().position(|call| call.choice == choice && call.index == index)?;
+        Some(self.0.remove(position))
+    }
+
+    /// All calls end: of one choice, or of all.
+    pub(crate) fn close(&mut self, choice: Option<u32>) -> Vec<WholeCall> {
+        let is_due = |call: &mut WholeCall| choice.is_none_or(|choice| call.choice == choice);
+        self.0.extract_if(.., is_due).collect()
+    }
+
+    fn get(&mut self, choice: u32, index: u32) -> Option<&mut WholeCall> {
+        self.0.iter_mut().find(|call| call.choice == choice && call.index == index)
+    }
+}

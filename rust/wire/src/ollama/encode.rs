@@ -1,0 +1,118 @@
+//! Deltas → lines of `/api/chat`.
+
+use compact_str::CompactString;
+use serde_json::{Value, json};
+
+use super::REASONS;
+use crate::delta::{Delta, DeltaKind, Finish, FinishReason, Usage};
+use crate::encode::{Head, WholeCall, WholeCalls, known};
+
+/// Writes the lines of one response.
+#[derive(Debug)]
+pub(crate) struct Encoder {
+    head: Head,
+    calls: WholeCalls,
+    /// Told in the last line, with the usage.
+    finish: Option<Finish>,
+    usage: Option<Usage>,
+}
+
+impl Encoder {
+    /// An encoder for one response.
+    pub(crate) fn new(head: Head) -> Self {
+        Self { head, calls: WholeCalls::default(), finish: None, usage: None }
+    }
+
+    /// Appends the line of a delta. There is one choice, no word for a refusal but its text, and no signature.
+    pub(crate) fn encode(&mut self, delta: &Delta, out: &mut Vec<u8>) {
+        if delta.choice != 0 {
+            return;
+        }
+        match &delta.kind {
+            DeltaKind::Text(text) | DeltaKind::Refusal(text) => {
+                self.message(&json!({ "content": text }), out);
+            }
+            DeltaKind::Reasoning(text) => self.message(&json!({ "content": "", "thinking": text }), out),
+            DeltaKind::ToolCallStart(start) => self.calls.begin(0, start),
+            DeltaKind::ToolCallArguments { index, fragment } => self.calls.extend(0, *index, fragment),
+            DeltaKind::ToolCallEnd { index } => {
+                if let Some(call) = self.calls.end(0, *index) {
+                    self.call(&call, out);
+                }
+            }
+            DeltaKind::Finish(finish) => self.finish = Some((**finish).clone()),
+            DeltaKind::Usage(usage) => self.usage = Some((**usage).clone()),
+            DeltaKind::Error(error) => write_line(&json!({ "error": error.message }), out),
+            DeltaKind::Signature(_) | DeltaKind::Response(_) => {}
+        }
+    }
+
+    /// Appends the last line, which has the reason and the counts.
+    pub(crate) fn finish(&mut self, out: &mut Vec<u8>) {
+        for call in self.calls.close(None) {
+            self.call(&call, out);
+        }
+        let finish = self
+            .finish
+            .take()
+            .unwrap_or(Finish { reason: FinishReason::Stop, raw: CompactString::default() });
+        let usage = self.usage.take().unwrap_or_default();
+        let mut line =
+            known([("prompt_eval_count", usage.input_tokens), ("eval_count", usage.output_tokens)]);
+        line["model"] = json!(self.head.model);
+        line["created_at"] = json!(rfc3339(self.head.created));
+        line["message"] = json!({ "role": "assistant", "content": "" });
+        line["done"] = json!(true);
+        line["done_reason"] = json!(REASONS.write(&finish));
+        write_line(&line, out);
+    }
+
+    fn call(&self, call: &WholeCall, out: &mut Vec<u8>) {
+        let arguments = call.arguments().unwrap_or_else(|| json!({}));
+        let function = json!({ "index": call.index, "name": call.name, "arguments": arguments });
+        let mut entry = json!({ "function": function });
+        if let Some(id) = &call.id {
+            entry["id"] = json!(id);
+        }
+        self.message(&json!({ "content": "", "tool_calls": [entry] }), out);
+    }
+
+    fn message(&self, message: &Value, out: &mut Vec<u8>) {
+        let mut message = message.clone();
+        message["role"] = json!("assistant");
+        let (model, created_at) = (&self.head.model, rfc3339(self.head.created));
+        let line = json!({ "model": model, "created_at": created_at, "message": message, "done": false });
+        write_line(&line, out);
+    }
+}
+
+fn write_line(line: &Value, out: &mut Vec<u8>) {
+    out.extend_from_slice(format!("{line}\n").as_bytes());
+}
+
+/// A time in seconds since 1970 as RFC 3339 writes it, in UTC. The days are Howard Hinnant's `civil_from_days`:
+/// <https://howardhinnant.github.io/date_algorithms.html>.
+fn rfc3339(seconds: u64) -> String {
+    let (days, second) = (seconds / 86_400 + 719_468, seconds % 86_400);
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::rfc3339;
+
+    #[test]
+    fn times_are_written_in_utc() {
+        assert_eq!(rfc3339(0), "1970-01-01T00:00:00Z");
+        assert_eq!(rfc3339(951_827_696), "2000-02-29T12:34:56Z");
+        assert_eq!(rfc3339(1_700_000_000), "2023-11-14T22:13:20Z");
+    }
+}

@@ -1,0 +1,132 @@
+//! Every vector of the dialects under `tests/conformance`, whole and cut at every position.
+#![expect(clippy::unwrap_used, reason = "a test stops where it finds what it does not expect")]
+
+mod decoded;
+mod vectors;
+
+use decoded::decode;
+use headrace_wire::response::Choice;
+use headrace_wire::{Delta, DeltaKind, Dialect, Response};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+#[derive(Debug, Deserialize)]
+struct Expected {
+    response: Value,
+    state: String,
+    text_deltas: Vec<String>,
+    #[serde(default)]
+    choices: Vec<Value>,
+    #[serde(default)]
+    signatures: Vec<Value>,
+}
+
+fn calls(choice: Option<&Choice>) -> Value {
+    let calls = choice.iter().flat_map(|choice| &choice.tool_calls);
+    calls.map(|call| json!({ "id": call.id, "name": call.name, "arguments": call.arguments })).collect()
+}
+
+fn signatures(choice: Option<&Choice>) -> Vec<Value> {
+    let placed = choice.iter().flat_map(|choice| &choice.signatures);
+    placed
+        .map(|placed| {
+            let mut signature = json!(placed.signature);
+            signature["reasoning_end"] = json!(placed.reasoning_end);
+            signature
+        })
+        .collect()
+}
+
+fn as_vector(response: &Response) -> Value {
+    let choice = response.first();
+    let text = |get: fn(&Choice) -> &String| choice.map(get).cloned().unwrap_or_default();
+    let finish = choice.and_then(|choice| choice.finish.as_ref());
+    json!({
+        "text": text(|choice| &choice.text),
+        "reasoning": text(|choice| &choice.reasoning),
+        "refusal": text(|choice| &choice.refusal),
+        "tool_calls": calls(choice),
+        "finish_reason": finish.map(|finish| finish.reason.as_str()),
+        "finish_reason_raw": finish.map(|finish| finish.raw.as_str()),
+        "usage": response.usage,
+        "id": response.info.id,
+        "model": response.info.model,
+        "error": response.error,
+    })
+}
+
+fn text_deltas(deltas: &[Delta]) -> Vec<&str> {
+    let first = deltas.iter().filter(|delta| delta.choice == 0);
+    first
+        .filter_map(|delta| match &delta.kind {
+            DeltaKind::Text(text) => Some(text.as_str()),
+            _ => None,
+        })
+        .collect()
+}
+
+fn compare_choices(name: &str, response: &Response, expected: &[Value]) {
+    for expected in expected {
+        let found = response.choices.iter().find(|choice| json!(choice.index) == expected["index"]).unwrap();
+        let finish = found.finish.as_ref().map(|finish| finish.reason.as_str());
+        assert_eq!(json!(found.text), expected["text"], "{name}: choice text");
+        assert_eq!(json!(finish), expected["finish_reason"], "{name}: choice finish reason");
+        assert_eq!(calls(Some(found)), expected["tool_calls"], "{name}: choice tool calls");
+    }
+}
+
+/// Runs the vectors of a folder, of which there have to be at least so many.
+fn run(dialect: Dialect, folder: &str, at_least: usize) {
+    let vectors = vectors::read::<Expected>(folder);
+    assert!(vectors.len() >= at_least, "only {} vectors found in {folder}", vectors.len());
+    for (name, body, expected) in vectors {
+        let whole = decode(dialect, [body.as_slice()]);
+        assert_eq!(whole.state, expected.state, "{name}: state");
+        assert_eq!(as_vector(&whole.response), expected.response, "{name}: response");
+        assert_eq!(text_deltas(&whole.deltas), expected.text_deltas, "{name}: text deltas");
+        if !expected.signatures.is_empty() {
+            assert_eq!(signatures(whole.response.first()), expected.signatures, "{name}: signatures");
+        }
+        compare_choices(&name, &whole.response, &expected.choices);
+        for cut in 0..=body.len() {
+            let (head, tail) = body.split_at(cut);
+            assert_eq!(decode(dialect, [head, tail]), whole, "{name}: cut at {cut}");
+        }
+        assert_eq!(decode(dialect, body.chunks(1)), whole, "{name}: byte by byte");
+    }
+}
+
+#[test]
+fn openai_chat() {
+    run(Dialect::OpenAiChat, "openai", 140);
+}
+
+#[test]
+fn openai_responses() {
+    run(Dialect::OpenAiResponses, "openai_responses", 10);
+}
+
+#[test]
+fn anthropic() {
+    run(Dialect::Anthropic, "anthropic", 11);
+}
+
+#[test]
+fn gemini() {
+    run(Dialect::Gemini, "gemini", 10);
+}
+
+#[test]
+fn cohere() {
+    run(Dialect::Cohere, "cohere", 6);
+}
+
+#[test]
+fn ollama() {
+    run(Dialect::Ollama, "ollama", 7);
+}
+
+#[test]
+fn bedrock() {
+    run(Dialect::Bedrock, "bedrock", 16);
+}

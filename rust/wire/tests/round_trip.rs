@@ -1,0 +1,403 @@
+//! What an encoder writes is what its decoder reads: for each dialect, any answer that the dialect can express.
+#![expect(clippy::unwrap_used, reason = "a test stops where it finds what it does not expect")]
+
+mod decoded;
+
+use decoded::decode;
+use headrace_wire::encode::Head;
+use headrace_wire::{
+    CompactString, Delta, DeltaKind, Dialect, Finish, FinishReason, ProviderError, ResponseInfo, Signature,
+    SignatureKind, StreamEncoder, ToolCallStart, Usage,
+};
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use serde_json::{Map, Value};
+
+/// What a dialect can express.
+#[derive(Debug, Clone, Copy)]
+struct Abilities {
+    dialect: Dialect,
+    /// Bedrock's `InvokeModel` with Anthropic's events.
+    invoke: bool,
+    id: bool,
+    model: bool,
+    refusals: bool,
+    /// What signatures of reasoning there are, and whether they have ids.
+    signatures: &'static [(SignatureKind, bool)],
+    call_signatures: bool,
+    calls: Calls,
+    total: bool,
+    cached: bool,
+    reasoning: bool,
+    /// Stop, length, content filter, and that tools are to be called.
+    words: [(FinishReason, &'static str); 4],
+}
+
+/// How tool calls are told.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Calls {
+    /// In fragments, each with its end.
+    Fragments,
+    /// In fragments; all end when the choice does.
+    EndingTogether,
+    /// Whole, with an object for arguments.
+    Whole,
+    /// As `Whole`; no arguments are `{}`.
+    WholeWithArguments,
+}
+
+use FinishReason::{ContentFilter, Length, Stop, ToolCalls};
+use SignatureKind::{Encrypted, Signed};
+
+const ANTHROPIC: Abilities = Abilities {
+    dialect: Dialect::Anthropic,
+    invoke: false,
+    id: true,
+    model: true,
+    refusals: false,
+    signatures: &[(Signed, false), (Encrypted, false)],
+    call_signatures: false,
+    calls: Calls::Fragments,
+    total: false,
+    cached: true,
+    reasoning: true,
+    words: [(Stop, "end_turn"), (Length, "max_tokens"), (ContentFilter, "refusal"), (ToolCalls, "tool_use")],
+};
+
+const ABILITIES: [Abilities; 8] = [
+    ANTHROPIC,
+    Abilities { dialect: Dialect::Bedrock, invoke: true, ..ANTHROPIC },
+    Abilities {
+        dialect: Dialect::Bedrock,
+        id: false,
+        model: false,
+        total: true,
+        reasoning: false,
+        words: [
+            (Stop, "stop_sequence"),
+            (Length, "max_tokens"),
+            (ContentFilter, "guardrail_intervened"),
+            (ToolCalls, "tool_use"),
+        ],
+        ..ANTHROPIC
+    },
+    Abilities {
+        dialect: Dialect::OpenAiChat,
+        refusals: true,
+        signatures: &[(Signed, false), (Encrypted, false), (Signed, true), (Encrypted, true)],
+        call_signatures: true,
+        calls: Calls::EndingTogether,
+        total: true,
+        words: [
+            (Stop, "stop"),
+            (Length, "length"),
+            (ContentFilter, "content_filter"),
+            (ToolCalls, "tool_calls"),
+        ],
+        ..ANTHROPIC
+    },
+    Abilities {
+        dialect: Dialect::OpenAiResponses,
+        refusals: true,
+        signatures: &[(Encrypted, true)],
+        total: true,
+        words: [
+            (Stop, "completed"),
+            (Length, "max_output_tokens"),
+            (ContentFilter, "content_filter"),
+            (ToolCalls, "completed"),
+        ],
+        ..ANTHROPIC
+    },
+    Abilities {
+        dialect: Dialect::Gemini,
+        signatures: &[(Signed, false)],
+        call_signatures: true,
+        calls: Calls::Whole,
+        total: true,
+        words: [(Stop, "STOP"), (Length, "MAX_TOKENS"), (ContentFilter, "SAFETY"), (ToolCalls, "STOP")],
+        ..ANTHROPIC
+    },
+    Abilities {
+        dialect: Dialect::Cohere,
+        model: false,
+        signatures: &[],
+        reasoning: false,
+        words: [
+            (Stop, "COMPLETE"),
+            (Length, "MAX_TOKENS"),
+            (ContentFilter, "ERROR_TOXIC"),
+            (ToolCalls, "TOOL_CALL"),
+        ],
+        ..ANTHROPIC
+    },
+    Abilities {
+        dialect: Dialect::Ollama,
+        id: false,
+        signatures: &[],
+        calls: Calls::WholeWithArguments,
+        cached: false,
+        reasoning: false,
+        words: [(Stop, "stop"), (Length, "length"), (Length, "length"), (Stop, "stop")],
+        ..ANTHROPIC
+    },
+];
+
+/// A stretch of an answer.
+#[derive(Debug, Clone)]
+enum Stretch {
+    Text(Vec<String>),
+    Refusal(Vec<String>),
+    Reasoning(Vec<String>),
+    Signature(usize, String),
+    Call { name: String, arguments: Map<String, Value>, fragments: usize, signature: Option<String> },
+}
+
+fn piece() -> impl Strategy<Value = String> {
+    prop_oneof![
+        4 => "[a-zA-Z ,.]{1,6}",
+        1 => Just("\r\n\n\"\\".to_owned()),
+        1 => Just("日本 é 😀".to_owned()),
+        1 => any::<String>().prop_filter("no piece is empty", |text| !text.is_empty()),
+    ]
+}
+
+fn stretch() -> impl Strategy<Value = Stretch> {
+    let arguments = vec(
+        ("[a-z]{1,3}", prop_oneof![any::<u32>().prop_map(Value::from), piece().prop_map(Value::from)]),
+        0..3,
+    );
+    prop_oneof![
+        vec(piece(), 1..4).prop_map(Stretch::Text),
+        vec(piece(), 1..3).prop_map(Stretch::Refusal),
+        vec(piece(), 1..4).prop_map(Stretch::Reasoning),
+        (any::<usize>(), "[A-Za-z0-9+/=]{1,20}").prop_map(|(which, value)| Stretch::Signature(which, value)),
+        ("[a-z_]{1,8}", arguments, 1_usize..4, option::of("[a-z]{4}")).prop_map(
+            |(name, arguments, fragments, signature)| Stretch::Call {
+                name,
+                arguments: arguments.into_iter().collect(),
+                fragments,
+                signature,
+            }
+        ),
+    ]
+}
+
+#[derive(Debug, Clone)]
+struct Answer {
+    stretches: Vec<Stretch>,
+    reason: usize,
+    usage: [u64; 3],
+    cached: Option<u64>,
+    reasoning: Option<u64>,
+}
+
+fn answer() -> impl Strategy<Value = Answer> {
+    let details = (option::of(0_u64..100), option::of(0_u64..100));
+    (vec(stretch(), 0..7), 0_usize..3, any::<[u16; 3]>(), details).prop_map(
+        |(stretches, reason, usage, (cached, reasoning))| Answer {
+            stretches,
+            reason,
+            usage: usage.map(u64::from),
+            cached,
+            reasoning,
+        },
+    )
+}
+
+impl Abilities {
+    /// The deltas of an answer, as far as the dialect can express it, in the order in which it does.
+    fn deltas(&self, answer: &Answer) -> Vec<DeltaKind> {
+        let mut kinds = Vec::new();
+        if self.id || self.model {
+            let id = self.id.then(|| "id-1".into());
+            let model = self.model.then(|| "m-1".into());
+            kinds.push(DeltaKind::Response(Box::new(ResponseInfo { id, model })));
+        }
+        let mut calls = 0;
+        let mut ends = Vec::new();
+        for stretch in &answer.stretches {
+            let pieces = |pieces: &[String], kind: fn(CompactString) -> DeltaKind| {
+                pieces.iter().map(|piece| kind(piece.into())).collect::<Vec<_>>()
+            };
+            match stretch {
+                Stretch::Text(text) => kinds.extend(pieces(text, DeltaKind::Text)),
+                Stretch::Refusal(text) if self.refusals => kinds.extend(pieces(text, DeltaKind::Refusal)),
+                Stretch::Refusal(_) => {}
+                Stretch::Reasoning(text) => kinds.extend(pieces(text, DeltaKind::Reasoning)),
+                Stretch::Signature(which, value) => {
+                    if let Some((kind, with_id)) = self.signatures.get(which % self.signatures.len().max(1)) {
+                        let (id, value) = (with_id.then(|| "rs-1".into()), value.into());
+                        let signature = Signature { kind: *kind, tool_call: None, id, value };
+                        kinds.push(DeltaKind::Signature(Box::new(signature)));
+                    }
+                }
+                Stretch::Call { name, arguments, fragments, signature } => {
+                    let id = format!("call-{calls}");
+                    let start = ToolCallStart { index: calls, id: Some(id.into()), name: name.into() };
+                    kinds.push(DeltaKind::ToolCallStart(Box::new(start)));
+                    kinds.extend(self.arguments(calls, arguments, *fragments));
+                    if let Some(value) = signature.as_ref().filter(|_| self.call_signatures) {
+                        let signature =
+                            Signature { tool_call: Some(calls), ..Signature::signed(value.into()) };
+                        kinds.push(DeltaKind::Signature(Box::new(signature)));
+                    }
+                    let end = DeltaKind::ToolCallEnd { index: calls };
+                    if self.calls == Calls::EndingTogether {
+                        ends.push(end)
+                    } else {
+                        kinds.push(end)
+                    }
+                    calls += 1;
+                }
+            }
+        }
+        kinds.extend(ends);
+        let (reason, raw) = self.words[if calls > 0 { 3 } else { answer.reason }];
+        kinds.push(DeltaKind::Finish(Box::new(Finish { reason, raw: raw.into() })));
+        kinds.push(DeltaKind::Usage(Box::new(self.usage(answer))));
+        kinds
+    }
+
+    fn arguments(&self, index: u32, arguments: &Map<String, Value>, fragments: usize) -> Vec<DeltaKind> {
+        let whole = matches!(self.calls, Calls::Whole | Calls::WholeWithArguments);
+        if arguments.is_empty() && self.calls != Calls::WholeWithArguments {
+            return Vec::new();
+        }
+        let text: Vec<char> = Value::Object(arguments.clone()).to_string().chars().collect();
+        let size = if whole { text.len() } else { text.len().div_ceil(fragments) };
+        text.chunks(size)
+            .map(|fragment| DeltaKind::ToolCallArguments { index, fragment: fragment.iter().collect() })
+            .collect()
+    }
+
+    fn usage(&self, answer: &Answer) -> Usage {
+        let [input, output, total] = answer.usage;
+        Usage {
+            input_tokens: Some(input),
+            output_tokens: Some(output),
+            total_tokens: self.total.then_some(total),
+            cached_tokens: answer.cached.filter(|_| self.cached),
+            reasoning_tokens: answer.reasoning.filter(|_| self.reasoning),
+            raw: Box::default(),
+        }
+    }
+
+    fn encoder(&self) -> StreamEncoder {
+        let head =
+            Head { id: "id-1".into(), model: "m-1".into(), created: 1_700_000_000, input_tokens: None };
+        if self.invoke { StreamEncoder::invoke_model(head) } else { StreamEncoder::new(self.dialect, head) }
+    }
+
+    fn body(&self, deltas: &[Delta]) -> Vec<u8> {
+        let mut encoder = self.encoder();
+        let mut body = Vec::new();
+        for delta in deltas {
+            encoder.encode(delta, &mut body);
+        }
+        encoder.finish(&mut body);
+        body
+    }
+}
+
+/// The same deltas without the provider's own JSON, which no encoder can know.
+fn without_raw(mut deltas: Vec<Delta>) -> Vec<Delta> {
+    for delta in &mut deltas {
+        if let DeltaKind::Usage(usage) = &mut delta.kind {
+            usage.raw = Box::default();
+        }
+    }
+    deltas
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_is_encoded_is_decoded(answer in answer()) {
+        for abilities in ABILITIES {
+            let deltas: Vec<Delta> = abilities.deltas(&answer).into_iter().map(Delta::first).collect();
+            let body = abilities.body(&deltas);
+            let decoded = decode(abilities.dialect, [body.as_slice()]);
+            let shown = String::from_utf8_lossy(&body);
+            prop_assert_eq!(decoded.state, "complete", "{:?}: {}", abilities.dialect, &shown);
+            prop_assert_eq!(without_raw(decoded.deltas), deltas, "{:?}: {}", abilities.dialect, &shown);
+            prop_assert_eq!(Dialect::detect(&body), Some(abilities.dialect), "{}", shown);
+        }
+    }
+}
+
+fn decode_with(abilities: &Abilities, kinds: Vec<DeltaKind>) -> decoded::Decoded {
+    let deltas: Vec<Delta> = kinds.into_iter().map(Delta::first).collect();
+    decode(abilities.dialect, [abilities.body(&deltas).as_slice()])
+}
+
+#[test]
+fn overlapping_calls_without_ends_arrive() {
+    let start = |index: u32| {
+        let id = Some(CompactString::from(format!("call-{index}")));
+        DeltaKind::ToolCallStart(Box::new(ToolCallStart { index, id, name: "add".into() }))
+    };
+    let piece = |index, fragment: &str| DeltaKind::ToolCallArguments { index, fragment: fragment.into() };
+    for abilities in ABILITIES {
+        let (reason, raw) = abilities.words[3];
+        let finish = DeltaKind::Finish(Box::new(Finish { reason, raw: raw.into() }));
+        let usage = DeltaKind::Usage(Box::new(Usage { output_tokens: Some(1), ..Usage::default() }));
+        let kinds = vec![
+            DeltaKind::Text("a".into()),
+            start(0),
+            start(1),
+            piece(0, "{\"a\""),
+            piece(1, "{\"b\""),
+            piece(0, ":1}"),
+            piece(1, ":2}"),
+            finish,
+            usage,
+        ];
+        let decoded = decode_with(&abilities, kinds);
+        let choice = decoded.response.first().unwrap();
+        let arguments: Vec<&str> = choice.tool_calls.iter().map(|call| call.arguments.as_str()).collect();
+        assert_eq!(arguments, ["{\"a\":1}", "{\"b\":2}"], "{:?}", abilities.dialect);
+        assert!(choice.tool_calls.iter().all(|call| call.complete), "{:?}", abilities.dialect);
+        assert_eq!(choice.finish.as_ref().unwrap().reason, reason, "{:?}", abilities.dialect);
+    }
+}
+
+#[test]
+fn a_foreign_reason_becomes_the_dialects_own() {
+    for abilities in ABILITIES {
+        let (_, own) = abilities.words[1];
+        let finish = Finish { reason: Length, raw: "out of paper".into() };
+        let decoded = decode_with(&abilities, vec![DeltaKind::Finish(Box::new(finish))]);
+        if abilities.dialect == Dialect::OpenAiChat {
+            // Its encoder writes what it is given, known or not: the simulator tests clients with that.
+            continue;
+        }
+        let found = decoded.response.first().unwrap().finish.clone().unwrap();
+        assert_eq!(found, Finish { reason: Length, raw: own.into() }, "{:?}", abilities.dialect);
+    }
+}
+
+#[test]
+fn errors_arrive_after_what_came_before_them() {
+    let error = ProviderError { message: "no more".to_owned(), ..ProviderError::default() };
+    for abilities in ABILITIES {
+        let kinds = vec![DeltaKind::Text("a".into()), DeltaKind::Error(Box::new(error.clone()))];
+        let decoded = decode_with(&abilities, kinds);
+        assert_eq!(decoded.state, "error", "{:?}", abilities.dialect);
+        assert_eq!(decoded.response.error.unwrap().message, "no more", "{:?}", abilities.dialect);
+        assert_eq!(decoded.response.choices[0].text, "a", "{:?}", abilities.dialect);
+    }
+}
+
+#[test]
+fn anthropic_tells_the_prompt_ahead() {
+    let head = Head { input_tokens: Some(7), ..Head::default() };
+    let mut body = Vec::new();
+    StreamEncoder::new(Dialect::Anthropic, head)
+        .encode(&Delta::first(DeltaKind::Text("a".into())), &mut body);
+    let decoded = decode(Dialect::Anthropic, [body.as_slice()]);
+    assert_eq!(decoded.response.usage.unwrap().input_tokens, Some(7));
+    assert_eq!(decoded.state, "truncated");
+}
