@@ -10,7 +10,7 @@ DEVELOP := $(BIN)/maturin develop --release --locked --quiet
 
 # The virtual environment with the extension in release mode and every tool.
 setup: .venv/maturin
-	$(DEVELOP) --extras dev
+	$(DEVELOP) --extras dev,local,mcp
 
 # A real answer of a real model, token by token.
 demo: .venv/maturin
