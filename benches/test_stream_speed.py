@@ -27,9 +27,7 @@ SIMULATOR = Path(__file__).parent.parent / "target" / "release" / "headrace-simu
 
 def serve(script: dict[str, object]) -> Iterator[str]:
     """Runs the simulator's binary with a script, and gives its base URL."""
-    process = subprocess.Popen(
-        [SIMULATOR, "--script", "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+    process = subprocess.Popen([SIMULATOR, "--script", "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdin is not None
     assert process.stdout is not None
     process.stdin.write(json.dumps(script))

@@ -12,16 +12,18 @@ import textwrap
 import time
 import venv
 import zipfile
-from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
 
 from headrace import cli, local
 from headrace.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
 
 MODEL = local.MODELS[local.DEFAULT_MODEL]
 
