@@ -1,13 +1,16 @@
-//! The decoder alone, and with the OpenAI dialect behind it, on 300-byte events fed in reads of 16 KiB.
+//! The decoder alone, with the `OpenAI` dialect behind it on 300-byte events, and every dialect on what its encoder
+//! writes of 4096 tokens; fed in reads of 16 KiB.
 
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use headrace_benches::openai_body;
+use headrace_wire::encode::Head;
 use headrace_wire::sse::SseDecoder;
-use headrace_wire::{Dialect, StreamDecoder};
+use headrace_wire::{Delta, DeltaKind, Dialect, StreamDecoder, StreamEncoder};
 
 const READ: usize = 16 * 1024;
+const TOKENS: u64 = 4096;
 
 fn decode(criterion: &mut Criterion) {
     let body = openai_body(4096);
@@ -39,5 +42,35 @@ fn decode(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, decode);
+/// Per token, so that the dialects compare: their bytes are not the same.
+fn dialects(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("dialect");
+    group.throughput(Throughput::Elements(TOKENS));
+    for dialect in Dialect::ALL {
+        let body = tokens(dialect);
+        let mut deltas = Vec::new();
+        group.bench_function(dialect.as_str(), |bencher| {
+            bencher.iter(|| {
+                let mut decoder = StreamDecoder::new(dialect, 1 << 20);
+                for read in body.chunks(READ) {
+                    deltas.clear();
+                    let _ = black_box(decoder.feed(read, &mut deltas));
+                }
+            });
+        });
+    }
+    group.finish();
+}
+
+fn tokens(dialect: Dialect) -> Vec<u8> {
+    let head = Head { id: "id-1".to_owned(), model: "model-1".to_owned(), ..Head::default() };
+    let mut encoder = StreamEncoder::new(dialect, head);
+    let mut body = Vec::new();
+    for token in 0..TOKENS {
+        encoder.encode(&Delta::first(DeltaKind::Text(format!(" tok{token}").into())), &mut body);
+    }
+    body
+}
+
+criterion_group!(benches, decode, dialects);
 criterion_main!(benches);

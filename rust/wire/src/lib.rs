@@ -2,11 +2,17 @@
 //!
 //! A map, in the direction in which a token travels:
 //!
-//! - [`sse`]: bytes → server-sent events, by the WHATWG algorithm, however the bytes were split;
-//! - [`openai_chat`]: OpenAI chat chunks → deltas, and the encoder back;
+//! - framing, however the bytes were split: [`sse`] by the WHATWG algorithm, [`ndjson`], and the binary
+//!   [`aws_event_stream`];
+//! - dialects, one module each, from an event to [`Delta`]s and, in its `encode`, back: [`openai_chat`],
+//!   [`openai_responses`], [`anthropic`], [`gemini`], [`cohere`], [`ollama`], [`bedrock`];
 //! - [`delta`]: the one vocabulary of all dialects;
-//! - [`stream`]: framing and dialect in one, which is what the engine drives;
+//! - [`stream`]: framing and dialect in one, which is what the engine drives; [`encode`] is its mirror, which is what the
+//!   simulator speaks with; [`Dialect::detect`] tells which dialect a recorded body is written in;
 //! - [`response`]: deltas folded into the answer that they make up.
+//!
+//! What the dialects share: `identity` (who answers), `tool_calls`, `reasons` (why it ended), `error`, `emit`, and `json`,
+//! which reads what providers really send.
 
 pub mod anthropic;
 pub mod aws_event_stream;

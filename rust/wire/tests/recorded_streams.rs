@@ -7,6 +7,7 @@
 )]
 
 mod decoded;
+mod pieces;
 
 use std::path::{Path, PathBuf};
 
@@ -14,6 +15,7 @@ use decoded::{Decoded, decode};
 use headrace_wire::response::Choice;
 use headrace_wire::sse::SseDecoder;
 use headrace_wire::{DeltaKind, Dialect};
+use pieces::cut;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -166,9 +168,7 @@ fn they_mean_what_they_are_said_to_mean() {
         if let Some(changes) = expected.get("if_tail_flushed") {
             let mut flushed = expected.clone();
             flushed.extend(changes.as_object().unwrap().clone());
-            found = Some(found)
-                .filter(|found| found.is_empty())
-                .unwrap_or_else(|| complaints(&decoded, &flushed));
+            found = Some(found).filter(Vec::is_empty).unwrap_or_else(|| complaints(&decoded, &flushed));
         }
         if found.is_empty() {
             *passed.entry(dialect.as_str()).or_default() += 1;
@@ -194,7 +194,7 @@ fn their_events_have_the_digest_that_was_recorded() {
         assert_eq!(json!(decoder.retry()), sse["retry"], "{name}: retry");
         assert_eq!(json!(decoder.is_mid_event()), sse["unterminated_tail"], "{name}: tail");
         let digest = Sha256::digest(json!(events).to_string());
-        let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = digest.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
         assert_eq!(json!(hex), sse["digest"], "{name}: digest");
     }
 }
@@ -206,20 +206,6 @@ fn their_dialects_show() {
         let prefix = &body[..body.len().min(16 * 1024)];
         assert_eq!(Dialect::detect(prefix), *dialect, "the beginning of {name}");
     }
-}
-
-/// Cuts a body into pieces of these sizes, in turns.
-fn cut<'a>(mut body: &'a [u8], sizes: &[usize]) -> Vec<&'a [u8]> {
-    let mut pieces = Vec::new();
-    for size in sizes.iter().cycle() {
-        if body.is_empty() {
-            break;
-        }
-        let (piece, rest) = body.split_at((*size).min(body.len()));
-        pieces.push(piece);
-        body = rest;
-    }
-    pieces
 }
 
 #[test]

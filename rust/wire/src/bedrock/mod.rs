@@ -1,8 +1,8 @@
 //! Amazon Bedrock over the AWS event stream.
 //!
-//! What `ConverseStream` sends is one format for all models, read by [`converse`]:
+//! What `ConverseStream` sends is one format for all models, read by `converse`:
 //! <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ConverseStreamOutput.html>. What
-//! `InvokeModelWithResponseStream` sends is the model's own JSON, as base64 in `chunk` events, and goes to [`invoke`].
+//! `InvokeModelWithResponseStream` sends is the model's own JSON, as base64 in `chunk` events, and goes to `invoke`.
 //! `SageMaker` endpoints (`PayloadPart` events) send pieces of an SSE body of OpenAI chat.
 //!
 //! An exception is a message of its own and ends the stream.

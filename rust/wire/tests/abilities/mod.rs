@@ -1,0 +1,134 @@
+//! What each dialect can express.
+
+use headrace_wire::Dialect;
+use headrace_wire::FinishReason::{self, ContentFilter, Length, Stop, ToolCalls};
+use headrace_wire::SignatureKind::{self, Encrypted, Signed};
+
+/// What a dialect can express.
+#[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts about a dialect")]
+pub(crate) struct Abilities {
+    pub(crate) dialect: Dialect,
+    /// Bedrock's `InvokeModel` with Anthropic's events.
+    pub(crate) invoke: bool,
+    pub(crate) id: bool,
+    pub(crate) model: bool,
+    pub(crate) refusals: bool,
+    /// What signatures of reasoning there are, and whether they have ids.
+    pub(crate) signatures: &'static [(SignatureKind, bool)],
+    pub(crate) call_signatures: bool,
+    pub(crate) calls: Calls,
+    pub(crate) total: bool,
+    pub(crate) cached: bool,
+    pub(crate) reasoning: bool,
+    /// Stop, length, content filter, and that tools are to be called.
+    pub(crate) words: [(FinishReason, &'static str); 4],
+}
+
+/// How tool calls are told.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Calls {
+    /// In fragments, each with its end.
+    Fragments,
+    /// In fragments; all end when the choice does.
+    EndingTogether,
+    /// Whole, with an object for arguments.
+    Whole,
+    /// As `Whole`; no arguments are `{}`.
+    WholeWithArguments,
+}
+
+const ANTHROPIC: Abilities = Abilities {
+    dialect: Dialect::Anthropic,
+    invoke: false,
+    id: true,
+    model: true,
+    refusals: false,
+    signatures: &[(Signed, false), (Encrypted, false)],
+    call_signatures: false,
+    calls: Calls::Fragments,
+    total: false,
+    cached: true,
+    reasoning: true,
+    words: [(Stop, "end_turn"), (Length, "max_tokens"), (ContentFilter, "refusal"), (ToolCalls, "tool_use")],
+};
+
+/// Each dialect, Bedrock twice.
+pub(crate) const ABILITIES: [Abilities; 8] = [
+    ANTHROPIC,
+    Abilities { dialect: Dialect::Bedrock, invoke: true, ..ANTHROPIC },
+    Abilities {
+        dialect: Dialect::Bedrock,
+        id: false,
+        model: false,
+        total: true,
+        reasoning: false,
+        words: [
+            (Stop, "stop_sequence"),
+            (Length, "max_tokens"),
+            (ContentFilter, "guardrail_intervened"),
+            (ToolCalls, "tool_use"),
+        ],
+        ..ANTHROPIC
+    },
+    Abilities {
+        dialect: Dialect::OpenAiChat,
+        refusals: true,
+        signatures: &[(Signed, false), (Encrypted, false), (Signed, true), (Encrypted, true)],
+        call_signatures: true,
+        calls: Calls::EndingTogether,
+        total: true,
+        words: [
+            (Stop, "stop"),
+            (Length, "length"),
+            (ContentFilter, "content_filter"),
+            (ToolCalls, "tool_calls"),
+        ],
+        ..ANTHROPIC
+    },
+    Abilities {
+        dialect: Dialect::OpenAiResponses,
+        refusals: true,
+        signatures: &[(Encrypted, true)],
+        total: true,
+        words: [
+            (Stop, "completed"),
+            (Length, "max_output_tokens"),
+            (ContentFilter, "content_filter"),
+            (ToolCalls, "completed"),
+        ],
+        ..ANTHROPIC
+    },
+    Abilities {
+        dialect: Dialect::Gemini,
+        signatures: &[(Signed, false)],
+        call_signatures: true,
+        calls: Calls::Whole,
+        total: true,
+        words: [(Stop, "STOP"), (Length, "MAX_TOKENS"), (ContentFilter, "SAFETY"), (ToolCalls, "STOP")],
+        ..ANTHROPIC
+    },
+    Abilities {
+        dialect: Dialect::Cohere,
+        model: false,
+        signatures: &[],
+        reasoning: false,
+        words: [
+            (Stop, "COMPLETE"),
+            (Length, "MAX_TOKENS"),
+            (ContentFilter, "ERROR_TOXIC"),
+            (ToolCalls, "TOOL_CALL"),
+        ],
+        ..ANTHROPIC
+    },
+    Abilities {
+        dialect: Dialect::Ollama,
+        id: false,
+        signatures: &[],
+        calls: Calls::WholeWithArguments,
+        cached: false,
+        reasoning: false,
+        words: [(Stop, "stop"), (Length, "length"), (Length, "length"), (Stop, "stop")],
+        ..ANTHROPIC
+    },
+];
