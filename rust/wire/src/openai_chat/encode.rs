@@ -85,17 +85,20 @@ impl ChunkEncoder {
     }
 }
 
-/// `OpenRouter`'s way for reasoning, Google's for a call.
+/// `OpenRouter`'s way for reasoning, Google's for a call. The official library wants an index in every list.
 fn signature_members(signature: &Signature) -> Value {
     let Signature { kind, tool_call, id, value } = signature;
     if let Some(index) = tool_call {
         let extra_content = json!({ "google": { "thought_signature": value } });
         return json!({ "tool_calls": [{ "index": index, "extra_content": extra_content }] });
     }
-    let detail = match kind {
-        SignatureKind::Signed => json!({ "type": "reasoning.text", "id": id, "signature": value }),
-        SignatureKind::Encrypted => json!({ "type": "reasoning.encrypted", "id": id, "data": value }),
+    let mut detail = match kind {
+        SignatureKind::Signed => json!({ "type": "reasoning.text", "index": 0, "signature": value }),
+        SignatureKind::Encrypted => json!({ "type": "reasoning.encrypted", "index": 0, "data": value }),
     };
+    if let Some(id) = id {
+        detail["id"] = json!(id);
+    }
     json!({ "reasoning_details": [detail] })
 }
 
