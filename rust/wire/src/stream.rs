@@ -220,11 +220,13 @@ impl StreamDecoder {
             self.progress = match &mut self.decoder {
                 Decoder::OpenAiChat(sse, dialect) => events(sse, bytes, |event| dialect.event(event, out)),
                 Decoder::OpenAiResponses(sse, dialect) => {
-                    events(sse, bytes, |event| dialect.event(event, out))
+                    json_events(sse, bytes, |data| dialect.document(data, out))
                 }
-                Decoder::Anthropic(sse, dialect) => events(sse, bytes, |event| dialect.event(event, out)),
-                Decoder::Gemini(sse, dialect) => events(sse, bytes, |event| dialect.event(event, out)),
-                Decoder::Cohere(sse, dialect) => events(sse, bytes, |event| dialect.event(event, out)),
+                Decoder::Anthropic(sse, dialect) => {
+                    json_events(sse, bytes, |data| dialect.document(data, out))
+                }
+                Decoder::Gemini(sse, dialect) => json_events(sse, bytes, |data| dialect.document(data, out)),
+                Decoder::Cohere(sse, dialect) => json_events(sse, bytes, |data| dialect.event(data, out)),
                 Decoder::Ollama(ndjson, dialect) => lines(ndjson, bytes, |line| dialect.document(line, out)),
                 Decoder::Bedrock(frames, dialect) => {
                     messages(frames, bytes, |message| dialect.message(message, out))
@@ -275,6 +277,20 @@ fn events(
         }
     }
     Ok(Progress::Open)
+}
+
+/// Events whose data are JSON, but for `[DONE]`, which gateways put behind every dialect, and for nothing at all.
+fn json_events(
+    decoder: &mut SseDecoder,
+    bytes: &[u8],
+    mut translate: impl FnMut(&[u8]) -> Result<Progress, DecodeError>,
+) -> Result<Progress, DecodeError> {
+    events(decoder, bytes, |event| {
+        if event.is_done() {
+            return Ok(Progress::Ended);
+        }
+        if event.is_blank() { Ok(Progress::Open) } else { translate(event.data()) }
+    })
 }
 
 fn lines(

@@ -16,7 +16,6 @@ use crate::error::read_error;
 use crate::identity::Identity;
 use crate::json::{Text, is_of_unknown_kind, lenient};
 use crate::reasons::{Finished, Reasons};
-use crate::sse;
 use crate::stream::{DecodeError, Ending, Progress};
 use crate::tool_calls::ToolCalls;
 
@@ -43,20 +42,6 @@ pub struct Anthropic {
 }
 
 impl Anthropic {
-    /// Translates one event into deltas.
-    ///
-    /// # Errors
-    /// [`DecodeError::Json`] when the data is not JSON.
-    pub fn event(&mut self, event: &sse::Event<'_>, out: &mut Vec<Delta>) -> Result<Progress, DecodeError> {
-        if event.is_blank() {
-            return Ok(Progress::Open);
-        }
-        if event.is_done() {
-            return Ok(Progress::Ended);
-        }
-        self.document(event.data(), out)
-    }
-
     /// Translates one JSON document: the data of an event, or a whole message that was not streamed.
     ///
     /// # Errors

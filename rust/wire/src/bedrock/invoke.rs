@@ -159,7 +159,7 @@ impl Invoke {
             return self.anthropic.get_or_insert_default().document(json.as_bytes(), out);
         }
         if let Some((kind, event)) = chunk.nova() {
-            return converse.event(kind, event, out).map_err(|error| DecodeError::json(&error, event));
+            return lenient(event.as_bytes(), |json| converse.event(kind, json, out));
         }
         if chunk.error.get().is_some() {
             fail(read_error(json), out);

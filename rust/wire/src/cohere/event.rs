@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use crate::delta::Usage;
-use crate::json::{Raw, Text};
+use crate::json::{Object, Raw, Text};
 
 /// The types whose members are used. An event of another type may have members of the same names and other shapes.
 pub(super) const KINDS: &[&str] = &[
@@ -28,12 +28,15 @@ pub(super) struct Event<'a> {
     pub(super) index: u64,
     #[serde(borrow, default)]
     pub(super) delta: Option<Change<'a>>,
+    /// Of an error, which has no type.
+    #[serde(borrow, default)]
+    pub(super) message: Text<'a>,
 }
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Change<'a> {
     #[serde(borrow, default)]
-    pub(super) message: Option<Message<'a>>,
+    pub(super) message: Option<Part<'a>>,
     #[serde(borrow, default)]
     pub(super) finish_reason: Text<'a>,
     #[serde(borrow, default)]
@@ -42,15 +45,26 @@ pub(super) struct Change<'a> {
     pub(super) error: Raw<'a>,
 }
 
-/// A message: the part that an event is about (one content, one call), or whole (a list of each).
+/// The part of the message that an event is about. At the start, where these are empty lists, it is about none.
 #[derive(Debug, Deserialize)]
-pub(super) struct Message<'a> {
+pub(super) struct Part<'a> {
     #[serde(borrow, default)]
-    pub(super) content: Raw<'a>,
+    pub(super) content: Object<Content<'a>>,
     #[serde(borrow, default)]
     pub(super) tool_plan: Text<'a>,
     #[serde(borrow, default)]
-    pub(super) tool_calls: Raw<'a>,
+    pub(super) tool_calls: Object<Call<'a>>,
+}
+
+/// The message of a response that was not streamed.
+#[derive(Debug, Deserialize)]
+pub(super) struct Message<'a> {
+    #[serde(borrow, default)]
+    pub(super) content: Option<Vec<Content<'a>>>,
+    #[serde(borrow, default)]
+    pub(super) tool_plan: Text<'a>,
+    #[serde(borrow, default)]
+    pub(super) tool_calls: Option<Vec<Call<'a>>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -77,13 +91,13 @@ pub(super) struct Function<'a> {
     pub(super) arguments: Text<'a>,
 }
 
-/// A response that was not streamed.
+/// A response that was not streamed. An error has its text in the place of the message.
 #[derive(Debug, Deserialize)]
 pub(super) struct Document<'a> {
     #[serde(borrow, default)]
     pub(super) id: Text<'a>,
     #[serde(borrow, default)]
-    pub(super) message: Raw<'a>,
+    pub(super) message: Object<Message<'a>>,
     #[serde(borrow, default)]
     pub(super) finish_reason: Text<'a>,
     #[serde(borrow, default)]

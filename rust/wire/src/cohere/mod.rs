@@ -9,14 +9,13 @@ mod event;
 
 pub(crate) use self::encode::Encoder;
 
-use self::event::{Call, Content, Document, Event, KINDS, Message, read_usage};
+use self::event::{Call, Content, Document, Event, KINDS, Message, Part, read_usage};
 use crate::delta::{Delta, DeltaKind, FinishReason};
 use crate::emit::{account, fail, say};
 use crate::error::read_error;
 use crate::identity::Identity;
 use crate::json::{Raw, Text, is_of_unknown_kind, lenient};
 use crate::reasons::{Finished, Reasons};
-use crate::sse;
 use crate::stream::{DecodeError, Ending, Progress};
 use crate::tool_calls::ToolCalls;
 
@@ -41,18 +40,12 @@ pub struct Cohere {
 }
 
 impl Cohere {
-    /// Translates one event into deltas.
+    /// Translates the data of one event into deltas.
     ///
     /// # Errors
-    /// [`DecodeError::Json`] when the data is not JSON.
-    pub fn event(&mut self, event: &sse::Event<'_>, out: &mut Vec<Delta>) -> Result<Progress, DecodeError> {
-        if event.is_blank() {
-            return Ok(Progress::Open);
-        }
-        if event.is_done() {
-            return Ok(Progress::Ended);
-        }
-        lenient(event.data(), |json| match serde_json::from_str(json) {
+    /// [`DecodeError::Json`] when it is not JSON, or not an object.
+    pub fn event(&mut self, data: &[u8], out: &mut Vec<Delta>) -> Result<Progress, DecodeError> {
+        lenient(data, |json| match serde_json::from_str(json) {
             Ok(event) => Ok(self.translate(&event, json, out)),
             Err(_) if is_of_unknown_kind(json, KINDS) => Ok(Progress::Open),
             Err(error) => Err(error),
@@ -66,9 +59,8 @@ impl Cohere {
     pub fn document(&mut self, data: &[u8], out: &mut Vec<Delta>) -> Result<Progress, DecodeError> {
         lenient(data, |json| {
             let document: Document<'_> = serde_json::from_str(json)?;
-            // An error has its text in the place of an answer's message.
-            match document.message.read() {
-                Some(message) => self.whole(&document, &message, out),
+            match &document.message.0 {
+                Some(message) => self.whole(&document, message, out),
                 None => fail(read_error(json), out),
             }
             Ok(Progress::Ended)
@@ -85,19 +77,19 @@ impl Cohere {
     pub const fn finish(&mut self, _: &mut Vec<Delta>) {}
 
     fn translate(&mut self, event: &Event<'_>, json: &str, out: &mut Vec<Delta>) -> Progress {
-        let message = event.delta.as_ref().and_then(|delta| delta.message.as_ref());
-        match (event.kind.get().unwrap_or_default(), message) {
-            ("message-start", message) => {
+        let part = event.delta.as_ref().and_then(|delta| delta.message.as_ref());
+        match (event.kind.get().unwrap_or_default(), part) {
+            ("message-start", part) => {
                 self.identity.tell(&event.id, &Text::default(), out);
-                if let Some(message) = message {
-                    say(DeltaKind::Reasoning, &message.tool_plan, out);
+                if let Some(part) = part {
+                    say(DeltaKind::Reasoning, &part.tool_plan, out);
                 }
             }
-            ("content-start" | "content-delta", Some(message)) => speak(message.content.read().as_ref(), out),
-            ("tool-plan-delta", Some(message)) => say(DeltaKind::Reasoning, &message.tool_plan, out),
-            ("tool-call-start", Some(message)) => self.begin_call(event.index, message, out),
-            ("tool-call-delta", Some(message)) => {
-                if let Some(Call { function, .. }) = message.tool_calls.read() {
+            ("content-start" | "content-delta", Some(part)) => speak(part.content.0.as_ref(), out),
+            ("tool-plan-delta", Some(part)) => say(DeltaKind::Reasoning, &part.tool_plan, out),
+            ("tool-call-start", Some(part)) => self.begin_call(event.index, part, out),
+            ("tool-call-delta", Some(part)) => {
+                if let Some(Call { function, .. }) = &part.tool_calls.0 {
                     self.calls.arguments(event.index, function.arguments.get().unwrap_or_default(), out);
                 }
             }
@@ -111,7 +103,7 @@ impl Cohere {
                 }
                 return Progress::Ended;
             }
-            ("" | "error", _) => {
+            ("error" | "", _) if event.message.get().is_some() => {
                 fail(read_error(json), out);
                 return Progress::Ended;
             }
@@ -120,8 +112,8 @@ impl Cohere {
         Progress::Open
     }
 
-    fn begin_call(&mut self, index: u64, message: &Message<'_>, out: &mut Vec<Delta>) {
-        if let Some(Call { id, function }) = message.tool_calls.read() {
+    fn begin_call(&mut self, index: u64, part: &Part<'_>, out: &mut Vec<Delta>) {
+        if let Some(Call { id, function }) = &part.tool_calls.0 {
             self.calls.start(index, id.compact(), function.name.compact(), out);
             self.calls.arguments(index, function.arguments.get().unwrap_or_default(), out);
         }
@@ -130,10 +122,10 @@ impl Cohere {
     fn whole(&mut self, document: &Document<'_>, message: &Message<'_>, out: &mut Vec<Delta>) {
         self.identity.tell(&document.id, &Text::default(), out);
         say(DeltaKind::Reasoning, &message.tool_plan, out);
-        for content in message.content.read::<Vec<Content<'_>>>().iter().flatten() {
+        for content in message.content.iter().flatten() {
             speak(Some(content), out);
         }
-        for Call { id, function } in message.tool_calls.read::<Vec<Call<'_>>>().into_iter().flatten() {
+        for Call { id, function } in message.tool_calls.iter().flatten() {
             self.calls.whole(id.compact(), function.name.compact(), function.arguments.get(), out);
         }
         self.end(&document.finish_reason, &document.usage, out);

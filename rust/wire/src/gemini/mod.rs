@@ -23,7 +23,7 @@ use crate::error::read_error;
 use crate::identity::Identity;
 use crate::json::lenient;
 use crate::reasons::{Finished, Reasons};
-use crate::sse::{Event, text};
+use crate::sse::text;
 use crate::stream::{DecodeError, Ending, Progress};
 use crate::tool_calls::ToolCalls;
 
@@ -65,20 +65,6 @@ struct CandidateState {
 }
 
 impl Gemini {
-    /// Translates one event into deltas.
-    ///
-    /// # Errors
-    /// [`DecodeError::Json`] when the data is not JSON.
-    pub fn event(&mut self, event: &Event<'_>, out: &mut Vec<Delta>) -> Result<Progress, DecodeError> {
-        if event.is_blank() {
-            return Ok(Progress::Open);
-        }
-        if event.is_done() {
-            return Ok(Progress::Ended);
-        }
-        self.document(event.data(), out)
-    }
-
     /// Translates one JSON document: a chunk, or the array of chunks that is sent without `alt=sse`.
     ///
     /// # Errors

@@ -19,7 +19,6 @@ use crate::error::read_error;
 use crate::identity::Identity;
 use crate::json::{is_of_unknown_kind, lenient};
 use crate::reasons::{Finished, Reasons};
-use crate::sse;
 use crate::stream::{DecodeError, Ending, Progress};
 use crate::tool_calls::ToolCalls;
 
@@ -45,20 +44,6 @@ pub struct OpenAiResponses {
 }
 
 impl OpenAiResponses {
-    /// Translates one event into deltas.
-    ///
-    /// # Errors
-    /// [`DecodeError::Json`] when the data is not JSON.
-    pub fn event(&mut self, event: &sse::Event<'_>, out: &mut Vec<Delta>) -> Result<Progress, DecodeError> {
-        if event.is_blank() {
-            return Ok(Progress::Open);
-        }
-        if event.is_done() {
-            return Ok(Progress::Ended);
-        }
-        self.document(event.data(), out)
-    }
-
     /// Translates one JSON document: the data of an event, or a whole response that was not streamed.
     ///
     /// # Errors
