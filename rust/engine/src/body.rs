@@ -33,6 +33,11 @@ impl Body {
         Self { shape: if declared { Shape::Events } else { Shape::Unknown }, limit }
     }
 
+    /// A body that is known to be events.
+    pub(crate) const fn of_events(limit: usize) -> Self {
+        Self { shape: Shape::Events, limit }
+    }
+
     /// Takes the next bytes and appends what they say to `out`.
     pub(crate) fn feed(
         &mut self,

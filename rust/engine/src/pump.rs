@@ -11,6 +11,7 @@ use headrace_channel::{Producer, PushError};
 use headrace_wire::{DecodeError, Delta, DeltaKind, Ending, Progress, StreamDecoder};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Response};
+use tokio::sync::mpsc::Receiver;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use crate::body::Body;
@@ -20,6 +21,7 @@ use crate::end::{End, Failure, FailureKind};
 use crate::rejection;
 use crate::request::{Request, Timeouts};
 use crate::runtime::Engine;
+use crate::source::Fed;
 use crate::stream::Arrival;
 
 /// How long a connection whose stream is complete may take to come to the end of its body, so that it can be used again.
@@ -41,16 +43,25 @@ pub(crate) async fn run(
         settle(response).await;
     }
     let (told, response) = match outcome {
-        Ok(response) => (End::Complete, Some(response)),
-        Err(Stop::Closed) => (End::Cancelled, None),
-        Err(Stop::Failed(failure)) => (End::Failed(Box::new(failure.without(&pump.request.secrets()))), None),
+        Ok(response) => (Ok(()), Some(response)),
+        Err(stop) => (Err(stop), None),
     };
-    // The order matters: whoever sees the channel closed finds the end.
-    let _ = end.set(told);
-    drop(pump);
+    pump.end(told, &end);
     if let Some(response) = response {
         let _ = timeout(LINGER, finish_body(response)).await;
     }
+}
+
+/// Runs one stream of bytes that the caller has. Dropping this future lets the caller know that nobody reads on.
+pub(crate) async fn run_fed(
+    request: Request,
+    mut pieces: Receiver<Fed>,
+    producer: Producer<Arrival>,
+    end: Arc<OnceLock<End>>,
+) {
+    let mut pump = Pump::new(request, producer);
+    let outcome = pump.stream_fed(&mut pieces).await;
+    pump.end(outcome, &end);
 }
 
 /// Lets the connection go back to its pool before the end is told, if the end of the HTTP message is here already, as
@@ -122,6 +133,27 @@ impl Pump {
         }
         self.last(&mut body).await?;
         Ok(response)
+    }
+
+    async fn stream_fed(&mut self, pieces: &mut Receiver<Fed>) -> Result<(), Stop> {
+        let mut body = Body::of_events(self.request.max_event_bytes);
+        while let Some(piece) = self.patience.limit(pieces.recv()).await? {
+            if self.decode(&mut body, &piece?, now_ns()).await? == Progress::Ended {
+                return Ok(());
+            }
+        }
+        self.last(&mut body).await
+    }
+
+    /// Tells how the stream ended, and closes the channel.
+    fn end(self, outcome: Result<(), Stop>, end: &OnceLock<End>) {
+        let told = match outcome {
+            Ok(()) => End::Complete,
+            Err(Stop::Closed) => End::Cancelled,
+            Err(Stop::Failed(failure)) => End::Failed(Box::new(failure.without(&self.request.secrets()))),
+        };
+        // The order matters: whoever sees the channel closed, which dropping this does, finds the end.
+        let _ = end.set(told);
     }
 
     async fn read(&mut self, response: &mut Response) -> Result<Option<Bytes>, Stop> {

@@ -2,7 +2,8 @@
 
 use headrace_engine::Arrival;
 use headrace_engine::timing::{Recorder, Spread};
-use headrace_wire::{DeltaKind, Response, Usage};
+use headrace_wire::response::{Choice, PlacedSignature, Thought};
+use headrace_wire::{DeltaKind, Response, SignatureKind, Usage};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
@@ -41,12 +42,38 @@ pub(crate) fn response<'py>(py: Python<'py>, response: &Response) -> PyResult<Bo
         calls.append((call.id.as_deref(), call.name.as_str(), call.arguments.as_str()))?;
     }
     dict.set_item("tool_calls", calls)?;
+    dict.set_item("thoughts", thoughts(py, choice)?)?;
+    dict.set_item("call_signatures", call_signatures(py, choice)?)?;
     let finish = choice.and_then(|choice| choice.finish.as_ref());
     dict.set_item("finish_reason", finish.map(|finish| finish.reason.as_str()))?;
     dict.set_item("finish_reason_raw", finish.map(|finish| finish.raw.as_str()))?;
     dict.set_item("usage", response.usage.as_ref().map(|told| usage(py, told)).transpose()?)?;
     dict.set_item("id", response.info.id.as_deref())?;
     dict.set_item("model", response.info.model.as_deref())?;
+    Ok(dict)
+}
+
+/// The reasoning where it was signed: text, kind of signature, id, signature.
+fn thoughts<'py>(py: Python<'py>, choice: Option<&Choice>) -> PyResult<Bound<'py, PyList>> {
+    let list = PyList::empty(py);
+    for Thought { text, signature } in choice.into_iter().flat_map(Choice::thoughts) {
+        let kind = match signature.kind {
+            SignatureKind::Signed => "signed",
+            SignatureKind::Encrypted => "encrypted",
+        };
+        list.append((text, kind, signature.id.as_deref(), signature.value.as_str()))?;
+    }
+    Ok(list)
+}
+
+/// The signatures that came with tool calls, by the calls' indices.
+fn call_signatures<'py>(py: Python<'py>, choice: Option<&Choice>) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    for PlacedSignature { signature, .. } in choice.into_iter().flat_map(|choice| &choice.signatures) {
+        if let Some(index) = signature.tool_call {
+            dict.set_item(index, signature.value.as_str())?;
+        }
+    }
     Ok(dict)
 }
 

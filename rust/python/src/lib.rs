@@ -1,6 +1,7 @@
 //! The binding. It converts values, lets go of the interpreter while it waits, and maps errors; it decides nothing.
 //!
 //! - `stream`: one request's stream, and how Python waits for it;
+//! - `source`: a stream of bytes that Python has;
 //! - `bell`: what wakes an event loop;
 //! - `sse`: the event stream decoder by itself;
 //! - `convert`: answers and stamps as Python objects;
@@ -12,6 +13,7 @@ mod bell;
 mod convert;
 mod errors;
 mod simulator;
+mod source;
 mod sse;
 mod stream;
 
@@ -24,7 +26,9 @@ mod _native {
     #[pymodule_export]
     use crate::simulator::Simulator;
     #[pymodule_export]
+    use crate::source::Source;
+    #[pymodule_export]
     use crate::sse::{SSEDecoder, ServerSentEvent};
     #[pymodule_export]
-    use crate::stream::{Stream, open_stream};
+    use crate::stream::{Stream, open_fed_stream, open_stream};
 }

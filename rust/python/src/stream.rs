@@ -1,17 +1,19 @@
 //! One request's stream, and the two ways in which Python waits for it.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Context;
 use std::time::Duration;
 
 use bytes::Bytes;
-use headrace_engine::{Closer, End, Request, Standing, Stream as EngineStream};
+use headrace_engine::{Closer, End, FailureKind, Request, Standing, Stream as EngineStream};
 use headrace_wire::{DeltaKind, Dialect};
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 
 use crate::bell::Bell;
+use crate::source::{Raised, Source};
 use crate::{convert, errors};
 
 /// How long a blocking wait lasts before it looks for a signal, such as Ctrl-C.
@@ -24,6 +26,7 @@ pub(crate) struct Stream {
     inner: Mutex<EngineStream>,
     closer: Closer,
     model: Option<String>,
+    raised: Raised,
 }
 
 /// Sends a request and returns its stream at once.
@@ -42,15 +45,39 @@ pub(crate) fn open_stream(
     max_event_bytes: usize,
     model: Option<String>,
 ) -> PyResult<Stream> {
-    let dialect = Dialect::from_name(dialect)
-        .ok_or_else(|| errors::configuration(py, &format!("there is no dialect {dialect:?}")))?;
-    let mut request = Request::new(url, headers, Bytes::copy_from_slice(body), dialect);
+    let mut request = Request::new(url, headers, Bytes::copy_from_slice(body), named(py, dialect)?);
     request.timeouts.connect = limit(py, "connect", connect_timeout)?;
     request.timeouts.first_token = limit(py, "first_token", first_token_timeout)?;
     request.timeouts.idle = limit(py, "idle", idle_timeout)?;
     request.max_event_bytes = max_event_bytes;
     let stream = EngineStream::open(request).map_err(|error| errors::runtime(py, &error))?;
-    Ok(Stream { closer: stream.closer(), inner: Mutex::new(stream), model })
+    Ok(Stream::new(stream, model, Raised::default()))
+}
+
+/// A stream of bytes that Python has, and where they go in.
+#[pyfunction]
+#[pyo3(signature = (name, dialect, *, first_token_timeout, idle_timeout, max_event_bytes, model))]
+pub(crate) fn open_fed_stream(
+    py: Python<'_>,
+    name: &str,
+    dialect: &str,
+    first_token_timeout: Option<f64>,
+    idle_timeout: Option<f64>,
+    max_event_bytes: usize,
+    model: Option<String>,
+) -> PyResult<(Source, Stream)> {
+    let mut request = Request::fed(name, named(py, dialect)?);
+    request.timeouts.first_token = limit(py, "first_token", first_token_timeout)?;
+    request.timeouts.idle = limit(py, "idle", idle_timeout)?;
+    request.max_event_bytes = max_event_bytes;
+    let (source, stream) = EngineStream::fed(request).map_err(|error| errors::runtime(py, &error))?;
+    let raised = Raised::default();
+    Ok((Source::new(source, Arc::clone(&raised)), Stream::new(stream, model, raised)))
+}
+
+fn named(py: Python<'_>, dialect: &str) -> PyResult<Dialect> {
+    Dialect::from_name(dialect)
+        .ok_or_else(|| errors::configuration(py, &format!("there is no dialect {dialect:?}")))
 }
 
 fn limit(py: Python<'_>, name: &str, seconds: Option<f64>) -> PyResult<Option<Duration>> {
@@ -131,6 +158,10 @@ impl Stream {
 }
 
 impl Stream {
+    fn new(stream: EngineStream, model: Option<String>, raised: Raised) -> Self {
+        Self { closer: stream.closer(), inner: Mutex::new(stream), model, raised }
+    }
+
     fn lock<'a>(&'a self, py: Python<'_>) -> MutexGuard<'a, EngineStream> {
         self.inner.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner)
     }
@@ -196,8 +227,15 @@ impl Stream {
 
     fn ended(&self, py: Python<'_>) -> PyResult<()> {
         match self.lock(py).end() {
+            Some(End::Failed(failure)) if failure.kind == FailureKind::Source => Err(self.raised(py)),
             Some(End::Failed(failure)) => Err(errors::failure(py, failure, self.model.as_deref())),
             _ => Ok(()),
         }
+    }
+
+    /// What the source failed with.
+    fn raised(&self, py: Python<'_>) -> PyErr {
+        let error = self.raised.get().map(|error| PyErr::from_value(error.bind(py).clone().into_any()));
+        error.unwrap_or_else(|| PyRuntimeError::new_err("the source of the stream failed"))
     }
 }

@@ -42,5 +42,6 @@ pub use delta::{
     ToolCallStart, Usage,
 };
 pub use encode::StreamEncoder;
+pub use error::ErrorClass;
 pub use response::{Response, ToolCall};
 pub use stream::{DecodeError, Dialect, Ending, Framing, Progress, StreamDecoder};
