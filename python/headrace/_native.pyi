@@ -11,7 +11,7 @@ from typing_extensions import Buffer
 
 from ._read import Delta
 
-__all__ = ["Bell", "SSEDecoder", "ServerSentEvent", "Simulator", "Stream", "open_stream"]
+__all__ = ["Bell", "SSEDecoder", "ServerSentEvent", "Simulator", "Source", "Stream", "open_fed_stream", "open_stream"]
 
 @type_check_only
 class UsageDict(TypedDict):
@@ -28,6 +28,9 @@ class ResponseDict(TypedDict):
     reasoning: str
     refusal: str
     tool_calls: list[tuple[str | None, str, str]]
+    thoughts: list[tuple[str, str, str | None, str]]
+    call_signatures: dict[int, str]
+    dialect: str
     finish_reason: str | None
     finish_reason_raw: str | None
     usage: UsageDict | None
@@ -124,6 +127,30 @@ class Stream:
 
     def arrivals(self) -> bytes:
         """When each chunk arrived: native 64-bit integers, nanoseconds of the monotonic clock."""
+
+@final
+class Source:
+    """Where the bytes of a stream go in that Python has. Not for an event loop's thread: feeding may wait."""
+
+    def feed(self, data: bytes) -> bool:
+        """Feeds the next bytes, waiting in this thread where the reader is slow.
+
+        Args:
+            data: The bytes, cut anywhere.
+
+        Returns:
+            False when nobody reads any more.
+        """
+
+    def fail(self, error: BaseException) -> None:
+        """Ends the stream: its reader gets this exception, after what was fed before."""
+
+    def end(self) -> None:
+        """Says that there are no more bytes."""
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether nobody reads any more."""
 
 @final
 class Bell:
@@ -251,12 +278,39 @@ def open_stream(
         url: The full URL.
         headers: Names and values.
         body: The body.
-        dialect: How the answer is written: ``"openai_chat"``.
+        dialect: How the answer is written, such as ``"openai_chat"``.
         connect_timeout: Seconds; None for no limit.
         first_token_timeout: Seconds; None for no limit.
         idle_timeout: Seconds; None for no limit.
         max_event_bytes: The cap on one event.
         model: The model, for error messages.
+
+    Raises:
+        ConfigurationError: A limit is no number of seconds, there is no such dialect, or the network threads cannot
+            be started.
+    """
+
+def open_fed_stream(
+    name: str,
+    dialect: str,
+    *,
+    first_token_timeout: float | None,
+    idle_timeout: float | None,
+    max_event_bytes: int,
+    model: str | None,
+) -> tuple[Source, Stream]:
+    """A stream of bytes that Python has.
+
+    Args:
+        name: Where they come from, for error messages.
+        dialect: How they are written.
+        first_token_timeout: Seconds; None for no limit.
+        idle_timeout: Seconds; None for no limit.
+        max_event_bytes: The cap on one event.
+        model: The model, for error messages.
+
+    Returns:
+        Where the bytes go in, and the stream.
 
     Raises:
         ConfigurationError: A limit is no number of seconds, there is no such dialect, or the network threads cannot

@@ -23,11 +23,32 @@ ALLOWED: dict[str, set[str]] = {
     "events": {"types", "errors"},
     "tools": {"events", "types", "errors"},
     "memory": {"events", "types", "errors"},
-    "providers": {"types", "errors"},
+    "_requests": {"errors"},
+    "_reasoning": {"types"},
+    "_seam": set(),
+    "_wires": set(),
+    "_caching": set(),
+    "_plain": {"_reasoning", "_requests", "types", "errors"},
+    "_frames": {"_requests", "types", "errors"},
+    "_fallback": {"_requests", "types", "errors"},
+    "_litellm_errors": {"types", "errors"},
+    "_litellm": {
+        "_caching",
+        "_fallback",
+        "_frames",
+        "_litellm_errors",
+        "_reasoning",
+        "_requests",
+        "_seam",
+        "_wires",
+        "types",
+        "errors",
+    },
+    "providers": {"_plain", "_requests", "types", "errors"},
     "local": {"errors"},
     "_effects": {"events", "types"},
     "_plan": {"types"},
-    "_loop": {"_effects", "tools", "memory", "events", "types", "errors"},
+    "_loop": {"_effects", "_reasoning", "tools", "memory", "events", "types", "errors"},
     "_auto": {"_loop", "_plan", "_effects", "tools", "memory", "events", "types", "errors"},
     "_bell": {"_native"},
     "sse": {"_native"},
@@ -103,8 +124,17 @@ def test_a_module_imports_only_what_is_below_it(module: str) -> None:
     assert own_imports(module, lazy=False) <= ALLOWED[module]
 
 
-def test_providers_loads_the_local_engine_only_when_it_is_asked_for() -> None:
-    assert own_imports("providers", lazy=True) - own_imports("providers", lazy=False) == {"local"}
+def test_providers_loads_only_the_way_that_is_gone() -> None:
+    assert own_imports("providers", lazy=True) - own_imports("providers", lazy=False) == {
+        "_fallback",
+        "_frames",
+        "_litellm",
+    }
+    assert own_imports("_plain", lazy=True) - own_imports("_plain", lazy=False) == {"local"}
+
+
+def test_one_module_imports_litellm() -> None:
+    assert {module for module in SOURCES if "litellm" in set(imports(module, lazy=True))} == {"_litellm"}
 
 
 def test_only_the_drivers_and_what_exposes_the_extension_import_it() -> None:

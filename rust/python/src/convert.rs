@@ -3,7 +3,7 @@
 use headrace_engine::Arrival;
 use headrace_engine::timing::{Recorder, Spread};
 use headrace_wire::response::{Choice, PlacedSignature, Thought};
-use headrace_wire::{DeltaKind, Response, SignatureKind, Usage};
+use headrace_wire::{DeltaKind, Dialect, Response, SignatureKind, Usage};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
@@ -31,7 +31,11 @@ pub(crate) fn delta<'py>(py: Python<'py>, arrival: &Arrival) -> PyResult<Option<
 }
 
 /// What has been said so far: the first choice, and what identifies the response.
-pub(crate) fn response<'py>(py: Python<'py>, response: &Response) -> PyResult<Bound<'py, PyDict>> {
+pub(crate) fn response<'py>(
+    py: Python<'py>,
+    response: &Response,
+    dialect: Dialect,
+) -> PyResult<Bound<'py, PyDict>> {
     let choice = response.first();
     let dict = PyDict::new(py);
     dict.set_item("text", choice.map_or("", |choice| &choice.text))?;
@@ -49,6 +53,7 @@ pub(crate) fn response<'py>(py: Python<'py>, response: &Response) -> PyResult<Bo
     dict.set_item("finish_reason_raw", finish.map(|finish| finish.raw.as_str()))?;
     dict.set_item("usage", response.usage.as_ref().map(|told| usage(py, told)).transpose()?)?;
     dict.set_item("id", response.info.id.as_deref())?;
+    dict.set_item("dialect", dialect.as_str())?;
     dict.set_item("model", response.info.model.as_deref())?;
     Ok(dict)
 }

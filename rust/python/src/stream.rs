@@ -25,6 +25,7 @@ pub(crate) struct Stream {
     // Whoever waits for this lock has let go of the interpreter, and whoever holds it never waits for the interpreter.
     inner: Mutex<EngineStream>,
     closer: Closer,
+    dialect: Dialect,
     model: Option<String>,
     raised: Raised,
 }
@@ -45,13 +46,14 @@ pub(crate) fn open_stream(
     max_event_bytes: usize,
     model: Option<String>,
 ) -> PyResult<Stream> {
-    let mut request = Request::new(url, headers, Bytes::copy_from_slice(body), named(py, dialect)?);
+    let dialect = named(py, dialect)?;
+    let mut request = Request::new(url, headers, Bytes::copy_from_slice(body), dialect);
     request.timeouts.connect = limit(py, "connect", connect_timeout)?;
     request.timeouts.first_token = limit(py, "first_token", first_token_timeout)?;
     request.timeouts.idle = limit(py, "idle", idle_timeout)?;
     request.max_event_bytes = max_event_bytes;
     let stream = EngineStream::open(request).map_err(|error| errors::runtime(py, &error))?;
-    Ok(Stream::new(stream, model, Raised::default()))
+    Ok(Stream::new(stream, dialect, model, Raised::default()))
 }
 
 /// A stream of bytes that Python has, and where they go in.
@@ -66,13 +68,14 @@ pub(crate) fn open_fed_stream(
     max_event_bytes: usize,
     model: Option<String>,
 ) -> PyResult<(Source, Stream)> {
-    let mut request = Request::fed(name, named(py, dialect)?);
+    let dialect = named(py, dialect)?;
+    let mut request = Request::fed(name, dialect);
     request.timeouts.first_token = limit(py, "first_token", first_token_timeout)?;
     request.timeouts.idle = limit(py, "idle", idle_timeout)?;
     request.max_event_bytes = max_event_bytes;
     let (source, stream) = EngineStream::fed(request).map_err(|error| errors::runtime(py, &error))?;
     let raised = Raised::default();
-    Ok((Source::new(source, Arc::clone(&raised)), Stream::new(stream, model, raised)))
+    Ok((Source::new(source, Arc::clone(&raised)), Stream::new(stream, dialect, model, raised)))
 }
 
 fn named(py: Python<'_>, dialect: &str) -> PyResult<Dialect> {
@@ -139,7 +142,7 @@ impl Stream {
 
     /// What has been taken so far.
     fn response<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        convert::response(py, self.lock(py).response())
+        convert::response(py, self.lock(py).response(), self.dialect)
     }
 
     /// What the stamps say.
@@ -158,8 +161,8 @@ impl Stream {
 }
 
 impl Stream {
-    fn new(stream: EngineStream, model: Option<String>, raised: Raised) -> Self {
-        Self { closer: stream.closer(), inner: Mutex::new(stream), model, raised }
+    fn new(stream: EngineStream, dialect: Dialect, model: Option<String>, raised: Raised) -> Self {
+        Self { closer: stream.closer(), inner: Mutex::new(stream), dialect, model, raised }
     }
 
     fn lock<'a>(&'a self, py: Python<'_>) -> MutexGuard<'a, EngineStream> {
