@@ -31,7 +31,7 @@ pub(crate) async fn serve(stream: TcpStream, server: Arc<Server>) {
 
 /// Tells the client what it did wrong. What it sends after that cannot be understood.
 async fn refuse(socket: &mut Socket, status: u16, reason: &str) -> Next {
-    let reply = Reply::error(status, reason).with("connection", "close");
+    let reply = Reply::refusal(status, reason).with("connection", "close");
     match socket.write_all(&reply.wire().bytes).await {
         Ok(()) => Next::Close,
         Err(_) => Next::Gone,

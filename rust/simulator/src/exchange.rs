@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use headrace_wire::encode::Api;
 use serde_json::Value;
 
-use crate::chat::ChatRequest;
+use crate::ask::{Ask, Target};
 use crate::http::{Head, Request};
 use crate::outlet::Outlet;
 use crate::player::Player;
@@ -12,7 +13,8 @@ use crate::render::Selection;
 use crate::render::document::document;
 use crate::render::fault::{Ending, damage};
 use crate::render::plan::Content;
-use crate::render::runs::{Run, runs};
+use crate::render::runs::{Run, TokenCounts, runs};
+use crate::render::speech::{Speech, ending};
 use crate::render::wire::Wire;
 use crate::reply::Reply;
 use crate::report::{Outcome, RequestReport};
@@ -53,11 +55,13 @@ pub(crate) async fn answer(
         Err(error) => (Arc::default(), Some(format!("the body is not JSON: {error}"))),
     };
     let entry = server.ledger.open(record(&mut request, connection, &body));
-    let mut exchange = Exchange { server, request: &request, outlet: Outlet { socket, entry: &entry } };
+    let api = route.api();
+    let outlet = Outlet { socket, entry: &entry };
+    let mut exchange = Exchange { server, request: &request, api, outlet };
     let result = match (route, problem) {
-        (Route::Reply(reply), _) => exchange.reply(reply).await,
-        (_, Some(problem)) => exchange.reply(Reply::error(400, &problem)).await,
-        (_, None) => exchange.chat(&body).await,
+        (Route::Model(_), Some(problem)) => exchange.reply(Reply::error(api, 400, &problem)).await,
+        (Route::Model(target), None) => exchange.model(&target, &body).await,
+        (Route::Reply(reply) | Route::Service(reply), _) => exchange.reply(reply).await,
     };
     let (outcome, next) = match result {
         Ok((outcome, ending)) => (outcome, after(ending, request.close)),
@@ -104,6 +108,7 @@ type Played = Result<(Outcome, Ending), Gone>;
 struct Exchange<'c> {
     server: &'c Server,
     request: &'c Request,
+    api: Api,
     outlet: Outlet<'c>,
 }
 
@@ -119,26 +124,27 @@ impl Exchange<'_> {
         Ok((Outcome::Complete, Ending::Proper))
     }
 
-    /// Answers a chat request.
-    async fn chat(&mut self, body: &Value) -> Played {
-        let chat = match ChatRequest::read(body) {
-            Ok(chat) => chat,
-            Err(problem) => return self.reply(Reply::error(400, &problem)).await,
+    /// Answers a request to the model.
+    async fn model(&mut self, target: &Target, body: &Value) -> Played {
+        let ask = match Ask::read(target, body) {
+            Ok(ask) => ask,
+            Err(problem) => return self.reply(Reply::error(self.api, 400, &problem)).await,
         };
         let script = &self.server.script;
-        let Some((position, turn)) = chat.select(script) else {
-            return self.reply(Reply::error(500, "no turn of the script matches this request")).await;
+        let Some((position, turn)) = ask.select(script) else {
+            let problem = "no turn of the script matches this request";
+            return self.reply(Reply::error(self.api, 500, problem)).await;
         };
         self.outlet.entry.turn(position);
         let fault = turn.fault.as_ref().filter(|fault| self.server.happens(fault, position));
         if let Some(instead) = self.instead(fault).await? {
             return Ok((Outcome::Fault, instead));
         }
-        let selection = Selection { script, turn, position, choices: chat.choices(turn) };
-        let ending = if chat.stream {
-            self.stream(&chat, &selection).await?
-        } else {
-            self.document(&chat, &selection).await?
+        let selection = Selection { api: self.api, script, turn, position, choices: ask.choices(turn) };
+        let ending = match (ask.stream, self.api) {
+            (true, Api::OpenAiChat) => self.stream(&ask, &selection).await?,
+            (true, _) => self.speech(&ask, &selection).await?,
+            (false, _) => self.document(&ask, &selection).await?,
         };
         Ok((if fault.is_some() { Outcome::Fault } else { Outcome::Complete }, ending))
     }
@@ -146,7 +152,7 @@ impl Exchange<'_> {
     /// Plays the faults that come before or instead of an answer; `None` when the answer follows.
     async fn instead(&mut self, fault: Option<&Fault>) -> Result<Option<Ending>, Gone> {
         let reply = match fault {
-            Some(Fault::Status(fault)) => Reply::status_fault(fault),
+            Some(Fault::Status(fault)) => Reply::status_fault(self.api, fault),
             Some(Fault::Html {}) => Reply::html(),
             Some(Fault::Redirect { location, status }) => Reply::redirect(*status, location),
             Some(Fault::Raw(raw)) => return self.raw(raw).await.map(Some),
@@ -172,39 +178,50 @@ impl Exchange<'_> {
         Ok(Ending::Proper)
     }
 
-    /// Answers with a stream.
-    async fn stream(&mut self, chat: &ChatRequest<'_>, selection: &Selection<'_>) -> Result<Ending, Gone> {
+    /// Answers with a stream of OpenAI chat.
+    async fn stream(&mut self, ask: &Ask<'_>, selection: &Selection<'_>) -> Result<Ending, Gone> {
         let plan = self.server.plans.plan(selection);
-        let usage = if chat.gets_usage(selection.script) {
-            plan.counts.usage(&selection.turn.usage, selection.choices, || chat.input_tokens())
+        let usage = if ask.gets_usage(selection.script) {
+            plan.counts.usage(&selection.turn.usage, selection.choices, || ask.input_tokens())
         } else {
             None
         };
         let tail = plan.tail(selection, usage);
-        let head =
-            self.head(200, "text/event-stream", |head| head.with("cache-control", "no-cache").chunked());
-        let outlet = Outlet { socket: self.outlet.socket, entry: self.outlet.entry };
-        let mut player = Player::new(outlet, selection, self.request.received, head);
+        let mut player = self.player(selection);
         match &plan.content {
             Content::Ready(wire) => player.play_ready(wire).await?,
             Content::Paced(frames) => player.play(frames).await?,
         }
         player.play(&tail).await?;
-        match plan.ending {
-            Ending::Proper => player.end().await?,
-            Ending::Stall => player.stall().await?,
-            Ending::Reset | Ending::Close => player.flush().await?,
-        }
-        Ok(plan.ending)
+        player.close(plan.ending).await
+    }
+
+    /// Answers with a stream of any other dialect.
+    async fn speech(&mut self, ask: &Ask<'_>, selection: &Selection<'_>) -> Result<Ending, Gone> {
+        let runs = runs(selection.turn, selection.position);
+        let counts = TokenCounts::of(&runs);
+        let usage = counts.usage(&selection.turn.usage, selection.choices, || ask.input_tokens());
+        let mut speech = Speech::new(selection, &runs, usage.as_ref());
+        let mut player = self.player(selection);
+        player.speak(&mut speech).await?;
+        player.close(ending(selection)).await
+    }
+
+    /// A player that begins with the head of a stream.
+    fn player(&mut self, selection: &Selection<'_>) -> Player<'_> {
+        let content_type = self.api.framing().content_type();
+        let head = self.head(200, content_type, |head| head.with("cache-control", "no-cache").chunked());
+        let outlet = Outlet { socket: self.outlet.socket, entry: self.outlet.entry };
+        Player::new(outlet, selection, self.request.received, head)
     }
 
     /// Answers with a document.
-    async fn document(&mut self, chat: &ChatRequest<'_>, selection: &Selection<'_>) -> Result<Ending, Gone> {
+    async fn document(&mut self, ask: &Ask<'_>, selection: &Selection<'_>) -> Result<Ending, Gone> {
         let runs = runs(selection.turn, selection.position);
         let schedule = Schedule::new(self.request.received, selection.pacing());
         let last_slot = runs.iter().map(Run::len).sum::<usize>().saturating_sub(1);
         self.outlet.socket.sleep_until(schedule.at(u32::try_from(last_slot).unwrap_or(u32::MAX))).await?;
-        let body = document(selection, &runs, || chat.input_tokens());
+        let body = document(selection, &runs, || ask.input_tokens());
         let damaged = damage(body, selection.turn.fault.as_ref());
         let mut wire = self.head(200, "application/json", |head| head.length(damaged.length));
         wire.bytes.extend_from_slice(&damaged.body);

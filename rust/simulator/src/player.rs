@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use headrace_wire::Framing;
 use tokio::time::Instant;
 
 use crate::outlet::Outlet;
 use crate::render::Selection;
+use crate::render::fault::Ending;
 use crate::render::frames::FrameList;
+use crate::render::speech::Speech;
 use crate::render::wire::{Batch, Cutting, Progress, Wire};
 use crate::schedule::Schedule;
 use crate::script::Fault;
@@ -57,7 +60,9 @@ impl<'c> Player<'c> {
             ),
             _ => (Cutting::from(script.chunking), None),
         };
-        let heartbeat = script.heartbeat().map(|(text, interval)| Heartbeat {
+        // Other framings have no comments.
+        let has_comments = selection.api.framing() == Framing::Sse;
+        let heartbeat = script.heartbeat().filter(|_| has_comments).map(|(text, interval)| Heartbeat {
             comment: selection.comment(text),
             interval,
             next: start + interval,
@@ -93,8 +98,33 @@ impl<'c> Player<'c> {
         self.outlet.send(ready).await
     }
 
+    /// Plays what is encoded when it is due.
+    pub(crate) async fn speak(&mut self, speech: &mut Speech<'_>) -> Result<(), Gone> {
+        while let Some(slot) = speech.slot() {
+            self.wait_until(self.schedule.at(slot)).await?;
+            let now = Instant::now();
+            while speech.slot().is_some_and(|slot| self.schedule.at(slot) <= now) {
+                speech.say(&mut self.batch);
+                if self.batch.len() >= MAX_BATCH {
+                    self.flush().await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends in this way, which it gives back.
+    pub(crate) async fn close(&mut self, ending: Ending) -> Result<Ending, Gone> {
+        match ending {
+            Ending::Proper => self.end().await?,
+            Ending::Stall => self.stall().await?,
+            Ending::Reset | Ending::Close => self.flush().await?,
+        }
+        Ok(ending)
+    }
+
     /// Ends the body.
-    pub(crate) async fn end(&mut self) -> Result<(), Gone> {
+    async fn end(&mut self) -> Result<(), Gone> {
         if self.pauses.is_some() {
             self.flush().await?;
         }
@@ -105,7 +135,7 @@ impl<'c> Player<'c> {
     }
 
     /// Sends nothing more, except for comments, until the client leaves.
-    pub(crate) async fn stall(&mut self) -> Result<(), Gone> {
+    async fn stall(&mut self) -> Result<(), Gone> {
         self.flush().await?;
         while self.heartbeat.is_some() {
             self.beat().await?;
@@ -114,7 +144,7 @@ impl<'c> Player<'c> {
     }
 
     /// Writes what stands ready.
-    pub(crate) async fn flush(&mut self) -> Result<(), Gone> {
+    async fn flush(&mut self) -> Result<(), Gone> {
         let mut progress = Progress::default();
         if let Some(pauses) = &mut self.pauses {
             pauses.next = pauses.next.max(Instant::now());

@@ -1,11 +1,13 @@
 //! Answers that are not an answer of the model: errors, pages, lists.
 
+use headrace_wire::encode::Api;
 use serde_json::{Value, json};
 
+use crate::failure;
 use crate::http::Head;
 use crate::render::CREATED;
 use crate::render::wire::Wire;
-use crate::script::{HeaderText, Script, StatusCode, StatusFault};
+use crate::script::{FAILS, HeaderText, Script, StatusCode, StatusFault};
 
 const PAGE: &str =
     "<!doctype html>\n<title>Welcome</title>\n<p>This is not the interface you are looking for.\n";
@@ -29,19 +31,18 @@ impl Reply {
         Self::new(status, "application/json", body.to_string())
     }
 
-    /// An error, as OpenAI writes it.
-    pub(crate) fn error(status: u16, message: &str) -> Self {
-        let (kind, code) = match status {
-            401 => ("authentication_error", Some("invalid_api_key")),
-            404 => ("invalid_request_error", Some("not_found")),
-            429 => ("rate_limit_error", Some("rate_limit_exceeded")),
-            500.. => ("server_error", None),
-            _ => ("invalid_request_error", None),
-        };
-        Self::json(
-            status,
-            &json!({ "error": { "message": message, "type": kind, "param": null, "code": code } }),
-        )
+    /// An error, in the words of an API.
+    pub(crate) fn error(api: Api, status: u16, message: &str) -> Self {
+        let reply = Self::json(status, &failure::document(api, status, message));
+        match failure::header(api, status) {
+            Some((name, value)) => reply.with(name, value),
+            None => reply,
+        }
+    }
+
+    /// An error of the simulator itself, as OpenAI writes them.
+    pub(crate) fn refusal(status: u16, message: &str) -> Self {
+        Self::error(Api::OpenAiChat, status, message)
     }
 
     /// The list of models.
@@ -53,10 +54,10 @@ impl Reply {
     }
 
     /// The error of a fault.
-    pub(crate) fn status_fault(fault: &StatusFault) -> Self {
+    pub(crate) fn status_fault(api: Api, fault: &StatusFault) -> Self {
         let status = fault.status.get();
         let reply = match &fault.body {
-            None => Self::error(status, "The simulator fails, as its script says."),
+            None => Self::error(api, status, FAILS),
             Some(Value::String(text)) => Self::new(status, "text/plain; charset=utf-8", text.as_str()),
             Some(body) => Self::json(status, body),
         };

@@ -1,16 +1,21 @@
 //! Where a request goes.
 
+use std::borrow::Cow;
+
+use headrace_wire::encode::Api;
 use serde_json::json;
 
-use crate::http::Request;
+use crate::ask::Target;
+use crate::http::{Credentials, Request};
 use crate::reply::Reply;
+use crate::script::Script;
 use crate::server::Server;
 
 /// What a request is for.
 #[derive(Debug)]
 pub(crate) enum Route {
     /// The model.
-    Chat,
+    Model(Target),
     /// An answer without the model.
     Reply(Reply),
     /// The simulator itself. Such requests are not in the report.
@@ -18,43 +23,119 @@ pub(crate) enum Route {
 }
 
 impl Route {
+    /// The API whose words an answer is in.
+    pub(crate) fn api(&self) -> Api {
+        match self {
+            Self::Model(target) => target.api,
+            Self::Reply(_) | Self::Service(_) => Api::OpenAiChat,
+        }
+    }
+
     /// Finds the route, and does at once what there is to do for it.
     pub(crate) fn of(request: &Request, server: &Server) -> Self {
-        let path = request.target.split('?').next().unwrap_or_default();
+        let path = request.path();
         let method = request.method.as_str();
+        let script = &server.script;
         match path {
             "/_report" => Self::Service(allow("GET", method, || report(server))),
             "/_reset" => Self::Service(allow("POST", method, || {
                 server.reset();
                 Reply::json(200, &json!({}))
             })),
-            _ if path.ends_with("/chat/completions") => Self::model("POST", request, server, Self::Chat),
             _ if path.ends_with("/models") => {
-                Self::model("GET", request, server, Self::Reply(Reply::models(&server.script)))
+                let problem = problem("GET", request, script, Api::OpenAiChat);
+                Self::Reply(problem.unwrap_or_else(|| Reply::models(script)))
             }
-            _ => Self::Reply(Reply::error(404, &format!("there is no {path} here"))),
+            _ => match target(path) {
+                Some(target) => match problem("POST", request, script, target.api) {
+                    Some(reply) => Self::Reply(reply),
+                    None => Self::Model(target),
+                },
+                None => Self::Reply(Reply::refusal(404, &format!("there is no {path} here"))),
+            },
         }
     }
+}
 
-    /// A route of the provider: it has a method, and may need a key.
-    fn model(allowed: &str, request: &Request, server: &Server, route: Self) -> Self {
-        if request.method != allowed {
-            return Self::Reply(not_allowed(allowed, &request.method));
-        }
-        match &server.script.api_key {
-            Some(key) if request.bearer.as_ref() != Some(key) => Self::Reply(Reply::error(
-                401,
-                "`Authorization: Bearer …` is missing or not the key of the script",
-            )),
-            _ => route,
-        }
+/// The APIs whose paths do not tell more than which API it is, by the ends of their paths.
+const FIXED: [(&str, Api); 6] = [
+    ("/chat/completions", Api::OpenAiChat),
+    ("/responses", Api::OpenAiResponses),
+    ("/messages", Api::Anthropic),
+    ("/v2/chat", Api::Cohere),
+    ("/api/chat", Api::OllamaChat),
+    ("/api/generate", Api::OllamaGenerate),
+];
+
+/// What stands behind a model in a path, the character before it included; and whether it asks for a stream, if the
+/// body does not.
+const BEHIND_A_MODEL: [(&str, Api, Option<bool>); 8] = [
+    (":streamGenerateContent", Api::Gemini, Some(true)),
+    (":generateContent", Api::Gemini, Some(false)),
+    // Anthropic's models at Google.
+    (":streamRawPredict", Api::Anthropic, None),
+    (":rawPredict", Api::Anthropic, None),
+    ("/converse-stream", Api::Converse, Some(true)),
+    ("/converse", Api::Converse, Some(false)),
+    ("/invoke-with-response-stream", Api::InvokeModel, Some(true)),
+    ("/invoke", Api::InvokeModel, Some(false)),
+];
+
+/// The API of a path, and what the path says besides.
+fn target(path: &str) -> Option<Target> {
+    if let Some((_, api)) = FIXED.iter().find(|(end, _)| path.ends_with(end)) {
+        return Some(Target { api: *api, stream: None, model: None });
     }
+    // A colon may be written as an escape, and so may the slashes within a name: the end is told by either.
+    let path = path.replace("%3A", ":").replace("%3a", ":");
+    BEHIND_A_MODEL.into_iter().find_map(|(end, api, stream)| {
+        let (before, model) = path.strip_suffix(end)?.rsplit_once('/')?;
+        let is_a_model = before.ends_with("/model") || before.ends_with("/models") || end.starts_with(':');
+        is_a_model.then(|| Target { api, stream, model: Some(unescape(model).into_owned()) })
+    })
+}
+
+/// A segment of a path without its escapes.
+fn unescape(segment: &str) -> Cow<'_, str> {
+    if !segment.contains('%') {
+        return segment.into();
+    }
+    let mut bytes = Vec::with_capacity(segment.len());
+    let mut rest = segment.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let escaped = after.get(..2).filter(|_| *first == b'%');
+        let byte = escaped.and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok());
+        bytes.push(byte.unwrap_or(*first));
+        rest = if byte.is_some() { &after[2..] } else { after };
+    }
+    String::from_utf8_lossy(&bytes).into_owned().into()
+}
+
+/// What is wrong with a request to a route of the provider: it has a method, and may need a key.
+fn problem(allowed: &str, request: &Request, script: &Script, api: Api) -> Option<Reply> {
+    if request.method != allowed {
+        return Some(not_allowed(allowed, &request.method));
+    }
+    let key = script.api_key.as_ref()?;
+    let Credentials { bearer, api_key, is_signed, .. } = &request.credentials;
+    let (given, where_to) = match api {
+        Api::Anthropic => (api_key.as_ref().or(bearer.as_ref()), "`x-api-key: …`"),
+        Api::Gemini => {
+            let named = request.credentials.google.as_ref();
+            (named.or(bearer.as_ref()), "`x-goog-api-key: …`")
+        }
+        Api::Converse | Api::InvokeModel if *is_signed => return None,
+        Api::Converse | Api::InvokeModel => (bearer.as_ref(), "the signature"),
+        _ => (bearer.as_ref(), "`Authorization: Bearer …`"),
+    };
+    let message = format!("{where_to} is missing or not the key of the script");
+    (given != Some(key)).then(|| Reply::error(api, 401, &message))
 }
 
 fn report(server: &Server) -> Reply {
     match serde_json::to_vec(&server.ledger.report()) {
         Ok(report) => Reply::new(200, "application/json", report),
-        Err(error) => Reply::error(500, &error.to_string()),
+        Err(error) => Reply::refusal(500, &error.to_string()),
     }
 }
 
@@ -63,5 +144,5 @@ fn allow(allowed: &str, method: &str, reply: impl FnOnce() -> Reply) -> Reply {
 }
 
 fn not_allowed(allowed: &str, method: &str) -> Reply {
-    Reply::error(405, &format!("this path takes {allowed}, not {method}")).with("allow", allowed)
+    Reply::refusal(405, &format!("this path takes {allowed}, not {method}")).with("allow", allowed)
 }

@@ -6,31 +6,35 @@ use std::fmt;
 use tokio::time::Instant;
 
 use super::body::{self, Framing};
+use super::credentials::{Credentials, STARS, is_secret, without_secrets};
 use crate::clock::monotonic_ns;
 use crate::socket::{Gone, Socket};
 
 const MAX_HEAD: usize = 64 * 1024;
 const MAX_HEADERS: usize = 128;
 
-/// Headers whose values are never kept.
-const CREDENTIALS: [&str; 6] =
-    ["authorization", "proxy-authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie"];
-
 /// One request, all of it.
 #[derive(Debug)]
 pub(crate) struct Request {
     pub(crate) method: String,
+    /// The path and the query, credentials starred out.
     pub(crate) target: String,
     /// By lower-case name, repeated ones joined with a comma, credentials starred out.
     pub(crate) headers: BTreeMap<String, String>,
-    /// The key of `Authorization: Bearer …`; not kept longer than the request.
-    pub(crate) bearer: Option<String>,
+    pub(crate) credentials: Credentials,
     pub(crate) body: Vec<u8>,
     /// The client wants the connection closed after the answer.
     pub(crate) close: bool,
     /// When all of it had arrived, on the clock of the timers and on that of the report: the same moment.
     pub(crate) received: Instant,
     pub(crate) received_ns: u64,
+}
+
+impl Request {
+    /// The path without the query.
+    pub(crate) fn path(&self) -> &str {
+        self.target.split('?').next().unwrap_or_default()
+    }
 }
 
 /// Why there is no request.
@@ -107,11 +111,12 @@ fn parse(bytes: &[u8]) -> Result<Option<ParsedHead>, ReadError> {
         found.map(|header| text(header.value))
     };
     let says = |name: &str, word: &str| find(name).is_some_and(|value| value.eq_ignore_ascii_case(word));
+    let target = parsed.path.unwrap_or_default();
     let request = Request {
         method: parsed.method.unwrap_or_default().to_owned(),
-        target: parsed.path.unwrap_or_default().to_owned(),
+        target: without_secrets(target),
         headers: collect(parsed.headers),
-        bearer: find("authorization").and_then(|value| value.strip_prefix("Bearer ").map(str::to_owned)),
+        credentials: Credentials::new(find, target),
         body: Vec::new(),
         close: says("connection", "close"),
         received: Instant::now(),
@@ -125,11 +130,7 @@ fn collect(headers: &[httparse::Header<'_>]) -> BTreeMap<String, String> {
     let mut collected: BTreeMap<String, String> = BTreeMap::new();
     for header in headers {
         let name = header.name.to_ascii_lowercase();
-        let value = if CREDENTIALS.contains(&name.as_str()) {
-            "***".into()
-        } else {
-            String::from_utf8_lossy(header.value)
-        };
+        let value = if is_secret(&name) { STARS.into() } else { String::from_utf8_lossy(header.value) };
         collected
             .entry(name)
             .and_modify(|values| {

@@ -3,14 +3,14 @@
 use headrace_wire::{CompactString, Delta, DeltaKind, Response};
 
 use super::Selection;
-use super::runs::{Run, TokenCounts};
+use super::runs::{RUNS, Run, TokenCounts};
 use crate::clock::monotonic_ns;
 use crate::script::Fault;
 
 /// The `chat.completion` document.
 pub(crate) fn document(
     selection: &Selection<'_>,
-    runs: &[Run; 4],
+    runs: &[Run; RUNS],
     input_tokens: impl FnOnce() -> usize,
 ) -> Vec<u8> {
     let mut response = Response::default();

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::frames::FrameWriter;
-use crate::script::Fault;
+use crate::script::{FAILS, Fault};
 
 /// The data of an event that is not JSON.
 const BROKEN: &str =
@@ -53,7 +53,7 @@ pub(super) fn afflict(writer: &mut FrameWriter<'_>, roles: usize, fault: Option<
         }
         Fault::Error { after, error } => {
             writer.truncate(at(after));
-            writer.event(&error_document(error));
+            writer.event(&error_document(error.as_ref()));
             Tail::None
         }
         Fault::Malformed { after } => {
@@ -67,15 +67,18 @@ pub(super) fn afflict(writer: &mut FrameWriter<'_>, roles: usize, fault: Option<
         Fault::NoDone {} => Tail::Finish,
         _ => Tail::FinishAndDone,
     };
-    (tail, ending(fault))
+    (tail, Ending::of(fault))
 }
 
-fn ending(fault: &Fault) -> Ending {
-    match fault {
-        Fault::Stall { .. } => Ending::Stall,
-        Fault::Reset { .. } => Ending::Reset,
-        Fault::Close { .. } => Ending::Close,
-        _ => Ending::Proper,
+impl Ending {
+    /// How it goes on after a stream with this fault.
+    pub(super) const fn of(fault: &Fault) -> Self {
+        match fault {
+            Fault::Stall { .. } => Self::Stall,
+            Fault::Reset { .. } => Self::Reset,
+            Fault::Close { .. } => Self::Close,
+            _ => Self::Proper,
+        }
     }
 }
 
@@ -106,16 +109,17 @@ pub(crate) fn damage(mut body: Vec<u8>, fault: Option<&Fault>) -> Damaged {
             length = half;
         }
         Fault::Error { error, .. } => {
-            body = error_document(error).into_bytes();
+            body = error_document(error.as_ref()).into_bytes();
             length = body.len();
         }
         _ => {}
     }
     // Half of a body whose length is known cannot end well.
-    let ending = if matches!(fault, Fault::End { .. }) { Ending::Close } else { ending(fault) };
+    let ending = if matches!(fault, Fault::End { .. }) { Ending::Close } else { Ending::of(fault) };
     Damaged { body, length, ending }
 }
 
-fn error_document(error: &Value) -> String {
-    json!({ "error": error }).to_string()
+fn error_document(error: Option<&Value>) -> String {
+    let unscripted = || json!({ "message": FAILS, "type": "server_error", "code": null });
+    json!({ "error": error.cloned().unwrap_or_else(unscripted) }).to_string()
 }

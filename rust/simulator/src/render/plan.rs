@@ -1,4 +1,4 @@
-//! What is sent for one turn, made once and shared by all requests that it answers.
+//! What is sent for one turn in OpenAI chat, made once and shared by all requests that it answers.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -52,9 +52,9 @@ impl PlanCache {
 
 impl Plan {
     fn new(selection: &Selection<'_>) -> Self {
-        let Selection { script, turn, position, choices } = *selection;
+        let Selection { script, turn, position, choices, .. } = *selection;
         let encoder = selection.encoder();
-        let mut writer = FrameWriter::new(&encoder, script.newline);
+        let mut writer = FrameWriter::new(&encoder, selection.newline());
         for choice in 0..choices {
             writer.delta(&Delta { choice, kind: DeltaKind::Response(Box::default()) });
         }
@@ -77,7 +77,7 @@ impl Plan {
     /// What follows the deltas. It counts the tokens of the request, so it is made for each.
     pub(crate) fn tail(&self, selection: &Selection<'_>, usage: Option<Usage>) -> FrameList {
         let encoder = selection.encoder();
-        let mut writer = FrameWriter::new(&encoder, selection.script.newline);
+        let mut writer = FrameWriter::new(&encoder, selection.newline());
         writer.slot = self.last_slot;
         if self.tail != Tail::None {
             let finish = Box::new(selection.finish());

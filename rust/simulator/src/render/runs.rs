@@ -1,44 +1,56 @@
 //! What a turn says, as deltas, in the order in which they are sent.
 
-use headrace_wire::{CompactString, DeltaKind, ToolCallStart, Usage};
+use headrace_wire::{CompactString, DeltaKind, Signature, ToolCallStart, Usage};
 
 use crate::script::{ToolCall, Turn, UsageCounts, UsageSpec};
 
 /// How long a fragment of arguments is when the script does not say.
 const FRAGMENT_CHARS: usize = 8;
 
+/// How many runs an answer has.
+pub(crate) const RUNS: usize = 5;
+
 /// Deltas that are sent one after the other, several times over. What repeats is encoded only once.
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) kinds: Vec<DeltaKind>,
     pub(crate) times: u32,
+    /// The positions at which a tool call ends, in order, and its index.
+    ends: Vec<(usize, u32)>,
 }
 
 impl Run {
     fn once(kinds: Vec<DeltaKind>) -> Self {
-        Self { kinds, times: 1 }
+        Self { kinds, times: 1, ends: Vec::new() }
     }
 
     /// How many deltas are sent.
     pub(crate) fn len(&self) -> usize {
         self.kinds.len() * self.times as usize
     }
+
+    /// The end of the tool call whose last piece is at `position`. It is no delta of its own.
+    pub(crate) fn end(&self, position: usize) -> Option<DeltaKind> {
+        let found = self.ends.binary_search_by_key(&position, |(position, _)| *position).ok()?;
+        Some(DeltaKind::ToolCallEnd { index: self.ends[found].1 })
+    }
 }
 
 /// What the turn at `position` of the script says.
-pub(crate) fn runs(turn: &Turn, position: usize) -> [Run; 4] {
+pub(crate) fn runs(turn: &Turn, position: usize) -> [Run; RUNS] {
     let kinds = |tokens: &[String], kind: fn(CompactString) -> DeltaKind| {
         tokens.iter().map(|token| kind(CompactString::from(token.as_str()))).collect()
     };
     [
         Run::once(kinds(turn.reasoning.as_slice(), DeltaKind::Reasoning)),
-        Run { kinds: kinds(turn.text.as_slice(), DeltaKind::Text), times: turn.repeat.unwrap_or(1) },
+        Run::once(signatures(turn)),
+        Run { times: turn.repeat.unwrap_or(1), ..Run::once(kinds(turn.text.as_slice(), DeltaKind::Text)) },
         Run::once(kinds(turn.refusal.as_slice(), DeltaKind::Refusal)),
-        Run::once(calls(turn, position)),
+        calls(turn, position),
     ]
 }
 
-/// How many tokens one choice of an answer has: each delta is one.
+/// How many tokens one choice of an answer has: each delta is one, signatures apart.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TokenCounts {
     output: usize,
@@ -46,8 +58,11 @@ pub(crate) struct TokenCounts {
 }
 
 impl TokenCounts {
-    pub(crate) fn of(runs: &[Run; 4]) -> Self {
-        Self { output: runs.iter().map(Run::len).sum(), reasoning: runs[0].len() }
+    pub(crate) fn of(runs: &[Run; RUNS]) -> Self {
+        let [reasoning, _, text, refusal, calls] = runs;
+        let signatures = calls.kinds.iter().filter(|kind| matches!(kind, DeltaKind::Signature(_))).count();
+        let output = reasoning.len() + text.len() + refusal.len() + calls.len() - signatures;
+        Self { output, reasoning: reasoning.len() }
     }
 
     /// What an answer of `choices` tells; `None` when it tells nothing.
@@ -80,35 +95,51 @@ impl TokenCounts {
     }
 }
 
+/// What vouches for the reasoning, and what of it cannot be read.
+fn signatures(turn: &Turn) -> Vec<DeltaKind> {
+    let signed = turn.signature.as_deref().map(|value| Signature::signed(value.into()));
+    let encrypted = turn.encrypted.as_deref().map(|value| Signature::encrypted(value.into()));
+    signed.into_iter().chain(encrypted).map(|signature| DeltaKind::Signature(Box::new(signature))).collect()
+}
+
 /// The tool calls: one after the other, or a piece of each in turns.
-fn calls(turn: &Turn, position: usize) -> Vec<DeltaKind> {
+fn calls(turn: &Turn, position: usize) -> Run {
     let mut calls: Vec<_> = turn
         .tool_calls
         .iter()
         .zip(0..)
-        .map(|(call, index)| pieces(call, position, index).into_iter())
+        .map(|(call, index)| pieces(call, position, index).into_iter().map(move |piece| (index, piece)))
         .collect();
-    if !turn.interleave_calls {
-        return calls.into_iter().flatten().collect();
-    }
-    let mut interleaved = Vec::new();
-    loop {
-        let before = interleaved.len();
-        interleaved.extend(calls.iter_mut().filter_map(Iterator::next));
-        if interleaved.len() == before {
-            return interleaved;
+    let mut sent = Vec::new();
+    if turn.interleave_calls {
+        loop {
+            let before = sent.len();
+            sent.extend(calls.iter_mut().filter_map(Iterator::next));
+            if sent.len() == before {
+                break;
+            }
         }
+    } else {
+        sent.extend(calls.into_iter().flatten());
     }
+    let last = |index: u32| sent.iter().rposition(|(of, _)| *of == index).map(|position| (position, index));
+    let mut ends: Vec<(usize, u32)> = (0..).take(turn.tool_calls.len()).filter_map(last).collect();
+    ends.sort_unstable();
+    Run { kinds: sent.into_iter().map(|(_, piece)| piece).collect(), times: 1, ends }
 }
 
-/// The start of a call and the fragments of its arguments.
+/// The start of a call, the fragments of its arguments, and its signature.
 fn pieces(call: &ToolCall, position: usize, index: u32) -> Vec<DeltaKind> {
     let id = call.id.clone().unwrap_or_else(|| format!("call_{position}_{index}"));
     let name = CompactString::from(call.name.as_str());
     let start = ToolCallStart { index, id: Some(id.into()), name };
     let arguments = fragments(&call.arguments.0, call.fragments.map(usize::from))
         .map(|fragment| DeltaKind::ToolCallArguments { index, fragment: fragment.into() });
-    std::iter::once(DeltaKind::ToolCallStart(Box::new(start))).chain(arguments).collect()
+    let signature = call.signature.as_deref().map(|value| {
+        let signature = Signature { tool_call: Some(index), ..Signature::signed(value.into()) };
+        DeltaKind::Signature(Box::new(signature))
+    });
+    std::iter::once(DeltaKind::ToolCallStart(Box::new(start))).chain(arguments).chain(signature).collect()
 }
 
 /// Cuts a text into `pieces` of about the same number of characters, none of them empty.

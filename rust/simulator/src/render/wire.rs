@@ -10,7 +10,7 @@ use crate::script::Chunking;
 /// The size of the chunks of [`Chunking::Coalesce`].
 const COALESCED: usize = 64 * 1024;
 
-/// Frames that are due, as the bytes of an event stream.
+/// Frames that are due, as the bytes of a body.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     bytes: Vec<u8>,
@@ -29,6 +29,12 @@ impl Batch {
     pub(crate) fn push(&mut self, list: &FrameList, frame: &Frame) {
         list.write(frame, monotonic_ns, &mut self.bytes);
         self.ends.push(FrameEnd { at: self.bytes.len(), whole: frame.whole });
+    }
+
+    /// Adds an event, or a part of one.
+    pub(crate) fn push_bytes(&mut self, bytes: &[u8], whole: bool) {
+        self.bytes.extend_from_slice(bytes);
+        self.ends.push(FrameEnd { at: self.bytes.len(), whole });
     }
 
     /// How many bytes it has.

@@ -12,10 +12,13 @@ use serde_json::Value;
 use super::http::{HeaderText, Headers, StatusCode};
 use super::millis;
 
+/// What every error says that the script has no words for.
+pub(crate) const FAILS: &str = "The simulator fails, as its script says.";
+
 /// One way in which an answer goes wrong.
 ///
-/// `after` counts deltas: frames of reasoning, text, refusal and tool calls. The chunk that tells the role comes
-/// before the first and is not counted; the finish reason, the usage and `[DONE]` come after the last.
+/// `after` counts deltas: pieces of reasoning, text, refusal and tool calls, and signatures. What tells the role comes
+/// before the first and is not counted; the finish reason, the usage and the end marker come after the last.
 ///
 /// A request that did not ask for a stream gets what comes nearest: its body ends, resets or stalls halfway. `no_done`
 /// and `cut` change nothing for it.
@@ -64,9 +67,9 @@ pub enum Fault {
         /// After this many deltas.
         #[serde(default)]
         after: usize,
-        /// The error object.
-        #[serde(default = "server_error")]
-        error: Value,
+        /// The error object; one of the server's when not given.
+        #[serde(default)]
+        error: Option<Value>,
     },
     /// One event with very much text, after which the stream goes on.
     Huge {
@@ -114,7 +117,7 @@ pub struct StatusFault {
     /// The status; 500 when not given.
     #[serde(default)]
     pub status: StatusCode,
-    /// The body: text if it is a string, else JSON; an error as OpenAI writes it when not given.
+    /// The body: text if it is a string, else JSON; an error in the words of the request's dialect when not given.
     #[serde(default)]
     pub body: Option<Value>,
     /// More headers.
@@ -171,10 +174,6 @@ impl TryFrom<RawFields> for RawFault {
 fn sizes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<NonZeroUsize>, D::Error> {
     let sizes = Vec::deserialize(deserializer)?;
     if sizes.is_empty() { Err(D::Error::custom("`sizes` is empty")) } else { Ok(sizes) }
-}
-
-fn server_error() -> Value {
-    serde_json::json!({ "message": "The simulator fails, as its script says.", "type": "server_error", "code": null })
 }
 
 const fn yes() -> bool {

@@ -23,6 +23,7 @@ pub use pacing::{Pacing, Rhythm};
 pub use tokens::Tokens;
 pub use turn::{Arguments, ToolCall, Turn, UsageCounts, UsageSpec, When};
 
+pub(crate) use fault::FAILS;
 pub(crate) use tokens::count_tokens;
 
 /// How often a comment is sent when the script gives its text and no interval.
@@ -45,8 +46,9 @@ pub struct Script {
     pub chunking: Chunking,
     /// The content of every text token is the time of its write instead: `"<monotonic nanoseconds> "`.
     pub stamp: bool,
-    /// The line end of server-sent events.
-    pub newline: Newline,
+    /// The line end of server-sent events; that of the provider when not given, which is a line feed, and Google's
+    /// carriage return and line feed.
+    pub newline: Option<Newline>,
     /// The text of a comment that is sent every so often, whatever else happens.
     pub comments: Option<CommentText>,
     /// How often; every second when only the text is given.
@@ -66,7 +68,7 @@ impl Default for Script {
             pacing: Pacing::default(),
             chunking: Chunking::default(),
             stamp: false,
-            newline: Newline::default(),
+            newline: None,
             comments: None,
             comment_every: None,
             api_key: None,

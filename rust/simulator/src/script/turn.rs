@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{Fault, Pacing, Tokens};
 
-/// One answer: reasoning, then text, then a refusal, then tool calls, each of them optional.
+/// One answer: reasoning and its signatures, then text, then a refusal, then tool calls, each of them optional.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Turn {
@@ -18,6 +18,10 @@ pub struct Turn {
     pub when: When,
     /// What the model thinks first.
     pub reasoning: Tokens,
+    /// The signature that vouches for it, where the dialect has a place for one.
+    pub signature: Option<String>,
+    /// Reasoning that cannot be read, where the dialect has a place for it.
+    pub encrypted: Option<String>,
     /// What it says.
     pub text: Tokens,
     /// How many times over it says that; once when not given.
@@ -85,6 +89,9 @@ pub struct ToolCall {
     /// How many pieces the arguments are sent in; pieces of eight characters when not given.
     #[serde(default)]
     pub fragments: Option<NonZeroUsize>,
+    /// The signature that comes with it, where the dialect has a place for one.
+    #[serde(default)]
+    pub signature: Option<String>,
 }
 
 /// The arguments of a tool call, as the text that is sent: a JSON string in the script is that text, valid or not,

@@ -10,6 +10,8 @@ mod client;
 #[cfg(test)]
 mod command;
 #[cfg(test)]
+mod dialects;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod pacing;

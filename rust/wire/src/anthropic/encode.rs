@@ -7,7 +7,7 @@ use crate::delta::{Delta, DeltaKind, Finish, Signature, SignatureKind, ToolCallS
 use crate::encode::{Blocks, Head, Section, known};
 
 /// Writes the events of one message.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Encoder {
     head: Head,
     started: bool,

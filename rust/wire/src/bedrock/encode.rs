@@ -11,7 +11,7 @@ use crate::delta::{Delta, DeltaKind, ProviderError, Signature, SignatureKind, To
 use crate::encode::{Blocks, Section, known};
 
 /// Writes the messages of one response.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Encoder {
     started: bool,
     blocks: Blocks,

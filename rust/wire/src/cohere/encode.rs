@@ -7,7 +7,7 @@ use crate::delta::{Delta, DeltaKind, Finish, FinishReason, ToolCallStart, Usage}
 use crate::encode::{Blocks, Head, Section, known};
 
 /// Writes the events of one response.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Encoder {
     head: Head,
     started: bool,

@@ -12,7 +12,7 @@ pub(crate) enum Section {
 }
 
 /// The blocks of one answer. One section is open at a time; calls may overlap, and stay open until they are ended.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Blocks {
     next: u64,
     section: Option<(Section, u64)>,

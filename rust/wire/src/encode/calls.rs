@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::delta::ToolCallStart;
 
 /// A call, as far as it has been told.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct WholeCall {
     pub(crate) choice: u32,
     pub(crate) index: u32,
@@ -26,7 +26,7 @@ impl WholeCall {
 }
 
 /// The calls that have begun and were not ended.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct WholeCalls(Vec<WholeCall>);
 
 impl WholeCalls {

@@ -4,9 +4,11 @@
 //! them; `tests/round_trip.rs` says how far that is. [`OpenAI` chat](crate::openai_chat::ChunkEncoder) needs no memory
 //! between two deltas and can be used on its own.
 
+mod api;
 mod blocks;
 mod calls;
 
+pub use self::api::Api;
 pub(crate) use self::blocks::{Blocks, Section};
 pub(crate) use self::calls::{WholeCall, WholeCalls};
 
@@ -14,7 +16,6 @@ use serde_json::Value;
 
 use crate::delta::Delta;
 use crate::openai_chat::ChunkEncoder;
-use crate::stream::Dialect;
 use crate::{anthropic, bedrock, cohere, gemini, ollama, openai_responses};
 
 /// What identifies the response that is written.
@@ -31,10 +32,10 @@ pub struct Head {
 }
 
 /// Writes the stream of one response.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct StreamEncoder(Encoder);
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Encoder {
     OpenAiChat(ChunkEncoder),
     OpenAiResponses(openai_responses::Encoder),
@@ -47,27 +48,30 @@ enum Encoder {
 }
 
 impl StreamEncoder {
-    /// An encoder for one response. Bedrock's is that of `ConverseStream`.
+    /// An encoder for one response, of an API or, by its dialect, of the API that a [`Dialect`](crate::Dialect) is
+    /// mostly spoken by.
     #[must_use]
-    pub fn new(dialect: Dialect, head: Head) -> Self {
-        Self(match dialect {
-            Dialect::OpenAiChat => {
+    pub fn new(api: impl Into<Api>, head: Head) -> Self {
+        Self(match api.into() {
+            Api::OpenAiChat => {
                 let Head { id, model, created, .. } = head;
                 Encoder::OpenAiChat(ChunkEncoder { id, model, created })
             }
-            Dialect::OpenAiResponses => Encoder::OpenAiResponses(openai_responses::Encoder::new(head)),
-            Dialect::Anthropic => Encoder::Anthropic(anthropic::Encoder::new(head)),
-            Dialect::Gemini => Encoder::Gemini(gemini::Encoder::new(head)),
-            Dialect::Cohere => Encoder::Cohere(cohere::Encoder::new(head)),
-            Dialect::Ollama => Encoder::Ollama(ollama::Encoder::new(head)),
-            Dialect::Bedrock => Encoder::Converse(bedrock::Encoder::default()),
+            Api::OpenAiResponses => Encoder::OpenAiResponses(openai_responses::Encoder::new(head)),
+            Api::Anthropic => Encoder::Anthropic(anthropic::Encoder::new(head)),
+            Api::Gemini => Encoder::Gemini(gemini::Encoder::new(head)),
+            Api::Cohere => Encoder::Cohere(cohere::Encoder::new(head)),
+            Api::OllamaChat => Encoder::Ollama(ollama::Encoder::chat(head)),
+            Api::OllamaGenerate => Encoder::Ollama(ollama::Encoder::generate(head)),
+            Api::Converse => Encoder::Converse(bedrock::Encoder::default()),
+            Api::InvokeModel => Encoder::Invoke(anthropic::Encoder::new(head)),
         })
     }
 
     /// An encoder for what Bedrock's `InvokeModelWithResponseStream` sends of one of Anthropic's models.
     #[must_use]
     pub fn invoke_model(head: Head) -> Self {
-        Self(Encoder::Invoke(anthropic::Encoder::new(head)))
+        Self::new(Api::InvokeModel, head)
     }
 
     /// Appends what says this delta: one event, several, or, where the dialect says it together with something that

@@ -7,7 +7,7 @@ use crate::delta::{Delta, DeltaKind, Finish, ProviderError, Usage};
 use crate::encode::{Head, WholeCall, WholeCalls, known};
 
 /// Writes the chunks of one response.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Encoder {
     head: Head,
     calls: WholeCalls,

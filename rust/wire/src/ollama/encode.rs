@@ -1,16 +1,18 @@
-//! Deltas → lines of `/api/chat`.
+//! Deltas → lines of `/api/chat`, or of `/api/generate`.
 
 use compact_str::CompactString;
 use serde_json::{Value, json};
 
 use super::REASONS;
 use crate::delta::{Delta, DeltaKind, Finish, FinishReason, Usage};
-use crate::encode::{Head, WholeCall, WholeCalls, known};
+use crate::encode::{Head, WholeCall, WholeCalls};
 
 /// Writes the lines of one response.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Encoder {
     head: Head,
+    /// `/api/generate`, which has the members of a message at the top, and no tools.
+    generates: bool,
     calls: WholeCalls,
     /// Told in the last line, with the usage.
     finish: Option<Finish>,
@@ -18,9 +20,14 @@ pub(crate) struct Encoder {
 }
 
 impl Encoder {
-    /// An encoder for one response.
-    pub(crate) fn new(head: Head) -> Self {
-        Self { head, calls: WholeCalls::default(), finish: None, usage: None }
+    /// An encoder for one response of `/api/chat`.
+    pub(crate) fn chat(head: Head) -> Self {
+        Self { head, generates: false, calls: WholeCalls::default(), finish: None, usage: None }
+    }
+
+    /// An encoder for one response of `/api/generate`.
+    pub(crate) fn generate(head: Head) -> Self {
+        Self { generates: true, ..Self::chat(head) }
     }
 
     /// Appends the line of a delta. There is one choice, no word for a refusal but its text, and no signature.
@@ -30,9 +37,9 @@ impl Encoder {
         }
         match &delta.kind {
             DeltaKind::Text(text) | DeltaKind::Refusal(text) => {
-                self.message(&json!({ "content": text }), out);
+                self.message(json!({ "content": text }), out);
             }
-            DeltaKind::Reasoning(text) => self.message(&json!({ "content": "", "thinking": text }), out),
+            DeltaKind::Reasoning(text) => self.message(json!({ "content": "", "thinking": text }), out),
             DeltaKind::ToolCallStart(start) => self.calls.begin(0, start),
             DeltaKind::ToolCallArguments { index, fragment } => self.calls.extend(0, *index, fragment),
             DeltaKind::ToolCallEnd { index } => {
@@ -57,32 +64,49 @@ impl Encoder {
             .take()
             .unwrap_or(Finish { reason: FinishReason::Stop, raw: CompactString::default() });
         let usage = self.usage.take().unwrap_or_default();
-        let mut line =
-            known([("prompt_eval_count", usage.input_tokens), ("eval_count", usage.output_tokens)]);
-        line["model"] = json!(self.head.model);
-        line["created_at"] = json!(rfc3339(self.head.created));
-        line["message"] = json!({ "role": "assistant", "content": "" });
+        let mut line = self.line(json!({ "content": "" }));
+        for (name, count) in [("prompt_eval_count", usage.input_tokens), ("eval_count", usage.output_tokens)]
+        {
+            if let Some(count) = count {
+                line[name] = json!(count);
+            }
+        }
         line["done"] = json!(true);
         line["done_reason"] = json!(REASONS.write(&finish));
         write_line(&line, out);
     }
 
     fn call(&self, call: &WholeCall, out: &mut Vec<u8>) {
+        if self.generates {
+            return;
+        }
         let arguments = call.arguments().unwrap_or_else(|| json!({}));
         let function = json!({ "index": call.index, "name": call.name, "arguments": arguments });
         let mut entry = json!({ "function": function });
         if let Some(id) = &call.id {
             entry["id"] = json!(id);
         }
-        self.message(&json!({ "content": "", "tool_calls": [entry] }), out);
+        self.message(json!({ "content": "", "tool_calls": [entry] }), out);
     }
 
-    fn message(&self, message: &Value, out: &mut Vec<u8>) {
-        let mut message = message.clone();
-        message["role"] = json!("assistant");
+    fn message(&self, message: Value, out: &mut Vec<u8>) {
+        write_line(&self.line(message), out);
+    }
+
+    /// A line with what it says: a message, or the members of one.
+    fn line(&self, mut message: Value) -> Value {
         let (model, created_at) = (&self.head.model, rfc3339(self.head.created));
-        let line = json!({ "model": model, "created_at": created_at, "message": message, "done": false });
-        write_line(&line, out);
+        let mut line = json!({ "model": model, "created_at": created_at, "done": false });
+        if self.generates {
+            line["response"] = message["content"].take();
+            if message["thinking"].is_string() {
+                line["thinking"] = message["thinking"].take();
+            }
+        } else {
+            message["role"] = json!("assistant");
+            line["message"] = message;
+        }
+        line
     }
 }
 

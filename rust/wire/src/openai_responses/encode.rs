@@ -5,11 +5,11 @@ use serde_json::{Value, json};
 
 use super::REASONS;
 use super::output::{OutputItem, Shape};
-use crate::delta::{Delta, DeltaKind, Finish, FinishReason, ProviderError, Signature, SignatureKind, Usage};
+use crate::delta::{Delta, DeltaKind, Finish, ProviderError, Signature, SignatureKind, Usage};
 use crate::encode::{Blocks, Head, Section, known};
 
 /// Writes the events of one response.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Encoder {
     head: Head,
     started: bool,
@@ -44,7 +44,7 @@ impl Encoder {
         self.start();
         self.close();
         let (status, details) = match self.finish.take() {
-            Some(finish) if !matches!(finish.reason, FinishReason::Stop | FinishReason::ToolCalls) => {
+            Some(finish) if REASONS.write(&finish) != "completed" => {
                 ("incomplete", json!({ "reason": REASONS.write(&finish) }))
             }
             _ => ("completed", Value::Null),

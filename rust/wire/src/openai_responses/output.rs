@@ -59,14 +59,14 @@ impl Shape {
 }
 
 /// An item, as far as it has been told.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct OutputItem {
     kind: Kind,
     /// The text, or the arguments.
     pub(super) said: String,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Kind {
     Section(Section),
     Call {

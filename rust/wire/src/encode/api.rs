@@ -1,0 +1,76 @@
+//! Who writes: a dialect, told apart where two of a provider's interfaces write theirs in different shapes.
+
+use crate::stream::{Dialect, Framing};
+
+/// An interface that answers are given by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Api {
+    /// OpenAI's `chat/completions`.
+    OpenAiChat,
+    /// OpenAI's `responses`.
+    OpenAiResponses,
+    /// Anthropic's `messages`.
+    Anthropic,
+    /// Gemini's `streamGenerateContent` and `generateContent`.
+    Gemini,
+    /// Cohere's `v2/chat`.
+    Cohere,
+    /// Ollama's `api/chat`.
+    OllamaChat,
+    /// Ollama's `api/generate`, which has no messages, and no tools.
+    OllamaGenerate,
+    /// Bedrock's `ConverseStream` and `Converse`.
+    Converse,
+    /// Bedrock's `InvokeModelWithResponseStream` and `InvokeModel`, for one of Anthropic's models.
+    InvokeModel,
+}
+
+impl Api {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::OpenAiChat,
+        Self::OpenAiResponses,
+        Self::Anthropic,
+        Self::Gemini,
+        Self::Cohere,
+        Self::OllamaChat,
+        Self::OllamaGenerate,
+        Self::Converse,
+        Self::InvokeModel,
+    ];
+
+    /// The dialect that reads it.
+    #[must_use]
+    pub const fn dialect(self) -> Dialect {
+        match self {
+            Self::OpenAiChat => Dialect::OpenAiChat,
+            Self::OpenAiResponses => Dialect::OpenAiResponses,
+            Self::Anthropic => Dialect::Anthropic,
+            Self::Gemini => Dialect::Gemini,
+            Self::Cohere => Dialect::Cohere,
+            Self::OllamaChat | Self::OllamaGenerate => Dialect::Ollama,
+            Self::Converse | Self::InvokeModel => Dialect::Bedrock,
+        }
+    }
+
+    /// What its streams are made of.
+    #[must_use]
+    pub const fn framing(self) -> Framing {
+        self.dialect().framing()
+    }
+}
+
+impl From<Dialect> for Api {
+    /// The API that a dialect is mostly spoken by.
+    fn from(dialect: Dialect) -> Self {
+        match dialect {
+            Dialect::OpenAiChat => Self::OpenAiChat,
+            Dialect::OpenAiResponses => Self::OpenAiResponses,
+            Dialect::Anthropic => Self::Anthropic,
+            Dialect::Gemini => Self::Gemini,
+            Dialect::Cohere => Self::Cohere,
+            Dialect::Ollama => Self::OllamaChat,
+            Dialect::Bedrock => Self::Converse,
+        }
+    }
+}
