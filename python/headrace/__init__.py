@@ -33,6 +33,7 @@ from .streams import AsyncRunStream, RunStream
 from .types import Spread, Timeouts, Timing, ToolCall, Turn, Usage
 
 if TYPE_CHECKING:
+    from .decoding import Response, decode
     from .memory import Memory
     from .tools import Tool, as_tool
     from .workflow import AgentRearrange, ConcurrentWorkflow, SequentialWorkflow
@@ -61,6 +62,7 @@ __all__ = [
     "ProtocolError",
     "ProviderError",
     "RateLimitError",
+    "Response",
     "RunStream",
     "SequentialWorkflow",
     "ServerError",
@@ -77,6 +79,7 @@ __all__ = [
     "Turn",
     "Usage",
     "as_tool",
+    "decode",
 ]
 
 # What most programs do not use is imported when it is first asked for: workflows would bring asyncio.
@@ -84,9 +87,11 @@ _LATER = {
     "AgentRearrange": "workflow",
     "ConcurrentWorkflow": "workflow",
     "Memory": "memory",
+    "Response": "decoding",
     "SequentialWorkflow": "workflow",
     "Tool": "tools",
     "as_tool": "tools",
+    "decode": "decoding",
 }
 
 

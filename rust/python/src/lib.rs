@@ -3,6 +3,7 @@
 //! - `stream`: one request's stream, and how Python waits for it;
 //! - `bell`: what wakes an event loop;
 //! - `sse`: the event stream decoder by itself;
+//! - `decode`: the decoder of recorded bodies;
 //! - `convert`: answers and stamps as Python objects;
 //! - `errors`: failures as the exceptions of `headrace.errors`;
 //! - `simulator`: the scripted provider.
@@ -10,6 +11,7 @@
 #[cfg(unix)]
 mod bell;
 mod convert;
+mod decode;
 mod errors;
 mod simulator;
 mod sse;
@@ -21,6 +23,8 @@ mod _native {
     #[cfg(unix)]
     #[pymodule_export]
     use crate::bell::Bell;
+    #[pymodule_export]
+    use crate::decode::RecordedBody;
     #[pymodule_export]
     use crate::simulator::Simulator;
     #[pymodule_export]

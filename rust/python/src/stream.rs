@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use headrace_engine::{Closer, End, Request, Standing, Stream as EngineStream};
-use headrace_wire::{DeltaKind, Dialect};
+use headrace_wire::DeltaKind;
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString};
@@ -42,8 +42,7 @@ pub(crate) fn open_stream(
     max_event_bytes: usize,
     model: Option<String>,
 ) -> PyResult<Stream> {
-    let dialect = Dialect::from_name(dialect)
-        .ok_or_else(|| errors::configuration(py, &format!("there is no dialect {dialect:?}")))?;
+    let dialect = convert::dialect(py, dialect)?;
     let mut request = Request::new(url, headers, Bytes::copy_from_slice(body), dialect);
     request.timeouts.connect = limit(py, "connect", connect_timeout)?;
     request.timeouts.first_token = limit(py, "first_token", first_token_timeout)?;

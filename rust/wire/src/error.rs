@@ -21,13 +21,22 @@ pub fn read_error(json: &str) -> ProviderError {
     }
 }
 
+/// Whether an object that no dialect knows tells what went wrong.
+pub(crate) fn is_error(json: &str) -> bool {
+    let value: Result<Value, _> = serde_json::from_str(json);
+    value.is_ok_and(|value| MESSAGES.iter().chain(&["error", "errors"]).any(|name| !value[name].is_null()))
+}
+
+/// Where an error says what happened.
+const MESSAGES: [&str; 4] = ["message", "Message", "detail", "msg"];
+
 fn from_value(value: &Value, json: &str) -> ProviderError {
     if let Value::String(message) = value {
         return ProviderError { message: message.clone(), ..ProviderError::default() };
     }
     let first = |names: &[&str]| names.iter().find_map(|name| value.get(name).and_then(scalar));
     ProviderError {
-        message: first(&["message", "detail"]).unwrap_or_else(|| json.to_owned()),
+        message: first(&MESSAGES).unwrap_or_else(|| json.to_owned()),
         // That an error is an "error" is no class. Google has no `type`: its class of error is a `status` in words.
         kind: first(&["type"])
             .filter(|kind| kind != "error")
@@ -46,5 +55,54 @@ fn scalar(value: &Value) -> Option<String> {
         Value::String(text) => Some(text.clone()),
         Value::Number(number) => Some(number.to_string()),
         _ => None,
+    }
+}
+
+/// The HTTP status that goes with a class of error, by the documentation of whoever uses the word:
+/// <https://docs.anthropic.com/en/api/errors>, <https://platform.openai.com/docs/guides/error-codes>,
+/// <https://cloud.google.com/apis/design/errors>, and the exceptions of
+/// <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ResponseStream.html>.
+const STATUSES: [(u16, &[&str]); 9] = [
+    (
+        400,
+        &[
+            "invalid_request_error",
+            "context_length_exceeded",
+            "tool_use_failed",
+            "INVALID_ARGUMENT",
+            "FAILED_PRECONDITION",
+            "validationException",
+        ],
+    ),
+    (401, &["authentication_error", "invalid_api_key", "UNAUTHENTICATED"]),
+    (403, &["permission_error", "PERMISSION_DENIED", "accessDeniedException"]),
+    (404, &["not_found_error", "model_not_found", "NOT_FOUND", "resourceNotFoundException"]),
+    (
+        429,
+        &[
+            "rate_limit_error",
+            "rate_limit_exceeded",
+            "insufficient_quota",
+            "RESOURCE_EXHAUSTED",
+            "throttlingException",
+        ],
+    ),
+    (500, &["api_error", "server_error", "internal_server_error", "INTERNAL", "internalServerException"]),
+    (503, &["engine_overloaded_error", "UNAVAILABLE", "serviceUnavailableException"]),
+    (504, &["timeout_error", "DEADLINE_EXCEEDED", "modelTimeoutException"]),
+    (529, &["overloaded_error"]),
+];
+
+impl ProviderError {
+    /// The HTTP status that the error stands for: the one that the provider wrote, or the one that goes with its word
+    /// for the error.
+    #[must_use]
+    pub fn status_or_implied(&self) -> Option<u16> {
+        let implied = |word: &String| {
+            STATUSES.iter().find(|(_, words)| words.contains(&word.as_str())).map(|(status, _)| *status)
+        };
+        self.status
+            .or_else(|| self.code.as_ref().and_then(implied))
+            .or_else(|| self.kind.as_ref().and_then(implied))
     }
 }
