@@ -18,17 +18,17 @@ one decodes a capture to see.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ._native import RecordedBody
 from .types import ToolCall, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
     from typing_extensions import Buffer
 
-    from ._native import ChoiceDict, UsageDict
+    from ._native import ChoiceDict
     from .errors import StreamError
 
 __all__ = [
@@ -53,91 +53,77 @@ DEFAULT_MAX_EVENT_BYTES = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class TextDelta:
-    """A piece of the answer; never empty.
+class Delta:
+    """One step of a response, as the provider sent it.
 
     Attributes:
-        text: The piece.
-        choice: Which of the response's alternatives it belongs to.
+        type: The name of its kind.
+        choice: Which of the response's alternatives it belongs to; 0 also for what is about all of it.
     """
 
-    text: str
-    choice: int = 0
+    type: ClassVar[str] = "delta"
+    choice: int = field(default=0, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
-class ReasoningDelta:
-    """A piece of the reasoning; never empty.
+class TextDelta(Delta):
+    """A piece of the answer; never empty."""
 
-    Attributes:
-        text: The piece.
-        choice: Which of the response's alternatives it belongs to.
-    """
-
+    type: ClassVar[str] = "text"
     text: str
-    choice: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class RefusalDelta:
-    """A piece of a refusal; never empty.
+class ReasoningDelta(Delta):
+    """A piece of the reasoning; never empty."""
 
-    Attributes:
-        text: The piece.
-        choice: Which of the response's alternatives it belongs to.
-    """
-
+    type: ClassVar[str] = "reasoning"
     text: str
-    choice: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class ToolCallStartDelta:
+class RefusalDelta(Delta):
+    """A piece of a refusal; never empty."""
+
+    type: ClassVar[str] = "refusal"
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallStartDelta(Delta):
     """A tool call begins. Said again, under the same index, where the provider told the call's id only after its name.
 
     Attributes:
         index: The call's number within its choice, from 0.
         id: The provider's id of the call, where it sent one.
         name: The tool's name.
-        choice: Which of the response's alternatives it belongs to.
     """
 
+    type: ClassVar[str] = "tool_call_start"
     index: int
     id: str | None
     name: str
-    choice: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class ToolCallArgumentsDelta:
-    """A piece of a tool call's arguments; never empty.
+class ToolCallArgumentsDelta(Delta):
+    """A piece of a tool call's arguments, which are JSON text; never empty."""
 
-    Attributes:
-        index: Which call.
-        fragment: The piece, of JSON text.
-        choice: Which of the response's alternatives it belongs to.
-    """
-
+    type: ClassVar[str] = "tool_call_arguments"
     index: int
     fragment: str
-    choice: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class ToolCallEndDelta:
-    """All arguments of a tool call have been seen.
+class ToolCallEndDelta(Delta):
+    """All arguments of a tool call have been seen."""
 
-    Attributes:
-        index: Which call.
-        choice: Which of the response's alternatives it belongs to.
-    """
-
+    type: ClassVar[str] = "tool_call_end"
     index: int
-    choice: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class SignatureDelta:
+class SignatureDelta(Delta):
     """What the provider wants back, unchanged, with the next turn.
 
     Attributes:
@@ -145,92 +131,67 @@ class SignatureDelta:
         value: The opaque text.
         id: The provider's id of the reasoning, where it has one.
         tool_call: The index of the call that it came with; None if it belongs to the reasoning before it.
-        choice: Which of the response's alternatives it belongs to.
     """
 
+    type: ClassVar[str] = "signature"
     kind: str
     value: str
-    id: str | None = None
-    tool_call: int | None = None
-    choice: int = 0
+    id: str | None
+    tool_call: int | None
 
 
 @dataclass(frozen=True, slots=True)
-class FinishDelta:
+class FinishDelta(Delta):
     """A choice has ended.
 
     Attributes:
-        reason: ``"stop"``, ``"length"``, ``"tool_calls"``, ``"content_filter"``, ``"error"`` or ``"other"``.
+        reason: Why, in the common vocabulary; see :class:`Choice`.
         raw: The provider's own word for it.
-        choice: Which of the response's alternatives has ended.
     """
 
+    type: ClassVar[str] = "finish"
     reason: str
     raw: str
-    choice: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class UsageDelta:
-    """Token counts. Where a provider sends several, each replaces the one before.
+class UsageDelta(Delta):
+    """Token counts. Where a provider sends several, each replaces the one before."""
 
-    Attributes:
-        usage: The counts.
-        choice: Always 0: they are about the whole response.
-    """
-
+    type: ClassVar[str] = "usage"
     usage: Usage
-    choice: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class ResponseDelta:
+class ResponseDelta(Delta):
     """What identifies the response, as early as the provider tells it.
 
     Attributes:
         id: The provider's id of the response.
         model: The model that answered, in the provider's words.
-        choice: Always 0: it is about the whole response.
     """
 
+    type: ClassVar[str] = "response"
     id: str | None
     model: str | None
-    choice: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class ErrorDelta:
+class ErrorDelta(Delta):
     """The provider failed. Nothing follows.
 
     Attributes:
         message: What the provider says happened.
-        type: Its class of error.
+        kind: Its class of error.
         code: Its code.
         status: The HTTP status that the error stands for, where the provider wrote one.
-        choice: Always 0: it is about the whole response.
     """
 
+    type: ClassVar[str] = "error"
     message: str
-    type: str | None = None
-    code: str | None = None
-    status: int | None = None
-    choice: int = 0
-
-
-Delta: TypeAlias = (
-    TextDelta
-    | ReasoningDelta
-    | RefusalDelta
-    | ToolCallStartDelta
-    | ToolCallArgumentsDelta
-    | ToolCallEndDelta
-    | SignatureDelta
-    | FinishDelta
-    | UsageDelta
-    | ResponseDelta
-    | ErrorDelta
-)
-"""One step of a response, as the provider sent it."""
+    kind: str | None
+    code: str | None
+    status: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,38 +259,39 @@ class Response:
     deltas: tuple[Delta, ...] = ()
 
     @property
+    def first(self) -> Choice:
+        """The first choice, which is the only one for nearly every request; an empty one where nothing was said."""
+        return self.choices[0] if self.choices and self.choices[0].index == 0 else Choice()
+
+    @property
     def text(self) -> str:
         """The answer."""
-        return self._first.text
+        return self.first.text
 
     @property
     def reasoning(self) -> str:
         """The reasoning, which is never part of the text."""
-        return self._first.reasoning
+        return self.first.reasoning
 
     @property
     def refusal(self) -> str:
         """The refusal."""
-        return self._first.refusal
+        return self.first.refusal
 
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:
         """The tool calls, in order of appearance."""
-        return self._first.tool_calls
+        return self.first.tool_calls
 
     @property
     def finish_reason(self) -> str | None:
         """Why the answer ended, in the common vocabulary; see :class:`Choice`."""
-        return self._first.finish_reason
+        return self.first.finish_reason
 
     @property
     def finish_reason_raw(self) -> str | None:
         """The provider's own word for it."""
-        return self._first.finish_reason_raw
-
-    @property
-    def _first(self) -> Choice:
-        return self.choices[0] if self.choices and self.choices[0].index == 0 else Choice()
+        return self.first.finish_reason_raw
 
 
 def decode(
@@ -394,24 +356,24 @@ def _pieces(data: Buffer | Iterable[Buffer]) -> Iterator[Buffer]:
     yield from pieces
 
 
-def _usage_delta(told: UsageDict, *, choice: int) -> UsageDelta:
-    return UsageDelta(Usage.from_native(told), choice)
-
-
-_DELTAS: dict[str, Callable[..., Delta]] = {
-    "text": TextDelta,
-    "reasoning": ReasoningDelta,
-    "refusal": RefusalDelta,
-    "tool_call_start": ToolCallStartDelta,
-    "tool_call_arguments": ToolCallArgumentsDelta,
-    "tool_call_end": ToolCallEndDelta,
-    "signature": SignatureDelta,
-    "finish": FinishDelta,
-    "usage": _usage_delta,
-    "response": ResponseDelta,
-    "error": ErrorDelta,
+_DELTAS = {
+    delta.type: delta
+    for delta in (
+        TextDelta,
+        ReasoningDelta,
+        RefusalDelta,
+        ToolCallStartDelta,
+        ToolCallArgumentsDelta,
+        ToolCallEndDelta,
+        SignatureDelta,
+        FinishDelta,
+        ResponseDelta,
+        ErrorDelta,
+    )
 }
 
 
 def _delta(kind: str, choice: int, *told: Any) -> Delta:
+    if kind == "usage":
+        return UsageDelta(Usage.from_native(told[0]), choice=choice)
     return _DELTAS[kind](*told, choice=choice)
