@@ -35,6 +35,7 @@ from .streams import AsyncRunStream, RunStream
 from .types import Spread, Timeouts, Timing, ToolCall, Turn, Usage
 
 if TYPE_CHECKING:
+    from .decoding import Response, decode
     from .memory import Memory
     from .tools import Tool, as_tool
     from .workflow import AgentRearrange, ConcurrentWorkflow, SequentialWorkflow
@@ -65,6 +66,7 @@ __all__ = [
     "ProtocolError",
     "ProviderError",
     "RateLimitError",
+    "Response",
     "RunStream",
     "SequentialWorkflow",
     "ServerError",
@@ -81,6 +83,7 @@ __all__ = [
     "Turn",
     "Usage",
     "as_tool",
+    "decode",
 ]
 
 # What most programs do not use is imported when it is first asked for: workflows would bring asyncio.
@@ -88,9 +91,11 @@ _LATER = {
     "AgentRearrange": "workflow",
     "ConcurrentWorkflow": "workflow",
     "Memory": "memory",
+    "Response": "decoding",
     "SequentialWorkflow": "workflow",
     "Tool": "tools",
     "as_tool": "tools",
+    "decode": "decoding",
 }
 
 

@@ -5,13 +5,24 @@ are.
 """
 
 from collections.abc import Callable
-from typing import Any, TypedDict, final, type_check_only
+from typing import Any, Literal, TypedDict, final, type_check_only
 
 from typing_extensions import Buffer
 
 from ._read import Delta
+from .errors import StreamError
 
-__all__ = ["Bell", "SSEDecoder", "ServerSentEvent", "Simulator", "Source", "Stream", "open_fed_stream", "open_stream"]
+__all__ = [
+    "Bell",
+    "RecordedBody",
+    "SSEDecoder",
+    "ServerSentEvent",
+    "Simulator",
+    "Source",
+    "Stream",
+    "open_fed_stream",
+    "open_stream",
+]
 
 @type_check_only
 class UsageDict(TypedDict):
@@ -19,23 +30,41 @@ class UsageDict(TypedDict):
     output_tokens: int | None
     total_tokens: int | None
     cached_tokens: int | None
+    cache_write_tokens: int | None
     reasoning_tokens: int | None
     raw: str
 
 @type_check_only
-class ResponseDict(TypedDict):
+class SaidDict(TypedDict):
     text: str
     reasoning: str
     refusal: str
     tool_calls: list[tuple[str | None, str, str]]
     thoughts: list[tuple[str, str, str | None, str]]
     call_signatures: dict[int, str]
-    dialect: str
     finish_reason: str | None
     finish_reason_raw: str | None
+
+@type_check_only
+class ToldDict(TypedDict):
     usage: UsageDict | None
     id: str | None
     model: str | None
+
+@type_check_only
+class ResponseDict(SaidDict, ToldDict):
+    dialect: str
+
+@type_check_only
+class ChoiceDict(SaidDict):
+    index: int
+
+@type_check_only
+class RecordedDict(ToldDict):
+    choices: list[ChoiceDict]
+    state: Literal["complete", "truncated", "error", "protocol"]
+    dialect: str | None
+    error: StreamError | None
 
 @type_check_only
 class SpreadDict(TypedDict):
@@ -240,6 +269,39 @@ class SSEDecoder:
     @property
     def comments(self) -> int:
         """How many comment lines have been seen."""
+
+@final
+class RecordedBody:
+    """Decodes the body of one response that was recorded.
+
+    Args:
+        dialect: How it is written; None to look.
+        max_event_bytes: The cap on one event, and on a body that is no stream.
+
+    Raises:
+        ConfigurationError: There is no such dialect.
+    """
+
+    def __new__(cls, dialect: str | None = None, *, max_event_bytes: int = 16777216) -> RecordedBody: ...
+    def feed(self, data: Buffer) -> list[tuple[Any, ...]]:
+        """Takes the next bytes of the body, cut anywhere. Those after its end are ignored.
+
+        Args:
+            data: Any bytes-like object.
+
+        Returns:
+            What they say: kind, choice, and what belongs to the kind.
+
+        Raises:
+            TypeError: The data is not bytes.
+        """
+
+    def finish(self) -> tuple[list[tuple[Any, ...]], RecordedDict]:
+        """Says that there are no more bytes.
+
+        Returns:
+            What only that tells, and the response as a whole.
+        """
 
 @final
 class Simulator:

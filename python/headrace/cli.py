@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import local
-from .errors import HeadraceError
+from .errors import ConfigurationError, HeadraceError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -91,6 +91,30 @@ def run(
     except KeyboardInterrupt:
         # 128 + SIGINT, as a shell expects it; typer's own way is a message and code 1.
         raise typer.Exit(130) from None
+
+
+@app.command("decode")
+def decode(
+    file: Annotated[
+        typer.FileBinaryRead, typer.Argument(help="The recorded body of a response; - for standard input.")
+    ],
+    *,
+    dialect: Annotated[
+        str,
+        typer.Option(help="openai_chat, openai_responses, anthropic, gemini, cohere, ollama, bedrock; auto to look."),
+    ] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON, each delta included.")] = False,
+) -> None:
+    """Decode a recorded answer of a provider. Exit code 0 if it is complete, 1 if it is not, 2 for wrong usage."""
+    from ._cli_decode import decode_file, show_response
+
+    try:
+        response = decode_file(file, dialect)
+    except ConfigurationError as error:
+        raise typer.BadParameter(str(error), param_hint="--dialect") from None
+    show_response(response, as_json=as_json)
+    if response.state != "complete":
+        raise typer.Exit(1)
 
 
 @model_app.command("pull")

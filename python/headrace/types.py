@@ -5,6 +5,7 @@ All classes are frozen: what a run has said does not change any more.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -135,7 +136,9 @@ class Usage:
         total_tokens: The provider's total.
         cached_tokens: Prompt tokens that came from a cache.
         reasoning_tokens: Tokens spent on reasoning.
+        cache_write_tokens: Prompt tokens that were written to a cache.
         estimated: The provider told nothing: these counts were made from the length of the texts.
+        raw: The provider's object as it was sent, with all that only this provider counts; None in a sum.
     """
 
     input_tokens: int | None = None
@@ -143,7 +146,9 @@ class Usage:
     total_tokens: int | None = None
     cached_tokens: int | None = None
     reasoning_tokens: int | None = None
+    cache_write_tokens: int | None = None
     estimated: bool = False
+    raw: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def from_native(cls, told: UsageDict) -> Usage:
@@ -154,6 +159,8 @@ class Usage:
             told["total_tokens"],
             told["cached_tokens"],
             told["reasoning_tokens"],
+            told["cache_write_tokens"],
+            json.loads(told["raw"]),
         )
 
     def __add__(self, other: Usage) -> Usage:
@@ -164,6 +171,7 @@ class Usage:
             _sum(self.total_tokens, other.total_tokens),
             _sum(self.cached_tokens, other.cached_tokens),
             _sum(self.reasoning_tokens, other.reasoning_tokens),
+            _sum(self.cache_write_tokens, other.cache_write_tokens),
             estimated=self.estimated or other.estimated,
         )
 

@@ -8,13 +8,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use headrace_channel::{Producer, PushError};
-use headrace_wire::{DecodeError, Delta, DeltaKind, Ending, Progress, StreamDecoder};
+use headrace_wire::{BodyDecoder, Delta, DeltaKind, Ending, Progress};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Response};
 use tokio::sync::mpsc::Receiver;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
-use crate::body::Body;
 use crate::client::{Way, chain, classify};
 use crate::clock::now_ns;
 use crate::end::{End, Failure, FailureKind};
@@ -99,7 +98,7 @@ impl From<Failure> for Stop {
 struct Pump {
     request: Request,
     producer: Producer<Arrival>,
-    decoder: StreamDecoder,
+    body: BodyDecoder,
     deltas: Vec<Delta>,
     patience: Patience,
 }
@@ -107,7 +106,7 @@ struct Pump {
 impl Pump {
     fn new(request: Request, producer: Producer<Arrival>) -> Self {
         Self {
-            decoder: StreamDecoder::new(request.dialect, request.max_event_bytes),
+            body: BodyDecoder::new(request.dialect, request.max_event_bytes),
             patience: Patience::new(request.timeouts),
             deltas: Vec::new(),
             request,
@@ -124,25 +123,23 @@ impl Pump {
         if !response.status().is_success() {
             return Err(self.patience.limit(rejection::read(response)).await?.into());
         }
-        let mut body = Body::new(&response, self.request.max_event_bytes);
         while let Some(bytes) = self.read(&mut response).await? {
             let arrived_ns = now_ns();
-            if self.decode(&mut body, &bytes, arrived_ns).await? == Progress::Ended {
+            if self.decode(&bytes, arrived_ns).await? == Progress::Ended {
                 return Ok(response);
             }
         }
-        self.last(&mut body).await?;
+        self.last().await?;
         Ok(response)
     }
 
     async fn stream_fed(&mut self, pieces: &mut Receiver<Fed>) -> Result<(), Stop> {
-        let mut body = Body::of_events(self.request.max_event_bytes);
         while let Some(piece) = self.patience.limit(pieces.recv()).await? {
-            if self.decode(&mut body, &piece?, now_ns()).await? == Progress::Ended {
+            if self.decode(&piece?, now_ns()).await? == Progress::Ended {
                 return Ok(());
             }
         }
-        self.last(&mut body).await
+        self.last().await
     }
 
     /// Tells how the stream ended, and closes the channel.
@@ -160,25 +157,23 @@ impl Pump {
         match self.patience.limit(response.chunk()).await? {
             Ok(bytes) => Ok(bytes),
             // Some servers close without ending the HTTP message properly. What counts is whether the answer is whole.
-            Err(_) if self.decoder.ending() == Ending::Complete => Ok(None),
+            Err(_) if self.body.ending() == Ending::Complete => Ok(None),
             Err(error) => Err(self.broken(error).into()),
         }
     }
 
-    async fn decode(&mut self, body: &mut Body, bytes: &[u8], arrived_ns: u64) -> Result<Progress, Stop> {
-        let decoded = body.feed(&mut self.decoder, bytes, &mut self.deltas);
+    async fn decode(&mut self, bytes: &[u8], arrived_ns: u64) -> Result<Progress, Stop> {
+        let decoded = self.body.feed(bytes, &mut self.deltas);
         self.deliver(arrived_ns).await?;
-        decoded
+        Ok(decoded?)
     }
 
     /// The bytes have ended.
-    async fn last(&mut self, body: &mut Body) -> Result<(), Stop> {
+    async fn last(&mut self) -> Result<(), Stop> {
         let arrived_ns = now_ns();
-        let decoded = body.finish(&mut self.decoder, &mut self.deltas);
-        let ending = self.decoder.finish(&mut self.deltas);
+        let ending = self.body.finish(&mut self.deltas);
         self.deliver(arrived_ns).await?;
-        decoded?;
-        match ending {
+        match ending? {
             Ending::Complete => Ok(()),
             Ending::Truncated => Err(Failure::new(
                 FailureKind::Truncated,
@@ -264,16 +259,6 @@ fn headers(pairs: &[(String, String)]) -> Result<HeaderMap, Failure> {
         headers.insert(name, value);
     }
     Ok(headers)
-}
-
-impl From<DecodeError> for Stop {
-    fn from(error: DecodeError) -> Self {
-        let kind = match error {
-            DecodeError::EventTooLarge(_) => FailureKind::EventTooLarge,
-            DecodeError::Json { .. } | DecodeError::Frame(_) => FailureKind::Protocol,
-        };
-        Failure::new(kind, error.to_string()).into()
-    }
 }
 
 /// How much longer to wait. One timer serves the whole stream: it is set anew only when it fires, so that a token costs

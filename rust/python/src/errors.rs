@@ -3,6 +3,7 @@
 use headrace_engine::{Failure, FailureKind, RuntimeError};
 use headrace_wire::ErrorClass;
 use headrace_wire::sse::EventTooLarge;
+use headrace_wire::{BodyError, DecodeError, Dialect, ProviderError};
 use pyo3::prelude::*;
 use pyo3::types::{IntoPyDict, PyDict};
 
@@ -22,6 +23,36 @@ pub(crate) fn failure(py: Python<'_>, failure: &Failure, model: Option<&str>) ->
         return error.value(py).setattr("state", failure.kind.state()).err().unwrap_or(error);
     }
     error
+}
+
+/// The exception for a recorded body that ends before its end marker.
+pub(crate) fn truncated(py: Python<'_>, model: Option<&str>) -> PyErr {
+    let message = "the stream ends before its end marker: the answer is not whole";
+    raised(py, "TruncatedError", message, |details| details.set_item("model", model))
+}
+
+/// The exception for an error that a recorded body tells.
+pub(crate) fn reported(py: Python<'_>, error: &ProviderError, model: Option<&str>) -> PyErr {
+    let name = class_of_error(error.class(None));
+    raised(py, name, &error.message, |details| {
+        details.set_item("status", error.status)?;
+        details.set_item("code", error.code.as_deref().or(error.kind.as_deref()))?;
+        details.set_item("model", model)
+    })
+}
+
+/// The exception for a recorded body that is not what it should be.
+pub(crate) fn body(py: Python<'_>, error: &BodyError, model: Option<&str>) -> PyErr {
+    let name = match error {
+        BodyError::Decode(DecodeError::EventTooLarge(_)) => "EventTooLargeError",
+        _ => "ProtocolError",
+    };
+    let mut message = error.to_string();
+    if matches!(error, BodyError::Unknown { .. }) {
+        let names = Dialect::ALL.map(Dialect::as_str).join(", ");
+        message = format!("{message} (the dialects are: {names})");
+    }
+    raised(py, name, &message, |details| details.set_item("model", model))
 }
 
 /// The exception for a stream of the parent process.

@@ -4,6 +4,7 @@
 //! - `source`: a stream of bytes that Python has;
 //! - `bell`: what wakes an event loop;
 //! - `sse`: the event stream decoder by itself;
+//! - `decode`: the decoder of recorded bodies;
 //! - `convert`: answers and stamps as Python objects;
 //! - `errors`: failures as the exceptions of `headrace.errors`;
 //! - `simulator`: the scripted provider.
@@ -11,6 +12,7 @@
 #[cfg(unix)]
 mod bell;
 mod convert;
+mod decode;
 mod errors;
 mod simulator;
 mod source;
@@ -23,6 +25,8 @@ mod _native {
     #[cfg(unix)]
     #[pymodule_export]
     use crate::bell::Bell;
+    #[pymodule_export]
+    use crate::decode::RecordedBody;
     #[pymodule_export]
     use crate::simulator::Simulator;
     #[pymodule_export]

@@ -46,7 +46,7 @@ pub(crate) fn open_stream(
     max_event_bytes: usize,
     model: Option<String>,
 ) -> PyResult<Stream> {
-    let dialect = named(py, dialect)?;
+    let dialect = convert::dialect(py, dialect)?;
     let mut request = Request::new(url, headers, Bytes::copy_from_slice(body), dialect);
     request.timeouts.connect = limit(py, "connect", connect_timeout)?;
     request.timeouts.first_token = limit(py, "first_token", first_token_timeout)?;
@@ -68,7 +68,7 @@ pub(crate) fn open_fed_stream(
     max_event_bytes: usize,
     model: Option<String>,
 ) -> PyResult<(Source, Stream)> {
-    let dialect = named(py, dialect)?;
+    let dialect = convert::dialect(py, dialect)?;
     let mut request = Request::fed(name, dialect);
     request.timeouts.first_token = limit(py, "first_token", first_token_timeout)?;
     request.timeouts.idle = limit(py, "idle", idle_timeout)?;
@@ -76,11 +76,6 @@ pub(crate) fn open_fed_stream(
     let (source, stream) = EngineStream::fed(request).map_err(|error| errors::runtime(py, &error))?;
     let raised = Raised::default();
     Ok((Source::new(source, Arc::clone(&raised)), Stream::new(stream, dialect, model, raised)))
-}
-
-fn named(py: Python<'_>, dialect: &str) -> PyResult<Dialect> {
-    Dialect::from_name(dialect)
-        .ok_or_else(|| errors::configuration(py, &format!("there is no dialect {dialect:?}")))
 }
 
 fn limit(py: Python<'_>, name: &str, seconds: Option<f64>) -> PyResult<Option<Duration>> {
