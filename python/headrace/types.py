@@ -154,13 +154,13 @@ class Usage:
     def from_native(cls, told: UsageDict) -> Usage:
         """The counts that the native stream collected."""
         return cls(
-            told["input_tokens"],
-            told["output_tokens"],
-            told["total_tokens"],
-            told["cached_tokens"],
-            told["reasoning_tokens"],
-            told["cache_write_tokens"],
-            json.loads(told["raw"]),
+            input_tokens=told["input_tokens"],
+            output_tokens=told["output_tokens"],
+            total_tokens=told["total_tokens"],
+            cached_tokens=told["cached_tokens"],
+            reasoning_tokens=told["reasoning_tokens"],
+            cache_write_tokens=told["cache_write_tokens"],
+            raw=json.loads(told["raw"]),
         )
 
     def __add__(self, other: Usage) -> Usage:
