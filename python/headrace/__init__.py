@@ -34,6 +34,7 @@ from .types import Spread, Timeouts, Timing, ToolCall, Turn, Usage
 
 if TYPE_CHECKING:
     from .memory import Memory
+    from .models import ModelInfo, model_info
     from .tools import Tool, as_tool
     from .workflow import AgentRearrange, ConcurrentWorkflow, SequentialWorkflow
 
@@ -54,6 +55,7 @@ __all__ = [
     "IdleTimeoutError",
     "Memory",
     "MissingKeyError",
+    "ModelInfo",
     "NameResolutionError",
     "NotFoundError",
     "OverloadedError",
@@ -77,6 +79,7 @@ __all__ = [
     "Turn",
     "Usage",
     "as_tool",
+    "model_info",
 ]
 
 # What most programs do not use is imported when it is first asked for: workflows would bring asyncio.
@@ -84,9 +87,11 @@ _LATER = {
     "AgentRearrange": "workflow",
     "ConcurrentWorkflow": "workflow",
     "Memory": "memory",
+    "ModelInfo": "models",
     "SequentialWorkflow": "workflow",
     "Tool": "tools",
     "as_tool": "tools",
+    "model_info": "models",
 }
 
 
