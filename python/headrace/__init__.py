@@ -37,6 +37,7 @@ from .types import Spread, Timeouts, Timing, ToolCall, Turn, Usage
 if TYPE_CHECKING:
     from .decoding import Response, decode
     from .memory import Memory
+    from .models import ModelInfo, model_info
     from .tools import Tool, as_tool
     from .workflow import AgentRearrange, ConcurrentWorkflow, SequentialWorkflow
 
@@ -59,6 +60,7 @@ __all__ = [
     "IdleTimeoutError",
     "Memory",
     "MissingKeyError",
+    "ModelInfo",
     "NameResolutionError",
     "NotFoundError",
     "OverloadedError",
@@ -84,6 +86,7 @@ __all__ = [
     "Usage",
     "as_tool",
     "decode",
+    "model_info",
 ]
 
 # What most programs do not use is imported when it is first asked for: workflows would bring asyncio.
@@ -91,11 +94,13 @@ _LATER = {
     "AgentRearrange": "workflow",
     "ConcurrentWorkflow": "workflow",
     "Memory": "memory",
+    "ModelInfo": "models",
     "Response": "decoding",
     "SequentialWorkflow": "workflow",
     "Tool": "tools",
     "as_tool": "tools",
     "decode": "decoding",
+    "model_info": "models",
 }
 
 

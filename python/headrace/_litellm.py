@@ -175,9 +175,9 @@ def _cannot_build(litellm: Any, error: Exception, settings: ModelSettings, provi
     hint = ""
     if type(error).__name__ == "UnsupportedParamsError":
         hint = "; llm_args={'drop_params': True} leaves out what the model does not take"
-    return ConfigurationError(
-        f"the request for {settings.model!r} cannot be built: {without(str(error), settings.api_key)}{hint}"
-    )
+    # Some of litellm's messages bring their traceback.
+    said = without(str(error).partition("\nTraceback")[0], settings.api_key)
+    return ConfigurationError(f"the request for {settings.model!r} cannot be built: {said}{hint}")
 
 
 def _missing_key(litellm: Any, settings: ModelSettings, provider: str) -> MissingKeyError:

@@ -131,6 +131,18 @@ def list_models() -> None:
         typer.echo(f"{model.name:<16} {model.size // 1_000_000:>6} MB  {state:<8} {model.path}")
 
 
+@model_app.command("info")
+def info(
+    name: Annotated[str, typer.Argument(help="The model, such as openai/gpt-4o.")],
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON, prices in USD per token.")] = False,
+) -> None:
+    """Tell what litellm's price list knows about a model: limits, abilities, and prices in USD per million tokens."""
+    from ._cli_model import show_info
+
+    show_info(name, as_json=as_json)
+
+
 def _to_stderr(line: str) -> None:
     typer.echo(line, err=True)
 

@@ -46,6 +46,9 @@ ALLOWED: dict[str, set[str]] = {
     },
     "providers": {"_plain", "_requests", "types", "errors"},
     "local": {"errors"},
+    "_price_list": set(),
+    "_prices": set(),
+    "models": {"_price_list", "_prices", "types", "errors"},
     "_effects": {"events", "types"},
     "_plan": {"types"},
     "_loop": {"_effects", "_reasoning", "tools", "memory", "events", "types", "errors"},
@@ -157,7 +160,12 @@ def test_importing_headrace_loads_nothing_heavy() -> None:
 
 def test_importing_what_else_is_public_loads_nothing_heavy() -> None:
     assert not HEAVY & loaded_by(
-        "headrace.sse", "headrace.decoding", "headrace.testing", "headrace.local", "headrace.errors"
+        "headrace.sse",
+        "headrace.decoding",
+        "headrace.testing",
+        "headrace.local",
+        "headrace.errors",
+        "headrace.models",
     )
 
 
