@@ -375,6 +375,7 @@ LISTED: Final[dict[str, Any]] = {
 def a_list(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """A price list of our own, put where the program has imported litellm's."""
     litellm = ModuleType("litellm")
+    litellm.__spec__ = find_spec("litellm")
     litellm.model_cost = LISTED  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "litellm", litellm)
     return LISTED
