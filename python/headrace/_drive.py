@@ -76,9 +76,7 @@ async def adrive(run: Run) -> AsyncGenerator[Item, None]:
                         if not batch:
                             await bell.ready(reader.stream)
                         for item in run.hold(batch):
-                            if calls_back:
-                                run.call_back(item)
-                            yield item
+                            yield run.call_back(item) if calls_back else item
                     result, shown = run.turn_ended(effect)
                 else:
                     result, shown = await _acarry_out(run, effect)

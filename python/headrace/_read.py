@@ -6,7 +6,8 @@ deltas, each of which becomes an event.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, TypeAlias
+import json
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from ._spoken import SpokenField
 from .events import Event, Reasoning, Token, ToolCallDelta
@@ -22,12 +23,12 @@ Item: TypeAlias = str | Event
 """What a stream yields."""
 
 Delta: TypeAlias = (
-    tuple[Literal["text", "reasoning", "refusal"], int, str]
+    tuple[Literal["text", "reasoning", "refusal", "logprobs"], int, str]
     | tuple[Literal["tool_call_start"], int, int, str | None, str]
     | tuple[Literal["tool_call_arguments"], int, int, str]
 )
-"""What a native stream gives: kind, arrival in nanoseconds, and a piece of text; or, of a tool call, its index, and
-either id and name or a fragment of its arguments."""
+"""What a native stream gives: kind, arrival in nanoseconds, and a piece of text (of logprobs: JSON); or, of a tool
+call, its index, and either id and name or a fragment of its arguments."""
 
 
 class TextReader:
@@ -70,6 +71,7 @@ class EventReader:
         self._spoken = spoken
         self._show = show
         self._said: list[str] = []
+        self._logprobs: Any = None  # those of the text that follows
         self._calls: dict[int, tuple[str | None, str, SpokenField | None]] = {}
 
     @property
@@ -91,7 +93,10 @@ class EventReader:
         events: list[Event] = []
         for delta in deltas:
             if delta[0] == "text":
-                events.append(self._say(delta[2], delta[1]))
+                events.append(self._say(delta[2], delta[1], self._logprobs))
+                self._logprobs = None
+            elif delta[0] == "logprobs":
+                self._logprobs = json.loads(delta[2])
             elif delta[0] == "reasoning":
                 events.append(Reasoning(delta[2], agent=self._agent, at_ns=delta[1]))
             elif delta[0] == "tool_call_start":
@@ -101,9 +106,9 @@ class EventReader:
                 events += self._continue_call(delta[2], delta[3], delta[1])
         return self._show(events)
 
-    def _say(self, text: str, at_ns: int) -> Event:
+    def _say(self, text: str, at_ns: int, logprobs: Any = None) -> Event:
         self._said.append(text)
-        return Token(text, agent=self._agent, at_ns=at_ns)
+        return Token(text, logprobs, agent=self._agent, at_ns=at_ns)
 
     def _begin_call(self, index: int, call_id: str | None, name: str) -> None:
         known = self._calls.get(index)

@@ -60,8 +60,13 @@ class View:
 
     @property
     def text_only(self) -> bool:
-        """The caller sees the text and nothing else."""
-        return not (self.events or self.reasoning)
+        """The text is all that is wanted of a turn."""
+        return not (self.events or self.reasoning or self.detailed)
+
+    @property
+    def told(self) -> tuple[type[Token | Reasoning], ...]:
+        """The events whose text is told to the callback, and is what is yielded where events are not wanted."""
+        return (Token, Reasoning) if self.reasoning and not self.events else (Token,)
 
 
 class Run:
@@ -94,6 +99,7 @@ class Run:
         self.view = view
         self.inbox = inbox
         self._note = note
+        self._told: tuple[type[Token | Reasoning], ...] = view.told
         self.outcome = Outcome()
         self._agent = agent
         self._task = task
@@ -239,24 +245,27 @@ class Run:
         """Whether somebody wants to be called with each token."""
         return self.view.callback is not None or self.view.detailed is not None
 
-    def call_back(self, item: Item) -> None:
-        """Tells the caller's callback of a token."""
-        token = item if isinstance(item, str) else item.text if isinstance(item, Token) else None
-        if token is None:
-            return
+    def call_back(self, item: Item) -> Item:
+        """Tells the caller's callback of a token, and gives what of it the caller wants."""
+        if isinstance(item, str):
+            token = item
+        elif isinstance(item, self._told):
+            token = item.text
+        else:
+            return item
         if self.view.callback is not None:
             self.view.callback(token)
         if self.view.detailed is not None:
-            self.view.detailed(self._details(token))
+            self.view.detailed(self._details(token, item.logprobs if isinstance(item, Token) else None))
             self._tokens += 1
+        return item if self.view.events else token
 
     def called_back(self, batch: Sequence[Item]) -> Iterator[Item]:
         """The items of a batch, each after the callback was told of it."""
         for item in batch:
-            self.call_back(item)
-            yield item
+            yield self.call_back(item)
 
-    def _details(self, token: str) -> dict[str, Any]:
+    def _details(self, token: str, logprobs: Any = None) -> dict[str, Any]:
         reader = self._readers[-1]
         if reader not in self._identity:
             # Once: it holds the whole text so far.
@@ -269,6 +278,7 @@ class Run:
             "id": response["id"],
             "finish_reason": None,
             "usage": None,
+            "logprobs": logprobs,
             "timestamp": time.time(),
         }
 
@@ -293,8 +303,9 @@ class Run:
         """Numbers events, and gives of them what the caller wants."""
         if self.view.events:
             return [self._stamped(event) for event in events]
-        wanted = (Token, Reasoning) if self.view.reasoning else (Token,)
-        return [event.text for event in events if isinstance(event, wanted)]
+        wanted = [event for event in events if isinstance(event, self._told)]
+        # Where a dict tells of each token, they stay events until it was told; see `call_back`.
+        return [*wanted] if self.view.detailed is not None else [event.text for event in wanted]
 
     def _stamped(self, event: Event) -> Event:
         number, self._events = self._events, self._events + 1

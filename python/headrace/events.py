@@ -162,10 +162,16 @@ class TurnEnd(Event):
 
 @dataclass(frozen=True, slots=True)
 class Token(Event):
-    """A piece of text for the user. In the dict it stands under ``token`` too."""
+    """A piece of text for the user. In the dict it stands under ``token`` too.
+
+    Attributes:
+        text: The text.
+        logprobs: The log probabilities that the provider sent with it; None where it sent none.
+    """
 
     type: ClassVar[str] = "token"
     text: str
+    logprobs: Any = None
 
     def to_dict(self) -> dict[str, Any]:
         """The event as a dict of plain values, beginning with ``type``."""

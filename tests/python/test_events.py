@@ -234,7 +234,8 @@ def test_the_types_are_all_different() -> None:
 
 def test_an_event_may_be_made_by_hand() -> None:
     event = Token("Hi", agent="Ada", seq=3, at_ns=5)
-    assert event.to_dict() == {"type": "token", "agent": "Ada", "seq": 3, "at_ns": 5, "text": "Hi", "token": "Hi"}
+    members = {"agent": "Ada", "seq": 3, "at_ns": 5, "text": "Hi", "logprobs": None, "token": "Hi"}
+    assert event.to_dict() == {"type": "token", **members}
     assert event == Token("Hi", agent="Ada", seq=3, at_ns=5)
     assert json.loads(event.to_json()) == event.to_dict()
 

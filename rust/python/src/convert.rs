@@ -13,6 +13,7 @@ pub(crate) fn delta<'py>(py: Python<'py>, arrival: &Arrival) -> PyResult<Option<
         DeltaKind::Text(text) => ("text", at, text.as_str()).into_pyobject(py),
         DeltaKind::Reasoning(text) => ("reasoning", at, text.as_str()).into_pyobject(py),
         DeltaKind::Refusal(text) => ("refusal", at, text.as_str()).into_pyobject(py),
+        DeltaKind::Logprobs(json) => ("logprobs", at, &**json).into_pyobject(py),
         DeltaKind::ToolCallStart(start) => {
             ("tool_call_start", at, start.index, start.id.as_deref(), start.name.as_str()).into_pyobject(py)
         }
