@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -17,7 +18,6 @@ from .memory import fit
 from .types import ModelSettings
 
 if TYPE_CHECKING:
-    from collections import deque
     from collections.abc import Iterable
 
     from .agent import Agent
@@ -28,7 +28,27 @@ _DEFAULT_MODEL = "local/smollm2-135m"
 
 
 def spec_of(agent: Agent, inbox: deque[str]) -> AgentSpec:
-    """The specification of a run that starts now."""
+    """The specification of a run that starts now.
+
+    Each agent that the task may be handed to is read once: they may hand to each other, in a circle too.
+    """
+    spec = _spec_alone(agent, inbox)
+    handed_to: dict[Agent, AgentSpec] = {}
+    pending = [(agent, spec)]
+    while pending:
+        agent, giver = pending.pop()
+        for other in agent.handoffs:
+            if other not in handed_to:
+                # A steering message is for the agent that the user talks to, so these have an inbox of their own. So
+                # has that agent itself, where it is handed a task.
+                handed_to[other] = _spec_alone(other, deque())
+                pending.append((other, handed_to[other]))
+            giver.handoffs.append(handed_to[other])
+    return spec
+
+
+def _spec_alone(agent: Agent, inbox: deque[str]) -> AgentSpec:
+    """The specification without its handoffs."""
     check_agent(agent)
     return AgentSpec(
         name=agent.agent_name,
@@ -43,8 +63,6 @@ def spec_of(agent: Agent, inbox: deque[str]) -> AgentSpec:
         loop_interval=agent.loop_interval,
         retry_attempts=agent.retry_attempts,
         retry_interval=agent.retry_interval,
-        # A steering message is for the agent that the user talks to, so those that it hands to have no inbox of it.
-        handoffs=tuple(spec_of(other, type(inbox)()) for other in agent.handoffs),
         servers=agent.mcp,
         memory=agent.memory,
         transform=_transform(agent),

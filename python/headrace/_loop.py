@@ -34,6 +34,9 @@ __all__ = [
 HANDOFF: Final = "handoff_task"
 """The tool by which a model gives a task to another agent."""
 
+_MOST_HANDED_ON: Final = 8
+"""How many times in a row a task may be handed on: agents in a circle might never come to an end."""
+
 
 class Conversation:
     """The messages of one run, and what of them the memory does not have yet.
@@ -280,7 +283,10 @@ def _handed_off(spec: AgentSpec, call: ToolCall) -> Loop[ToolResult]:
     if name not in by_name:
         nearest = difflib.get_close_matches(name, by_name, n=1) or list(by_name)
         return ToolResult(call, f"there is no agent {name!r}; known: {', '.join(nearest)}", error="unknown_tool")
-    other = by_name[name]
+    if spec.handed_on >= _MOST_HANDED_ON:
+        said = f"the task was handed on {_MOST_HANDED_ON} times in a row, which is the most: answer it yourself"
+        return ToolResult(call, said, error="refused")
+    other = replace(by_name[name], handed_on=spec.handed_on + 1)
     yield Emit(name, AgentStart())
     outcome = yield from other.loop(other, [{"role": "user", "content": task}])
     yield Emit(name, AgentEnd(outcome.final))

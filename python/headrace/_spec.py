@@ -47,7 +47,11 @@ class AutoSpec:
 
 @dataclass(frozen=True, slots=True)
 class AgentSpec:
-    """What a loop must know of an agent; the attributes are those of ``Agent``."""
+    """What a loop must know of an agent; the attributes are those of ``Agent``.
+
+    The agents of ``handoffs`` may have this one among theirs, so they are left out where two are compared or shown.
+    ``handed_on`` is how many times the task was handed on before it came to this agent.
+    """
 
     name: str
     settings: ModelSettings
@@ -61,7 +65,8 @@ class AgentSpec:
     loop_interval: float = 0.0
     retry_attempts: int = 0
     retry_interval: float = 1.0
-    handoffs: tuple[AgentSpec, ...] = ()
+    handoffs: list[AgentSpec] = field(default_factory=list["AgentSpec"], compare=False, repr=False)
+    handed_on: int = 0
     servers: MCPTools | None = None
     memory: Memory | None = None
     transform: Transform | None = None

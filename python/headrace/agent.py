@@ -66,7 +66,8 @@ class Agent:
         stopping_func: A turn of whose text this is true is the last.
         stopping_condition: The same, by its other name.
         loop_interval: Seconds between two turns.
-        handoffs: Agents that the model may hand a task to.
+        handoffs: Agents that the model may hand a task to. They may hand it on, and back; 8 times in a row at most,
+            after which the model is told to answer itself.
         selected_tools: Which of its own tools an autonomous run offers the model: ``"all"`` or names.
         max_plan_attempts: How many turns an autonomous run has to make a plan, before it goes on without.
         max_subtask_loops: How many turns one subtask of an autonomous run may take.
