@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from ._effects import Emit, Loop, Sleep
-from ._loop import Conversation, agent_turns, begin, carry_out, connected, handoff_schemas, returned, take_turn
+from ._loop import Conversation, agent_turns, begin, carry_out, connected, handoff_schemas, take_turn
 from ._plan import PRIORITIES, PlanError, Subtask, read_arguments, read_plan
 from .events import PhaseEnd, PhaseStart
 from .tools import ToolResult
@@ -99,8 +99,8 @@ class _Cycle:
         wanted = [name for name in names if selected is None or name in selected]
         return [_SCHEMAS[name] for name in wanted if not (name == "think" and self.reasons)]
 
-    def turn(self, schemas: Sequence[Mapping[str, Any]]) -> Loop[Turn]:
-        """A turn whose spoken arguments stream. It is the last if a stop condition is met."""
+    def turn(self, schemas: Sequence[Mapping[str, Any]], subtask: Subtask | None = None) -> Loop[Turn]:
+        """A turn whose spoken arguments stream, and what it calls. It is the last if a stop condition is met."""
         if self.turns and self.spec.loop_interval > 0:
             yield Sleep(self.spec.loop_interval)
         self.turns += 1
@@ -108,6 +108,9 @@ class _Cycle:
         if any(stop(turn.text) for stop in self.spec.stops):
             self.final = turn.text
         self.reasons = self.reasons or bool(turn.reasoning)
+        results = yield from carry_out(self.spec, turn.tool_calls, schemas, _OwnTools(self, subtask))
+        self.conversation.returned(results)
+        yield from self.conversation.remember()
         return turn
 
 
@@ -160,7 +163,6 @@ def _plan(cycle: _Cycle) -> Loop[None]:
     schemas = cycle.schemas("create_plan", "think", "respond_to_user")
     for _attempt in range(cycle.spec.auto.plan_attempts):
         turn = yield from cycle.turn(schemas)
-        yield from _settle(cycle, turn, None)
         if cycle.plan or cycle.final is not None:
             return
         if not turn.tool_calls:
@@ -189,8 +191,7 @@ def _execute(cycle: _Cycle, subtask: Subtask) -> Loop[None]:
     ]
     silent = False
     for _turn in range(cycle.spec.auto.subtask_turns):
-        turn = yield from cycle.turn(schemas)
-        yield from _settle(cycle, turn, subtask)
+        turn = yield from cycle.turn(schemas, subtask)
         if subtask.id in cycle.done or cycle.final is not None:
             return
         if not turn.tool_calls:
@@ -216,7 +217,6 @@ def _sum_up(cycle: _Cycle) -> Loop[None]:
     text = ""
     for _attempt in range(cycle.spec.auto.summary_attempts):
         turn = yield from cycle.turn(schemas)
-        yield from _settle(cycle, turn, None)
         text = turn.text or text
         if cycle.spec.inbox:
             # The user has said something meanwhile, and wants it heard.
@@ -226,13 +226,6 @@ def _sum_up(cycle: _Cycle) -> Loop[None]:
         elif not turn.tool_calls:
             break
     cycle.final = text
-
-
-def _settle(cycle: _Cycle, turn: Turn, subtask: Subtask | None) -> Loop[None]:
-    """Carries a turn's calls out: the cycle's own here, the user's by the driver; all in the model's order."""
-    results = yield from carry_out(cycle.spec, turn.tool_calls, _OwnTools(cycle, subtask))
-    cycle.conversation.returned(results)
-    yield from cycle.conversation.remember()
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,14 +240,12 @@ class _OwnTools:
         selected = self.cycle.spec.auto.tools
         return name in _SCHEMAS and (selected is None or name in selected)
 
-    def call(self, call: ToolCall) -> Loop[ToolResult]:
+    def call(self, call: ToolCall) -> ToolResult:
         """Carries a call out."""
         try:
-            result = ToolResult(call, _answer_own(self.cycle, call, self.subtask))
+            return ToolResult(call, _answer_own(self.cycle, call, self.subtask))
         except PlanError as error:
-            result = ToolResult(call, f"error: {error}", error="invalid_arguments")
-        yield Emit(self.cycle.spec.name, returned(result))
-        return result
+            return ToolResult(call, f"error: {error}", error="invalid_arguments")
 
 
 def _answer_own(cycle: _Cycle, call: ToolCall, subtask: Subtask | None) -> str:

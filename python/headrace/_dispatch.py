@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import difflib
 import inspect
 import json
 import time
@@ -18,7 +17,7 @@ from pydantic_core import to_jsonable_python
 from ._callables import is_async
 from ._schema import InvalidArgumentsError, parse_object
 from ._threads import finishes, in_thread
-from .tools import ToolResult
+from .tools import ToolResult, no_such_tool
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -106,10 +105,7 @@ class Dispatcher:
     def _tool(self, call: ToolCall) -> Tool | None:
         if call.name in self.tools:
             return self.tools[call.name]
-        nearest = difflib.get_close_matches(call.name, self.tools, n=1)
-        hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-        known = f"The tools are: {', '.join(self.tools)}." if self.tools else "There are no tools at all."
-        raise _FailedCallError("unknown_tool", f"There is no tool {call.name!r}.{hint} {known}")
+        raise _FailedCallError("unknown_tool", no_such_tool(call.name, self.tools))
 
     async def _check_approval(self, call: ToolCall, bound: BoundCall) -> None:
         approve = self.approve

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 from ._effects import Emit, Loop, OpenTurn, Remember, Sleep, ask, call_tools, connect, recall
 from .errors import ConnectionFailedError, OverloadedError, RateLimitError, ServerError, StreamError, StreamTimeoutError
 from .events import AgentEnd, AgentStart, ToolResultReturned
-from .tools import ToolResult
+from .tools import ToolResult, no_such_tool
 from .types import Message, ModelCall, Outcome, ToolCall, Turn
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ __all__ = [
     "carry_out",
     "connected",
     "handoff_schemas",
-    "returned",
     "take_turn",
 ]
 
@@ -134,10 +133,11 @@ def agent_turns(spec: AgentSpec, opening: Sequence[Message], history: Sequence[M
     final = ""
     last = spec.max_loops or 1
     for number in range(1, last + 1):
-        turn = yield from take_turn(spec, conversation, (*spec.toolbox.schemas, *handoff_schemas(spec)))
+        schemas = (*spec.toolbox.schemas, *handoff_schemas(spec))
+        turn = yield from take_turn(spec, conversation, schemas)
         final = turn.text or final
         if turn.tool_calls:
-            results = yield from carry_out(spec, turn.tool_calls)
+            results = yield from carry_out(spec, turn.tool_calls, schemas)
             conversation.returned(results)
         yield from conversation.remember()
         # A steering message that came meanwhile wants an answer.
@@ -227,53 +227,48 @@ class OwnTools(Protocol):
         """Whether a tool of that name is one of them."""
         ...
 
-    def call(self, call: ToolCall) -> Loop[ToolResult]:
+    def call(self, call: ToolCall) -> ToolResult:
         """Carries a call out."""
         ...
 
 
-def carry_out(spec: AgentSpec, calls: Sequence[ToolCall], own: OwnTools | None = None) -> Loop[list[ToolResult]]:
+def carry_out(
+    spec: AgentSpec, calls: Sequence[ToolCall], schemas: Sequence[Mapping[str, Any]], own: OwnTools | None = None
+) -> Loop[list[ToolResult]]:
     """Carries out the calls of a turn: the user's tools in parallel, then handoffs and the loop's own one by one.
 
     Args:
         spec: The agent.
         calls: The calls.
+        schemas: The tools that the model was offered: those that it may have meant by a name that is none.
         own: Tools that the loop carries out by itself.
 
     Returns:
         The results, in the model's order.
     """
-
-    def is_ours(call: ToolCall) -> bool:
-        return (bool(spec.handoffs) and call.name == HANDOFF) or (own is not None and own.has(call.name))
-
-    users = [call for call in calls if not is_ours(call)]
+    names = spec.toolbox.names
+    users = [call for call in calls if call.name in names]
     results = (yield from call_tools(spec.name, spec.toolbox, users)) if users else ()
     by_call = dict(zip(map(id, users), results, strict=True))
     ordered: list[ToolResult] = []
     for call in calls:
-        if own is not None and own.has(call.name):
-            ordered.append((yield from own.call(call)))
-        elif id(call) in by_call:
+        if id(call) in by_call:
             ordered.append(by_call[id(call)])
+            continue
+        if own is not None and own.has(call.name):
+            result = own.call(call)
+        elif spec.handoffs and call.name == HANDOFF:
+            result = yield from _hand_off(spec, call)
         else:
-            ordered.append((yield from _hand_off(spec, call)))
+            told = no_such_tool(call.name, [str(_name(schema)) for schema in schemas])
+            result = ToolResult(call, told, error="unknown_tool")
+        yield Emit(spec.name, ToolResultReturned(call, result.content, result.error, result.duration))
+        ordered.append(result)
     return ordered
-
-
-def returned(result: ToolResult) -> ToolResultReturned:
-    """The event of a result."""
-    return ToolResultReturned(result.call, result.content, result.error, result.duration)
 
 
 def _hand_off(spec: AgentSpec, call: ToolCall) -> Loop[ToolResult]:
     """Lets another agent run. Its tokens stream under its own name; its answer is the tool's result."""
-    result = yield from _handed_off(spec, call)
-    yield Emit(spec.name, returned(result))
-    return result
-
-
-def _handed_off(spec: AgentSpec, call: ToolCall) -> Loop[ToolResult]:
     by_name = {agent.name: agent for agent in spec.handoffs}
     try:
         arguments = json.loads(call.arguments or "{}")

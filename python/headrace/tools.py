@@ -7,10 +7,11 @@
 from __future__ import annotations
 
 import copy
+import difflib
 import json
 import math
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -20,7 +21,7 @@ from .types import ToolCall
 if TYPE_CHECKING:
     from ._schema import BoundCall
 
-__all__ = ["Approve", "Tool", "ToolErrorKind", "ToolResult", "Toolbox", "as_tool"]
+__all__ = ["Approve", "Tool", "ToolErrorKind", "ToolResult", "Toolbox", "as_tool", "no_such_tool"]
 
 ToolErrorKind: TypeAlias = Literal[
     "invalid_arguments", "unknown_tool", "exception", "timeout", "refused", "unserialisable"
@@ -325,6 +326,14 @@ class Toolbox:
 
     def __repr__(self) -> str:
         return f"Toolbox({', '.join(self.names)})"
+
+
+def no_such_tool(name: str, known: Collection[str]) -> str:
+    """What a model is told that has called a tool which there is not: the nearest of those there are, and all."""
+    nearest = difflib.get_close_matches(name, known, n=1)
+    hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+    listed = f"The tools are: {', '.join(known)}." if known else "There are no tools at all."
+    return f"There is no tool {name!r}.{hint} {listed}"
 
 
 def _check_name(name: str) -> None:
