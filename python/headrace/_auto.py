@@ -100,13 +100,19 @@ class _Cycle:
         return [_SCHEMAS[name] for name in wanted if not (name == "think" and self.reasons)]
 
     def turn(self, schemas: Sequence[Mapping[str, Any]], subtask: Subtask | None = None) -> Loop[Turn]:
-        """A turn whose spoken arguments stream, and what it calls. It is the last if a stop condition is met."""
+        """A turn whose spoken arguments stream, and what it calls.
+
+        It is the last if a stop condition is met, or if all it says is a refusal.
+        """
         if self.turns and self.spec.loop_interval > 0:
             yield Sleep(self.spec.loop_interval)
         self.turns += 1
         turn = yield from take_turn(self.spec, self.conversation, schemas, SPOKEN)
         if any(stop(turn.text) for stop in self.spec.stops):
             self.final = turn.text
+        elif turn.refusal and not (turn.text or turn.tool_calls):
+            # To ask a model again that has refused only makes it refuse again.
+            self.final = turn.refusal
         self.reasons = self.reasons or bool(turn.reasoning)
         results = yield from carry_out(self.spec, turn.tool_calls, schemas, _OwnTools(self, subtask))
         self.conversation.returned(results)

@@ -135,7 +135,7 @@ def agent_turns(spec: AgentSpec, opening: Sequence[Message], history: Sequence[M
     for number in range(1, last + 1):
         schemas = (*spec.toolbox.schemas, *handoff_schemas(spec))
         turn = yield from take_turn(spec, conversation, schemas)
-        final = turn.text or final
+        final = turn.text or turn.refusal or final
         if turn.tool_calls:
             results = yield from carry_out(spec, turn.tool_calls, schemas)
             conversation.returned(results)

@@ -10,7 +10,7 @@ import json
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from ._spoken import SpokenField
-from .events import Event, Reasoning, Token, ToolCallDelta
+from .events import Event, Reasoning, Refusal, Token, ToolCallDelta
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -45,8 +45,9 @@ class TextReader:
 
     @property
     def text(self) -> str:
-        """The text that was taken so far."""
-        return self.stream.response()["text"]
+        """The text that was taken so far, and the refusal."""
+        response = self.stream.response()
+        return response["text"] + response["refusal"]
 
 
 class EventReader:
@@ -76,7 +77,7 @@ class EventReader:
 
     @property
     def text(self) -> str:
-        """The text that was taken so far, what was spoken inside tool calls included."""
+        """The text that was taken so far, what was spoken inside tool calls and refusals included."""
         return "".join(self._said)
 
     def wait(self) -> list[Item] | None:
@@ -93,8 +94,9 @@ class EventReader:
         events: list[Event] = []
         for delta in deltas:
             if delta[0] == "text":
-                events.append(self._say(delta[2], delta[1], self._logprobs))
-                self._logprobs = None
+                events.append(self._say(Token, delta[2], delta[1]))
+            elif delta[0] == "refusal":
+                events.append(self._say(Refusal, delta[2], delta[1]))
             elif delta[0] == "logprobs":
                 self._logprobs = json.loads(delta[2])
             elif delta[0] == "reasoning":
@@ -106,9 +108,10 @@ class EventReader:
                 events += self._continue_call(delta[2], delta[3], delta[1])
         return self._show(events)
 
-    def _say(self, text: str, at_ns: int, logprobs: Any = None) -> Event:
+    def _say(self, kind: type[Token | Refusal], text: str, at_ns: int) -> Event:
         self._said.append(text)
-        return Token(text, logprobs, agent=self._agent, at_ns=at_ns)
+        logprobs, self._logprobs = self._logprobs, None
+        return kind(text, logprobs, agent=self._agent, at_ns=at_ns)
 
     def _begin_call(self, index: int, call_id: str | None, name: str) -> None:
         known = self._calls.get(index)
@@ -121,7 +124,7 @@ class EventReader:
         call_id, name, spoken = self._calls[index]
         events: list[Event] = [ToolCallDelta(index, call_id, name, fragment, agent=self._agent, at_ns=at_ns)]
         text = spoken.feed(fragment) if spoken is not None else ""
-        return [*events, self._say(text, at_ns)] if text else events
+        return [*events, self._say(Token, text, at_ns)] if text else events
 
 
 Reader: TypeAlias = TextReader | EventReader

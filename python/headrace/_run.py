@@ -14,6 +14,7 @@ from .errors import StreamClosedError, StreamError
 from .events import (
     Event,
     Reasoning,
+    Refusal,
     RunEnd,
     RunStart,
     Token,
@@ -64,9 +65,9 @@ class View:
         return not (self.events or self.reasoning or self.detailed)
 
     @property
-    def told(self) -> tuple[type[Token | Reasoning], ...]:
+    def told(self) -> tuple[type[Token | Refusal | Reasoning], ...]:
         """The events whose text is told to the callback, and is what is yielded where events are not wanted."""
-        return (Token, Reasoning) if self.reasoning and not self.events else (Token,)
+        return (Token, Refusal, Reasoning) if self.reasoning and not self.events else (Token, Refusal)
 
 
 class Run:
@@ -99,7 +100,7 @@ class Run:
         self.view = view
         self.inbox = inbox
         self._note = note
-        self._told: tuple[type[Token | Reasoning], ...] = view.told
+        self._told = view.told
         self.outcome = Outcome()
         self._agent = agent
         self._task = task
@@ -120,7 +121,7 @@ class Run:
 
     @property
     def text(self) -> str:
-        """The text that was taken so far, of all turns."""
+        """The text that was taken so far, of all turns, refusals included."""
         return "".join(reader.text for reader in self._readers)
 
     @property
@@ -203,7 +204,7 @@ class Run:
         """What the loop does about an error. None if it does nothing: ``raise_error`` raises it."""
         if isinstance(error, StreamError) and self._readers:
             response = self._readers[-1].stream.response()
-            error.delivered = bool(response["text"] or response["reasoning"] or response["tool_calls"])
+            error.delivered = any(response[kind] for kind in ("text", "refusal", "reasoning", "tool_calls"))
         failed = len(self._readers) > len(self._turns)
         try:
             effect = self._next(lambda: self._loop.throw(error))
@@ -256,7 +257,7 @@ class Run:
         if self.view.callback is not None:
             self.view.callback(token)
         if self.view.detailed is not None:
-            self.view.detailed(self._details(token, item.logprobs if isinstance(item, Token) else None))
+            self.view.detailed(self._details(token, item.logprobs if isinstance(item, Token | Refusal) else None))
             self._tokens += 1
         return item if self.view.events else token
 

@@ -199,7 +199,8 @@ class Agent:
             streaming_callback: Takes the place of the agent's.
 
         Returns:
-            The answer, or what was said in the form that ``output_type`` names.
+            The answer, or what was said in the form that ``output_type`` names. Where the model refused, the answer
+            is its refusal.
 
         Raises:
             StreamError: The run did not end complete.
@@ -303,7 +304,8 @@ class Agent:
             streaming_callback: Takes the place of the agent's.
 
         Returns:
-            An iterator of tokens that also tells ``text``, ``usage``, ``timing`` and ``state``, and can be closed.
+            An iterator of tokens, those of a refusal among them, that also tells ``text``, ``usage``, ``timing`` and
+            ``state``, and can be closed.
 
         Raises:
             ConfigurationError: The task or the agent's configuration cannot work.

@@ -29,6 +29,7 @@ __all__ = [
     "PhaseEnd",
     "PhaseStart",
     "Reasoning",
+    "Refusal",
     "RunEnd",
     "RunStart",
     "Token",
@@ -146,7 +147,7 @@ class TurnEnd(Event):
 
     Attributes:
         turn: Which turn.
-        text: Its text.
+        text: What it told the user: text, what it said inside tool calls, and refusals.
         finish_reason: Why the model stopped.
         usage: The turn's token counts.
         timing: What the turn's stamps say.
@@ -185,6 +186,20 @@ class Reasoning(Event):
 
     type: ClassVar[str] = "reasoning"
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal(Event):
+    """A piece of a refusal: the model tells the user that it will not. Without events it is yielded as text is.
+
+    Attributes:
+        text: The text.
+        logprobs: The log probabilities that the provider sent with it; None where it sent none.
+    """
+
+    type: ClassVar[str] = "refusal"
+    text: str
+    logprobs: Any = None
 
 
 @dataclass(frozen=True, slots=True)

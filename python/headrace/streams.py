@@ -40,12 +40,15 @@ class _Told:
 
     @property
     def text(self) -> str:
-        """The text that was taken from the model so far, of all turns."""
+        """The text that was taken from the model so far, of all turns; refusals, which are text for the user, too."""
         return self._run.text
 
     @property
     def final(self) -> str:
-        """The answer: the text of the last turn, or an autonomous run's summary. Empty until the run has ended."""
+        """The answer: the text of the last turn that had any, or an autonomous run's summary.
+
+        A turn that only refused has its refusal for its text. Empty until the run has ended.
+        """
         return self._run.outcome.final
 
     @property
