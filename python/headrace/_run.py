@@ -296,7 +296,8 @@ class Run:
 
     def sleep(self, seconds: float) -> None:
         """Waits in this thread, but not on when the stream is closed."""
-        self._closing.wait(seconds)
+        # A provider may ask for any time, but no clock counts further than this: some months, or centuries.
+        self._closing.wait(min(seconds, threading.TIMEOUT_MAX))
 
     # --- events ------------------------------------------------------------------------------------------------
 
