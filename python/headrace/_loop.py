@@ -15,7 +15,7 @@ from .tools import ToolResult, no_such_tool
 from .types import Message, ModelCall, Outcome, ToolCall, Turn
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from ._spec import AgentSpec
 
@@ -126,11 +126,13 @@ def agent_turns(spec: AgentSpec, opening: Sequence[Message], history: Sequence[M
         The effects that the driver carries out.
 
     Returns:
-        What was said, and the text of the last turn that had any.
+        What was said, and the text of the last turn that had any. A turn that handed a task on has the other agent's
+        answer for its text, and one that refused has its refusal. Where no turn said anything, it is what the tools of
+        the last one returned that called any.
     """
     spec = yield from connected(spec)
     conversation = yield from begin(spec, opening, history)
-    final = ""
+    final = returned = ""
     last = spec.max_loops or 1
     for number in range(1, last + 1):
         schemas = (*spec.toolbox.schemas, *handoff_schemas(spec))
@@ -139,6 +141,8 @@ def agent_turns(spec: AgentSpec, opening: Sequence[Message], history: Sequence[M
         if turn.tool_calls:
             results = yield from carry_out(spec, turn.tool_calls, schemas)
             conversation.returned(results)
+            final = _together(result for result in results if result.call.name == HANDOFF and result.value) or final
+            returned = _together(results)
         yield from conversation.remember()
         # A steering message that came meanwhile wants an answer.
         if not turn.tool_calls and not spec.inbox:
@@ -147,7 +151,11 @@ def agent_turns(spec: AgentSpec, opening: Sequence[Message], history: Sequence[M
             break
         if spec.loop_interval > 0 and number < last:
             yield Sleep(spec.loop_interval)
-    return Outcome(final, conversation.said)
+    return Outcome(final or returned, conversation.said)
+
+
+def _together(results: Iterable[ToolResult]) -> str:
+    return "\n\n".join(result.content for result in results)
 
 
 def connected(spec: AgentSpec) -> Loop[AgentSpec]:

@@ -47,7 +47,8 @@ class _Told:
     def final(self) -> str:
         """The answer: the text of the last turn that had any, or an autonomous run's summary.
 
-        A turn that only refused has its refusal for its text. Empty until the run has ended.
+        A turn that only refused has its refusal for its text, and one that handed the task on has the other agent's
+        answer. Where no turn said anything, it is what the last tools returned. Empty until the run has ended.
         """
         return self._run.outcome.final
 

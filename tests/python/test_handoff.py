@@ -258,6 +258,27 @@ def test_a_users_tool_of_the_same_name_is_refused(simulate: Simulate) -> None:
         chief_at(simulator, ada_at(simulator), tools=[handoff_task]).run("Go.")
 
 
+@pytest.mark.parametrize("text", ["", "Ask Ada."])
+def test_where_the_last_turn_hands_on_the_answer_is_the_other_agents(
+    simulate: Simulate, reader: Reader, text: str
+) -> None:
+    simulator = simulate(
+        turns=script({"text": "It is 42."}, chief=[{"text": text, "tool_calls": [hand("Ada", "Go.")]}])
+    )
+    result = reader.read(chief_at(simulator, ada_at(simulator), max_loops=1))
+    assert (result.error, result.stream.final) == (None, "It is 42.")
+    assert result.stream.text == f"{text}It is 42."
+
+
+def test_where_the_last_turn_hands_on_twice_the_answer_is_both(simulate: Simulate, reader: Reader) -> None:
+    both = [hand("Ada", "17 + 25?"), hand("Bob", "Write."), hand("Nobody", "Go.")]
+    others = [{"when": {"contains": "17"}, "text": "It is 42."}, {"when": {"contains": "Write"}, "text": "Words."}]
+    simulator = simulate(turns=script(*others, chief=[{"text": "", "tool_calls": both}]))
+    bob = agent_at(simulator, agent_name="Bob")
+    result = reader.read(chief_at(simulator, ada_at(simulator), bob, max_loops=1))
+    assert (result.error, result.stream.final) == (None, "It is 42.\n\nWords.")
+
+
 # --- in a circle -----------------------------------------------------------------------------------------------
 
 
