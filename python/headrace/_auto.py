@@ -91,7 +91,13 @@ class _Cycle:
     outcome: dict[str, str] = field(default_factory=dict[str, str])
     done: dict[str, bool] = field(default_factory=dict[str, bool])
     final: str | None = None
+    last_said: str = ""
     turns: int = 0
+
+    @property
+    def answer(self) -> str:
+        """What the run comes to: where no summary could be read, what was last said to the user, or of a subtask."""
+        return self.final or self.last_said or next(filter(None, reversed(self.outcome.values())), "")
 
     def schemas(self, *names: str) -> list[Mapping[str, Any]]:
         """The cycle's tools of those names that are selected. A model that reasons by itself needs no ``think``."""
@@ -113,6 +119,7 @@ class _Cycle:
         elif turn.refusal and not (turn.text or turn.tool_calls):
             # To ask a model again that has refused only makes it refuse again.
             self.final = turn.refusal
+        self.last_said = turn.text or self.last_said
         self.reasons = self.reasons or bool(turn.reasoning)
         results = yield from carry_out(self.spec, turn.tool_calls, schemas, _OwnTools(self, subtask))
         self.conversation.returned(results)
@@ -133,7 +140,7 @@ def autonomous_turns(spec: AgentSpec, opening: Sequence[Message]) -> Loop[Outcom
         The effects that the driver carries out.
 
     Returns:
-        What was said, and the summary.
+        What was said, and the summary; where none could be read, what was last said, or noted of a subtask.
     """
     spec = yield from connected(spec)
     cycle = _Cycle(spec, (yield from begin(spec, opening)), reasons=_reasons_natively(spec))
@@ -155,7 +162,7 @@ def autonomous_turns(spec: AgentSpec, opening: Sequence[Message]) -> Loop[Outcom
         yield from _sum_up(cycle)
         yield Emit(spec.name, PhaseEnd("summary"))
     yield from cycle.conversation.remember()
-    return Outcome(cycle.final or "", cycle.conversation.said)
+    return Outcome(cycle.answer, cycle.conversation.said)
 
 
 def _reasons_natively(spec: AgentSpec) -> bool:
@@ -182,7 +189,7 @@ def _without_plan(cycle: _Cycle) -> Loop[Outcome]:
     yield from cycle.conversation.remember()
     said = cycle.conversation.said
     rest = yield from agent_turns(spec.with_loops(spec.auto.subtask_turns), [], cycle.conversation.messages)
-    return Outcome(rest.final, said + rest.messages)
+    return Outcome(rest.final or cycle.answer, said + rest.messages)
 
 
 def _execute(cycle: _Cycle, subtask: Subtask) -> Loop[None]:
@@ -220,18 +227,13 @@ def _sum_up(cycle: _Cycle) -> Loop[None]:
         "answer that the user reads."
     )
     schemas = cycle.schemas("complete_task", "respond_to_user")
-    text = ""
     for _attempt in range(cycle.spec.auto.summary_attempts):
         turn = yield from cycle.turn(schemas)
-        text = turn.text or text
         if cycle.spec.inbox:
             # The user has said something meanwhile, and wants it heard.
             cycle.final = None
-        elif cycle.final is not None:
+        elif cycle.final is not None or not turn.tool_calls:
             return
-        elif not turn.tool_calls:
-            break
-    cycle.final = text
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,8 +263,10 @@ def _answer_own(cycle: _Cycle, call: ToolCall, subtask: Subtask | None) -> str:
     if call.name == "subtask_done":
         return _accept_done(cycle, arguments, subtask)
     if call.name == "complete_task":
-        cycle.final = _summary(arguments)
+        cycle.final = cycle.last_said = _summary(arguments)
         return "the task is complete"
+    if call.name == "respond_to_user":
+        cycle.last_said = str(arguments.get("message") or cycle.last_said)
     return "ok"
 
 
