@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from ._spoken import SpokenField
+from ._spoken import SpokenCalls
+from .errors import StreamError
 from .events import Event, Reasoning, Refusal, Token, ToolCallDelta
 
 if TYPE_CHECKING:
@@ -73,7 +74,8 @@ class EventReader:
         self._show = show
         self._said: list[str] = []
         self._logprobs: Any = None  # those of the text that follows
-        self._calls: dict[int, tuple[str | None, str, SpokenField | None]] = {}
+        self._calls: dict[int, tuple[str | None, str]] = {}
+        self._speech = SpokenCalls()
 
     @property
     def text(self) -> str:
@@ -82,13 +84,23 @@ class EventReader:
 
     def wait(self) -> list[Item] | None:
         """The next items, as soon as there are any; None is the end."""
-        deltas = self.stream.next_deltas()
-        return None if deltas is None else self._items(deltas)
+        return self._read(self.stream.next_deltas)
 
     def take(self) -> list[Item] | None:
         """The items that are there; None is the end."""
-        deltas = self.stream.take_deltas()
-        return None if deltas is None else self._items(deltas)
+        return self._read(self.stream.take_deltas)
+
+    def _read(self, take: Callable[[], list[Delta] | None]) -> list[Item] | None:
+        try:
+            deltas = take()
+        except StreamError:
+            # What was said before it comes first. The stream raises it again.
+            if rest := self._speak(self._speech.rest()):
+                return self._show(rest)
+            raise
+        if deltas is None:
+            return self._show(self._speak(self._speech.rest())) or None
+        return self._items(deltas)
 
     def _items(self, deltas: list[Delta]) -> list[Item]:
         events: list[Event] = []
@@ -114,17 +126,18 @@ class EventReader:
         return kind(text, logprobs, agent=self._agent, at_ns=at_ns)
 
     def _begin_call(self, index: int, call_id: str | None, name: str) -> None:
-        known = self._calls.get(index)
-        field = self._spoken.get(name)
         # A call begins twice where the provider told its id late.
-        spoken = known[2] if known is not None else SpokenField(field) if field is not None else None
-        self._calls[index] = (call_id, name, spoken)
+        if index not in self._calls and name in self._spoken:
+            self._speech.begin(index, self._spoken[name])
+        self._calls[index] = (call_id, name)
 
     def _continue_call(self, index: int, fragment: str, at_ns: int) -> list[Event]:
-        call_id, name, spoken = self._calls[index]
-        events: list[Event] = [ToolCallDelta(index, call_id, name, fragment, agent=self._agent, at_ns=at_ns)]
-        text = spoken.feed(fragment) if spoken is not None else ""
-        return [*events, self._say(Token, text, at_ns)] if text else events
+        call_id, name = self._calls[index]
+        piece = ToolCallDelta(index, call_id, name, fragment, agent=self._agent, at_ns=at_ns)
+        return [piece, *self._speak(self._speech.feed(index, fragment, at_ns))]
+
+    def _speak(self, pieces: list[tuple[str, int]]) -> list[Event]:
+        return [self._say(Token, text, at_ns) for text, at_ns in pieces]
 
 
 Reader: TypeAlias = TextReader | EventReader
