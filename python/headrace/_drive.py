@@ -94,10 +94,8 @@ def _carry_out(run: Run, effect: Effect) -> Carried:
     """Everything but a turn, waiting in this thread."""
     match effect:
         case RunTools():
-            from ._threads import on_private_loop
-
             began = time.monotonic()
-            results = on_private_loop(lambda: _unless_closed(run, effect.toolbox.run(effect.calls)))
+            results = run.on_private_loop(lambda: effect.toolbox.run(effect.calls))
             return results, run.tools_ended(effect, results, time.monotonic() - began)
         case Emit():
             return None, run.emit(effect)

@@ -7,7 +7,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 from ._read import EventReader, Item, Reader, TextReader
 from .errors import StreamClosedError, StreamError
@@ -27,16 +27,19 @@ from .types import Outcome, Timing, Turn, Usage
 
 if TYPE_CHECKING:
     from collections import deque
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Coroutine, Iterator, Sequence
     from types import TracebackType
 
     from typing_extensions import Self
 
     from . import _native
     from ._effects import Effect, Emit, Loop, OpenTurn, RunTools
+    from ._threads import PrivateLoop
     from .tools import ToolResult
 
 __all__ = ["Run", "TokenCallback", "View"]
+
+T = TypeVar("T")
 
 TokenCallback: TypeAlias = Callable[[str], object]
 
@@ -109,6 +112,7 @@ class Run:
         self._turns: list[Turn] = []
         self._closing = threading.Event()
         self._stop_work: Callable[[], object] | None = None
+        self._private_loop: PrivateLoop | None = None
         self._batch: list[Any] = []
         self._error: Exception | None = None
         self._events = 0
@@ -150,7 +154,7 @@ class Run:
             self._closing.set()
             if self._stop_work is not None:
                 self._stop_work()
-        self._close_stream()
+        self._let_go()
 
     async def wait_closed(self) -> None:
         """Waits until the connection of the closed stream is gone."""
@@ -172,7 +176,7 @@ class Run:
     ) -> None:
         self._settle(error)
         self._loop.close()
-        self._close_stream()
+        self._let_go()
 
     def _settle(self, error: BaseException | None) -> None:
         """Notes how the run ended."""
@@ -294,6 +298,19 @@ class Run:
         if stop is not None and self.closed:
             stop()
 
+    def on_private_loop(self, main: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Runs a coroutine on the event loop that this run has for its async tools, and waits for it in this thread."""
+        import asyncio
+
+        from ._threads import PrivateLoop
+
+        self._private_loop = self._private_loop or PrivateLoop()
+        try:
+            return self._private_loop.run(main)
+        except asyncio.CancelledError:
+            self.check_open()
+            raise
+
     def sleep(self, seconds: float) -> None:
         """Waits in this thread, but not on when the stream is closed."""
         # A provider may ask for any time, but no clock counts further than this: some months, or centuries.
@@ -365,9 +382,11 @@ class Run:
             ]
         )
 
-    def _close_stream(self) -> None:
+    def _let_go(self) -> None:
         for reader in self._readers[-1:]:
             reader.stream.close()
+        if self._private_loop is not None:
+            self._private_loop.close()
 
 
 def _timing(reader: Reader) -> Timing:

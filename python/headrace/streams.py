@@ -97,6 +97,9 @@ class RunStream(_Told, Iterator[T], Generic[T]):
     stream close its connection at once; so does leaving a loop over a stream that nothing else holds, while one that
     is held can be read on. Tokens that arrived before an error come before the error.
 
+    Async tools run on an event loop of the run's own, so what they keep, such as a client, is good for all its turns.
+    Its thread begins with the first tool, and is gone when the stream has ended.
+
     Raises:
         StreamError: From the iteration: the run did not end complete. The subclass says how.
         StreamClosedError: From the iteration: the stream was closed.
