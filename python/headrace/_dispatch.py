@@ -62,19 +62,29 @@ class Dispatcher:
     retry_attempts: int
     approve: Approve | None
 
-    async def run(self, calls: Sequence[ToolCall]) -> tuple[ToolResult, ...]:
+    async def run(
+        self, calls: Sequence[ToolCall], tell: Callable[[ToolResult], object] | None = None
+    ) -> tuple[ToolResult, ...]:
         """Runs calls, and leaves none running.
 
         Args:
             calls: The calls.
+            tell: Is told each result as soon as it is there.
 
         Returns:
             Their results, in the same order.
         """
         slots = asyncio.Semaphore(self.limit)
         asking = asyncio.Lock()
+
+        async def answer(call: ToolCall) -> ToolResult:
+            result = await self._answer(call, slots, asking)
+            if tell is not None:
+                tell(result)
+            return result
+
         # A task for each call, so that a tool that cancels itself is told from a caller who cancels the turn.
-        tasks = [asyncio.create_task(self._answer(call, slots, asking)) for call in calls]
+        tasks = [asyncio.create_task(answer(call)) for call in calls]
         try:
             return tuple(await asyncio.gather(*tasks))
         finally:

@@ -27,7 +27,7 @@ from .types import Outcome, Timing, Turn, Usage
 
 if TYPE_CHECKING:
     from collections import deque
-    from collections.abc import Coroutine, Iterator, Sequence
+    from collections.abc import Awaitable, Iterator, Sequence
     from types import TracebackType
 
     from typing_extensions import Self
@@ -87,6 +87,7 @@ class Run:
     Attributes:
         state: How the run stands; see ``RunStream.state``.
         closed: The reader has closed the stream.
+        tool_time: Seconds spent waiting for tools.
     """
 
     def __init__(
@@ -119,7 +120,7 @@ class Run:
         self._tokens = 0
         self._identity: dict[Reader, _native.ResponseDict] = {}
         self._began_ns = 0
-        self._tool_time = 0.0
+        self.tool_time = 0.0
 
     # --- what has happened -------------------------------------------------------------------------------------
 
@@ -298,7 +299,7 @@ class Run:
         if stop is not None and self.closed:
             stop()
 
-    def on_private_loop(self, main: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    def on_private_loop(self, main: Callable[[], Awaitable[T]]) -> T:
         """Runs a coroutine on the event loop that this run has for its async tools, and waits for it in this thread."""
         import asyncio
 
@@ -347,7 +348,7 @@ class Run:
             return []
         duration = (time.monotonic_ns() - self._began_ns) * _NS
         turns = len(self._readers)
-        return self.show([RunEnd(self.state, self.text, self.usage, None, turns, duration, self._tool_time)])
+        return self.show([RunEnd(self.state, self.text, self.usage, None, turns, duration, self.tool_time)])
 
     def turn_begun(self, effect: OpenTurn) -> list[Item]:
         """A model is asked."""
@@ -372,15 +373,10 @@ class Run:
         end = TurnEnd(number, reader.text, turn.finish_reason, turn.usage, timing, agent=effect.agent)
         return turn, self.show([*calls, end])
 
-    def tools_ended(self, effect: RunTools, results: tuple[ToolResult, ...], seconds: float) -> list[Item]:
-        """Tools have returned."""
-        self._tool_time += seconds
-        return self.show(
-            [
-                ToolResultReturned(result.call, result.content, result.error, result.duration, agent=effect.agent)
-                for result in results
-            ]
-        )
+    def tool_ended(self, effect: RunTools, result: ToolResult) -> list[Item]:
+        """A tool has returned."""
+        told = ToolResultReturned(result.call, result.content, result.error, result.duration, agent=effect.agent)
+        return self.show([told])
 
     def _let_go(self) -> None:
         for reader in self._readers[-1:]:

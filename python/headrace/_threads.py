@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Awaitable, Callable
 
 __all__ = ["PrivateLoop", "finishes", "in_thread", "on_private_loop"]
 
@@ -93,7 +93,7 @@ async def finishes(work: asyncio.Task[Any], timeout: float | None) -> bool:
             work.exception()  # Asked for, so that asyncio does not log it as lost.
 
 
-def on_private_loop(main: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
+def on_private_loop(main: Callable[[], Awaitable[_T]]) -> _T:
     """Runs one coroutine on an event loop that exists for it alone; see :class:`PrivateLoop`."""
     loop = PrivateLoop()
     try:
@@ -119,7 +119,7 @@ class PrivateLoop:
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._main, name="headrace-loop", daemon=True)
 
-    def run(self, main: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
+    def run(self, main: Callable[[], Awaitable[_T]]) -> _T:
         """Runs a coroutine, and waits for it.
 
         An interrupt of the wait, such as Ctrl-C, cancels the coroutine and is raised after at most a second.
@@ -211,7 +211,7 @@ class PrivateLoop:
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    main: Callable[[], Coroutine[Any, Any, Any]]
+    main: Callable[[], Awaitable[Any]]
     context: contextvars.Context
     outcome: concurrent.futures.Future[Any]
 

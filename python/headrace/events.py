@@ -230,7 +230,7 @@ class ToolCallRequested(Event):
 
 @dataclass(frozen=True, slots=True)
 class ToolResultReturned(Event):
-    """A tool call has been carried out, or has failed.
+    """A tool call has been carried out, or has failed. Others of its turn may still run.
 
     Attributes:
         call: The call.

@@ -293,7 +293,9 @@ class Toolbox:
         schemas: list[dict[str, Any]] = json.loads(self._schemas)
         return schemas
 
-    async def run(self, calls: Sequence[ToolCall]) -> tuple[ToolResult, ...]:
+    async def run(
+        self, calls: Sequence[ToolCall], tell: Callable[[ToolResult], object] | None = None
+    ) -> tuple[ToolResult, ...]:
         """Runs the calls of a turn.
 
         Whatever a tool does becomes a result. Only KeyboardInterrupt, SystemExit and other exceptions that are no
@@ -302,11 +304,12 @@ class Toolbox:
 
         Args:
             calls: The calls.
+            tell: Is told each result as soon as it is there, whatever the order.
 
         Returns:
             Their results, in the same order.
         """
-        return await self._dispatcher.run(calls)
+        return await self._dispatcher.run(calls, tell)
 
     def run_sync(self, calls: Sequence[ToolCall]) -> tuple[ToolResult, ...]:
         """Runs the calls of a turn, and waits for them. It may be called whether or not an event loop runs.
