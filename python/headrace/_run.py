@@ -7,13 +7,14 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 from ._read import EventReader, Item, Reader, TextReader
 from .errors import StreamClosedError, StreamError
 from .events import (
     Event,
     Reasoning,
+    Refusal,
     RunEnd,
     RunStart,
     Token,
@@ -26,16 +27,19 @@ from .types import Outcome, Timing, Turn, Usage
 
 if TYPE_CHECKING:
     from collections import deque
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Awaitable, Iterator, Sequence
     from types import TracebackType
 
     from typing_extensions import Self
 
     from . import _native
     from ._effects import Effect, Emit, Loop, OpenTurn, RunTools
+    from ._threads import PrivateLoop
     from .tools import ToolResult
 
 __all__ = ["Run", "TokenCallback", "View"]
+
+T = TypeVar("T")
 
 TokenCallback: TypeAlias = Callable[[str], object]
 
@@ -60,8 +64,13 @@ class View:
 
     @property
     def text_only(self) -> bool:
-        """The caller sees the text and nothing else."""
-        return not (self.events or self.reasoning)
+        """The text is all that is wanted of a turn."""
+        return not (self.events or self.reasoning or self.detailed)
+
+    @property
+    def told(self) -> tuple[type[Token | Refusal | Reasoning], ...]:
+        """The events whose text is told to the callback, and is what is yielded where events are not wanted."""
+        return (Token, Refusal, Reasoning) if self.reasoning and not self.events else (Token, Refusal)
 
 
 class Run:
@@ -78,6 +87,7 @@ class Run:
     Attributes:
         state: How the run stands; see ``RunStream.state``.
         closed: The reader has closed the stream.
+        tool_time: Seconds spent waiting for tools.
     """
 
     def __init__(
@@ -94,6 +104,7 @@ class Run:
         self.view = view
         self.inbox = inbox
         self._note = note
+        self._told = view.told
         self.outcome = Outcome()
         self._agent = agent
         self._task = task
@@ -102,6 +113,7 @@ class Run:
         self._turns: list[Turn] = []
         self._closing = threading.Event()
         self._stop_work: Callable[[], object] | None = None
+        self._private_loop: PrivateLoop | None = None
         self._batch: list[Any] = []
         self._error: Exception | None = None
         self._events = 0
@@ -110,13 +122,13 @@ class Run:
         self._stop_feeding: Callable[[], None] | None = None
         self._identity: dict[Reader, _native.ResponseDict] = {}
         self._began_ns = 0
-        self._tool_time = 0.0
+        self.tool_time = 0.0
 
     # --- what has happened -------------------------------------------------------------------------------------
 
     @property
     def text(self) -> str:
-        """The text that was taken so far, of all turns."""
+        """The text that was taken so far, of all turns, refusals included."""
         return "".join(reader.text for reader in self._readers)
 
     @property
@@ -145,7 +157,7 @@ class Run:
             self._closing.set()
             if self._stop_work is not None:
                 self._stop_work()
-        self._close_stream()
+        self._let_go()
 
     async def wait_closed(self) -> None:
         """Waits until the connection of the closed stream is gone."""
@@ -167,7 +179,7 @@ class Run:
     ) -> None:
         self._settle(error)
         self._loop.close()
-        self._close_stream()
+        self._let_go()
 
     def _settle(self, error: BaseException | None) -> None:
         """Notes how the run ended."""
@@ -200,7 +212,7 @@ class Run:
         if isinstance(error, StreamError) and self._readers:
             response = self._readers[-1].stream.response()
             error.provider = error.provider or self._provider
-            error.delivered = bool(response["text"] or response["reasoning"] or response["tool_calls"])
+            error.delivered = any(response[kind] for kind in ("text", "refusal", "reasoning", "tool_calls"))
         failed = len(self._readers) > len(self._turns)
         try:
             effect = self._next(lambda: self._loop.throw(error))
@@ -260,24 +272,27 @@ class Run:
         """Whether somebody wants to be called with each token."""
         return self.view.callback is not None or self.view.detailed is not None
 
-    def call_back(self, item: Item) -> None:
-        """Tells the caller's callback of a token."""
-        token = item if isinstance(item, str) else item.text if isinstance(item, Token) else None
-        if token is None:
-            return
+    def call_back(self, item: Item) -> Item:
+        """Tells the caller's callback of a token, and gives what of it the caller wants."""
+        if isinstance(item, str):
+            token = item
+        elif isinstance(item, self._told):
+            token = item.text
+        else:
+            return item
         if self.view.callback is not None:
             self.view.callback(token)
         if self.view.detailed is not None:
-            self.view.detailed(self._details(token))
+            self.view.detailed(self._details(token, item.logprobs if isinstance(item, Token | Refusal) else None))
             self._tokens += 1
+        return item if self.view.events else token
 
     def called_back(self, batch: Sequence[Item]) -> Iterator[Item]:
         """The items of a batch, each after the callback was told of it."""
         for item in batch:
-            self.call_back(item)
-            yield item
+            yield self.call_back(item)
 
-    def _details(self, token: str) -> dict[str, Any]:
+    def _details(self, token: str, logprobs: Any = None) -> dict[str, Any]:
         reader = self._readers[-1]
         if reader not in self._identity:
             # Once: it holds the whole text so far.
@@ -290,6 +305,7 @@ class Run:
             "id": response["id"],
             "finish_reason": None,
             "usage": None,
+            "logprobs": logprobs,
             "timestamp": time.time(),
         }
 
@@ -304,9 +320,23 @@ class Run:
         if stop is not None and self.closed:
             stop()
 
+    def on_private_loop(self, main: Callable[[], Awaitable[T]]) -> T:
+        """Runs a coroutine on the event loop that this run has for its async tools, and waits for it in this thread."""
+        import asyncio
+
+        from ._threads import PrivateLoop
+
+        self._private_loop = self._private_loop or PrivateLoop()
+        try:
+            return self._private_loop.run(main)
+        except asyncio.CancelledError:
+            self.check_open()
+            raise
+
     def sleep(self, seconds: float) -> None:
         """Waits in this thread, but not on when the stream is closed."""
-        self._closing.wait(seconds)
+        # A provider may ask for any time, but no clock counts further than this: some months, or centuries.
+        self._closing.wait(min(seconds, threading.TIMEOUT_MAX))
 
     # --- events ------------------------------------------------------------------------------------------------
 
@@ -314,8 +344,9 @@ class Run:
         """Numbers events, and gives of them what the caller wants."""
         if self.view.events:
             return [self._stamped(event) for event in events]
-        wanted = (Token, Reasoning) if self.view.reasoning else (Token,)
-        return [event.text for event in events if isinstance(event, wanted)]
+        wanted = [event for event in events if isinstance(event, self._told)]
+        # Where a dict tells of each token, they stay events until it was told; see `call_back`.
+        return [*wanted] if self.view.detailed is not None else [event.text for event in wanted]
 
     def _stamped(self, event: Event) -> Event:
         number, self._events = self._events, self._events + 1
@@ -338,7 +369,7 @@ class Run:
             return []
         duration = (time.monotonic_ns() - self._began_ns) * _NS
         turns = len(self._readers)
-        return self.show([RunEnd(self.state, self.text, self.usage, None, turns, duration, self._tool_time)])
+        return self.show([RunEnd(self.state, self.text, self.usage, None, turns, duration, self.tool_time)])
 
     def turn_begun(self, effect: OpenTurn) -> list[Item]:
         """A model is asked."""
@@ -365,21 +396,18 @@ class Run:
         end = TurnEnd(number, reader.text, turn.finish_reason, turn.usage, timing, agent=effect.agent)
         return turn, self.show([*calls, end])
 
-    def tools_ended(self, effect: RunTools, results: tuple[ToolResult, ...], seconds: float) -> list[Item]:
-        """Tools have returned."""
-        self._tool_time += seconds
-        return self.show(
-            [
-                ToolResultReturned(result.call, result.content, result.error, result.duration, agent=effect.agent)
-                for result in results
-            ]
-        )
+    def tool_ended(self, effect: RunTools, result: ToolResult) -> list[Item]:
+        """A tool has returned."""
+        told = ToolResultReturned(result.call, result.content, result.error, result.duration, agent=effect.agent)
+        return self.show([told])
 
-    def _close_stream(self) -> None:
+    def _let_go(self) -> None:
         for reader in self._readers[-1:]:
             reader.stream.close()
         if self._stop_feeding is not None:
             self._stop_feeding()
+        if self._private_loop is not None:
+            self._private_loop.close()
 
 
 def _timing(reader: Reader) -> Timing:

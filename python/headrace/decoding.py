@@ -17,6 +17,7 @@ one decodes a capture to see.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -36,6 +37,7 @@ __all__ = [
     "Delta",
     "ErrorDelta",
     "FinishDelta",
+    "LogprobsDelta",
     "ReasoningDelta",
     "RefusalDelta",
     "Response",
@@ -120,6 +122,14 @@ class ToolCallEndDelta(Delta):
 
     type: ClassVar[str] = "tool_call_end"
     index: int
+
+
+@dataclass(frozen=True, slots=True)
+class LogprobsDelta(Delta):
+    """The log probabilities of the text that follows, as the provider told them."""
+
+    type: ClassVar[str] = "logprobs"
+    logprobs: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -376,4 +386,6 @@ _DELTAS = {
 def _delta(kind: str, choice: int, *told: Any) -> Delta:
     if kind == "usage":
         return UsageDelta(Usage.from_native(told[0]), choice=choice)
+    if kind == "logprobs":
+        return LogprobsDelta(json.loads(told[0]), choice=choice)
     return _DELTAS[kind](*told, choice=choice)

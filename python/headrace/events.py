@@ -30,6 +30,7 @@ __all__ = [
     "PhaseEnd",
     "PhaseStart",
     "Reasoning",
+    "Refusal",
     "RunEnd",
     "RunStart",
     "Token",
@@ -170,7 +171,7 @@ class TurnEnd(Event):
 
     Attributes:
         turn: Which turn.
-        text: Its text.
+        text: What it told the user: text, what it said inside tool calls, and refusals.
         finish_reason: Why the model stopped.
         usage: The turn's token counts.
         timing: What the turn's stamps say.
@@ -186,10 +187,16 @@ class TurnEnd(Event):
 
 @dataclass(frozen=True, slots=True)
 class Token(Event):
-    """A piece of text for the user. In the dict it stands under ``token`` too."""
+    """A piece of text for the user. In the dict it stands under ``token`` too.
+
+    Attributes:
+        text: The text.
+        logprobs: The log probabilities that the provider sent with it; None where it sent none.
+    """
 
     type: ClassVar[str] = "token"
     text: str
+    logprobs: Any = None
 
     def to_dict(self) -> dict[str, Any]:
         """The event as a dict of plain values, beginning with ``type``."""
@@ -203,6 +210,20 @@ class Reasoning(Event):
 
     type: ClassVar[str] = "reasoning"
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal(Event):
+    """A piece of a refusal: the model tells the user that it will not. Without events it is yielded as text is.
+
+    Attributes:
+        text: The text.
+        logprobs: The log probabilities that the provider sent with it; None where it sent none.
+    """
+
+    type: ClassVar[str] = "refusal"
+    text: str
+    logprobs: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +254,7 @@ class ToolCallRequested(Event):
 
 @dataclass(frozen=True, slots=True)
 class ToolResultReturned(Event):
-    """A tool call has been carried out, or has failed.
+    """A tool call has been carried out, or has failed. Others of its turn may still run.
 
     Attributes:
         call: The call.

@@ -40,12 +40,16 @@ class _Told:
 
     @property
     def text(self) -> str:
-        """The text that was taken from the model so far, of all turns."""
+        """The text that was taken from the model so far, of all turns; refusals, which are text for the user, too."""
         return self._run.text
 
     @property
     def final(self) -> str:
-        """The answer: the text of the last turn, or an autonomous run's summary. Empty until the run has ended."""
+        """The answer: the text of the last turn that had any, or an autonomous run's summary.
+
+        A turn that only refused has its refusal for its text, and one that handed the task on has the other agent's
+        answer. Where no turn said anything, it is what the last tools returned. Empty until the run has ended.
+        """
         return self._run.outcome.final
 
     @property
@@ -92,6 +96,9 @@ class RunStream(_Told, Iterator[T], Generic[T]):
     Nothing is sent before the first token is asked for. ``close()``, the end of a ``with`` block and dropping the
     stream close its connection at once; so does leaving a loop over a stream that nothing else holds, while one that
     is held can be read on. Tokens that arrived before an error come before the error.
+
+    Async tools run on an event loop of the run's own, so what they keep, such as a client, is good for all its turns.
+    Its thread begins with the first tool, and is gone when the stream has ended.
 
     Raises:
         StreamError: From the iteration: the run did not end complete. The subclass says how.

@@ -18,6 +18,7 @@ from headrace.events import (
     PhaseEnd,
     PhaseStart,
     Reasoning,
+    Refusal,
     RunEnd,
     RunStart,
     Token,
@@ -183,8 +184,8 @@ def test_they_are_frozen(simulate: Simulate, reader: Reader) -> None:
 
 
 ALL: list[type[Event]] = [
-    *(RunStart, RunEnd, TurnStart, TurnEnd, Token, Reasoning, ToolCallDelta, ToolCallRequested, ToolResultReturned),
-    *(PhaseStart, PhaseEnd, AgentStart, AgentEnd),
+    *(RunStart, RunEnd, TurnStart, TurnEnd, Token, Reasoning, Refusal, ToolCallDelta),
+    *(ToolCallRequested, ToolResultReturned, PhaseStart, PhaseEnd, AgentStart, AgentEnd),
 ]
 
 
@@ -200,7 +201,8 @@ def everything(simulate: Simulate, reader: Reader) -> list[Any]:
     auto = events_of(reader, agent_at(simulate(turns=turns), tools=[add], max_loops="auto"))
     hand = calling("handoff_task", {"agent_name": "Ada", "task": "17 + 25?"})
     simulator = simulate(turns=[{"when": {"contains": "17"}, "text": "42"}, {"tool_calls": [hand]}])
-    return auto + events_of(reader, agent_at(simulator, handoffs=[agent_at(simulator, agent_name="Ada")]), "Go.")
+    handed = events_of(reader, agent_at(simulator, handoffs=[agent_at(simulator, agent_name="Ada")]), "Go.")
+    return auto + handed + events_of(reader, agent_at(simulate("", refusal="No.")))
 
 
 def test_every_event_survives_json(simulate: Simulate, reader: Reader) -> None:
@@ -234,7 +236,8 @@ def test_the_types_are_all_different() -> None:
 
 def test_an_event_may_be_made_by_hand() -> None:
     event = Token("Hi", agent="Ada", seq=3, at_ns=5)
-    assert event.to_dict() == {"type": "token", "agent": "Ada", "seq": 3, "at_ns": 5, "text": "Hi", "token": "Hi"}
+    members = {"agent": "Ada", "seq": 3, "at_ns": 5, "text": "Hi", "logprobs": None, "token": "Hi"}
+    assert event.to_dict() == {"type": "token", **members}
     assert event == Token("Hi", agent="Ada", seq=3, at_ns=5)
     assert json.loads(event.to_json()) == event.to_dict()
 

@@ -66,6 +66,7 @@ ALLOWED: dict[str, set[str]] = {
     "_callables": {"errors"},
     "_strict": {"errors"},
     "_threads": set(),
+    "_tool_turn": {"_threads", "_effects", "tools", "errors"},
     "_dispatch": {"_callables", "_schema", "_threads", "tools", "types", "errors"},
     "streams": {"_drive", "_run", "types", "errors"},
 }

@@ -19,6 +19,8 @@ struct Expected {
     choices: Vec<Value>,
     #[serde(default)]
     signatures: Vec<Value>,
+    #[serde(default)]
+    logprobs: Vec<Value>,
 }
 
 fn calls(choice: Option<&Choice>) -> Value {
@@ -65,6 +67,16 @@ fn text_deltas(deltas: &[Delta]) -> Vec<&str> {
         .collect()
 }
 
+fn logprobs(deltas: &[Delta]) -> Vec<Value> {
+    let first = deltas.iter().filter(|delta| delta.choice == 0);
+    first
+        .filter_map(|delta| match &delta.kind {
+            DeltaKind::Logprobs(json) => Some(serde_json::from_str(json).unwrap()),
+            _ => None,
+        })
+        .collect()
+}
+
 fn compare_choices(name: &str, response: &Response, expected: &[Value]) {
     for expected in expected {
         let found = response.choices.iter().find(|choice| json!(choice.index) == expected["index"]).unwrap();
@@ -86,6 +98,9 @@ fn run(dialect: Dialect, folder: &str, at_least: usize) {
         assert_eq!(text_deltas(&whole.deltas), expected.text_deltas, "{name}: text deltas");
         if !expected.signatures.is_empty() {
             assert_eq!(signatures(whole.response.first()), expected.signatures, "{name}: signatures");
+        }
+        if !expected.logprobs.is_empty() {
+            assert_eq!(logprobs(&whole.deltas), expected.logprobs, "{name}: logprobs");
         }
         compare_choices(&name, &whole.response, &expected.choices);
         for cut in 0..=body.len() {

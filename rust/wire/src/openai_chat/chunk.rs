@@ -60,6 +60,8 @@ pub(super) struct Choice<'a> {
     #[serde(borrow, default)]
     pub(super) finish_reason: Text<'a>,
     #[serde(borrow, default)]
+    pub(super) logprobs: Raw<'a>,
+    #[serde(borrow, default)]
     error: Raw<'a>,
 }
 

@@ -135,6 +135,9 @@ impl OpenAiChat {
     fn choice(&mut self, choice: &Choice<'_>, out: &mut Vec<Delta>) {
         let index = choice.index.unwrap_or(0);
         let state = self.state(index);
+        if let Some(json) = choice.logprobs.get() {
+            out.push(Delta { choice: index, kind: DeltaKind::Logprobs(json.into()) });
+        }
         if let Some(message) = choice.delta.as_ref().or(choice.message.as_ref()) {
             message_deltas(index, message, &mut state.calls, out);
         } else if let Some(text) = choice.text.compact() {
