@@ -209,11 +209,21 @@ def test_the_wait_for_the_next_attempt_can_be_cancelled(simulate: Simulate) -> N
     assert outcomes(simulator) == ["fault"]
 
 
-@pytest.mark.parametrize("seconds", ["1.5", "1e12", "1e300"])
-def test_the_wait_for_the_next_attempt_ends_when_the_stream_is_closed(simulate: Simulate, seconds: str) -> None:
+@pytest.mark.parametrize("seconds", ["601", "1e12", "1e300"])
+def test_a_provider_that_asks_for_too_much_patience_gets_none(simulate: Simulate, reader: Reader, seconds: str) -> None:
+    simulator = simulate(fault=refusing(503, times=None, headers={"Retry-After": seconds}))
+    result = reader.read(agent_at(simulator, retry_attempts=1))
+    assert isinstance(result.error, OverloadedError)
+    assert outcomes(simulator) == ["fault"]
+
+
+@pytest.mark.parametrize(("seconds", "budget"), [("1.5", None), ("1e12", 1e13), ("1e300", 1e301)])
+def test_the_wait_for_the_next_attempt_ends_when_the_stream_is_closed(
+    simulate: Simulate, seconds: str, budget: float | None
+) -> None:
     # However long the provider wants it to be: longer than the system can count, too.
     simulator = simulate(fault=refusing(503, times=None, headers={"Retry-After": seconds}))
-    stream = agent_at(simulator, retry_attempts=1).run_stream("Go.")
+    stream = agent_at(simulator, retry_attempts=1, retry_budget=budget).run_stream("Go.")
     errors: list[Exception] = []
 
     def read() -> None:
