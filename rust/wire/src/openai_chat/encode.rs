@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::delta::{Delta, DeltaKind, ProviderError, Signature, SignatureKind, Usage};
+use crate::encode::call_signature;
 use crate::response::{Choice, Response};
 
 /// Writes the chunks of one response.
@@ -87,11 +88,19 @@ impl ChunkEncoder {
 
 /// `OpenRouter`'s way for reasoning, Google's for a call. The official library wants an index in every list.
 fn signature_members(signature: &Signature) -> Value {
-    let Signature { kind, tool_call, id, value } = signature;
+    let Signature { tool_call, value, .. } = signature;
     if let Some(index) = tool_call {
-        let extra_content = json!({ "google": { "thought_signature": value } });
-        return json!({ "tool_calls": [{ "index": index, "extra_content": extra_content }] });
+        return json!({ "tool_calls": [{ "index": index, "extra_content": extra_content(value) }] });
     }
+    json!({ "reasoning_details": [detail(signature)] })
+}
+
+fn extra_content(signature: &str) -> Value {
+    json!({ "google": { "thought_signature": signature } })
+}
+
+fn detail(signature: &Signature) -> Value {
+    let Signature { kind, id, value, .. } = signature;
     let mut detail = match kind {
         SignatureKind::Signed => json!({ "type": "reasoning.text", "index": 0, "signature": value }),
         SignatureKind::Encrypted => json!({ "type": "reasoning.encrypted", "index": 0, "data": value }),
@@ -99,24 +108,31 @@ fn signature_members(signature: &Signature) -> Value {
     if let Some(id) = id {
         detail["id"] = json!(id);
     }
-    json!({ "reasoning_details": [detail] })
+    detail
 }
 
 fn whole_choice(choice: &Choice) -> Value {
-    let calls: Vec<Value> = choice
-        .tool_calls
-        .iter()
-        .map(|call| {
-            let function = json!({ "name": call.name, "arguments": call.arguments });
-            json!({ "id": call.id, "type": "function", "function": function })
-        })
-        .collect();
+    let calls = choice.tool_calls.iter().enumerate().map(|(index, call)| {
+        let function = json!({ "name": call.name, "arguments": call.arguments });
+        let mut whole = json!({ "id": call.id, "type": "function", "function": function });
+        if let Some(signature) = call_signature(choice, index) {
+            whole["extra_content"] = extra_content(signature);
+        }
+        whole
+    });
+    let calls: Vec<Value> = calls.collect();
     let mut message = Map::from_iter([
         ("role".to_owned(), json!("assistant")),
         ("content".to_owned(), if choice.text.is_empty() { Value::Null } else { json!(choice.text) }),
     ]);
     if !choice.reasoning.is_empty() {
         message.insert("reasoning_content".to_owned(), json!(choice.reasoning));
+    }
+    let signatures = choice.signatures.iter().map(|placed| &placed.signature);
+    let details: Vec<Value> =
+        signatures.filter(|signature| signature.tool_call.is_none()).map(detail).collect();
+    if !details.is_empty() {
+        message.insert("reasoning_details".to_owned(), json!(details));
     }
     if !choice.refusal.is_empty() {
         message.insert("refusal".to_owned(), json!(choice.refusal));

@@ -148,12 +148,9 @@ impl Encoder {
         if let Some(item) = self.item(index) {
             item.said.push_str(text);
             let id = item.id(index);
-            let place = item.shape().place;
-            let mut event = json!({ "item_id": id, "output_index": index, "delta": text });
-            if let Some(place) = place {
-                event[place] = json!(0);
-            }
-            self.event(kind, event);
+            let shape = item.shape();
+            let event = json!({ "item_id": id, "output_index": index, "delta": text });
+            self.event(kind, shape.complete(event));
         }
     }
 
@@ -163,11 +160,8 @@ impl Encoder {
         let (shape, said, id, whole) =
             (item.shape(), item.said.clone(), item.id(index), item.json(index, "completed"));
         if !said.is_empty() || shape.part.is_none() {
-            let mut event = json!({ "item_id": id, "output_index": index, shape.member: said });
-            if let Some(place) = shape.place {
-                event[place] = json!(0);
-            }
-            self.event(shape.done, event);
+            let event = json!({ "item_id": id, "output_index": index, shape.member: said });
+            self.event(shape.done, shape.complete(event));
             self.part(index, &shape, "done", &said);
         }
         self.event("response.output_item.done", json!({ "output_index": index, "item": whole }));
