@@ -9,6 +9,8 @@ from .errors import (
     ConfigurationError,
     ConnectionFailedError,
     ConnectTimeoutError,
+    ContentPolicyViolationError,
+    ContextWindowExceededError,
     EventTooLargeError,
     FirstTokenTimeoutError,
     ForkedError,
@@ -33,7 +35,9 @@ from .streams import AsyncRunStream, RunStream
 from .types import Spread, Timeouts, Timing, ToolCall, Turn, Usage
 
 if TYPE_CHECKING:
+    from .decoding import Response, decode
     from .memory import Memory
+    from .models import ModelInfo, model_info
     from .tools import Tool, as_tool
     from .workflow import AgentRearrange, ConcurrentWorkflow, SequentialWorkflow
 
@@ -47,6 +51,8 @@ __all__ = [
     "ConfigurationError",
     "ConnectTimeoutError",
     "ConnectionFailedError",
+    "ContentPolicyViolationError",
+    "ContextWindowExceededError",
     "EventTooLargeError",
     "FirstTokenTimeoutError",
     "ForkedError",
@@ -54,6 +60,7 @@ __all__ = [
     "IdleTimeoutError",
     "Memory",
     "MissingKeyError",
+    "ModelInfo",
     "NameResolutionError",
     "NotFoundError",
     "OverloadedError",
@@ -61,6 +68,7 @@ __all__ = [
     "ProtocolError",
     "ProviderError",
     "RateLimitError",
+    "Response",
     "RunStream",
     "SequentialWorkflow",
     "ServerError",
@@ -77,6 +85,8 @@ __all__ = [
     "Turn",
     "Usage",
     "as_tool",
+    "decode",
+    "model_info",
 ]
 
 # What most programs do not use is imported when it is first asked for: workflows would bring asyncio.
@@ -84,9 +94,13 @@ _LATER = {
     "AgentRearrange": "workflow",
     "ConcurrentWorkflow": "workflow",
     "Memory": "memory",
+    "ModelInfo": "models",
+    "Response": "decoding",
     "SequentialWorkflow": "workflow",
     "Tool": "tools",
     "as_tool": "tools",
+    "decode": "decoding",
+    "model_info": "models",
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -11,7 +12,7 @@ from . import _display
 from ._auto import AUTO_TOOLS, autonomous_turns
 from ._loop import HANDOFF, agent_turns
 from ._output import check_output_type
-from ._spec import AgentSpec, AutoSpec, Stop, Transform
+from ._spec import AgentSpec, AutoSpec, Patience, Stop, Transform
 from .errors import ConfigurationError
 from .memory import fit
 from .types import ModelSettings
@@ -30,10 +31,11 @@ _DEFAULT_MODEL = "local/smollm2-135m"
 def spec_of(agent: Agent, inbox: deque[str]) -> AgentSpec:
     """The specification of a run that starts now."""
     check_agent(agent)
+    settings = _settings(agent)
     return AgentSpec(
         name=agent.agent_name,
         description=agent.agent_description,
-        settings=_settings(agent),
+        settings=settings,
         toolbox=agent.toolbox,
         loop=autonomous_turns if agent.max_loops == "auto" else agent_turns,
         system_prompt=agent.system_prompt,
@@ -41,8 +43,13 @@ def spec_of(agent: Agent, inbox: deque[str]) -> AgentSpec:
         tool_choice=agent.tool_choice,
         stops=tuple(_stops(agent)),
         loop_interval=agent.loop_interval,
-        retry_attempts=agent.retry_attempts,
-        retry_interval=agent.retry_interval,
+        patience=Patience(
+            attempts=agent.retry_attempts,
+            interval=agent.retry_interval,
+            budget=agent.retry_budget,
+            fallbacks=_fallbacks(agent, settings),
+            resumes=agent.resume_on_error,
+        ),
         # A steering message is for the agent that the user talks to, so those that it hands to have no inbox of it.
         handoffs=tuple(spec_of(other, type(inbox)()) for other in agent.handoffs),
         servers=agent.mcp,
@@ -76,7 +83,22 @@ def _settings(agent: Agent) -> ModelSettings:
         parameters={name: value for name, value in given.items() if value is not None} | extra,
         headers=headers,
         timeouts=agent.timeouts,
+        llm=agent.llm,
+        prompt_caching=agent.prompt_caching,
     )
+
+
+def _fallbacks(agent: Agent, settings: ModelSettings) -> tuple[ModelSettings, ...]:
+    """The other models. They are at the first one's URL, and have its key, unless they are another provider's."""
+    names = [agent.fallback_model_name] if agent.fallback_model_name else []
+    return tuple(_instead(settings, name) for name in (*names, *agent.fallback_models))
+
+
+def _instead(settings: ModelSettings, model: str) -> ModelSettings:
+    provider, slash, _ = model.partition("/")
+    if not slash or settings.model.startswith(f"{provider}/"):
+        return replace(settings, model=model, llm=None)
+    return replace(settings, model=model, llm=None, base_url=None, api_key=None)
 
 
 def _headers(given: object) -> dict[str, str]:
@@ -128,6 +150,10 @@ def check_agent(agent: Agent) -> None:
         value: Any = getattr(agent, name)
         if value < 0:
             raise ConfigurationError(f"{name} must not be negative, but is {value!r}")
+    if agent.retry_budget is not None and agent.retry_budget < 0:
+        raise ConfigurationError(f"retry_budget must not be negative, but is {agent.retry_budget!r}")
+    if isinstance(agent.fallback_models, str):
+        raise ConfigurationError("fallback_models must be a list of models' names; fallback_model_name is one name")
     check_output_type(agent.output_type)
     _check_handoffs(agent)
     taken = set(AUTO_TOOLS) & set(agent.toolbox.names)

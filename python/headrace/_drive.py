@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from . import _native
 from ._bell import bell_of_running_loop
 from ._effects import Connect, Effect, Emit, OpenTurn, Recall, Remember, RunTools, Sleep
-from .providers import PreparedRequest, is_instant, prepare
+from .providers import FedRequest, PreparedRequest, prepare, prepare_at_once
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Coroutine, Generator
 
-    from ._read import Item
+    from ._read import Item, Reader
     from ._run import Run
     from .types import ModelCall
 
@@ -41,7 +41,7 @@ def drive(run: Run) -> Generator[Item, None, None]:
             try:
                 if isinstance(effect, OpenTurn):
                     yield from run.turn_begun(effect)
-                    reader = run.read(_open(run, effect.call, prepare(effect.call)), effect)
+                    reader = _open(run, effect, prepare(effect.call))
                     while (batch := reader.wait()) is not None:
                         run.hold(batch)
                         yield from run.called_back(batch) if calls_back else batch
@@ -71,7 +71,7 @@ async def adrive(run: Run) -> AsyncGenerator[Item, None]:
                 if isinstance(effect, OpenTurn):
                     for item in run.turn_begun(effect):
                         yield item
-                    reader = run.read(_open(run, effect.call, await _prepare(effect.call)), effect)
+                    reader = _open(run, effect, await _prepare(effect.call))
                     while (batch := reader.take()) is not None:
                         if not batch:
                             await bell.ready(reader.stream)
@@ -156,25 +156,39 @@ async def _unless_closed(run: Run, work: Coroutine[Any, Any, T]) -> T:
         run.on_close(None)
 
 
-async def _prepare(call: ModelCall) -> PreparedRequest:
-    if is_instant(call.settings):
-        return prepare(call)
-    import asyncio
+async def _prepare(call: ModelCall) -> PreparedRequest | FedRequest:
+    request = prepare_at_once(call)
+    if request is not None:
+        return request
+    from ._threads import in_thread
 
-    return await asyncio.to_thread(prepare, call)
+    return await in_thread(lambda: prepare(call))
 
 
-def _open(run: Run, call: ModelCall, request: PreparedRequest) -> _native.Stream:
+def _open(run: Run, effect: OpenTurn, request: PreparedRequest | FedRequest) -> Reader:
+    """Asks the model, in whatever lane."""
     run.check_open()
-    settings = call.settings
-    return _native.open_stream(
-        request.url,
-        request.headers,
-        request.body,
-        request.dialect,
-        connect_timeout=settings.timeouts.connect,
-        first_token_timeout=settings.timeouts.first_token,
-        idle_timeout=settings.timeouts.idle,
+    settings = effect.call.settings
+    timeouts = settings.timeouts
+    if isinstance(request, PreparedRequest):
+        stream = _native.open_stream(
+            request.url,
+            request.headers,
+            request.body,
+            request.dialect,
+            connect_timeout=timeouts.connect,
+            first_token_timeout=timeouts.first_token,
+            idle_timeout=timeouts.idle,
+            max_event_bytes=settings.max_event_bytes,
+            model=settings.model,
+        )
+        return run.read(stream, effect, request.provider)
+    source, stream = _native.open_fed_stream(
+        request.name,
+        "openai_chat",
+        first_token_timeout=timeouts.first_token,
+        idle_timeout=timeouts.idle,
         max_event_bytes=settings.max_event_bytes,
         model=settings.model,
     )
+    return run.read(stream, effect, request.provider, stop=request.start(source))

@@ -42,11 +42,13 @@ class OpenTurn:
         agent: Whose turn it is.
         call: What to ask.
         spoken: Which argument of which tool is text for the user: the tool's name, and the argument's.
+        resumed: The turn was begun before, and failed after tokens of it had been seen.
     """
 
     agent: str
     call: ModelCall
     spoken: Mapping[str, str] = field(default_factory=dict[str, str])
+    resumed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

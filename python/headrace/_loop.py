@@ -9,15 +9,25 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from ._effects import Emit, Loop, OpenTurn, Remember, Sleep, ask, call_tools, connect, recall
-from .errors import ConnectionFailedError, OverloadedError, RateLimitError, ServerError, StreamError, StreamTimeoutError
-from .events import AgentEnd, AgentStart, ToolResultReturned
+from ._reasoning import kept
+from .errors import (
+    ConnectionFailedError,
+    MissingKeyError,
+    OverloadedError,
+    RateLimitError,
+    ServerError,
+    StreamError,
+    StreamTimeoutError,
+    TruncatedError,
+)
+from .events import AgentEnd, AgentStart, Fallback, ToolResultReturned
 from .tools import ToolResult
 from .types import Message, ModelCall, Outcome, ToolCall, Turn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ._spec import AgentSpec
+    from ._spec import AgentSpec, Patience
 
 __all__ = [
     "HANDOFF",
@@ -200,21 +210,60 @@ def _name(schema: Mapping[str, Any]) -> object:
     return schema.get("function", {}).get("name")
 
 
+_MAY_PASS: Final = (
+    ConnectionFailedError,
+    OverloadedError,
+    RateLimitError,
+    ServerError,
+    StreamTimeoutError,
+    TruncatedError,
+)
+"""Failures after which the same request may succeed."""
+
+_LONGEST_WISH: Final = 600.0
+"""Seconds that a provider is waited for at most, where no budget says otherwise."""
+
+
 def _ask_patiently(spec: AgentSpec, effect: OpenTurn) -> Loop[Turn]:
-    """Asks again after a failure that may pass, as long as the caller has seen nothing of the answer."""
-    for attempt in range(spec.retry_attempts):
+    """Asks the agent's model, and then its fallbacks, as long as the caller has seen nothing of the answer."""
+    patience = spec.patience
+    began = patience.clock()
+    for other in patience.fallbacks:
+        try:
+            return (yield from _ask_again(patience, effect, began))
+        except (StreamError, MissingKeyError) as error:
+            if _was_seen(error) and not patience.resumes:
+                raise
+            yield Emit(spec.name, Fallback(effect.call.settings.model, other.model, str(error)))
+            resumed = effect.resumed or _was_seen(error)
+            effect = replace(effect, call=replace(effect.call, settings=other), resumed=resumed)
+    return (yield from _ask_again(patience, effect, began))
+
+
+def _ask_again(patience: Patience, effect: OpenTurn, began: float) -> Loop[Turn]:
+    """Asks one model, again after a failure that may pass."""
+    attempt = 0
+    while True:
         try:
             return (yield from ask(effect))
-        except (ConnectionFailedError, OverloadedError, RateLimitError, ServerError, StreamTimeoutError) as error:
-            if error.delivered:
+        except _MAY_PASS as error:
+            wait = error.retry_after
+            if wait is None:
+                wait = patience.interval * 2.0**attempt
+            elif patience.budget is None and wait > _LONGEST_WISH:
                 raise
-            yield Sleep(_wait_before_retry(spec, error, attempt))
-    return (yield from ask(effect))
+            # A turn that shall be resumed is so once, even if none is to be tried again from its start.
+            attempts = max(patience.attempts, 1) if error.delivered else patience.attempts
+            is_late = patience.budget is not None and patience.clock() - began + wait > patience.budget
+            if attempt >= attempts or is_late or (error.delivered and not patience.resumes):
+                raise
+            effect = replace(effect, resumed=effect.resumed or error.delivered)
+        attempt += 1
+        yield Sleep(wait)
 
 
-def _wait_before_retry(spec: AgentSpec, error: StreamError, attempt: int) -> float:
-    """What the provider asked for, else twice as long each time."""
-    return error.retry_after if error.retry_after is not None else spec.retry_interval * 2.0**attempt
+def _was_seen(error: Exception) -> bool:
+    return isinstance(error, StreamError) and error.delivered
 
 
 class OwnTools(Protocol):
@@ -316,7 +365,8 @@ def assistant_message(turn: Turn) -> Message:
     elif message["content"] is None:
         # A message must hold something: some providers refuse null here.
         message["content"] = ""
-    return message
+    reasoning = kept(turn)
+    return message if reasoning is None else {**message, "reasoning": reasoning}
 
 
 def _valid(arguments: str) -> str:

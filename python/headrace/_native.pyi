@@ -5,13 +5,24 @@ are.
 """
 
 from collections.abc import Callable
-from typing import Any, TypedDict, final, type_check_only
+from typing import Any, Literal, TypedDict, final, type_check_only
 
 from typing_extensions import Buffer
 
 from ._read import Delta
+from .errors import StreamError
 
-__all__ = ["Bell", "SSEDecoder", "ServerSentEvent", "Simulator", "Stream", "open_stream"]
+__all__ = [
+    "Bell",
+    "RecordedBody",
+    "SSEDecoder",
+    "ServerSentEvent",
+    "Simulator",
+    "Source",
+    "Stream",
+    "open_fed_stream",
+    "open_stream",
+]
 
 @type_check_only
 class UsageDict(TypedDict):
@@ -19,20 +30,41 @@ class UsageDict(TypedDict):
     output_tokens: int | None
     total_tokens: int | None
     cached_tokens: int | None
+    cache_write_tokens: int | None
     reasoning_tokens: int | None
     raw: str
 
 @type_check_only
-class ResponseDict(TypedDict):
+class SaidDict(TypedDict):
     text: str
     reasoning: str
     refusal: str
     tool_calls: list[tuple[str | None, str, str]]
+    thoughts: list[tuple[str, str, str | None, str]]
+    call_signatures: dict[int, str]
     finish_reason: str | None
     finish_reason_raw: str | None
+
+@type_check_only
+class ToldDict(TypedDict):
     usage: UsageDict | None
     id: str | None
     model: str | None
+
+@type_check_only
+class ResponseDict(SaidDict, ToldDict):
+    dialect: str
+
+@type_check_only
+class ChoiceDict(SaidDict):
+    index: int
+
+@type_check_only
+class RecordedDict(ToldDict):
+    choices: list[ChoiceDict]
+    state: Literal["complete", "truncated", "error", "protocol"]
+    dialect: str | None
+    error: StreamError | None
 
 @type_check_only
 class SpreadDict(TypedDict):
@@ -126,6 +158,30 @@ class Stream:
         """When each chunk arrived: native 64-bit integers, nanoseconds of the monotonic clock."""
 
 @final
+class Source:
+    """Where the bytes of a stream go in that Python has. Not for an event loop's thread: feeding may wait."""
+
+    def feed(self, data: bytes) -> bool:
+        """Feeds the next bytes, waiting in this thread where the reader is slow.
+
+        Args:
+            data: The bytes, cut anywhere.
+
+        Returns:
+            False when nobody reads any more.
+        """
+
+    def fail(self, error: BaseException) -> None:
+        """Ends the stream: its reader gets this exception, after what was fed before."""
+
+    def end(self) -> None:
+        """Says that there are no more bytes."""
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether nobody reads any more."""
+
+@final
 class Bell:
     """What wakes an event loop: a descriptor to watch, and the keys of the streams that rang."""
 
@@ -215,6 +271,39 @@ class SSEDecoder:
         """How many comment lines have been seen."""
 
 @final
+class RecordedBody:
+    """Decodes the body of one response that was recorded.
+
+    Args:
+        dialect: How it is written; None to look.
+        max_event_bytes: The cap on one event, and on a body that is no stream.
+
+    Raises:
+        ConfigurationError: There is no such dialect.
+    """
+
+    def __new__(cls, dialect: str | None = None, *, max_event_bytes: int = 16777216) -> RecordedBody: ...
+    def feed(self, data: Buffer) -> list[tuple[Any, ...]]:
+        """Takes the next bytes of the body, cut anywhere. Those after its end are ignored.
+
+        Args:
+            data: Any bytes-like object.
+
+        Returns:
+            What they say: kind, choice, and what belongs to the kind.
+
+        Raises:
+            TypeError: The data is not bytes.
+        """
+
+    def finish(self) -> tuple[list[tuple[Any, ...]], RecordedDict]:
+        """Says that there are no more bytes.
+
+        Returns:
+            What only that tells, and the response as a whole.
+        """
+
+@final
 class Simulator:
     """The scripted provider; see ``headrace.testing``."""
 
@@ -251,12 +340,39 @@ def open_stream(
         url: The full URL.
         headers: Names and values.
         body: The body.
-        dialect: How the answer is written: ``"openai_chat"``.
+        dialect: How the answer is written, such as ``"openai_chat"``.
         connect_timeout: Seconds; None for no limit.
         first_token_timeout: Seconds; None for no limit.
         idle_timeout: Seconds; None for no limit.
         max_event_bytes: The cap on one event.
         model: The model, for error messages.
+
+    Raises:
+        ConfigurationError: A limit is no number of seconds, there is no such dialect, or the network threads cannot
+            be started.
+    """
+
+def open_fed_stream(
+    name: str,
+    dialect: str,
+    *,
+    first_token_timeout: float | None,
+    idle_timeout: float | None,
+    max_event_bytes: int,
+    model: str | None,
+) -> tuple[Source, Stream]:
+    """A stream of bytes that Python has.
+
+    Args:
+        name: Where they come from, for error messages.
+        dialect: How they are written.
+        first_token_timeout: Seconds; None for no limit.
+        idle_timeout: Seconds; None for no limit.
+        max_event_bytes: The cap on one event.
+        model: The model, for error messages.
+
+    Returns:
+        Where the bytes go in, and the stream.
 
     Raises:
         ConfigurationError: A limit is no number of seconds, there is no such dialect, or the network threads cannot

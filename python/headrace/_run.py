@@ -106,6 +106,8 @@ class Run:
         self._error: Exception | None = None
         self._events = 0
         self._tokens = 0
+        self._provider: str | None = None
+        self._stop_feeding: Callable[[], None] | None = None
         self._identity: dict[Reader, _native.ResponseDict] = {}
         self._began_ns = 0
         self._tool_time = 0.0
@@ -197,6 +199,7 @@ class Run:
         """What the loop does about an error. None if it does nothing: ``raise_error`` raises it."""
         if isinstance(error, StreamError) and self._readers:
             response = self._readers[-1].stream.response()
+            error.provider = error.provider or self._provider
             error.delivered = bool(response["text"] or response["reasoning"] or response["tool_calls"])
         failed = len(self._readers) > len(self._turns)
         try:
@@ -204,7 +207,10 @@ class Run:
         except Exception as passed:  # noqa: BLE001 — raised by `raise_error`, once the caller has seen the last event
             self._error = passed
             return None
-        if failed:
+        if failed and isinstance(error, StreamError) and error.delivered:
+            # The loop asks anew. What the caller has seen of this turn stays a turn of its own.
+            self._turns.append(Turn.from_native(self._readers[-1].stream.response()))
+        elif failed:
             # The loop tries again, and the caller has seen nothing of this attempt: it was no turn.
             self._readers.pop()
         return effect
@@ -221,8 +227,23 @@ class Run:
             self.outcome = stop.value
             return None
 
-    def read(self, stream: _native.Stream, effect: OpenTurn) -> Reader:
-        """Reads a turn, in the way that shows the caller what it wants."""
+    def read(
+        self,
+        stream: _native.Stream,
+        effect: OpenTurn,
+        provider: str | None,
+        stop: Callable[[], None] | None = None,
+    ) -> Reader:
+        """Reads a turn, in the way that shows the caller what it wants.
+
+        Args:
+            stream: The turn's stream.
+            effect: What was asked.
+            provider: Who answers.
+            stop: Stops what feeds the stream, where something does.
+        """
+        self._provider = provider
+        self._stop_feeding = stop
         fast = self.view.text_only and not effect.spoken
         reader = TextReader(stream) if fast else EventReader(stream, effect.agent, effect.spoken, self.show)
         self._readers.append(reader)
@@ -323,7 +344,9 @@ class Run:
         """A model is asked."""
         if self._note is not None:
             self._note(f"{effect.agent} asks {effect.call.settings.model} ({len(effect.call.messages)} messages)")
-        return self.show([TurnStart(len(self._readers) + 1, effect.call.settings.model, agent=effect.agent)])
+        return self.show(
+            [TurnStart(len(self._readers) + 1, effect.call.settings.model, effect.resumed, agent=effect.agent)]
+        )
 
     def turn_ended(self, effect: OpenTurn) -> tuple[Turn, list[Item]]:
         """A model has answered: what it said, and what the caller is shown of that."""
@@ -355,6 +378,8 @@ class Run:
     def _close_stream(self) -> None:
         for reader in self._readers[-1:]:
             reader.stream.close()
+        if self._stop_feeding is not None:
+            self._stop_feeding()
 
 
 def _timing(reader: Reader) -> Timing:

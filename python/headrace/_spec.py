@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from .tools import Toolbox
     from .types import Outcome
 
-__all__ = ["AgentSpec", "AutoSpec", "RunLoop", "Stop", "Transform"]
+__all__ = ["AgentSpec", "AutoSpec", "Patience", "RunLoop", "Stop", "Transform"]
 
 Stop = Callable[[str], bool]
 """Says of a turn's text whether the run is to end with it."""
@@ -46,6 +47,27 @@ class AutoSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class Patience:
+    """What is done about a turn that failed.
+
+    Attributes:
+        attempts: How often it is tried again with the same model.
+        interval: Seconds before the first of these; twice as long each time.
+        budget: Seconds from the turn's first request after which no other is made; None for no limit.
+        fallbacks: The models to ask instead, in order.
+        resumes: A turn that failed after tokens of it were seen is asked anew.
+        clock: Tells the time in seconds.
+    """
+
+    attempts: int = 0
+    interval: float = 1.0
+    budget: float | None = None
+    fallbacks: tuple[ModelSettings, ...] = ()
+    resumes: bool = False
+    clock: Callable[[], float] = time.monotonic
+
+
+@dataclass(frozen=True, slots=True)
 class AgentSpec:
     """What a loop must know of an agent; the attributes are those of ``Agent``."""
 
@@ -59,8 +81,7 @@ class AgentSpec:
     tool_choice: object = None
     stops: tuple[Stop, ...] = ()
     loop_interval: float = 0.0
-    retry_attempts: int = 0
-    retry_interval: float = 1.0
+    patience: Patience = Patience()
     handoffs: tuple[AgentSpec, ...] = ()
     servers: MCPTools | None = None
     memory: Memory | None = None

@@ -55,13 +55,25 @@ class Agent:
         top_p: Nucleus sampling; None for the provider's default.
         reasoning_effort: How much a reasoning model is to reason: ``"low"``, ``"medium"``, ``"high"``.
         thinking_tokens: How many tokens a model may think, where it is told in tokens.
-        llm_base_url: The URL of an OpenAI-compatible endpoint, without ``/chat/completions``.
+        llm: What answers in the model's place: a function or an object with a method ``run``, of the prompt or of the
+            messages, that returns text or an iterable of text or of OpenAI's chunks; async ones too.
+        llm_base_url: The URL of an OpenAI-compatible endpoint, without ``/chat/completions``. Where the model's name
+            begins with a provider that speaks otherwise (``anthropic/…``, ``gemini/…``), the URL of such a one.
         llm_api_key: The key; None to look in the environment.
         llm_args: Further members of the request's body, such as ``{"seed": 1}``. ``extra_headers`` among them is a
-            dict of headers to add instead.
+            dict of headers to add instead. For models that litellm knows they are arguments of its ``completion``,
+            such as ``api_version`` or ``aws_region_name``.
+        prompt_caching: The provider is asked to cache what it was sent, where it wants to be asked (Anthropic).
         timeouts: How long to wait for what.
         retry_attempts: How often a turn that failed in a way that may pass is tried again, if none of it was seen.
         retry_interval: Seconds before the first of these; twice as long each time. The provider's wish goes first.
+        retry_budget: Seconds that may pass from a turn's first request to its last; a wait that would exceed them is
+            not begun. None for no limit, but for a provider that asks for more than ten minutes.
+        fallback_models: Models to ask, in this order, where one cannot be reached or says no. Only before the first
+            token of a turn.
+        fallback_model_name: One more of them, the first.
+        resume_on_error: A turn that fails in the midst of its answer, in a way that may pass, is asked anew. What was
+            yielded of it stays: the answer begins again, and ``TurnStart.resumed`` says so.
         stopping_token: A turn whose text holds this is the last.
         stopping_func: A turn of whose text this is true is the last.
         stopping_condition: The same, by its other name.
@@ -109,12 +121,18 @@ class Agent:
         top_p: float | None = None,
         reasoning_effort: str | None = None,
         thinking_tokens: int | None = None,
+        llm: Any = None,
         llm_base_url: str | None = None,
         llm_api_key: str | None = None,
         llm_args: Mapping[str, Any] | None = None,
+        prompt_caching: bool = False,
         timeouts: Timeouts | None = None,
         retry_attempts: int = 0,
         retry_interval: float = 1.0,
+        retry_budget: float | None = None,
+        fallback_models: Sequence[str] = (),
+        fallback_model_name: str | None = None,
+        resume_on_error: bool = False,
         stopping_token: str | None = None,
         stopping_func: Stop | None = None,
         stopping_condition: Stop | None = None,
@@ -139,7 +157,8 @@ class Agent:
         self.agent_name = agent_name
         self.agent_description = agent_description
         self.system_prompt = system_prompt
-        self.model_name = model_name or default_model()
+        self.model_name = model_name or ("llm" if llm is not None else default_model())
+        self.llm = llm
         self.max_loops = max_loops
         self.tool_choice = tool_choice
         self.temperature = temperature
@@ -150,9 +169,14 @@ class Agent:
         self.llm_base_url = llm_base_url
         self.llm_api_key = llm_api_key
         self.llm_args = dict(llm_args or {})
+        self.prompt_caching = prompt_caching
         self.timeouts = timeouts or Timeouts()
         self.retry_attempts = retry_attempts
         self.retry_interval = retry_interval
+        self.retry_budget = retry_budget
+        self.fallback_models = tuple(fallback_models)
+        self.fallback_model_name = fallback_model_name
+        self.resume_on_error = resume_on_error
         self.stopping_token = stopping_token
         self.stopping_func = stopping_func
         self.stopping_condition = stopping_condition

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import local
-from .errors import HeadraceError
+from .errors import ConfigurationError, HeadraceError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -93,6 +93,30 @@ def run(
         raise typer.Exit(130) from None
 
 
+@app.command("decode")
+def decode(
+    file: Annotated[
+        typer.FileBinaryRead, typer.Argument(help="The recorded body of a response; - for standard input.")
+    ],
+    *,
+    dialect: Annotated[
+        str,
+        typer.Option(help="openai_chat, openai_responses, anthropic, gemini, cohere, ollama, bedrock; auto to look."),
+    ] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON, each delta included.")] = False,
+) -> None:
+    """Decode a recorded answer of a provider. Exit code 0 if it is complete, 1 if it is not, 2 for wrong usage."""
+    from ._cli_decode import decode_file, show_response
+
+    try:
+        response = decode_file(file, dialect)
+    except ConfigurationError as error:
+        raise typer.BadParameter(str(error), param_hint="--dialect") from None
+    show_response(response, as_json=as_json)
+    if response.state != "complete":
+        raise typer.Exit(1)
+
+
 @model_app.command("pull")
 def pull(name: Annotated[str, typer.Argument(help="The model.")] = local.DEFAULT_MODEL) -> None:
     """Download a model's weights and print their path."""
@@ -105,6 +129,18 @@ def list_models() -> None:
     for model in local.MODELS.values():
         state = "present" if model.present else "absent"
         typer.echo(f"{model.name:<16} {model.size // 1_000_000:>6} MB  {state:<8} {model.path}")
+
+
+@model_app.command("info")
+def info(
+    name: Annotated[str, typer.Argument(help="The model, such as openai/gpt-4o.")],
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON, prices in USD per token.")] = False,
+) -> None:
+    """Tell what litellm's price list knows about a model: limits, abilities, and prices in USD per million tokens."""
+    from ._cli_model import show_info
+
+    show_info(name, as_json=as_json)
 
 
 def _to_stderr(line: str) -> None:

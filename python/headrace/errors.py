@@ -19,7 +19,9 @@
         ├── ProtocolError             the bytes are not what the dialect says
         │   └── EventTooLargeError    one event is over the cap
         └── ProviderError             the provider said no, by status or inside the stream
-            ├── BadRequestError       400, 422
+            ├── BadRequestError       400, 413, 422
+            │   ├── ContextWindowExceededError   the conversation is longer than the model reads
+            │   └── ContentPolicyViolationError  a filter refused the request or its answer
             ├── AuthenticationError   401
             ├── PermissionDeniedError 403
             ├── NotFoundError         404
@@ -40,6 +42,8 @@ __all__ = [
     "ConfigurationError",
     "ConnectTimeoutError",
     "ConnectionFailedError",
+    "ContentPolicyViolationError",
+    "ContextWindowExceededError",
     "EventTooLargeError",
     "FirstTokenTimeoutError",
     "ForkedError",
@@ -94,6 +98,7 @@ class StreamError(HeadraceError):
         request_id: The provider's id of the request, where it gave one.
         body: The start of the response body that explains the error (at most 64 KiB of text).
         model: The model that was asked.
+        provider: Who serves it, as litellm names providers; None for an endpoint that is known by its URL alone.
         delivered: Tokens of the turn had reached the caller before the error.
     """
 
@@ -110,6 +115,7 @@ class StreamError(HeadraceError):
         request_id: str | None = None,
         body: str | None = None,
         model: str | None = None,
+        provider: str | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -118,6 +124,7 @@ class StreamError(HeadraceError):
         self.request_id = request_id
         self.body = body
         self.model = model
+        self.provider = provider
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The keyword-only arguments travel as state, so that an error survives pickling between processes.
@@ -177,7 +184,15 @@ class ProviderError(StreamError):
 
 
 class BadRequestError(ProviderError):
-    """HTTP 400 or 422: the provider does not accept the request."""
+    """HTTP 400, 413 or 422: the provider does not accept the request."""
+
+
+class ContextWindowExceededError(BadRequestError):
+    """The conversation is longer than the model reads. ``Agent(context_length=…)`` keeps it shorter."""
+
+
+class ContentPolicyViolationError(BadRequestError):
+    """The provider's filter refused the request, or withheld its answer."""
 
 
 class AuthenticationError(ProviderError):

@@ -26,6 +26,7 @@ __all__ = [
     "AgentEnd",
     "AgentStart",
     "Event",
+    "Fallback",
     "PhaseEnd",
     "PhaseStart",
     "Reasoning",
@@ -133,11 +134,34 @@ class PhaseEnd(Event):
 
 @dataclass(frozen=True, slots=True)
 class TurnStart(Event):
-    """A model is asked. Turns of a run are numbered from 1."""
+    """A model is asked. Turns of a run are numbered from 1.
+
+    Attributes:
+        turn: Which turn.
+        model: Who is asked.
+        resumed: The turn before failed after tokens of it had been yielded: its answer begins again.
+    """
 
     type: ClassVar[str] = "turn_start"
     turn: int
     model: str
+    resumed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Fallback(Event):
+    """A model could not be asked, or said no, and another one is asked instead.
+
+    Attributes:
+        model: Who was asked.
+        fallback: Who is asked next.
+        error: What went wrong.
+    """
+
+    type: ClassVar[str] = "fallback"
+    model: str
+    fallback: str
+    error: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ All classes are frozen: what a run has said does not change any more.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -18,6 +19,7 @@ __all__ = [
     "ModelSettings",
     "Outcome",
     "Spread",
+    "Thought",
     "Timeouts",
     "Timing",
     "ToolCall",
@@ -58,6 +60,8 @@ class ModelSettings:
         headers: Headers to add to the request.
         timeouts: How long to wait for what.
         max_event_bytes: The cap on one event of the stream.
+        llm: What answers in the model's place; None for the model.
+        prompt_caching: The provider is asked to cache the prompt, where it wants to be asked.
     """
 
     model: str
@@ -67,6 +71,8 @@ class ModelSettings:
     headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     timeouts: Timeouts = Timeouts()
     max_event_bytes: int = 16 * 1024 * 1024
+    llm: Any = field(default=None, repr=False)
+    prompt_caching: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +100,30 @@ class ToolCall:
         id: The provider's id of the call; one made up where it sent none, once the turn has ended.
         name: The tool's name.
         arguments: The arguments as sent: JSON text, or what was meant to be.
+        signature: What the provider wants back with the call in the next turn, where it signs calls (Gemini).
     """
 
     id: str | None
     name: str
     arguments: str
+    signature: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Thought:
+    """A stretch of reasoning that the provider signed, and wants back in the next turn.
+
+    Attributes:
+        text: What was said; empty where the provider does not show it.
+        kind: ``"signed"``, or ``"encrypted"`` where the signature is the reasoning itself, unreadable.
+        id: The provider's id of it, where it has one.
+        signature: The opaque text.
+    """
+
+    text: str
+    kind: str
+    id: str | None
+    signature: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +136,9 @@ class Usage:
         total_tokens: The provider's total.
         cached_tokens: Prompt tokens that came from a cache.
         reasoning_tokens: Tokens spent on reasoning.
+        cache_write_tokens: Prompt tokens that were written to a cache.
+        estimated: The provider told nothing: these counts were made from the length of the texts.
+        raw: The provider's object as it was sent, with all that only this provider counts; None in a sum.
     """
 
     input_tokens: int | None = None
@@ -118,16 +146,21 @@ class Usage:
     total_tokens: int | None = None
     cached_tokens: int | None = None
     reasoning_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    estimated: bool = False
+    raw: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def from_native(cls, told: UsageDict) -> Usage:
         """The counts that the native stream collected."""
         return cls(
-            told["input_tokens"],
-            told["output_tokens"],
-            told["total_tokens"],
-            told["cached_tokens"],
-            told["reasoning_tokens"],
+            input_tokens=told["input_tokens"],
+            output_tokens=told["output_tokens"],
+            total_tokens=told["total_tokens"],
+            cached_tokens=told["cached_tokens"],
+            reasoning_tokens=told["reasoning_tokens"],
+            cache_write_tokens=told["cache_write_tokens"],
+            raw=json.loads(told["raw"]),
         )
 
     def __add__(self, other: Usage) -> Usage:
@@ -138,6 +171,8 @@ class Usage:
             _sum(self.total_tokens, other.total_tokens),
             _sum(self.cached_tokens, other.cached_tokens),
             _sum(self.reasoning_tokens, other.reasoning_tokens),
+            _sum(self.cache_write_tokens, other.cache_write_tokens),
+            estimated=self.estimated or other.estimated,
         )
 
 
@@ -258,6 +293,8 @@ class Turn:
         usage: Token counts; None where the provider told none.
         id: The provider's id of the response.
         model: The model that answered, in the provider's words.
+        thoughts: The reasoning that the provider signed, in order.
+        dialect: How the answer was written.
     """
 
     text: str = ""
@@ -269,6 +306,8 @@ class Turn:
     usage: Usage | None = None
     id: str | None = None
     model: str | None = None
+    thoughts: tuple[Thought, ...] = ()
+    dialect: str | None = None
 
     def with_calls(self, calls: tuple[ToolCall, ...]) -> Turn:
         """The same turn with other tool calls."""
@@ -278,16 +317,21 @@ class Turn:
     def from_native(cls, response: ResponseDict) -> Turn:
         """The turn that the native stream put together."""
         usage = response["usage"]
+        signatures = response["call_signatures"]
         return cls(
             text=response["text"],
             reasoning=response["reasoning"],
             refusal=response["refusal"],
-            tool_calls=tuple(ToolCall(*call) for call in response["tool_calls"]),
+            tool_calls=tuple(
+                ToolCall(*call, signatures.get(index)) for index, call in enumerate(response["tool_calls"])
+            ),
             finish_reason=response["finish_reason"],
             finish_reason_raw=response["finish_reason_raw"],
             usage=None if usage is None else Usage.from_native(usage),
             id=response["id"],
             model=response["model"],
+            thoughts=tuple(Thought(*thought) for thought in response["thoughts"]),
+            dialect=response["dialect"],
         )
 
 

@@ -23,14 +23,39 @@ ALLOWED: dict[str, set[str]] = {
     "events": {"types", "errors"},
     "tools": {"events", "types", "errors"},
     "memory": {"events", "types", "errors"},
-    "providers": {"types", "errors"},
+    "_requests": {"errors"},
+    "_reasoning": {"types"},
+    "_seam": set(),
+    "_wires": set(),
+    "_caching": set(),
+    "_plain": {"_reasoning", "_requests", "types", "errors"},
+    "_frames": {"_requests", "types", "errors"},
+    "_fallback": {"_requests", "types", "errors"},
+    "_litellm_errors": {"types", "errors"},
+    "_litellm": {
+        "_caching",
+        "_fallback",
+        "_frames",
+        "_litellm_errors",
+        "_reasoning",
+        "_requests",
+        "_seam",
+        "_wires",
+        "types",
+        "errors",
+    },
+    "providers": {"_plain", "_requests", "types", "errors"},
     "local": {"errors"},
+    "_price_list": set(),
+    "_prices": set(),
+    "models": {"_price_list", "_prices", "types", "errors"},
     "_effects": {"events", "types"},
     "_plan": {"types"},
-    "_loop": {"_effects", "tools", "memory", "events", "types", "errors"},
+    "_loop": {"_effects", "_reasoning", "tools", "memory", "events", "types", "errors"},
     "_auto": {"_loop", "_plan", "_effects", "tools", "memory", "events", "types", "errors"},
     "_bell": {"_native"},
     "sse": {"_native"},
+    "decoding": {"_native", "types", "errors"},
     "testing": {"_native"},
     "_run": {"_read", "events", "types", "errors"},
     "_drive": {"_threads", "_native", "_bell", "_effects", "_loop", "providers", "types", "errors"},
@@ -46,7 +71,7 @@ ALLOWED: dict[str, set[str]] = {
 }
 
 # Who may import the extension when the program runs. All others may name its types.
-NATIVE_IMPORTERS = {"_drive", "_bell", "sse", "testing"}
+NATIVE_IMPORTERS = {"_drive", "_bell", "decoding", "sse", "testing"}
 
 # What a loop must not know: it holds policy, and the drivers do the work.
 NOT_IN_A_LOOP = {"asyncio", "threading", "concurrent", "queue", "socket", "time", "select"}
@@ -103,8 +128,17 @@ def test_a_module_imports_only_what_is_below_it(module: str) -> None:
     assert own_imports(module, lazy=False) <= ALLOWED[module]
 
 
-def test_providers_loads_the_local_engine_only_when_it_is_asked_for() -> None:
-    assert own_imports("providers", lazy=True) - own_imports("providers", lazy=False) == {"local"}
+def test_providers_loads_only_the_way_that_is_gone() -> None:
+    assert own_imports("providers", lazy=True) - own_imports("providers", lazy=False) == {
+        "_fallback",
+        "_frames",
+        "_litellm",
+    }
+    assert own_imports("_plain", lazy=True) - own_imports("_plain", lazy=False) == {"local"}
+
+
+def test_one_module_imports_litellm() -> None:
+    assert {module for module in SOURCES if "litellm" in set(imports(module, lazy=True))} == {"_litellm"}
 
 
 def test_only_the_drivers_and_what_exposes_the_extension_import_it() -> None:
@@ -125,7 +159,14 @@ def test_importing_headrace_loads_nothing_heavy() -> None:
 
 
 def test_importing_what_else_is_public_loads_nothing_heavy() -> None:
-    assert not HEAVY & loaded_by("headrace.sse", "headrace.testing", "headrace.local", "headrace.errors")
+    assert not HEAVY & loaded_by(
+        "headrace.sse",
+        "headrace.decoding",
+        "headrace.testing",
+        "headrace.local",
+        "headrace.errors",
+        "headrace.models",
+    )
 
 
 def test_importing_headrace_starts_no_thread_and_says_nothing() -> None:

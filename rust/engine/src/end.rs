@@ -1,5 +1,7 @@
 //! The one typed way in which a stream ends.
 
+use headrace_wire::ErrorClass;
+
 /// How a stream ended.
 #[derive(Debug, Clone, PartialEq)]
 pub enum End {
@@ -30,6 +32,8 @@ pub struct Failure {
     pub kind: FailureKind,
     /// What happened, where, and what to do about it.
     pub message: String,
+    /// What kind of no it was, where a provider said no.
+    pub class: Option<ErrorClass>,
     /// The HTTP status of the response, where there was one.
     pub status: Option<u16>,
     /// The provider's own error code or type.
@@ -46,7 +50,16 @@ impl Failure {
     /// A failure about which no more is known than this.
     #[must_use]
     pub const fn new(kind: FailureKind, message: String) -> Self {
-        Self { kind, message, status: None, code: None, retry_after: None, request_id: None, body: None }
+        Self {
+            kind,
+            message,
+            class: None,
+            status: None,
+            code: None,
+            retry_after: None,
+            request_id: None,
+            body: None,
+        }
     }
 
     /// The same with every secret blacked out: some servers send back what they were sent.
@@ -107,6 +120,8 @@ pub enum FailureKind {
     Protocol,
     /// One event is over the cap.
     EventTooLarge,
+    /// What fed the stream failed; it keeps its own error. Only where the stream came from no socket of ours.
+    Source,
     /// The task that reads the stream died: a bug of headrace.
     Internal,
 }
@@ -121,7 +136,7 @@ impl FailureKind {
             }
             Self::ConnectTimeout | Self::FirstTokenTimeout | Self::IdleTimeout => "timeout",
             Self::Rejected => "rejected",
-            Self::InBand => "error",
+            Self::InBand | Self::Source => "error",
             Self::Truncated => "truncated",
             Self::Protocol | Self::EventTooLarge => "protocol",
         }

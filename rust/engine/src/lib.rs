@@ -9,6 +9,7 @@
 //! - `body`: what a response's body turns out to be;
 //! - `rejection`: what a provider says when it says no;
 //! - [`stream`]: the reader's end of it;
+//! - [`source`]: a stream of bytes that the caller has;
 //! - [`end`]: the one typed way in which a stream ends;
 //! - [`timing`]: what the stamps say;
 //! - [`bell`]: how many streams wake one event loop;
@@ -26,10 +27,12 @@ mod pump;
 mod rejection;
 pub mod request;
 mod runtime;
+pub mod source;
 pub mod stream;
 pub mod timing;
 
 pub use end::{End, Failure, FailureKind};
 pub use request::{Request, Timeouts};
 pub use runtime::RuntimeError;
+pub use source::Source;
 pub use stream::{Arrival, Closer, Standing, Stream};

@@ -8,18 +8,19 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use headrace_channel::{Producer, PushError};
-use headrace_wire::{DecodeError, Delta, DeltaKind, Ending, Progress, StreamDecoder};
+use headrace_wire::{BodyDecoder, Delta, DeltaKind, Ending, Progress};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Response};
+use tokio::sync::mpsc::Receiver;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
-use crate::body::Body;
 use crate::client::{Way, chain, classify};
 use crate::clock::now_ns;
 use crate::end::{End, Failure, FailureKind};
 use crate::rejection;
 use crate::request::{Request, Timeouts};
 use crate::runtime::Engine;
+use crate::source::Fed;
 use crate::stream::Arrival;
 
 /// How long a connection whose stream is complete may take to come to the end of its body, so that it can be used again.
@@ -41,16 +42,25 @@ pub(crate) async fn run(
         settle(response).await;
     }
     let (told, response) = match outcome {
-        Ok(response) => (End::Complete, Some(response)),
-        Err(Stop::Closed) => (End::Cancelled, None),
-        Err(Stop::Failed(failure)) => (End::Failed(Box::new(failure.without(&pump.request.secrets()))), None),
+        Ok(response) => (Ok(()), Some(response)),
+        Err(stop) => (Err(stop), None),
     };
-    // The order matters: whoever sees the channel closed finds the end.
-    let _ = end.set(told);
-    drop(pump);
+    pump.end(told, &end);
     if let Some(response) = response {
         let _ = timeout(LINGER, finish_body(response)).await;
     }
+}
+
+/// Runs one stream of bytes that the caller has. Dropping this future lets the caller know that nobody reads on.
+pub(crate) async fn run_fed(
+    request: Request,
+    mut pieces: Receiver<Fed>,
+    producer: Producer<Arrival>,
+    end: Arc<OnceLock<End>>,
+) {
+    let mut pump = Pump::new(request, producer);
+    let outcome = pump.stream_fed(&mut pieces).await;
+    pump.end(outcome, &end);
 }
 
 /// Lets the connection go back to its pool before the end is told, if the end of the HTTP message is here already, as
@@ -88,7 +98,7 @@ impl From<Failure> for Stop {
 struct Pump {
     request: Request,
     producer: Producer<Arrival>,
-    decoder: StreamDecoder,
+    body: BodyDecoder,
     deltas: Vec<Delta>,
     patience: Patience,
 }
@@ -96,7 +106,7 @@ struct Pump {
 impl Pump {
     fn new(request: Request, producer: Producer<Arrival>) -> Self {
         Self {
-            decoder: StreamDecoder::new(request.dialect, request.max_event_bytes),
+            body: BodyDecoder::new(request.dialect, request.max_event_bytes),
             patience: Patience::new(request.timeouts),
             deltas: Vec::new(),
             request,
@@ -113,40 +123,57 @@ impl Pump {
         if !response.status().is_success() {
             return Err(self.patience.limit(rejection::read(response)).await?.into());
         }
-        let mut body = Body::new(&response, self.request.max_event_bytes);
         while let Some(bytes) = self.read(&mut response).await? {
             let arrived_ns = now_ns();
-            if self.decode(&mut body, &bytes, arrived_ns).await? == Progress::Ended {
+            if self.decode(&bytes, arrived_ns).await? == Progress::Ended {
                 return Ok(response);
             }
         }
-        self.last(&mut body).await?;
+        self.last().await?;
         Ok(response)
+    }
+
+    async fn stream_fed(&mut self, pieces: &mut Receiver<Fed>) -> Result<(), Stop> {
+        while let Some(piece) = self.patience.limit(pieces.recv()).await? {
+            if self.decode(&piece?, now_ns()).await? == Progress::Ended {
+                return Ok(());
+            }
+        }
+        self.last().await
+    }
+
+    /// Tells how the stream ended, and closes the channel.
+    fn end(self, outcome: Result<(), Stop>, end: &OnceLock<End>) {
+        let told = match outcome {
+            Ok(()) => End::Complete,
+            Err(Stop::Closed) => End::Cancelled,
+            Err(Stop::Failed(failure)) => End::Failed(Box::new(failure.without(&self.request.secrets()))),
+        };
+        // The order matters: whoever sees the channel closed, which dropping this does, finds the end.
+        let _ = end.set(told);
     }
 
     async fn read(&mut self, response: &mut Response) -> Result<Option<Bytes>, Stop> {
         match self.patience.limit(response.chunk()).await? {
             Ok(bytes) => Ok(bytes),
             // Some servers close without ending the HTTP message properly. What counts is whether the answer is whole.
-            Err(_) if self.decoder.ending() == Ending::Complete => Ok(None),
+            Err(_) if self.body.ending() == Ending::Complete => Ok(None),
             Err(error) => Err(self.broken(error).into()),
         }
     }
 
-    async fn decode(&mut self, body: &mut Body, bytes: &[u8], arrived_ns: u64) -> Result<Progress, Stop> {
-        let decoded = body.feed(&mut self.decoder, bytes, &mut self.deltas);
+    async fn decode(&mut self, bytes: &[u8], arrived_ns: u64) -> Result<Progress, Stop> {
+        let decoded = self.body.feed(bytes, &mut self.deltas);
         self.deliver(arrived_ns).await?;
-        decoded
+        Ok(decoded?)
     }
 
     /// The bytes have ended.
-    async fn last(&mut self, body: &mut Body) -> Result<(), Stop> {
+    async fn last(&mut self) -> Result<(), Stop> {
         let arrived_ns = now_ns();
-        let decoded = body.finish(&mut self.decoder, &mut self.deltas);
-        let ending = self.decoder.finish(&mut self.deltas);
+        let ending = self.body.finish(&mut self.deltas);
         self.deliver(arrived_ns).await?;
-        decoded?;
-        match ending {
+        match ending? {
             Ending::Complete => Ok(()),
             Ending::Truncated => Err(Failure::new(
                 FailureKind::Truncated,
@@ -232,16 +259,6 @@ fn headers(pairs: &[(String, String)]) -> Result<HeaderMap, Failure> {
         headers.insert(name, value);
     }
     Ok(headers)
-}
-
-impl From<DecodeError> for Stop {
-    fn from(error: DecodeError) -> Self {
-        let kind = match error {
-            DecodeError::EventTooLarge(_) => FailureKind::EventTooLarge,
-            DecodeError::Json { .. } | DecodeError::Frame(_) => FailureKind::Protocol,
-        };
-        Failure::new(kind, error.to_string()).into()
-    }
 }
 
 /// How much longer to wait. One timer serves the whole stream: it is set anew only when it fires, so that a token costs

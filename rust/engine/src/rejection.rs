@@ -27,13 +27,15 @@ pub(crate) async fn read(mut response: Response) -> Failure {
     let body = String::from_utf8_lossy(&body).into_owned();
     let status = response.status();
     let place = format!("{}{}", response.url().origin().ascii_serialization(), response.url().path());
-    let (said, code) = explain(&body);
+    let error = explain(&body);
+    let class = error.class(Some(status.as_u16()));
     let location = response.headers().get("location").and_then(|value| value.to_str().ok());
     Failure {
         kind: FailureKind::Rejected,
-        message: format!("HTTP {status} from {place}: {said}{}", hint(status.as_u16(), location)),
+        message: format!("HTTP {status} from {place}: {}{}", error.message, hint(status.as_u16(), location)),
+        class,
         status: Some(status.as_u16()),
-        code,
+        code: error.code.or(error.kind),
         retry_after: retry_after(response.headers()),
         request_id: request_id(response.headers()),
         body: Some(body),
@@ -43,6 +45,7 @@ pub(crate) async fn read(mut response: Response) -> Failure {
 /// The failure for an error that came inside the stream.
 pub(crate) fn in_band(error: &ProviderError, place: &str) -> Failure {
     Failure {
+        class: error.class(None),
         status: error.status,
         code: error.code.clone().or_else(|| error.kind.clone()),
         ..Failure::new(
@@ -52,18 +55,17 @@ pub(crate) fn in_band(error: &ProviderError, place: &str) -> Failure {
     }
 }
 
-fn explain(body: &str) -> (String, Option<String>) {
+fn explain(body: &str) -> ProviderError {
     let trimmed = body.trim();
-    if trimmed.is_empty() {
-        return ("without an explanation".to_owned(), None);
-    }
     if trimmed.starts_with('{') || trimmed.starts_with('[') {
-        let error = read_error(trimmed);
-        return (error.message, error.code.or(error.kind));
+        return read_error(trimmed);
     }
     let text = if trimmed.starts_with('<') { title(trimmed).unwrap_or(trimmed) } else { trimmed };
-    let excerpt: String = text.chars().take(EXCERPT_CHARS).collect();
-    (excerpt, None)
+    let mut message: String = text.chars().take(EXCERPT_CHARS).collect();
+    if message.is_empty() {
+        "without an explanation".clone_into(&mut message);
+    }
+    ProviderError { message, ..ProviderError::default() }
 }
 
 /// The title of a web page, which is what a proxy's error page says in short.

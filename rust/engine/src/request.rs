@@ -30,6 +30,14 @@ impl Request {
     /// How many deltas wait at most, unless the request says otherwise: some 64 KiB of stream.
     pub const DEFAULT_CAPACITY: usize = 256;
 
+    const FED: &str = "fed";
+
+    /// What stands for a request where a stream is fed: a name for messages, and default limits.
+    #[must_use]
+    pub fn fed(name: &str, dialect: Dialect) -> Self {
+        Self::new(format!("{}:{name}", Self::FED), Vec::new(), Bytes::new(), dialect)
+    }
+
     /// A request with default limits.
     #[must_use]
     pub fn new(url: String, headers: Vec<(String, String)>, body: Bytes, dialect: Dialect) -> Self {
@@ -49,6 +57,7 @@ impl Request {
     /// The URL for an error message: without user, password and query, which may hold keys.
     pub(crate) fn place(&self) -> String {
         match reqwest::Url::parse(&self.url) {
+            Ok(url) if url.scheme() == Self::FED => url.path().to_owned(),
             Ok(url) => {
                 let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
                 format!("{}://{}{port}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path())

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use headrace_channel::{Consumer, Ready, channel};
+use headrace_channel::{Consumer, Producer, Ready, channel};
 use headrace_wire::{Delta, DeltaKind, Response};
 use tokio::task::AbortHandle;
 
@@ -13,7 +13,8 @@ use crate::clock::now_ns;
 use crate::end::{End, Failure, FailureKind};
 use crate::pump;
 use crate::request::Request;
-use crate::runtime::{RuntimeError, engine};
+use crate::runtime::{Engine, RuntimeError, engine};
+use crate::source::Source;
 use crate::timing::Recorder;
 
 /// One delta, with the time of the socket read that brought it.
@@ -53,17 +54,37 @@ impl Stream {
     /// # Errors
     /// [`RuntimeError`] when the network threads cannot be started.
     pub fn open(request: Request) -> Result<Self, RuntimeError> {
-        let opened_ns = now_ns();
         let engine = engine()?;
-        let (producer, consumer) = channel(request.capacity);
+        Ok(Self::spawn(engine, request.capacity, |producer, end| pump::run(engine, request, producer, end)))
+    }
+
+    /// A stream of the bytes that the source is fed; see [`Request::fed`].
+    ///
+    /// # Errors
+    /// [`RuntimeError`] when the network threads cannot be started.
+    pub fn fed(request: Request) -> Result<(Source, Self), RuntimeError> {
+        let (source, pieces) = Source::new();
+        let stream = Self::spawn(engine()?, request.capacity, |producer, end| {
+            pump::run_fed(request, pieces, producer, end)
+        });
+        Ok((source, stream))
+    }
+
+    fn spawn<P: Future<Output = ()> + Send + 'static>(
+        engine: &Engine,
+        capacity: usize,
+        pump: impl FnOnce(Producer<Arrival>, Arc<OnceLock<End>>) -> P,
+    ) -> Self {
+        let opened_ns = now_ns();
+        let (producer, consumer) = channel(capacity);
         let end = Arc::new(OnceLock::new());
-        let task = engine.runtime.spawn(pump::run(engine, request, producer, Arc::clone(&end)));
-        Ok(Self {
+        let task = engine.runtime.spawn(pump(producer, Arc::clone(&end)));
+        Self {
             consumer: Some(consumer),
             closer: Closer { end, pump: task.abort_handle(), pid: std::process::id() },
             response: Response::default(),
             recorder: Recorder::new(opened_ns),
-        })
+        }
     }
 
     /// How the stream stands, without waiting.

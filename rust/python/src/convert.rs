@@ -1,10 +1,39 @@
-//! Answers and stamps as Python objects.
+//! Bytes from Python, and answers and stamps as Python objects.
+
+use std::borrow::Cow;
 
 use headrace_engine::Arrival;
 use headrace_engine::timing::{Recorder, Spread};
-use headrace_wire::{DeltaKind, Response, Usage};
+use headrace_wire::response::{Choice, PlacedSignature, Thought};
+use headrace_wire::{Delta, DeltaKind, Dialect, Response, SignatureKind, Usage};
+use pyo3::buffer::PyBuffer;
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
+
+use crate::errors;
+
+/// The dialect of that name.
+pub(crate) fn dialect(py: Python<'_>, name: &str) -> PyResult<Dialect> {
+    Dialect::from_name(name).ok_or_else(|| {
+        let names = Dialect::ALL.map(Dialect::as_str).join(", ");
+        errors::configuration(py, &format!("there is no dialect {name:?}; there are: {names}"))
+    })
+}
+
+/// The bytes of any bytes-like object: borrowed from `bytes`, copied from anything that could change meanwhile.
+pub(crate) fn bytes_of<'a>(data: &'a Bound<'_, PyAny>) -> PyResult<Cow<'a, [u8]>> {
+    if let Ok(bytes) = data.extract::<&[u8]>() {
+        return Ok(Cow::Borrowed(bytes));
+    }
+    let buffer = PyBuffer::<u8>::get(data).map_err(|_| {
+        let found = data.get_type().name().map_or_else(|_| "?".to_owned(), |name| name.to_string());
+        PyTypeError::new_err(format!(
+            "feed() takes a bytes-like object, not {found}; encode text as UTF-8 first"
+        ))
+    })?;
+    Ok(Cow::Owned(buffer.to_vec(data.py())?))
+}
 
 /// What the model produced, as a tuple that begins with its kind and its arrival; `None` for what it did not produce.
 pub(crate) fn delta<'py>(py: Python<'py>, arrival: &Arrival) -> PyResult<Option<Bound<'py, PyTuple>>> {
@@ -29,24 +58,116 @@ pub(crate) fn delta<'py>(py: Python<'py>, arrival: &Arrival) -> PyResult<Option<
     .map(Some)
 }
 
+/// Anything that a body says, as a tuple that begins with its kind and its choice.
+pub(crate) fn any_delta<'py>(py: Python<'py>, delta: &Delta) -> PyResult<Bound<'py, PyTuple>> {
+    let choice = delta.choice;
+    match &delta.kind {
+        DeltaKind::Text(text) => ("text", choice, text.as_str()).into_pyobject(py),
+        DeltaKind::Reasoning(text) => ("reasoning", choice, text.as_str()).into_pyobject(py),
+        DeltaKind::Refusal(text) => ("refusal", choice, text.as_str()).into_pyobject(py),
+        DeltaKind::ToolCallStart(start) => {
+            ("tool_call_start", choice, start.index, start.id.as_deref(), start.name.as_str())
+                .into_pyobject(py)
+        }
+        DeltaKind::ToolCallArguments { index, fragment } => {
+            ("tool_call_arguments", choice, index, fragment.as_str()).into_pyobject(py)
+        }
+        DeltaKind::ToolCallEnd { index } => ("tool_call_end", choice, index).into_pyobject(py),
+        DeltaKind::Signature(told) => {
+            let kind = match told.kind {
+                SignatureKind::Signed => "signed",
+                SignatureKind::Encrypted => "encrypted",
+            };
+            ("signature", choice, kind, told.value.as_str(), told.id.as_deref(), told.tool_call)
+                .into_pyobject(py)
+        }
+        DeltaKind::Finish(finish) => {
+            ("finish", choice, finish.reason.as_str(), finish.raw.as_str()).into_pyobject(py)
+        }
+        DeltaKind::Usage(told) => ("usage", choice, usage(py, told)?).into_pyobject(py),
+        DeltaKind::Response(info) => {
+            ("response", choice, info.id.as_deref(), info.model.as_deref()).into_pyobject(py)
+        }
+        DeltaKind::Error(error) => {
+            let (kind, code) = (error.kind.as_deref(), error.code.as_deref());
+            ("error", choice, error.message.as_str(), kind, code, error.status).into_pyobject(py)
+        }
+    }
+}
+
 /// What has been said so far: the first choice, and what identifies the response.
-pub(crate) fn response<'py>(py: Python<'py>, response: &Response) -> PyResult<Bound<'py, PyDict>> {
-    let choice = response.first();
+pub(crate) fn response<'py>(
+    py: Python<'py>,
+    response: &Response,
+    dialect: Dialect,
+) -> PyResult<Bound<'py, PyDict>> {
+    let nothing = Choice::default();
+    let dict = choice(py, response.first().unwrap_or(&nothing))?;
+    dict.set_item("dialect", dialect.as_str())?;
+    told(&dict, response)?;
+    Ok(dict)
+}
+
+/// What has been said so far, in every choice.
+pub(crate) fn whole_response<'py>(py: Python<'py>, response: &Response) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
-    dict.set_item("text", choice.map_or("", |choice| &choice.text))?;
-    dict.set_item("reasoning", choice.map_or("", |choice| &choice.reasoning))?;
-    dict.set_item("refusal", choice.map_or("", |choice| &choice.refusal))?;
+    let choices = PyList::empty(py);
+    for said in &response.choices {
+        let said_by = choice(py, said)?;
+        said_by.set_item("index", said.index)?;
+        choices.append(said_by)?;
+    }
+    dict.set_item("choices", choices)?;
+    told(&dict, response)?;
+    Ok(dict)
+}
+
+/// What is told of a response beside its choices.
+fn told(dict: &Bound<'_, PyDict>, response: &Response) -> PyResult<()> {
+    let py = dict.py();
+    dict.set_item("usage", response.usage.as_ref().map(|told| usage(py, told)).transpose()?)?;
+    dict.set_item("id", response.info.id.as_deref())?;
+    dict.set_item("model", response.info.model.as_deref())
+}
+
+fn choice<'py>(py: Python<'py>, choice: &Choice) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    dict.set_item("text", &choice.text)?;
+    dict.set_item("reasoning", &choice.reasoning)?;
+    dict.set_item("refusal", &choice.refusal)?;
     let calls = PyList::empty(py);
-    for call in choice.iter().flat_map(|choice| &choice.tool_calls) {
+    for call in &choice.tool_calls {
         calls.append((call.id.as_deref(), call.name.as_str(), call.arguments.as_str()))?;
     }
     dict.set_item("tool_calls", calls)?;
-    let finish = choice.and_then(|choice| choice.finish.as_ref());
-    dict.set_item("finish_reason", finish.map(|finish| finish.reason.as_str()))?;
-    dict.set_item("finish_reason_raw", finish.map(|finish| finish.raw.as_str()))?;
-    dict.set_item("usage", response.usage.as_ref().map(|told| usage(py, told)).transpose()?)?;
-    dict.set_item("id", response.info.id.as_deref())?;
-    dict.set_item("model", response.info.model.as_deref())?;
+    dict.set_item("thoughts", thoughts(py, choice)?)?;
+    dict.set_item("call_signatures", call_signatures(py, choice)?)?;
+    dict.set_item("finish_reason", choice.finish.as_ref().map(|finish| finish.reason.as_str()))?;
+    dict.set_item("finish_reason_raw", choice.finish.as_ref().map(|finish| finish.raw.as_str()))?;
+    Ok(dict)
+}
+
+/// The reasoning where it was signed: text, kind of signature, id, signature.
+fn thoughts<'py>(py: Python<'py>, choice: &Choice) -> PyResult<Bound<'py, PyList>> {
+    let list = PyList::empty(py);
+    for Thought { text, signature } in choice.thoughts() {
+        let kind = match signature.kind {
+            SignatureKind::Signed => "signed",
+            SignatureKind::Encrypted => "encrypted",
+        };
+        list.append((text, kind, signature.id.as_deref(), signature.value.as_str()))?;
+    }
+    Ok(list)
+}
+
+/// The signatures that came with tool calls, by the calls' indices.
+fn call_signatures<'py>(py: Python<'py>, choice: &Choice) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    for PlacedSignature { signature, .. } in &choice.signatures {
+        if let Some(index) = signature.tool_call {
+            dict.set_item(index, signature.value.as_str())?;
+        }
+    }
     Ok(dict)
 }
 
@@ -56,6 +177,7 @@ fn usage<'py>(py: Python<'py>, usage: &Usage) -> PyResult<Bound<'py, PyDict>> {
     dict.set_item("output_tokens", usage.output_tokens)?;
     dict.set_item("total_tokens", usage.total_tokens)?;
     dict.set_item("cached_tokens", usage.cached_tokens)?;
+    dict.set_item("cache_write_tokens", usage.cache_write_tokens)?;
     dict.set_item("reasoning_tokens", usage.reasoning_tokens)?;
     dict.set_item("raw", &*usage.raw)?;
     Ok(dict)

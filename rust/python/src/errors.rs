@@ -1,13 +1,15 @@
 //! Failures as the exceptions of `headrace.errors`. The one place where the two trees meet.
 
 use headrace_engine::{Failure, FailureKind, RuntimeError};
+use headrace_wire::ErrorClass;
 use headrace_wire::sse::EventTooLarge;
+use headrace_wire::{BodyError, DecodeError, Dialect, ProviderError};
 use pyo3::prelude::*;
 use pyo3::types::{IntoPyDict, PyDict};
 
 /// The exception for a stream that failed.
 pub(crate) fn failure(py: Python<'_>, failure: &Failure, model: Option<&str>) -> PyErr {
-    let name = class_of(failure.kind, failure.status);
+    let name = class_of(failure.kind, failure.class);
     let error = raised(py, name, &failure.message, |details| {
         details.set_item("status", failure.status)?;
         details.set_item("code", failure.code.as_deref())?;
@@ -21,6 +23,36 @@ pub(crate) fn failure(py: Python<'_>, failure: &Failure, model: Option<&str>) ->
         return error.value(py).setattr("state", failure.kind.state()).err().unwrap_or(error);
     }
     error
+}
+
+/// The exception for a recorded body that ends before its end marker.
+pub(crate) fn truncated(py: Python<'_>, model: Option<&str>) -> PyErr {
+    let message = "the stream ends before its end marker: the answer is not whole";
+    raised(py, "TruncatedError", message, |details| details.set_item("model", model))
+}
+
+/// The exception for an error that a recorded body tells.
+pub(crate) fn reported(py: Python<'_>, error: &ProviderError, model: Option<&str>) -> PyErr {
+    let name = class_of_error(error.class(None));
+    raised(py, name, &error.message, |details| {
+        details.set_item("status", error.status)?;
+        details.set_item("code", error.code.as_deref().or(error.kind.as_deref()))?;
+        details.set_item("model", model)
+    })
+}
+
+/// The exception for a recorded body that is not what it should be.
+pub(crate) fn body(py: Python<'_>, error: &BodyError, model: Option<&str>) -> PyErr {
+    let name = match error {
+        BodyError::Decode(DecodeError::EventTooLarge(_)) => "EventTooLargeError",
+        _ => "ProtocolError",
+    };
+    let mut message = error.to_string();
+    if matches!(error, BodyError::Unknown { .. }) {
+        let names = Dialect::ALL.map(Dialect::as_str).join(", ");
+        message = format!("{message} (the dialects are: {names})");
+    }
+    raised(py, name, &message, |details| details.set_item("model", model))
 }
 
 /// The exception for a stream of the parent process.
@@ -48,7 +80,7 @@ pub(crate) fn event_too_large(py: Python<'_>, error: EventTooLarge) -> PyErr {
     raised(py, "EventTooLargeError", &error.to_string(), |_| Ok(()))
 }
 
-const fn class_of(kind: FailureKind, status: Option<u16>) -> &'static str {
+const fn class_of(kind: FailureKind, class: Option<ErrorClass>) -> &'static str {
     match kind {
         FailureKind::InvalidRequest => "ConfigurationError",
         FailureKind::Connect | FailureKind::Broken | FailureKind::Internal => "ConnectionFailedError",
@@ -60,16 +92,23 @@ const fn class_of(kind: FailureKind, status: Option<u16>) -> &'static str {
         FailureKind::Truncated => "TruncatedError",
         FailureKind::Protocol => "ProtocolError",
         FailureKind::EventTooLarge => "EventTooLargeError",
-        FailureKind::Rejected | FailureKind::InBand => match status {
-            Some(400 | 422) => "BadRequestError",
-            Some(401) => "AuthenticationError",
-            Some(403) => "PermissionDeniedError",
-            Some(404) => "NotFoundError",
-            Some(429) => "RateLimitError",
-            Some(503 | 529) => "OverloadedError",
-            Some(500..=599) => "ServerError",
-            _ => "ProviderError",
-        },
+        FailureKind::Rejected | FailureKind::InBand | FailureKind::Source => class_of_error(class),
+    }
+}
+
+/// The exception for a class of error of a provider.
+pub(crate) const fn class_of_error(class: Option<ErrorClass>) -> &'static str {
+    match class {
+        Some(ErrorClass::BadRequest) => "BadRequestError",
+        Some(ErrorClass::ContextWindow) => "ContextWindowExceededError",
+        Some(ErrorClass::ContentPolicy) => "ContentPolicyViolationError",
+        Some(ErrorClass::Authentication) => "AuthenticationError",
+        Some(ErrorClass::PermissionDenied) => "PermissionDeniedError",
+        Some(ErrorClass::NotFound) => "NotFoundError",
+        Some(ErrorClass::RateLimit) => "RateLimitError",
+        Some(ErrorClass::Overloaded) => "OverloadedError",
+        Some(ErrorClass::Server) => "ServerError",
+        None => "ProviderError",
     }
 }
 

@@ -1,8 +1,10 @@
 //! The binding. It converts values, lets go of the interpreter while it waits, and maps errors; it decides nothing.
 //!
 //! - `stream`: one request's stream, and how Python waits for it;
+//! - `source`: a stream of bytes that Python has;
 //! - `bell`: what wakes an event loop;
 //! - `sse`: the event stream decoder by itself;
+//! - `decode`: the decoder of recorded bodies;
 //! - `convert`: answers and stamps as Python objects;
 //! - `errors`: failures as the exceptions of `headrace.errors`;
 //! - `simulator`: the scripted provider.
@@ -10,8 +12,10 @@
 #[cfg(unix)]
 mod bell;
 mod convert;
+mod decode;
 mod errors;
 mod simulator;
+mod source;
 mod sse;
 mod stream;
 
@@ -22,9 +26,13 @@ mod _native {
     #[pymodule_export]
     use crate::bell::Bell;
     #[pymodule_export]
+    use crate::decode::RecordedBody;
+    #[pymodule_export]
     use crate::simulator::Simulator;
+    #[pymodule_export]
+    use crate::source::Source;
     #[pymodule_export]
     use crate::sse::{SSEDecoder, ServerSentEvent};
     #[pymodule_export]
-    use crate::stream::{Stream, open_stream};
+    use crate::stream::{Stream, open_fed_stream, open_stream};
 }

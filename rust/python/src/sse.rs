@@ -1,14 +1,11 @@
 //! The event stream decoder by itself.
 
-use std::borrow::Cow;
-
 use headrace_wire::sse::{DEFAULT_MAX_EVENT_BYTES, EventTooLarge, SseDecoder};
-use pyo3::buffer::PyBuffer;
-use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::convert::bytes_of;
 use crate::errors;
 
 /// One server-sent event.
@@ -133,18 +130,4 @@ impl State {
     fn raise_failure(&self, py: Python<'_>) -> PyResult<()> {
         self.failed.map_or(Ok(()), |error| Err(errors::event_too_large(py, error)))
     }
-}
-
-/// The bytes of any bytes-like object: borrowed from `bytes`, copied from anything that could change meanwhile.
-fn bytes_of<'a>(data: &'a Bound<'_, PyAny>) -> PyResult<Cow<'a, [u8]>> {
-    if let Ok(bytes) = data.extract::<&[u8]>() {
-        return Ok(Cow::Borrowed(bytes));
-    }
-    let buffer = PyBuffer::<u8>::get(data).map_err(|_| {
-        let found = data.get_type().name().map_or_else(|_| "?".to_owned(), |name| name.to_string());
-        PyTypeError::new_err(format!(
-            "feed() takes a bytes-like object, not {found}; encode text as UTF-8 first"
-        ))
-    })?;
-    Ok(Cow::Owned(buffer.to_vec(data.py())?))
 }

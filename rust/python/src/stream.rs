@@ -1,17 +1,19 @@
 //! One request's stream, and the two ways in which Python waits for it.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Context;
 use std::time::Duration;
 
 use bytes::Bytes;
-use headrace_engine::{Closer, End, Request, Standing, Stream as EngineStream};
+use headrace_engine::{Closer, End, FailureKind, Request, Standing, Stream as EngineStream};
 use headrace_wire::{DeltaKind, Dialect};
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 
 use crate::bell::Bell;
+use crate::source::{Raised, Source};
 use crate::{convert, errors};
 
 /// How long a blocking wait lasts before it looks for a signal, such as Ctrl-C.
@@ -23,7 +25,9 @@ pub(crate) struct Stream {
     // Whoever waits for this lock has let go of the interpreter, and whoever holds it never waits for the interpreter.
     inner: Mutex<EngineStream>,
     closer: Closer,
+    dialect: Dialect,
     model: Option<String>,
+    raised: Raised,
 }
 
 /// Sends a request and returns its stream at once.
@@ -42,15 +46,36 @@ pub(crate) fn open_stream(
     max_event_bytes: usize,
     model: Option<String>,
 ) -> PyResult<Stream> {
-    let dialect = Dialect::from_name(dialect)
-        .ok_or_else(|| errors::configuration(py, &format!("there is no dialect {dialect:?}")))?;
+    let dialect = convert::dialect(py, dialect)?;
     let mut request = Request::new(url, headers, Bytes::copy_from_slice(body), dialect);
     request.timeouts.connect = limit(py, "connect", connect_timeout)?;
     request.timeouts.first_token = limit(py, "first_token", first_token_timeout)?;
     request.timeouts.idle = limit(py, "idle", idle_timeout)?;
     request.max_event_bytes = max_event_bytes;
     let stream = EngineStream::open(request).map_err(|error| errors::runtime(py, &error))?;
-    Ok(Stream { closer: stream.closer(), inner: Mutex::new(stream), model })
+    Ok(Stream::new(stream, dialect, model, Raised::default()))
+}
+
+/// A stream of bytes that Python has, and where they go in.
+#[pyfunction]
+#[pyo3(signature = (name, dialect, *, first_token_timeout, idle_timeout, max_event_bytes, model))]
+pub(crate) fn open_fed_stream(
+    py: Python<'_>,
+    name: &str,
+    dialect: &str,
+    first_token_timeout: Option<f64>,
+    idle_timeout: Option<f64>,
+    max_event_bytes: usize,
+    model: Option<String>,
+) -> PyResult<(Source, Stream)> {
+    let dialect = convert::dialect(py, dialect)?;
+    let mut request = Request::fed(name, dialect);
+    request.timeouts.first_token = limit(py, "first_token", first_token_timeout)?;
+    request.timeouts.idle = limit(py, "idle", idle_timeout)?;
+    request.max_event_bytes = max_event_bytes;
+    let (source, stream) = EngineStream::fed(request).map_err(|error| errors::runtime(py, &error))?;
+    let raised = Raised::default();
+    Ok((Source::new(source, Arc::clone(&raised)), Stream::new(stream, dialect, model, raised)))
 }
 
 fn limit(py: Python<'_>, name: &str, seconds: Option<f64>) -> PyResult<Option<Duration>> {
@@ -112,7 +137,7 @@ impl Stream {
 
     /// What has been taken so far.
     fn response<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        convert::response(py, self.lock(py).response())
+        convert::response(py, self.lock(py).response(), self.dialect)
     }
 
     /// What the stamps say.
@@ -131,6 +156,10 @@ impl Stream {
 }
 
 impl Stream {
+    fn new(stream: EngineStream, dialect: Dialect, model: Option<String>, raised: Raised) -> Self {
+        Self { closer: stream.closer(), inner: Mutex::new(stream), dialect, model, raised }
+    }
+
     fn lock<'a>(&'a self, py: Python<'_>) -> MutexGuard<'a, EngineStream> {
         self.inner.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner)
     }
@@ -196,8 +225,15 @@ impl Stream {
 
     fn ended(&self, py: Python<'_>) -> PyResult<()> {
         match self.lock(py).end() {
+            Some(End::Failed(failure)) if failure.kind == FailureKind::Source => Err(self.raised(py)),
             Some(End::Failed(failure)) => Err(errors::failure(py, failure, self.model.as_deref())),
             _ => Ok(()),
         }
+    }
+
+    /// What the source failed with.
+    fn raised(&self, py: Python<'_>) -> PyErr {
+        let error = self.raised.get().map(|error| PyErr::from_value(error.bind(py).clone().into_any()));
+        error.unwrap_or_else(|| PyRuntimeError::new_err("the source of the stream failed"))
     }
 }

@@ -105,6 +105,13 @@ pub(crate) fn begins_message(bytes: &[u8]) -> bool {
     matches!(Lengths::read(bytes), Ok(Some(_)))
 }
 
+/// Whether `bytes` are too short to tell whether they begin with one: no length of a message begins with another byte
+/// than 0, but for messages of more than 16 MiB, which nobody sends.
+#[must_use]
+pub(crate) fn may_begin_message(bytes: &[u8]) -> bool {
+    bytes.len() < PRELUDE && bytes.first() == Some(&0)
+}
+
 /// The big-endian number at the start of `bytes`.
 fn number(bytes: &[u8]) -> Option<u32> {
     bytes.first_chunk().map(|bytes| u32::from_be_bytes(*bytes))

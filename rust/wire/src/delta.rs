@@ -20,6 +20,12 @@ impl Delta {
         Self { choice: 0, kind }
     }
 
+    /// Whether this is the provider's error, after which nothing follows.
+    #[must_use]
+    pub const fn is_error(&self) -> bool {
+        matches!(self.kind, DeltaKind::Error(_))
+    }
+
     /// Whether the model produced this: text, reasoning, a refusal or a part of a tool call. What the provider adds
     /// (usage, ids, the finish reason) is not output, and does not count as a token.
     #[must_use]
@@ -177,6 +183,9 @@ pub struct Usage {
     pub total_tokens: Option<u64>,
     /// Prompt tokens that came from a cache.
     pub cached_tokens: Option<u64>,
+    /// Prompt tokens that were written to a cache.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache_write_tokens: Option<u64>,
     /// Tokens spent on reasoning.
     pub reasoning_tokens: Option<u64>,
     /// The provider's object as it was sent (JSON text).

@@ -3,61 +3,96 @@
 use serde::Deserialize;
 
 use crate::aws_event_stream::begins_message;
+use crate::body::start;
+use crate::documents::Documents;
 use crate::json::{Raw, Text};
-use crate::sse::{SseDecoder, text};
-use crate::stream::Dialect;
+use crate::sse::{Event, SseDecoder, text};
+use crate::stream::{Dialect, Framing};
 
 impl Dialect {
-    /// The dialect of a body, by how it begins: of a stream, or of one JSON document.
+    /// The dialect of a body, by how it begins: of a stream, or of JSON documents.
     ///
     /// The first event that belongs to one dialect only decides; a few kilobytes of a stream are enough, a document has
     /// to be whole. `None` when nothing in `prefix` decides.
     #[must_use]
     pub fn detect(prefix: &[u8]) -> Option<Self> {
+        Self::shown(prefix).or_else(|| match start(prefix).first()? {
+            b'{' | b'[' | b'<' => None,
+            _ => last_event(prefix),
+        })
+    }
+
+    /// The same, by whole events and documents only: what comes after `prefix` cannot change it.
+    #[must_use]
+    pub(crate) fn shown(prefix: &[u8]) -> Option<Self> {
         if begins_message(prefix) {
             return Some(Self::Bedrock);
         }
-        match prefix.trim_ascii_start().first()? {
-            b'{' => first_document(prefix),
-            // Gemini without `alt=sse`: an array of chunks.
-            b'[' => first_document(&prefix.trim_ascii_start()[1..]),
+        let start = start(prefix);
+        match start.first()? {
+            b'{' | b'[' => first_document(start),
+            b'<' => None,
             _ => first_event(prefix),
         }
     }
 }
 
 fn first_document(json: &[u8]) -> Option<Dialect> {
-    let json = text(json);
-    let mut documents = serde_json::Deserializer::from_str(&json).into_iter::<Probe<'_>>();
-    documents.next()?.ok()?.dialect()
+    Documents::of(&text(json)).find_map(|document| {
+        let probe: Probe<'_> = serde_json::from_str(document.ok()?).ok()?;
+        probe.dialect()
+    })
 }
 
 fn first_event(bytes: &[u8]) -> Option<Dialect> {
     let mut sse = SseDecoder::default();
-    // The blank line is for a body that ends without one.
-    [bytes, b"\n\n"].into_iter().find_map(|bytes| {
+    let mut events = sse.feed(bytes);
+    while let Ok(Some(event)) = events.next_event() {
+        let dialect = by_event(&event);
+        if dialect.is_some() {
+            return dialect;
+        }
+    }
+    None
+}
+
+/// By an event that was cut off, or whose blank line was, and by pings where there is nothing else.
+fn last_event(bytes: &[u8]) -> Option<Dialect> {
+    let mut sse = SseDecoder::default();
+    let mut is_pinged = false;
+    for bytes in [bytes, b"\n\n"] {
         let mut events = sse.feed(bytes);
         while let Ok(Some(event)) = events.next_event() {
-            if event.is_done() {
-                return Some(Dialect::OpenAiChat);
-            }
-            let data = event.data_text();
-            let probe: Result<Probe<'_>, _> = serde_json::from_str(&data);
-            // Where the beginning ends within an event, its name may show what its data cannot.
-            let dialect = probe.map_or_else(|_| by_kind(&event.event_type()), |probe| probe.dialect());
+            // Where the bytes end within an event, its name may show what its data cannot.
+            let dialect = by_event(&event).or_else(|| by_kind(&event.event_type()));
             if dialect.is_some() {
                 return dialect;
             }
+            is_pinged |= event.event_type() == "ping";
         }
-        None
-    })
+    }
+    is_pinged.then_some(Dialect::Anthropic)
+}
+
+fn by_event(event: &Event<'_>) -> Option<Dialect> {
+    if event.is_done() {
+        return Some(Dialect::OpenAiChat);
+    }
+    let data = event.data_text();
+    let probe: Probe<'_> = serde_json::from_str(&data).ok()?;
+    match probe.dialect()? {
+        // An error that is a string is Ollama's only where each line is a document.
+        Dialect::Ollama if probe.error.get().is_some() => Some(Dialect::OpenAiChat),
+        dialect if dialect.framing() == Framing::Sse => Some(dialect),
+        _ => None,
+    }
 }
 
 /// By the type of an event.
 fn by_kind(kind: &str) -> Option<Dialect> {
     let has_prefix = |prefixes: &[&str]| prefixes.iter().any(|prefix| kind.starts_with(prefix));
     match kind {
-        "completion" | "ping" => Some(Dialect::Anthropic),
+        "completion" => Some(Dialect::Anthropic),
         _ if has_prefix(&["message_", "content_block_"]) => Some(Dialect::Anthropic),
         _ if has_prefix(&["response.", "transcript."]) => Some(Dialect::OpenAiResponses),
         _ if has_prefix(&["message-", "content-", "tool-", "citation-"]) => Some(Dialect::Cohere),
@@ -117,7 +152,11 @@ impl Probe<'_> {
             Some("message") => return Some(Dialect::Anthropic),
             Some("error") if has(&self.error) => return Some(Dialect::Anthropic),
             Some("error") => return Some(Dialect::OpenAiResponses),
-            Some(kind) => return by_kind(kind),
+            Some(kind) => {
+                if let Some(dialect) = by_kind(kind) {
+                    return Some(dialect);
+                }
+            }
             None => {}
         }
         if has(&self.choices) || self.value.get().is_some() {

@@ -21,13 +21,22 @@ pub fn read_error(json: &str) -> ProviderError {
     }
 }
 
+/// Whether an object that no dialect knows tells what went wrong.
+pub(crate) fn is_error(json: &str) -> bool {
+    let value: Result<Value, _> = serde_json::from_str(json);
+    value.is_ok_and(|value| MESSAGES.iter().chain(&["error", "errors"]).any(|name| !value[name].is_null()))
+}
+
+/// Where an error says what happened.
+const MESSAGES: [&str; 4] = ["message", "Message", "detail", "msg"];
+
 fn from_value(value: &Value, json: &str) -> ProviderError {
     if let Value::String(message) = value {
         return ProviderError { message: message.clone(), ..ProviderError::default() };
     }
     let first = |names: &[&str]| names.iter().find_map(|name| value.get(name).and_then(scalar));
     ProviderError {
-        message: first(&["message", "detail"]).unwrap_or_else(|| json.to_owned()),
+        message: first(&MESSAGES).unwrap_or_else(|| json.to_owned()),
         // That an error is an "error" is no class. Google has no `type`: its class of error is a `status` in words.
         kind: first(&["type"])
             .filter(|kind| kind != "error")

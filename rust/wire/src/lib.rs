@@ -7,22 +7,27 @@
 //! - dialects, one module each, from an event to [`Delta`]s and, in its `encode`, back: [`openai_chat`],
 //!   [`openai_responses`], [`anthropic`], [`gemini`], [`cohere`], [`ollama`], [`bedrock`];
 //! - [`delta`]: the one vocabulary of all dialects;
-//! - [`stream`]: framing and dialect in one, which is what the engine drives; [`encode`] is its mirror, which is what the
-//!   simulator speaks with; [`Dialect::detect`] tells which dialect a recorded body is written in;
+//! - [`stream`]: framing and dialect in one; [`encode`] is its mirror, which is what the simulator speaks with;
+//! - [`body`]: a stream, or the JSON documents of a server that does not stream, which is what the engine drives;
+//! - [`Dialect::detect`] tells which dialect a recorded body is written in, and [`recorded`] decodes one that may be of
+//!   any;
 //! - [`response`]: deltas folded into the answer that they make up.
 //!
-//! What the dialects share: `identity` (who answers), `tool_calls`, `reasons` (why it ended), `error`, `emit`, and `json`,
+//! What the dialects share: `identity` (who answers), `tool_calls`, `reasons` (why it ended), `error` and `error_class`, `emit`, and `json`,
 //! which reads what providers really send.
 
 pub mod anthropic;
 pub mod aws_event_stream;
 pub mod bedrock;
+pub mod body;
 pub mod cohere;
 pub mod delta;
 mod detect;
+mod documents;
 mod emit;
 pub mod encode;
 mod error;
+mod error_class;
 pub mod gemini;
 mod identity;
 mod json;
@@ -31,16 +36,20 @@ pub mod ollama;
 pub mod openai_chat;
 pub mod openai_responses;
 mod reasons;
+pub mod recorded;
 pub mod response;
 pub mod sse;
 pub mod stream;
 mod tool_calls;
 
+pub use body::{BodyDecoder, BodyError};
 pub use compact_str::CompactString;
 pub use delta::{
     Delta, DeltaKind, Finish, FinishReason, ProviderError, ResponseInfo, Signature, SignatureKind,
     ToolCallStart, Usage,
 };
 pub use encode::StreamEncoder;
+pub use error_class::ErrorClass;
+pub use recorded::{Outcome, RecordedBody};
 pub use response::{Response, ToolCall};
 pub use stream::{DecodeError, Dialect, Ending, Framing, Progress, StreamDecoder};

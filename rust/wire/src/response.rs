@@ -85,7 +85,27 @@ impl Response {
     }
 }
 
+/// A stretch of reasoning that was signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Thought<'a> {
+    /// What was said; empty where it is not shown.
+    pub text: &'a str,
+    /// What the provider wants back with it.
+    pub signature: &'a Signature,
+}
+
 impl Choice {
+    /// The reasoning, cut where it was signed. What no signature follows is not among it.
+    pub fn thoughts(&self) -> impl Iterator<Item = Thought<'_>> {
+        let mut start = 0;
+        let of_reasoning = self.signatures.iter().filter(|placed| placed.signature.tool_call.is_none());
+        of_reasoning.map(move |placed| {
+            let text = &self.reasoning[start..placed.reasoning_end];
+            start = placed.reasoning_end;
+            Thought { text, signature: &placed.signature }
+        })
+    }
+
     fn apply(&mut self, kind: &DeltaKind) {
         match kind {
             DeltaKind::Text(text) => self.text.push_str(text),

@@ -28,7 +28,8 @@ struct Recording {
 }
 
 fn recordings() -> Vec<Recording> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/streams");
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/streams");
+    let folder = std::env::var_os("HEADRACE_STREAMS").map_or(beside, PathBuf::from);
     let Ok(entries) = std::fs::read_dir(&folder) else {
         println!("skipped: {} is absent", folder.display());
         return Vec::new();
@@ -109,6 +110,7 @@ fn compare_usage(decoded: &Decoded, expected: &Value) -> Vec<Complaint> {
         ("output_tokens", usage.output_tokens),
         ("total_tokens", usage.total_tokens),
         ("cached_input_tokens", usage.cached_tokens),
+        ("cache_write_tokens", usage.cache_write_tokens),
         ("reasoning_tokens", usage.reasoning_tokens),
     ];
     let raw: Value = serde_json::from_str(&usage.raw).unwrap();

@@ -148,7 +148,7 @@ impl Abilities {
             total_tokens: self.total.then_some(total),
             cached_tokens: answer.cached.filter(|_| self.cached),
             reasoning_tokens: answer.reasoning.filter(|_| self.reasoning),
-            raw: Box::default(),
+            ..Usage::default()
         }
     }
 

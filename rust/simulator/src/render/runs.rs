@@ -90,7 +90,7 @@ impl TokenCounts {
             total_tokens: counts.total_tokens.or(total),
             cached_tokens: counts.cached_tokens,
             reasoning_tokens: counts.reasoning_tokens,
-            raw: Box::default(),
+            ..Usage::default()
         })
     }
 }

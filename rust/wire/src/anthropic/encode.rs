@@ -176,6 +176,7 @@ pub(super) fn usage_object(usage: &Usage) -> Value {
         ("input_tokens", usage.input_tokens),
         ("output_tokens", usage.output_tokens),
         ("cache_read_input_tokens", usage.cached_tokens),
+        ("cache_creation_input_tokens", usage.cache_write_tokens),
     ]);
     if let Some(tokens) = usage.reasoning_tokens {
         object["output_tokens_details"] = json!({ "thinking_tokens": tokens });

@@ -122,6 +122,7 @@ impl RunningUsage {
             output_tokens: count("output_tokens"),
             total_tokens: None,
             cached_tokens: count("cache_read_input_tokens"),
+            cache_write_tokens: count("cache_creation_input_tokens"),
             reasoning_tokens: details
                 .and_then(|details| details.get("thinking_tokens"))
                 .and_then(Value::as_u64),

@@ -128,6 +128,10 @@ struct Counts<'a> {
     /// The name in Nova's own format, which is this one otherwise. Some answers have both.
     #[serde(borrow, default, rename = "cacheReadInputTokenCount")]
     cached_count: Raw<'a>,
+    #[serde(borrow, default, rename = "cacheWriteInputTokens")]
+    cache_write: Raw<'a>,
+    #[serde(borrow, default, rename = "cacheWriteInputTokenCount")]
+    cache_write_count: Raw<'a>,
 }
 
 impl Converse {
@@ -215,6 +219,7 @@ fn read_usage(json: &str) -> Option<Usage> {
         output_tokens: counts.output.count(),
         total_tokens: counts.total.count(),
         cached_tokens: counts.cached.count().or_else(|| counts.cached_count.count()),
+        cache_write_tokens: counts.cache_write.count().or_else(|| counts.cache_write_count.count()),
         reasoning_tokens: None,
         raw: json.into(),
     })

@@ -154,5 +154,6 @@ pub(super) fn usage_object(usage: &Usage) -> Value {
         ("outputTokens", usage.output_tokens),
         ("totalTokens", usage.total_tokens),
         ("cacheReadInputTokens", usage.cached_tokens),
+        ("cacheWriteInputTokens", usage.cache_write_tokens),
     ])
 }

@@ -103,6 +103,8 @@ struct Metrics<'a> {
     output: Raw<'a>,
     #[serde(borrow, default, rename = "cacheReadInputTokenCount")]
     cached: Raw<'a>,
+    #[serde(borrow, default, rename = "cacheWriteInputTokenCount")]
+    cache_write: Raw<'a>,
 }
 
 impl Invoke {
@@ -215,6 +217,7 @@ fn read_metrics(json: &str) -> Option<Usage> {
         input_tokens: metrics.input.count(),
         output_tokens: metrics.output.count(),
         cached_tokens: metrics.cached.count(),
+        cache_write_tokens: metrics.cache_write.count(),
         raw: json.into(),
         ..Usage::default()
     })

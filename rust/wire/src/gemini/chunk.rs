@@ -100,5 +100,6 @@ pub(super) fn read_usage(json: &str) -> Option<Usage> {
         cached_tokens: fields.cached.count(),
         reasoning_tokens: fields.thoughts.count(),
         raw: json.into(),
+        ..Usage::default()
     })
 }

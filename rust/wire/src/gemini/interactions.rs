@@ -181,5 +181,6 @@ fn read_counts(json: &str) -> Option<Usage> {
         cached_tokens: counts.cached.count(),
         reasoning_tokens: counts.thoughts.count(),
         raw: json.into(),
+        ..Usage::default()
     })
 }

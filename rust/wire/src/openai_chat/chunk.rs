@@ -216,10 +216,13 @@ struct UsageFields<'a> {
 
 #[derive(Debug, Default, Deserialize)]
 struct Details<'a> {
-    #[serde(borrow, default)]
-    cached_tokens: Raw<'a>,
-    #[serde(borrow, default)]
-    reasoning_tokens: Raw<'a>,
+    #[serde(borrow, default, rename = "cached_tokens")]
+    cached: Raw<'a>,
+    /// `OpenRouter`'s.
+    #[serde(borrow, default, rename = "cache_write_tokens")]
+    cache_write: Raw<'a>,
+    #[serde(borrow, default, rename = "reasoning_tokens")]
+    reasoning: Raw<'a>,
 }
 
 fn read_usage(json: &str) -> Option<Usage> {
@@ -230,8 +233,9 @@ fn read_usage(json: &str) -> Option<Usage> {
         input_tokens: fields.prompt_tokens.count(),
         output_tokens: fields.completion_tokens.count(),
         total_tokens: fields.total_tokens.count(),
-        cached_tokens: prompt.cached_tokens.count().or_else(|| fields.prompt_cache_hit_tokens.count()),
-        reasoning_tokens: completion.reasoning_tokens.count().or_else(|| fields.reasoning_tokens.count()),
+        cached_tokens: prompt.cached.count().or_else(|| fields.prompt_cache_hit_tokens.count()),
+        cache_write_tokens: prompt.cache_write.count(),
+        reasoning_tokens: completion.reasoning.count().or_else(|| fields.reasoning_tokens.count()),
         raw: json.into(),
     })
 }

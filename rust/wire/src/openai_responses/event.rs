@@ -149,5 +149,6 @@ pub(super) fn read_usage(json: &str) -> Option<Usage> {
         cached_tokens: counts.input_tokens_details.unwrap_or_default().cached_tokens.count(),
         reasoning_tokens: counts.output_tokens_details.unwrap_or_default().reasoning_tokens.count(),
         raw: json.into(),
+        ..Usage::default()
     })
 }

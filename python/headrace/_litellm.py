@@ -1,0 +1,193 @@
+"""What litellm knows, for us: it builds requests for whatever it can name, and we send them.
+
+The only module that imports litellm, and it does so when it is first needed: that takes seconds.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import threading
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from . import _fallback, _frames, _seam
+from ._caching import cached
+from ._litellm_errors import translated, without
+from ._reasoning import sent
+from ._requests import FedRequest, PreparedRequest
+from ._wires import NATIVE, dialect_of, family_of, keyless
+from .errors import ConfigurationError, MissingKeyError
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from .types import ModelCall, ModelSettings
+
+__all__ = ["load", "request"]
+
+_CREDENTIALS: Final = frozenset({"authorization", "x-api-key", "api-key", "x-goog-api-key", "x-api-token"})
+
+_lock = threading.Lock()
+
+
+def load() -> ModuleType:
+    """Imports litellm with everything off that would reach for the network, and stands the guard."""
+    with _lock:
+        # Else it fetches its price list when it is imported.
+        os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+        try:
+            import litellm
+        except ImportError as error:
+            raise ConfigurationError(f"this model needs litellm, which cannot be imported: {error}") from error
+        settings: Any = litellm
+        settings.suppress_debug_info = True
+        # Else each chunk of its own streams is a job for a hundred threads.
+        settings.disable_streaming_logging = True
+        # Else it downloads a tokenizer where a stream tells no usage.
+        settings.disable_hf_tokenizer_download = True
+        _seam.install()
+        return litellm
+
+
+def request(call: ModelCall) -> PreparedRequest | FedRequest:
+    """Builds the request for one turn.
+
+    Args:
+        call: The model and the conversation.
+
+    Returns:
+        The request; or litellm's own stream of its answer, where the request cannot be had without sending it or the
+        answer comes in a dialect that is not ours.
+
+    Raises:
+        MissingKeyError: The provider needs a key, and there is none.
+        ConfigurationError: litellm does not know the model's provider, or refuses to build the request.
+    """
+    framed = _frames.filled(call)
+    if framed is not None:
+        return framed
+    litellm: Any = load()
+    provider = _provider(litellm, call.settings)
+    arguments = _arguments(call, provider)
+    if provider in NATIVE:
+        built = _build(litellm, call, provider, arguments)
+        if built is not None:
+            _frames.learn(call, built, lambda other: _build(litellm, other, provider, _arguments(other, provider)))
+            return built
+    return _fallback.from_stream(
+        f"{provider} by litellm",
+        lambda: litellm.completion(**arguments),
+        partial(translated, settings=call.settings, provider=provider),
+        provider,
+    )
+
+
+def _provider(litellm: Any, settings: ModelSettings) -> str:
+    named = settings.parameters.get("custom_llm_provider")
+    try:
+        return cast("str", litellm.get_llm_provider(settings.model, named, settings.base_url, settings.api_key)[1])
+    except Exception as error:
+        raise ConfigurationError(
+            f"no provider is known for the model {settings.model!r}: write 'PROVIDER/NAME' as litellm names them "
+            "(such as 'anthropic/claude-sonnet-4-5' or 'gemini/gemini-2.5-flash'), 'local/NAME', "
+            "or give llm_base_url=… for an OpenAI-compatible endpoint"
+        ) from error
+
+
+def _arguments(call: ModelCall, provider: str) -> dict[str, Any]:
+    settings = call.settings
+    messages = sent(call.messages, family_of(provider, settings.model))
+    tools: list[Any] = list(call.tools)
+    if settings.prompt_caching:
+        messages, tools = cached(messages, tools, provider, settings.model)
+    arguments: dict[str, Any] = {
+        "model": settings.model,
+        # litellm writes into what it is given.
+        "messages": copy.deepcopy(messages),
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        "api_key": settings.api_key,
+        "api_base": settings.base_url,
+        "extra_headers": dict(settings.headers) or None,
+        "timeout": settings.timeouts.idle,
+        # Trying again is the loop's business.
+        "num_retries": 0,
+        "max_retries": 0,
+        # Else 1.106 wants the package mcp for every tool.
+        "_skip_mcp_handler": True,
+        **copy.deepcopy(dict(settings.parameters)),
+    }
+    if tools:
+        arguments["tools"] = copy.deepcopy(tools)
+        arguments["tool_choice"] = call.tool_choice
+    return {name: value for name, value in arguments.items() if value is not None}
+
+
+def _build(litellm: Any, call: ModelCall, provider: str, arguments: dict[str, Any]) -> PreparedRequest | None:
+    """The request as litellm would send it; None where that is not what we can read the answer of."""
+
+    def complete() -> Any:
+        stream = litellm.completion(**arguments)
+        # Gemini and Vertex build theirs when the stream is first read.
+        if getattr(stream, "completion_stream", stream) is None and getattr(stream, "make_call", None) is not None:
+            stream.fetch_sync_stream()
+        return stream
+
+    try:
+        captured = _seam.capture(complete)
+    except Exception as error:
+        raise _cannot_build(litellm, error, call.settings, provider) from error
+    if not isinstance(captured, _seam.Captured):
+        # A stream that was made in another way, such as one from litellm's cache, is not read twice.
+        close = getattr(captured.value, "close", None)
+        if close is not None:
+            close()
+        return None
+    dialect = dialect_of(captured.url, captured.body)
+    if dialect is None:
+        return None
+    if not _has_credentials(captured) and not keyless(provider):
+        raise _missing_key(litellm, call.settings, provider)
+    return PreparedRequest(captured.url, _headers(captured), captured.body, dialect, provider)
+
+
+def _headers(captured: _seam.Captured) -> list[tuple[str, str]]:
+    """The headers that are the provider's; those of the connection are our client's own."""
+    signed = any(name.startswith("x-amz-") for name, _ in captured.headers)
+    ours = {"host", "content-length", "accept-encoding", "connection", "user-agent", "transfer-encoding"}
+    return [
+        (name, value)
+        for name, value in captured.headers
+        if name.lower() not in ours and (signed or not name.lower().startswith("x-stainless-"))
+    ]
+
+
+def _has_credentials(captured: _seam.Captured) -> bool:
+    told = any(name.lower() in _CREDENTIALS and value.strip() not in {"", "Bearer"} for name, value in captured.headers)
+    return told or "key=" in captured.url
+
+
+def _cannot_build(litellm: Any, error: Exception, settings: ModelSettings, provider: str) -> ConfigurationError:
+    missing = _missing_variables(litellm, settings)
+    if missing and settings.api_key is None and not keyless(provider):
+        return _missing_key(litellm, settings, provider)
+    hint = ""
+    if type(error).__name__ == "UnsupportedParamsError":
+        hint = "; llm_args={'drop_params': True} leaves out what the model does not take"
+    # Some of litellm's messages bring their traceback.
+    said = without(str(error).partition("\nTraceback")[0], settings.api_key)
+    return ConfigurationError(f"the request for {settings.model!r} cannot be built: {said}{hint}")
+
+
+def _missing_key(litellm: Any, settings: ModelSettings, provider: str) -> MissingKeyError:
+    names = _missing_variables(litellm, settings) or [f"{provider.upper()}_API_KEY"]
+    what = "the environment variable" if len(names) == 1 else "the environment variables"
+    return MissingKeyError(f"no API key for {settings.model!r}: set {what} {', '.join(names)} or pass llm_api_key=…")
+
+
+def _missing_variables(litellm: Any, settings: ModelSettings) -> list[str]:
+    try:
+        return list(litellm.validate_environment(settings.model)["missing_keys"])
+    except Exception:  # noqa: BLE001 — it is asked only to name what is missing
+        return []

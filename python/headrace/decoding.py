@@ -1,0 +1,379 @@
+"""Recorded answers of providers, decoded: what they say, piece by piece and as a whole, and how they end.
+
+:func:`decode` reads what was captured of a response's body, in any dialect that headrace streams::
+
+    response = headrace.decode(Path("capture.sse").read_bytes())
+    print(response.state, response.text, response.tool_calls)
+    for delta in response.deltas:
+        match delta:
+            case TextDelta(text):
+                ...
+            case FinishDelta(reason, raw):
+                ...
+
+What the bytes say is described, never raised: a stream that breaks off, reports an error or is no stream at all is what
+one decodes a capture to see.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from ._native import RecordedBody
+from .types import ToolCall, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from typing_extensions import Buffer
+
+    from ._native import ChoiceDict
+    from .errors import StreamError
+
+__all__ = [
+    "Choice",
+    "Delta",
+    "ErrorDelta",
+    "FinishDelta",
+    "ReasoningDelta",
+    "RefusalDelta",
+    "Response",
+    "ResponseDelta",
+    "SignatureDelta",
+    "TextDelta",
+    "ToolCallArgumentsDelta",
+    "ToolCallEndDelta",
+    "ToolCallStartDelta",
+    "UsageDelta",
+    "decode",
+]
+
+DEFAULT_MAX_EVENT_BYTES = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """One step of a response, as the provider sent it.
+
+    Attributes:
+        type: The name of its kind.
+        choice: Which of the response's alternatives it belongs to; 0 also for what is about all of it.
+    """
+
+    type: ClassVar[str] = "delta"
+    choice: int = field(default=0, kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta(Delta):
+    """A piece of the answer; never empty."""
+
+    type: ClassVar[str] = "text"
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningDelta(Delta):
+    """A piece of the reasoning; never empty."""
+
+    type: ClassVar[str] = "reasoning"
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class RefusalDelta(Delta):
+    """A piece of a refusal; never empty."""
+
+    type: ClassVar[str] = "refusal"
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallStartDelta(Delta):
+    """A tool call begins. Said again, under the same index, where the provider told the call's id only after its name.
+
+    Attributes:
+        index: The call's number within its choice, from 0.
+        id: The provider's id of the call, where it sent one.
+        name: The tool's name.
+    """
+
+    type: ClassVar[str] = "tool_call_start"
+    index: int
+    id: str | None
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallArgumentsDelta(Delta):
+    """A piece of a tool call's arguments, which are JSON text; never empty."""
+
+    type: ClassVar[str] = "tool_call_arguments"
+    index: int
+    fragment: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallEndDelta(Delta):
+    """All arguments of a tool call have been seen."""
+
+    type: ClassVar[str] = "tool_call_end"
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class SignatureDelta(Delta):
+    """What the provider wants back, unchanged, with the next turn.
+
+    Attributes:
+        kind: ``"signed"`` where it vouches for reasoning that was shown, ``"encrypted"`` where it is the reasoning.
+        value: The opaque text.
+        id: The provider's id of the reasoning, where it has one.
+        tool_call: The index of the call that it came with; None if it belongs to the reasoning before it.
+    """
+
+    type: ClassVar[str] = "signature"
+    kind: str
+    value: str
+    id: str | None
+    tool_call: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class FinishDelta(Delta):
+    """A choice has ended.
+
+    Attributes:
+        reason: Why, in the common vocabulary; see :class:`Choice`.
+        raw: The provider's own word for it.
+    """
+
+    type: ClassVar[str] = "finish"
+    reason: str
+    raw: str
+
+
+@dataclass(frozen=True, slots=True)
+class UsageDelta(Delta):
+    """Token counts. Where a provider sends several, each replaces the one before."""
+
+    type: ClassVar[str] = "usage"
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseDelta(Delta):
+    """What identifies the response, as early as the provider tells it.
+
+    Attributes:
+        id: The provider's id of the response.
+        model: The model that answered, in the provider's words.
+    """
+
+    type: ClassVar[str] = "response"
+    id: str | None
+    model: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorDelta(Delta):
+    """The provider failed. Nothing follows.
+
+    Attributes:
+        message: What the provider says happened.
+        kind: Its class of error.
+        code: Its code.
+        status: The HTTP status that the error stands for, where the provider wrote one.
+    """
+
+    type: ClassVar[str] = "error"
+    message: str
+    kind: str | None
+    code: str | None
+    status: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One alternative of a response.
+
+    Attributes:
+        index: Its number.
+        text: The answer.
+        reasoning: The reasoning, which is never part of the text.
+        refusal: The refusal.
+        tool_calls: The tool calls, in order of appearance. A call that came without an id has none.
+        finish_reason: ``"stop"``, ``"length"``, ``"tool_calls"``, ``"content_filter"``, ``"error"`` or ``"other"``;
+            None where it did not end.
+        finish_reason_raw: The provider's own word for it.
+    """
+
+    index: int = 0
+    text: str = ""
+    reasoning: str = ""
+    refusal: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    finish_reason: str | None = None
+    finish_reason_raw: str | None = None
+
+    @classmethod
+    def from_native(cls, told: ChoiceDict) -> Choice:
+        """The choice that the native decoder put together."""
+        return cls(
+            told["index"],
+            told["text"],
+            told["reasoning"],
+            told["refusal"],
+            tuple(ToolCall(*call) for call in told["tool_calls"]),
+            told["finish_reason"],
+            told["finish_reason_raw"],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A recorded answer. What stands in a choice is, without it, that of the first: ``response.text`` and so on.
+
+    Attributes:
+        state: ``"complete"``: the whole answer is there. ``"truncated"``: the bytes end before the dialect's end
+            marker. ``"error"``: the provider reported an error. ``"protocol"``: the bytes are not what the dialect
+            says, or show no dialect.
+        error: What is wrong, unless the answer is complete: a ``TruncatedError``, a ``ProviderError`` of the class that
+            goes with the provider's status or word for it, or a ``ProtocolError``. What came before it is kept.
+        dialect: How the answer is written; None where nothing shows it.
+        id: The provider's id of the response.
+        model: The model that answered, in the provider's words.
+        usage: Token counts; None where the provider told none.
+        choices: The alternatives that have said anything, by their number.
+        deltas: Everything that was said, in order.
+    """
+
+    state: Literal["complete", "truncated", "error", "protocol"]
+    error: StreamError | None = field(default=None, compare=False)
+    dialect: str | None = None
+    id: str | None = None
+    model: str | None = None
+    usage: Usage | None = None
+    choices: tuple[Choice, ...] = ()
+    deltas: tuple[Delta, ...] = ()
+
+    @property
+    def first(self) -> Choice:
+        """The first choice, which is the only one for nearly every request; an empty one where nothing was said."""
+        return self.choices[0] if self.choices and self.choices[0].index == 0 else Choice()
+
+    @property
+    def text(self) -> str:
+        """The answer."""
+        return self.first.text
+
+    @property
+    def reasoning(self) -> str:
+        """The reasoning, which is never part of the text."""
+        return self.first.reasoning
+
+    @property
+    def refusal(self) -> str:
+        """The refusal."""
+        return self.first.refusal
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The tool calls, in order of appearance."""
+        return self.first.tool_calls
+
+    @property
+    def finish_reason(self) -> str | None:
+        """Why the answer ended, in the common vocabulary; see :class:`Choice`."""
+        return self.first.finish_reason
+
+    @property
+    def finish_reason_raw(self) -> str | None:
+        """The provider's own word for it."""
+        return self.first.finish_reason_raw
+
+
+def decode(
+    data: Buffer | Iterable[Buffer], dialect: str = "auto", *, max_event_bytes: int = DEFAULT_MAX_EVENT_BYTES
+) -> Response:
+    """Decodes the body of a provider's response, as it was captured: a stream, or one JSON document.
+
+    Args:
+        data: The body as bytes, or an iterable of pieces of it, cut anywhere. A binary file is one.
+        dialect: ``"auto"`` to look at how the body begins, or ``"openai_chat"`` (also legacy completions, and whoever
+            speaks it), ``"openai_responses"``, ``"anthropic"``, ``"gemini"``, ``"cohere"``, ``"ollama"`` or
+            ``"bedrock"`` (the binary event stream).
+        max_event_bytes: The cap on one event, and on a body that is no stream.
+
+    Returns:
+        What the body says. Whatever is wrong with it stands in ``error`` and ``state``.
+
+    Raises:
+        ConfigurationError: There is no such dialect.
+        TypeError: The data is not bytes.
+    """
+    body = RecordedBody(None if dialect == "auto" else dialect, max_event_bytes=max_event_bytes)
+    told: list[tuple[Any, ...]] = []
+    for piece in _pieces(data):
+        told += body.feed(piece)
+    last, response = body.finish()
+    deltas = tuple(_delta(*delta) for delta in told + last)
+    error = response["error"]
+    if error is not None:
+        error.delivered = any(isinstance(delta, _OUTPUT) for delta in deltas)
+    usage = response["usage"]
+    return Response(
+        state=response["state"],
+        error=error,
+        dialect=response["dialect"],
+        id=response["id"],
+        model=response["model"],
+        usage=None if usage is None else Usage.from_native(usage),
+        choices=tuple(map(Choice.from_native, response["choices"])),
+        deltas=deltas,
+    )
+
+
+_OUTPUT = (TextDelta, ReasoningDelta, RefusalDelta, ToolCallStartDelta, ToolCallArgumentsDelta)
+
+
+def _pieces(data: Buffer | Iterable[Buffer]) -> Iterator[Buffer]:
+    if isinstance(data, str):
+        raise TypeError("decode() takes bytes, not str: a body is bytes until it is decoded; read the file as binary")
+    try:
+        whole = memoryview(data)  # type: ignore[arg-type]
+    except TypeError:
+        pass
+    else:
+        yield whole
+        return
+    try:
+        pieces = iter(data)  # type: ignore[arg-type]
+    except TypeError:
+        found = type(data).__name__
+        raise TypeError(f"decode() takes bytes, or an iterable of pieces of bytes, not {found}") from None
+    yield from pieces
+
+
+_DELTAS = {
+    delta.type: delta
+    for delta in (
+        TextDelta,
+        ReasoningDelta,
+        RefusalDelta,
+        ToolCallStartDelta,
+        ToolCallArgumentsDelta,
+        ToolCallEndDelta,
+        SignatureDelta,
+        FinishDelta,
+        ResponseDelta,
+        ErrorDelta,
+    )
+}
+
+
+def _delta(kind: str, choice: int, *told: Any) -> Delta:
+    if kind == "usage":
+        return UsageDelta(Usage.from_native(told[0]), choice=choice)
+    return _DELTAS[kind](*told, choice=choice)

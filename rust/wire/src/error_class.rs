@@ -1,0 +1,192 @@
+//! What class of error a provider's words mean.
+
+use crate::delta::ProviderError;
+
+/// What kind of no a provider says, whoever it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ErrorClass {
+    /// The request is not one that the provider understands.
+    BadRequest,
+    /// The conversation is longer than the model reads.
+    ContextWindow,
+    /// A filter refused the request or its answer.
+    ContentPolicy,
+    /// The key is missing or wrong.
+    Authentication,
+    /// The key may not do this.
+    PermissionDenied,
+    /// There is no such model, or no such path.
+    NotFound,
+    /// Too many requests, or too many tokens, for now.
+    RateLimit,
+    /// The provider has more to do than it can.
+    Overloaded,
+    /// Something broke at the provider.
+    Server,
+}
+
+/// The words by which providers name their errors, in lower case and without what separates them:
+/// <https://docs.anthropic.com/en/api/errors>, <https://platform.openai.com/docs/guides/error-codes>,
+/// <https://cloud.google.com/apis/design/errors>, and the exceptions of
+/// <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ResponseStream.html>.
+const WORDS: &[(ErrorClass, &[&str])] = &[
+    (
+        ErrorClass::ContextWindow,
+        &["contextlengthexceeded", "exceedcontextsizeerror", "modelmaxprompttokensexceeded"],
+    ),
+    (
+        ErrorClass::ContentPolicy,
+        &[
+            "contentfilter",
+            "contentpolicyviolation",
+            "responsibleaipolicyviolation",
+            "datainspectionfailed",
+            "moderationblocked",
+        ],
+    ),
+    (
+        ErrorClass::RateLimit,
+        &[
+            "ratelimiterror",
+            "ratelimitexceeded",
+            "ratelimit",
+            "throttlingexception",
+            "resourceexhausted",
+            "toomanyrequests",
+            "insufficientquota",
+        ],
+    ),
+    (
+        ErrorClass::Overloaded,
+        &[
+            "overloadederror",
+            "overloaded",
+            "engineoverloaded",
+            "engineoverloadederror",
+            "unavailable",
+            "serviceunavailable",
+            "serviceunavailableexception",
+            "modelnotreadyexception",
+        ],
+    ),
+    (
+        ErrorClass::Authentication,
+        &[
+            "authenticationerror",
+            "invalidapikey",
+            "unauthenticated",
+            "unauthorized",
+            "unrecognizedclientexception",
+        ],
+    ),
+    (
+        ErrorClass::PermissionDenied,
+        &["permissionerror", "permissiondenied", "accessdeniedexception", "forbidden"],
+    ),
+    (ErrorClass::NotFound, &["notfounderror", "notfound", "modelnotfound", "resourcenotfoundexception"]),
+    (
+        ErrorClass::Server,
+        &[
+            "servererror",
+            "apierror",
+            "internal",
+            "internalerror",
+            "internalservererror",
+            "internalserverexception",
+            "modelstreamerrorexception",
+            "modeltimeoutexception",
+            "modelerrorexception",
+            "timeouterror",
+            "deadlineexceeded",
+        ],
+    ),
+    (
+        ErrorClass::BadRequest,
+        &[
+            "invalidrequesterror",
+            "invalidrequest",
+            "toolusefailed",
+            "invalidargument",
+            "badrequest",
+            "validationexception",
+            "failedprecondition",
+        ],
+    ),
+];
+
+/// What only the message tells: many providers have one code for everything that is wrong with a request.
+const PHRASES: &[(ErrorClass, &[&str])] = &[
+    (
+        ErrorClass::ContextWindow,
+        &[
+            "context length",
+            "context window",
+            "context size",
+            "context limit",
+            "prompt is too long",
+            "input is too long",
+            "exceeds the maximum number of tokens",
+            "too many tokens: ",
+            "maximum prompt length",
+        ],
+    ),
+    (
+        ErrorClass::ContentPolicy,
+        &[
+            "content management policy",
+            "content policy",
+            "content filter",
+            "safety system",
+            "usage policy",
+            "usage policies",
+        ],
+    ),
+];
+
+impl ProviderError {
+    /// What class of error this is, by the status, the provider's words and its message; `None` where they tell nothing.
+    ///
+    /// The HTTP status goes first, but for a bad request: there the words say what was bad.
+    #[must_use]
+    pub fn class(&self, status: Option<u16>) -> Option<ErrorClass> {
+        let by_status = status.or(self.status).and_then(class_of_status);
+        if by_status.is_some_and(|class| class != ErrorClass::BadRequest) {
+            return by_status;
+        }
+        let named = [&self.code, &self.kind].into_iter().flatten().find_map(|word| class_of_word(word));
+        match (named, by_status) {
+            (Some(ErrorClass::ContextWindow | ErrorClass::ContentPolicy), _) => named,
+            (None | Some(ErrorClass::BadRequest), _) | (_, Some(_)) => {
+                class_of_message(&self.message).or(by_status).or(named)
+            }
+            (Some(_), None) => named,
+        }
+    }
+}
+
+const fn class_of_status(status: u16) -> Option<ErrorClass> {
+    match status {
+        400 | 413 | 422 => Some(ErrorClass::BadRequest),
+        401 => Some(ErrorClass::Authentication),
+        403 => Some(ErrorClass::PermissionDenied),
+        404 => Some(ErrorClass::NotFound),
+        429 => Some(ErrorClass::RateLimit),
+        503 | 529 => Some(ErrorClass::Overloaded),
+        500..=599 => Some(ErrorClass::Server),
+        _ => None,
+    }
+}
+
+fn class_of_word(word: &str) -> Option<ErrorClass> {
+    let plain: String =
+        word.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
+    WORDS.iter().find(|(_, words)| words.contains(&plain.as_str())).map(|(class, _)| *class)
+}
+
+fn class_of_message(message: &str) -> Option<ErrorClass> {
+    let lower = message.to_ascii_lowercase();
+    PHRASES
+        .iter()
+        .find(|(_, phrases)| phrases.iter().any(|phrase| lower.contains(phrase)))
+        .map(|(class, _)| *class)
+}

@@ -1,0 +1,195 @@
+//! A body that was recorded, decoded to its end: what it says, and how it ends.
+
+use crate::aws_event_stream::may_begin_message;
+use crate::body::{BodyDecoder, BodyError, start, unknown};
+use crate::delta::Delta;
+use crate::documents::Documents;
+use crate::emit::fail;
+use crate::error::{is_error, read_error};
+use crate::response::Response;
+use crate::sse::{SseDecoder, text};
+use crate::stream::{Dialect, Ending};
+
+/// How a recorded body ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The whole answer is there.
+    Complete,
+    /// It ends before the dialect's end marker.
+    Truncated,
+    /// The provider reported an error, which is in the response.
+    Error,
+    /// The bytes are not what the dialect says, or show no dialect.
+    Protocol(BodyError),
+}
+
+impl Outcome {
+    /// The name as users see it.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Truncated => "truncated",
+            Self::Error => "error",
+            Self::Protocol(_) => "protocol",
+        }
+    }
+}
+
+/// Decodes one recorded body.
+#[derive(Debug)]
+pub struct RecordedBody {
+    source: Source,
+    limit: usize,
+    response: Response,
+    failed: Option<BodyError>,
+}
+
+#[derive(Debug)]
+enum Source {
+    /// A body of a dialect that shows in what is to come. All bytes so far, and how many have to be there before it is
+    /// worth looking again: each is looked at a few times only.
+    Unknown {
+        held: Vec<u8>,
+        next_look: usize,
+    },
+    Known(Box<BodyDecoder>),
+}
+
+impl RecordedBody {
+    /// A decoder for a body of a dialect, or of whichever shows, refusing events of more than `limit` bytes.
+    #[must_use]
+    pub fn new(dialect: Option<Dialect>, limit: usize) -> Self {
+        let source = dialect.map_or(Source::Unknown { held: Vec::new(), next_look: 1 }, |dialect| {
+            Source::Known(Box::new(BodyDecoder::new(dialect, limit)))
+        });
+        Self { source, limit, response: Response::default(), failed: None }
+    }
+
+    /// The dialect, as far as known.
+    #[must_use]
+    pub fn dialect(&self) -> Option<Dialect> {
+        match &self.source {
+            Source::Unknown { .. } => None,
+            Source::Known(body) => Some(body.dialect()),
+        }
+    }
+
+    /// What the body has said so far.
+    #[must_use]
+    pub const fn response(&self) -> &Response {
+        &self.response
+    }
+
+    /// Takes the next bytes of the body and appends what they say to `out`. Bytes after the end, or after what cannot
+    /// be decoded, are ignored.
+    pub fn feed(&mut self, bytes: &[u8], out: &mut Vec<Delta>) {
+        if self.failed.is_some() {
+            return;
+        }
+        let first = out.len();
+        let fed = match &mut self.source {
+            Source::Known(body) => body.feed(bytes, out).map(|_| ()),
+            Source::Unknown { held, next_look } => {
+                held.extend_from_slice(bytes);
+                if held.len() < *next_look {
+                    return;
+                }
+                *next_look = held.len() * 2;
+                self.look(out)
+            }
+        };
+        self.failed = fed.err();
+        self.note(&out[first..]);
+    }
+
+    /// The body has ended: appends what only that tells, and says how it ends.
+    pub fn finish(&mut self, out: &mut Vec<Delta>) -> Outcome {
+        let first = out.len();
+        let ending = self.last(out);
+        self.note(&out[first..]);
+        match ending {
+            _ if self.response.error.is_some() => Outcome::Error,
+            Err(error) => Outcome::Protocol(error),
+            Ok(Ending::Complete) => Outcome::Complete,
+            Ok(Ending::Truncated) => Outcome::Truncated,
+        }
+    }
+
+    /// Looks whether the bytes so far show a dialect.
+    fn look(&mut self, out: &mut Vec<Delta>) -> Result<(), BodyError> {
+        let Source::Unknown { held, .. } = &self.source else { return Ok(()) };
+        match Dialect::shown(&held[..held.len().min(self.limit)]) {
+            Some(dialect) => self.begin(dialect, out),
+            None if held.len() > self.limit => Err(unknown(held)),
+            None => Ok(()),
+        }
+    }
+
+    /// The dialect has shown.
+    fn begin(&mut self, dialect: Dialect, out: &mut Vec<Delta>) -> Result<(), BodyError> {
+        let mut body = Box::new(BodyDecoder::new(dialect, self.limit));
+        let fed = match &self.source {
+            Source::Unknown { held, .. } => body.feed(held, out).map(|_| ()),
+            Source::Known(_) => Ok(()),
+        };
+        self.source = Source::Known(body);
+        fed
+    }
+
+    fn last(&mut self, out: &mut Vec<Delta>) -> Result<Ending, BodyError> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
+        if let Source::Unknown { held, .. } = &self.source {
+            match Dialect::detect(&held[..held.len().min(self.limit)]) {
+                Some(dialect) => self.begin(dialect, out)?,
+                None => return undecided(held, out),
+            }
+        }
+        match &mut self.source {
+            Source::Known(body) => body.finish(out),
+            Source::Unknown { .. } => Ok(Ending::Truncated),
+        }
+    }
+
+    fn note(&mut self, deltas: &[Delta]) {
+        for delta in deltas {
+            self.response.apply(delta);
+        }
+    }
+}
+
+/// The end of a body that shows no dialect: it may just be too short to.
+fn undecided(held: &[u8], out: &mut Vec<Delta>) -> Result<Ending, BodyError> {
+    let nothing = match start(held).first() {
+        None => true,
+        Some(b'{' | b'[') => {
+            let json = text(start(held));
+            let first = Documents::of(&json).next().transpose()?;
+            // What stands between a caller and a model has errors of its own, in no dialect.
+            if let Some(error) = first.filter(|json| is_error(json)) {
+                fail(read_error(error), out);
+            }
+            first.is_none() || !out.is_empty()
+        }
+        Some(_) => begins_stream(held),
+    };
+    if nothing { Ok(Ending::Truncated) } else { Err(unknown(held)) }
+}
+
+/// Whether this is the start of a stream that has not said anything yet.
+fn begins_stream(held: &[u8]) -> bool {
+    if may_begin_message(held) {
+        return true;
+    }
+    let mut sse = SseDecoder::default();
+    let has_event = !matches!(sse.feed(held).next_event(), Ok(None));
+    let line = start(held).split(|byte| matches!(byte, b'\n' | b'\r')).next().unwrap_or_default();
+    let field = line.split(|byte| *byte == b':').next().unwrap_or_default();
+    let is_whole = field.len() < start(held).len();
+    let is_field = [&b""[..], b"data", b"event", b"id", b"retry"]
+        .iter()
+        .any(|name| if is_whole { *name == field } else { name.starts_with(field) });
+    is_field && !has_event
+}
