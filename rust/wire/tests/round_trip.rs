@@ -60,12 +60,12 @@ struct Answer {
     stretches: Vec<Stretch>,
     reason: usize,
     usage: [u64; 3],
-    cached: Option<u64>,
+    cached: [Option<u64>; 2],
     reasoning: Option<u64>,
 }
 
 fn answer() -> impl Strategy<Value = Answer> {
-    let details = (option::of(0_u64..100), option::of(0_u64..100));
+    let details = ([option::of(0_u64..100), option::of(0_u64..100)], option::of(0_u64..100));
     (vec(stretch(), 0..7), 0_usize..3, any::<[u16; 3]>(), details).prop_map(
         |(stretches, reason, usage, (cached, reasoning))| Answer {
             stretches,
@@ -146,9 +146,10 @@ impl Abilities {
             input_tokens: Some(input),
             output_tokens: Some(output),
             total_tokens: self.total.then_some(total),
-            cached_tokens: answer.cached.filter(|_| self.cached),
+            cached_tokens: answer.cached[0].filter(|_| self.cached),
+            cache_write_tokens: answer.cached[1].filter(|_| self.cache_write),
             reasoning_tokens: answer.reasoning.filter(|_| self.reasoning),
-            ..Usage::default()
+            raw: Box::default(),
         }
     }
 

@@ -4,14 +4,14 @@ use serde_json::{Value, json};
 
 use super::REASONS;
 use super::encode::usage_object;
-use crate::encode::{Head, Thought, parsed, said, thoughts};
+use crate::encode::{Head, Passage, parsed, passages, said};
 use crate::response::{Choice, Response};
 
 /// The message of a response: its first choice.
 pub(crate) fn document(head: &Head, response: &Response) -> Value {
     let none = Choice::default();
     let choice = response.first().unwrap_or(&none);
-    let mut content: Vec<Value> = thoughts(choice).into_iter().map(thought).collect();
+    let mut content: Vec<Value> = passages(choice).into_iter().map(reasoning).collect();
     let text = said(choice);
     if !text.is_empty() {
         content.push(json!({ "type": "text", "text": text }));
@@ -28,12 +28,12 @@ pub(crate) fn document(head: &Head, response: &Response) -> Value {
     })
 }
 
-fn thought(thought: Thought<'_>) -> Value {
-    match thought {
-        Thought::Shown(text, signature) => {
+fn reasoning(passage: Passage<'_>) -> Value {
+    match passage {
+        Passage::Shown(text, signature) => {
             let signature = signature.map_or("", |signature| signature.value.as_str());
             json!({ "type": "thinking", "thinking": text, "signature": signature })
         }
-        Thought::Sealed(signature) => json!({ "type": "redacted_thinking", "data": signature.value }),
+        Passage::Sealed(signature) => json!({ "type": "redacted_thinking", "data": signature.value }),
     }
 }

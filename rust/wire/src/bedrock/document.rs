@@ -4,14 +4,14 @@ use serde_json::{Value, json};
 
 use super::converse::REASONS;
 use super::encode::usage_object;
-use crate::encode::{Thought, parsed, said, thoughts};
+use crate::encode::{Passage, parsed, passages, said};
 use crate::response::{Choice, Response};
 
 /// The document of a response: its first choice.
 pub(crate) fn document(response: &Response) -> Value {
     let none = Choice::default();
     let choice = response.first().unwrap_or(&none);
-    let mut content: Vec<Value> = thoughts(choice).into_iter().map(thought).collect();
+    let mut content: Vec<Value> = passages(choice).into_iter().map(reasoning).collect();
     let text = said(choice);
     if !text.is_empty() {
         content.push(json!({ "text": text }));
@@ -30,16 +30,16 @@ pub(crate) fn document(response: &Response) -> Value {
     })
 }
 
-fn thought(thought: Thought<'_>) -> Value {
-    let content = match thought {
-        Thought::Shown(text, signature) => {
+fn reasoning(passage: Passage<'_>) -> Value {
+    let content = match passage {
+        Passage::Shown(text, signature) => {
             let mut reasoning = json!({ "text": text });
             if let Some(signature) = signature {
                 reasoning["signature"] = json!(signature.value);
             }
             json!({ "reasoningText": reasoning })
         }
-        Thought::Sealed(signature) => json!({ "redactedContent": signature.value }),
+        Passage::Sealed(signature) => json!({ "redactedContent": signature.value }),
     };
     json!({ "reasoningContent": content })
 }

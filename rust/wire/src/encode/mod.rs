@@ -12,7 +12,7 @@ mod whole;
 pub use self::api::Api;
 pub(crate) use self::blocks::{Blocks, Section};
 pub(crate) use self::calls::{WholeCall, WholeCalls};
-pub(crate) use self::whole::{Thought, call_signature, parsed, said, thoughts};
+pub(crate) use self::whole::{Passage, call_signature, parsed, passages, said};
 
 use serde_json::Value;
 

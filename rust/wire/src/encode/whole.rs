@@ -3,11 +3,11 @@
 use serde_json::{Value, json};
 
 use crate::delta::{Signature, SignatureKind};
-use crate::response::Choice;
+use crate::response::{Choice, Thought};
 
-/// Reasoning that one signature is for, or none.
+/// A part of the reasoning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Thought<'a> {
+pub(crate) enum Passage<'a> {
     /// What can be read, and what vouches for it.
     Shown(&'a str, Option<&'a Signature>),
     /// What cannot be read.
@@ -15,26 +15,25 @@ pub(crate) enum Thought<'a> {
 }
 
 /// The reasoning of a choice, in order.
-pub(crate) fn thoughts(choice: &Choice) -> Vec<Thought<'_>> {
-    let mut thoughts = Vec::new();
-    let mut start = 0;
-    for placed in choice.signatures.iter().filter(|placed| placed.signature.tool_call.is_none()) {
-        let text = choice.reasoning.get(start..placed.reasoning_end).unwrap_or_default();
-        start = placed.reasoning_end;
-        if placed.signature.kind == SignatureKind::Signed {
-            thoughts.push(Thought::Shown(text, Some(&placed.signature)));
+pub(crate) fn passages(choice: &Choice) -> Vec<Passage<'_>> {
+    let mut passages = Vec::new();
+    let mut end = 0;
+    for Thought { text, signature } in choice.thoughts() {
+        end += text.len();
+        if signature.kind == SignatureKind::Signed {
+            passages.push(Passage::Shown(text, Some(signature)));
             continue;
         }
         if !text.is_empty() {
-            thoughts.push(Thought::Shown(text, None));
+            passages.push(Passage::Shown(text, None));
         }
-        thoughts.push(Thought::Sealed(&placed.signature));
+        passages.push(Passage::Sealed(signature));
     }
-    let rest = choice.reasoning.get(start..).unwrap_or_default();
-    if !rest.is_empty() {
-        thoughts.push(Thought::Shown(rest, None));
+    let unsigned = &choice.reasoning[end..];
+    if !unsigned.is_empty() {
+        passages.push(Passage::Shown(unsigned, None));
     }
-    thoughts
+    passages
 }
 
 /// The signature that came with a tool call.

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::REASONS;
 use super::encode::usage_object;
-use crate::encode::{Head, Thought, call_signature, parsed, said, thoughts};
+use crate::encode::{Head, Passage, call_signature, parsed, passages, said};
 use crate::response::{Choice, Response};
 
 /// The document of a response, all its choices.
@@ -18,7 +18,7 @@ pub(crate) fn document(head: &Head, response: &Response) -> Value {
 }
 
 fn candidate(choice: &Choice) -> Value {
-    let mut parts: Vec<Value> = thoughts(choice).into_iter().flat_map(thought).collect();
+    let mut parts: Vec<Value> = passages(choice).into_iter().flat_map(reasoning).collect();
     let text = said(choice);
     if !text.is_empty() {
         parts.push(json!({ "text": text }));
@@ -41,10 +41,10 @@ fn candidate(choice: &Choice) -> Value {
 }
 
 /// What was thought, and after it the part that signs it.
-fn thought(thought: Thought<'_>) -> Vec<Value> {
-    let (text, signature) = match thought {
-        Thought::Shown(text, signature) => (text, signature),
-        Thought::Sealed(signature) => ("", Some(signature)),
+fn reasoning(passage: Passage<'_>) -> Vec<Value> {
+    let (text, signature) = match passage {
+        Passage::Shown(text, signature) => (text, signature),
+        Passage::Sealed(signature) => ("", Some(signature)),
     };
     let shown = (!text.is_empty()).then(|| json!({ "text": text, "thought": true }));
     let signed = signature.map(|signature| json!({ "text": "", "thoughtSignature": signature.value }));

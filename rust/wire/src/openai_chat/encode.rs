@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::delta::{Delta, DeltaKind, ProviderError, Signature, SignatureKind, Usage};
-use crate::encode::call_signature;
+use crate::encode::{call_signature, known};
 use crate::response::{Choice, Response};
 
 /// Writes the chunks of one response.
@@ -144,21 +144,21 @@ fn whole_choice(choice: &Choice) -> Value {
     json!({ "index": choice.index, "message": message, "finish_reason": finish_reason })
 }
 
-/// Counts that are not known are left out: a zero would be a claim.
 fn usage_object(usage: &Usage) -> Value {
-    let mut object = Map::new();
-    let mut count = |name: &str, value: Option<u64>, detail: Option<&str>| {
-        if let Some(value) = value {
-            let value = detail.map_or_else(|| json!(value), |detail| json!({ detail: value }));
-            object.insert(name.to_owned(), value);
+    let mut object = known([
+        ("prompt_tokens", usage.input_tokens),
+        ("completion_tokens", usage.output_tokens),
+        ("total_tokens", usage.total_tokens),
+    ]);
+    let prompt =
+        known([("cached_tokens", usage.cached_tokens), ("cache_write_tokens", usage.cache_write_tokens)]);
+    let completion = known([("reasoning_tokens", usage.reasoning_tokens)]);
+    for (name, details) in [("prompt_tokens_details", prompt), ("completion_tokens_details", completion)] {
+        if details.as_object().is_some_and(|details| !details.is_empty()) {
+            object[name] = details;
         }
-    };
-    count("prompt_tokens", usage.input_tokens, None);
-    count("completion_tokens", usage.output_tokens, None);
-    count("total_tokens", usage.total_tokens, None);
-    count("prompt_tokens_details", usage.cached_tokens, Some("cached_tokens"));
-    count("completion_tokens_details", usage.reasoning_tokens, Some("reasoning_tokens"));
-    Value::Object(object)
+    }
+    object
 }
 
 fn error_object(error: &ProviderError) -> Value {

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::Encoder;
 use crate::delta::{Delta, DeltaKind, ToolCallStart};
-use crate::encode::{Head, Thought, thoughts};
+use crate::encode::{Head, Passage, passages};
 use crate::response::{Choice, Response};
 
 /// The document of a response: its first choice, or its failure.
@@ -28,10 +28,10 @@ fn repeated(events: Vec<Value>) -> Value {
 /// The deltas that make up a choice, each as large as it can be.
 fn kinds(choice: &Choice) -> Vec<DeltaKind> {
     let mut kinds = Vec::new();
-    for thought in thoughts(choice) {
-        let (text, signature) = match thought {
-            Thought::Shown(text, signature) => (text, signature),
-            Thought::Sealed(signature) => ("", Some(signature)),
+    for passage in passages(choice) {
+        let (text, signature) = match passage {
+            Passage::Shown(text, signature) => (text, signature),
+            Passage::Sealed(signature) => ("", Some(signature)),
         };
         kinds.push(DeltaKind::Reasoning(text.into()));
         kinds.extend(signature.cloned().map(|signature| DeltaKind::Signature(Box::new(signature))));

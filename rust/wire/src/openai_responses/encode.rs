@@ -160,7 +160,10 @@ impl Encoder {
         let (shape, said, id, whole) =
             (item.shape(), item.said.clone(), item.id(index), item.json(index, "completed"));
         if !said.is_empty() || shape.part.is_none() {
-            let event = json!({ "item_id": id, "output_index": index, shape.member: said });
+            let mut event = json!({ "item_id": id, "output_index": index, shape.member: said });
+            if whole["name"].is_string() {
+                event["name"] = whole["name"].clone();
+            }
             self.event(shape.done, shape.complete(event));
             self.part(index, &shape, "done", &said);
         }
@@ -214,7 +217,8 @@ fn usage_object(usage: &Usage) -> Value {
         ("output_tokens", usage.output_tokens),
         ("total_tokens", usage.total_tokens),
     ]);
-    object["input_tokens_details"] = known([("cached_tokens", usage.cached_tokens)]);
+    object["input_tokens_details"] =
+        known([("cached_tokens", usage.cached_tokens), ("cache_write_tokens", usage.cache_write_tokens)]);
     object["output_tokens_details"] = known([("reasoning_tokens", usage.reasoning_tokens)]);
     object
 }
