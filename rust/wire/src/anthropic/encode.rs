@@ -171,7 +171,7 @@ impl Encoder {
     }
 }
 
-fn usage_object(usage: &Usage) -> Value {
+pub(super) fn usage_object(usage: &Usage) -> Value {
     let mut object = known([
         ("input_tokens", usage.input_tokens),
         ("output_tokens", usage.output_tokens),

@@ -5,9 +5,11 @@
 //! The calls and results of tools that the server runs itself are no tool calls, and are skipped, as citations are.
 //! The legacy text completions (`completion` events) are understood too.
 
+mod document;
 mod encode;
 mod event;
 
+pub(crate) use self::document::document;
 pub(crate) use self::encode::Encoder;
 
 use crate::delta::{Delta, DeltaKind, FinishReason, Signature};

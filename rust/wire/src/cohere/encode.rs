@@ -137,7 +137,7 @@ impl Encoder {
     }
 }
 
-fn usage_object(usage: &Usage) -> Value {
+pub(super) fn usage_object(usage: &Usage) -> Value {
     let tokens = known([("input_tokens", usage.input_tokens), ("output_tokens", usage.output_tokens)]);
     let mut object = known([("cached_tokens", usage.cached_tokens)]);
     object["billed_units"] = tokens.clone();

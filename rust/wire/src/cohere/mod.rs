@@ -4,9 +4,11 @@
 //! reason and the usage; some gateways send `[DONE]` after it. The `tool_plan`, in which a model says what it will call
 //! and why, is reasoning. Citations are skipped.
 
+mod document;
 mod encode;
 mod event;
 
+pub(crate) use self::document::document;
 pub(crate) use self::encode::Encoder;
 
 use self::event::{Call, Content, Document, Event, KINDS, Message, Part, read_usage};

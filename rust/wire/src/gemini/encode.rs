@@ -99,7 +99,7 @@ fn write_chunk(chunk: &Value, out: &mut Vec<u8>) {
     out.extend_from_slice(format!("data: {chunk}\r\n\r\n").as_bytes());
 }
 
-fn usage_object(usage: &Usage) -> Value {
+pub(super) fn usage_object(usage: &Usage) -> Value {
     known([
         ("promptTokenCount", usage.input_tokens),
         ("candidatesTokenCount", usage.output_tokens),

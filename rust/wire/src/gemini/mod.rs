@@ -9,9 +9,11 @@
 //! Code that the server runs itself, its results, and pictures are skipped.
 
 mod chunk;
+mod document;
 mod encode;
 mod interactions;
 
+pub(crate) use self::document::document;
 pub(crate) use self::encode::Encoder;
 
 use serde_json::value::RawValue;

@@ -134,21 +134,24 @@ struct Counts<'a> {
 
 #[derive(Debug, Default, Deserialize)]
 struct Details<'a> {
-    #[serde(borrow, default)]
-    cached_tokens: Raw<'a>,
-    #[serde(borrow, default)]
-    reasoning_tokens: Raw<'a>,
+    #[serde(borrow, default, rename = "cached_tokens")]
+    cached: Raw<'a>,
+    #[serde(borrow, default, rename = "cache_write_tokens")]
+    cache_write: Raw<'a>,
+    #[serde(borrow, default, rename = "reasoning_tokens")]
+    reasoning: Raw<'a>,
 }
 
 pub(super) fn read_usage(json: &str) -> Option<Usage> {
     let counts: Counts<'_> = serde_json::from_str(json).ok()?;
+    let input = counts.input_tokens_details.unwrap_or_default();
     Some(Usage {
         input_tokens: counts.input_tokens.count(),
         output_tokens: counts.output_tokens.count(),
         total_tokens: counts.total_tokens.count(),
-        cached_tokens: counts.input_tokens_details.unwrap_or_default().cached_tokens.count(),
-        reasoning_tokens: counts.output_tokens_details.unwrap_or_default().reasoning_tokens.count(),
+        cached_tokens: input.cached.count(),
+        cache_write_tokens: input.cache_write.count(),
+        reasoning_tokens: counts.output_tokens_details.unwrap_or_default().reasoning.count(),
         raw: json.into(),
-        ..Usage::default()
     })
 }

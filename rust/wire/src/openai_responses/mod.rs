@@ -6,10 +6,12 @@
 //! are no tool calls, and are skipped, as annotations are. Streamed transcriptions (`transcript.text.*`) are understood
 //! too.
 
+mod document;
 mod encode;
 mod event;
 mod output;
 
+pub(crate) use self::document::document;
 pub(crate) use self::encode::Encoder;
 
 use self::event::{Event, Item, KINDS, Part, Response, read_usage};
