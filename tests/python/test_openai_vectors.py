@@ -13,7 +13,7 @@ from headrace import ProtocolError, ProviderError, StreamError, TruncatedError
 from vectors import Vector, read_vectors
 
 if TYPE_CHECKING:
-    from headrace import ToolCall
+    from headrace import ToolCall, Usage
 
 VECTORS = read_vectors("openai")
 CLASSES = {"error": ProviderError, "protocol": ProtocolError, "truncated": TruncatedError}
@@ -25,6 +25,17 @@ def with_their_own_ids(calls: tuple[ToolCall, ...], expected: dict[str, Any]) ->
     made = [call.id for call, sent in zip(calls, ids, strict=True) if sent is None and call.id is not None]
     assert len(set(made)) == len(made)
     return [{**asdict(call), "id": None if call.id in made else call.id} for call in calls]
+
+
+def usage_as_told(usage: Usage | None) -> dict[str, Any] | None:
+    """The counts as the vectors write them: the newest only where it was told."""
+    if usage is None:
+        return None
+    counts = asdict(usage)
+    del counts["raw"]
+    if counts["cache_write_tokens"] is None:
+        del counts["cache_write_tokens"]
+    return counts
 
 
 def test_there_are_vectors() -> None:
@@ -41,7 +52,12 @@ def test_a_vector(simulate: Simulate, reader: Reader, vector: Vector) -> None:
     assert stream.text == expected["response"]["text"]
     [turn] = stream.turns
     error = expected["response"]["error"]  # looked at below
-    told = {**asdict(turn), "tool_calls": with_their_own_ids(turn.tool_calls, expected), "error": error}
+    told = {
+        **asdict(turn),
+        "tool_calls": with_their_own_ids(turn.tool_calls, expected),
+        "usage": usage_as_told(turn.usage),
+        "error": error,
+    }
     assert told == expected["response"]
     if expected["state"] == "complete":
         assert result.error is None
