@@ -352,11 +352,11 @@ def _pieces(data: Buffer | Iterable[Buffer]) -> Iterator[Buffer]:
     if isinstance(data, str):
         raise TypeError("decode() takes bytes, not str: a body is bytes until it is decoded; read the file as binary")
     try:
-        whole = memoryview(data)  # type: ignore[arg-type]
+        memoryview(data)  # type: ignore[arg-type]
     except TypeError:
         pass
     else:
-        yield whole
+        yield data  # type: ignore[misc]
         return
     try:
         pieces = iter(data)  # type: ignore[arg-type]

@@ -4,7 +4,7 @@
 mod decoded;
 mod vectors;
 
-use decoded::decode;
+use decoded::{Decoded, decode};
 use headrace_wire::response::Choice;
 use headrace_wire::{Delta, DeltaKind, Dialect, Response};
 use serde::Deserialize;
@@ -87,6 +87,19 @@ fn compare_choices(name: &str, response: &Response, expected: &[Value]) {
     }
 }
 
+/// What a body means does not depend on whether its dialect was named, if that shows at all.
+fn shows(name: &str, dialect: Dialect, body: &[u8], whole: &Decoded) {
+    let looked_at = decode(None, [body]);
+    assert_eq!(decode(None, body.chunks(1)), looked_at, "{name}: of no named dialect, byte by byte");
+    match looked_at.dialect {
+        Some(found) => {
+            assert_eq!(found, dialect, "{name}: dialect");
+            assert_eq!(&looked_at, whole, "{name}: of no named dialect");
+        }
+        None => assert!(whole.response.choices.is_empty(), "{name}: shows no dialect, but has an answer"),
+    }
+}
+
 /// Runs the vectors of a folder, of which there have to be at least so many.
 fn run(dialect: Dialect, folder: &str, at_least: usize) {
     let vectors = vectors::read::<Expected>(folder);
@@ -108,6 +121,7 @@ fn run(dialect: Dialect, folder: &str, at_least: usize) {
             assert_eq!(decode(dialect, [head, tail]), whole, "{name}: cut at {cut}");
         }
         assert_eq!(decode(dialect, body.chunks(1)), whole, "{name}: byte by byte");
+        shows(&name, dialect, &body, &whole);
     }
 }
 
