@@ -10,7 +10,8 @@ from . import _display
 from ._config import check_agent, check_task, default_model, spec_of
 from ._images import user_message
 from ._output import format_output
-from ._run import Run, View
+from ._run import Run
+from ._view import View
 from .memory import Memory
 from .streams import AsyncRunStream, RunStream
 from .tools import Toolbox

@@ -12,11 +12,12 @@ from collections import Counter, deque
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from ._config import check_task
-from ._flow import AgentFailed, Flow
+from ._flow import Flow
 from ._flow_streams import AsyncWorkflowStream, WorkflowStream
 from ._output import check_output_type, format_output
 from .agent import Agent
 from .errors import ConfigurationError
+from .events import AgentFailed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
