@@ -9,10 +9,10 @@ from __future__ import annotations
 import sys
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from .errors import StreamClosedError, StreamError
-from .events import AgentEnd, AgentStart, Event, RunEnd, RunStart
+from .events import AgentEnd, AgentFailed, AgentStart, Event, RunEnd, RunStart
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -25,26 +25,12 @@ if TYPE_CHECKING:
     from .streams import AsyncRunStream, RunStream
     from .types import Message, Timing, Turn, Usage
 
-__all__ = ["AgentFailed", "Batch", "Ended", "Flow", "Member", "Step"]
+__all__ = ["Batch", "Ended", "Flow", "Member", "Step"]
 
 Step: TypeAlias = "tuple[Agent, ...]"
 """Agents that run at the same time."""
 
 _NS = 1e-9
-
-
-@dataclass(frozen=True, slots=True)
-class AgentFailed(Event):
-    """An agent of a workflow has ended without an answer. It stands where its ``AgentEnd`` would.
-
-    Attributes:
-        state: How it ended; see ``RunStream.state``. ``"cancelled"`` is the end of those that another's failure ended.
-        error: What went wrong; empty if nothing did. The exception itself is in ``WorkflowStream.errors``.
-    """
-
-    type: ClassVar[str] = "agent_failed"
-    state: str
-    error: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,14 +6,12 @@ import dataclasses
 import threading
 import time
 import uuid
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ._read import EventReader, Item, Reader, TextReader
 from .errors import StreamClosedError, StreamError
 from .events import (
     Event,
-    Reasoning,
     Refusal,
     RunEnd,
     RunStart,
@@ -27,7 +25,7 @@ from .types import Outcome, Timing, Turn, Usage
 
 if TYPE_CHECKING:
     from collections import deque
-    from collections.abc import Awaitable, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
     from types import TracebackType
 
     from typing_extensions import Self
@@ -35,42 +33,15 @@ if TYPE_CHECKING:
     from . import _native
     from ._effects import Effect, Emit, Loop, OpenTurn, RunTools
     from ._threads import PrivateLoop
+    from ._view import View
     from .tools import ToolResult
+    from .types import Message
 
-__all__ = ["Run", "TokenCallback", "View"]
+__all__ = ["Run"]
 
 T = TypeVar("T")
 
-TokenCallback: TypeAlias = Callable[[str], object]
-
 _NS = 1e-9
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class View:
-    """What of a run the caller wants to see.
-
-    Attributes:
-        events: All events, and not the text alone.
-        reasoning: The reasoning among the text.
-        callback: Called with each token before it is yielded.
-        detailed: Called with a dict about each token.
-    """
-
-    events: bool = False
-    reasoning: bool = False
-    callback: TokenCallback | None = None
-    detailed: Callable[[dict[str, Any]], object] | None = None
-
-    @property
-    def text_only(self) -> bool:
-        """The text is all that is wanted of a turn."""
-        return not (self.events or self.reasoning or self.detailed)
-
-    @property
-    def told(self) -> tuple[type[Token | Refusal | Reasoning], ...]:
-        """The events whose text is told to the callback, and is what is yielded where events are not wanted."""
-        return (Token, Refusal, Reasoning) if self.reasoning and not self.events else (Token, Refusal)
 
 
 class Run:
@@ -105,7 +76,7 @@ class Run:
         self.inbox = inbox
         self._note = note
         self._told = view.told
-        self.outcome = Outcome()
+        self._outcome = Outcome()
         self._agent = agent
         self._task = task
         self._loop = loop
@@ -130,6 +101,16 @@ class Run:
     def text(self) -> str:
         """The text that was taken so far, of all turns, refusals included."""
         return "".join(reader.text for reader in self._readers)
+
+    @property
+    def final(self) -> str:
+        """The answer, once the run has ended."""
+        return self._outcome.final
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """What was said in the run, once it has ended."""
+        return self._outcome.messages
 
     @property
     def turns(self) -> tuple[Turn, ...]:
@@ -236,7 +217,7 @@ class Run:
         try:
             return step()
         except StopIteration as stop:
-            self.outcome = stop.value
+            self._outcome = stop.value
             return None
 
     def read(

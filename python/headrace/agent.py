@@ -10,7 +10,8 @@ from . import _display
 from ._config import check_agent, check_task, default_model, spec_of
 from ._images import user_message
 from ._output import format_output
-from ._run import Run, View
+from ._run import Run
+from ._view import View
 from .memory import Memory
 from .streams import AsyncRunStream, RunStream
 from .tools import Toolbox
@@ -20,9 +21,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from typing_extensions import TypedDict, Unpack
+
     from ._spec import Stop, Transform
     from .events import Event
     from .mcp import MCPTools
+
+    class _RunOptions(TypedDict, total=False):
+        """What ``run_stream`` and ``arun_stream`` take besides the task and ``with_events``."""
+
+        img: str | None
+        imgs: Sequence[str] | None
+        reasoning: bool
+        streaming_callback: Callable[[Any], object] | None
+
 
 __all__ = ["Agent"]
 
@@ -288,26 +300,16 @@ class Agent:
 
     @overload
     def run_stream(
-        self,
-        task: str,
-        *,
-        img: str | None = ...,
-        imgs: Sequence[str] | None = ...,
-        with_events: Literal[False] = ...,
-        reasoning: bool = ...,
-        streaming_callback: Callable[[Any], object] | None = ...,
+        self, task: str, *, with_events: Literal[False] = ..., **options: Unpack[_RunOptions]
     ) -> RunStream[str]: ...
     @overload
     def run_stream(
-        self,
-        task: str,
-        *,
-        img: str | None = ...,
-        imgs: Sequence[str] | None = ...,
-        with_events: Literal[True],
-        reasoning: bool = ...,
-        streaming_callback: Callable[[Any], object] | None = ...,
+        self, task: str, *, with_events: Literal[True], **options: Unpack[_RunOptions]
     ) -> RunStream[Event]: ...
+    @overload
+    def run_stream(
+        self, task: str, *, with_events: bool, **options: Unpack[_RunOptions]
+    ) -> RunStream[str] | RunStream[Event]: ...
     def run_stream(
         self,
         task: str,
@@ -339,26 +341,16 @@ class Agent:
 
     @overload
     def arun_stream(
-        self,
-        task: str,
-        *,
-        img: str | None = ...,
-        imgs: Sequence[str] | None = ...,
-        with_events: Literal[False] = ...,
-        reasoning: bool = ...,
-        streaming_callback: Callable[[Any], object] | None = ...,
+        self, task: str, *, with_events: Literal[False] = ..., **options: Unpack[_RunOptions]
     ) -> AsyncRunStream[str]: ...
     @overload
     def arun_stream(
-        self,
-        task: str,
-        *,
-        img: str | None = ...,
-        imgs: Sequence[str] | None = ...,
-        with_events: Literal[True],
-        reasoning: bool = ...,
-        streaming_callback: Callable[[Any], object] | None = ...,
+        self, task: str, *, with_events: Literal[True], **options: Unpack[_RunOptions]
     ) -> AsyncRunStream[Event]: ...
+    @overload
+    def arun_stream(
+        self, task: str, *, with_events: bool, **options: Unpack[_RunOptions]
+    ) -> AsyncRunStream[str] | AsyncRunStream[Event]: ...
     def arun_stream(
         self,
         task: str,

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AgentEnd",
+    "AgentFailed",
     "AgentStart",
     "Event",
     "Fallback",
@@ -283,6 +284,20 @@ class AgentEnd(Event):
 
     type: ClassVar[str] = "agent_end"
     output: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgentFailed(Event):
+    """An agent of a workflow has ended without an answer. It stands where its ``AgentEnd`` would.
+
+    Attributes:
+        state: How it ended; see ``RunStream.state``. ``"cancelled"`` is the end of those that another's failure ended.
+        error: What went wrong; empty if nothing did. The exception itself is in ``WorkflowStream.errors``.
+    """
+
+    type: ClassVar[str] = "agent_failed"
+    state: str
+    error: str
 
 
 def _plain(value: Any) -> Any:

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import itertools
 import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from typing_extensions import assert_type
 
 from harness import Reader, Simulate, agent_at
-from headrace import ConnectionFailedError, MissingKeyError, ServerError, TruncatedError, Usage
+from headrace import (
+    AsyncRunStream,
+    ConnectionFailedError,
+    MissingKeyError,
+    RunStream,
+    SequentialWorkflow,
+    ServerError,
+    TruncatedError,
+    Usage,
+)
 from headrace.events import (
     AgentEnd,
     AgentStart,
@@ -28,6 +39,7 @@ from headrace.events import (
     TurnEnd,
     TurnStart,
 )
+from headrace.workflow import WorkflowStream
 from test_agent_loops import ADDS, add, calling, conversation
 
 if TYPE_CHECKING:
@@ -141,6 +153,27 @@ def test_a_tool_call_and_its_result_are_told(simulate: Simulate, reader: Reader)
     [returned] = of_type(events, ToolResultReturned)
     assert (returned.call, returned.content, returned.error) == (called.call, "42", None)
     assert returned.duration > 0
+
+
+@pytest.mark.parametrize("wanted", [False, True])
+def test_whether_they_are_wanted_may_be_known_at_run_time_only(simulate: Simulate, wanted: bool) -> None:
+    # The type checkers hold what `assert_type` says.
+    agent = agent_at(simulate("one two"))
+    items = list(assert_type(agent.run_stream("Go.", with_events=wanted), RunStream[str] | RunStream[Event]))
+    assert all(isinstance(item, Event if wanted else str) for item in items)
+    assert items
+
+    async def main() -> list[Event | str]:
+        stream = agent.arun_stream("Go.", with_events=wanted, reasoning=False)
+        return [item async for item in assert_type(stream, AsyncRunStream[str] | AsyncRunStream[Event])]
+
+    assert len(asyncio.run(main())) == len(items)
+    assert_type(agent.run_stream("Go.", img=None), RunStream[str])
+    assert_type(agent.run_stream("Go.", with_events=True), RunStream[Event])
+    flow = SequentialWorkflow(agents=[agent])
+    assert_type(flow.run_stream("Go.", with_events=wanted), WorkflowStream[str] | WorkflowStream[Event])
+    with pytest.raises(TypeError, match="image"):
+        agent.run_stream("Go.", image="x.png")  # type: ignore[call-overload]
 
 
 # --- how they are read -----------------------------------------------------------------------------------------

@@ -22,8 +22,8 @@ from harness import (
     wait_for_outcomes,
 )
 from headrace import ConfigurationError, ProviderError, ServerError, StreamClosedError, TruncatedError
-from headrace.events import AgentEnd, AgentStart, RunEnd, RunStart, Token, ToolResultReturned
-from headrace.workflow import AgentFailed, AgentRearrange, ConcurrentWorkflow, SequentialWorkflow
+from headrace.events import AgentEnd, AgentFailed, AgentStart, RunEnd, RunStart, Token, ToolResultReturned
+from headrace.workflow import AgentRearrange, ConcurrentWorkflow, SequentialWorkflow
 
 if TYPE_CHECKING:
     from headrace import Agent
