@@ -90,6 +90,7 @@ class Run:
         self._events = 0
         self._tokens = 0
         self._provider: str | None = None
+        self._priced: dict[int, tuple[str, str | None]] = {}
         self._stop_feeding: Callable[[], None] | None = None
         self._identity: dict[Reader, _native.ResponseDict] = {}
         self._began_ns = 0
@@ -128,6 +129,21 @@ class Run:
         """The token counts of all turns together."""
         told = [turn.usage for turn in self.turns if turn.usage is not None]
         return sum(told[1:], told[0]) if told else None
+
+    @property
+    def cost(self) -> float | None:
+        """What all turns together cost, in USD; None where that is not known of one of them."""
+        from .models import cost
+
+        total = 0.0
+        for number, turn in enumerate(self.turns):
+            model, provider = self._priced.get(number, ("", None))
+            # At an endpoint that is known by its URL alone, the name tells no price; the provider itself may.
+            paid = None if turn.usage is None else cost(model if provider else "", turn.usage)
+            if paid is None:
+                return None
+            total += paid
+        return total if self._turns else None
 
     def close(self) -> None:
         """Closes the stream and its connection. May be called from any thread, and again."""
@@ -350,7 +366,7 @@ class Run:
             return []
         duration = (time.monotonic_ns() - self._began_ns) * _NS
         turns = len(self._readers)
-        return self.show([RunEnd(self.state, self.text, self.usage, None, turns, duration, self.tool_time)])
+        return self.show([RunEnd(self.state, self.text, self.usage, self.cost, turns, duration, self.tool_time)])
 
     def turn_begun(self, effect: OpenTurn) -> list[Item]:
         """A model is asked."""
@@ -364,8 +380,9 @@ class Run:
         """A model has answered: what it said, and what the caller is shown of that."""
         self.check_open()
         reader = self._readers[-1]
-        turn = _with_call_ids(Turn.from_native(reader.stream.response()))
+        turn = _with_usage(_with_call_ids(Turn.from_native(reader.stream.response())), effect.call.messages)
         self._turns.append(turn)
+        self._priced[len(self._turns) - 1] = (effect.call.settings.model, self._provider)
         if self._note is not None:
             self._note(_how_it_went(effect.agent, turn, _timing(reader)))
         if self.view.detailed is not None:
@@ -403,6 +420,17 @@ def _with_call_ids(turn: Turn) -> Turn:
         call if call.id else dataclasses.replace(call, id=f"call_{uuid.uuid4().hex[:24]}") for call in turn.tool_calls
     )
     return turn.with_calls(tuple(calls))
+
+
+def _with_usage(turn: Turn, asked: Sequence[Message]) -> Turn:
+    """Where the provider told no usage, it is estimated, and says so."""
+    if turn.usage is not None:
+        return turn
+    from .memory import estimate_tokens
+
+    said = [turn.text, turn.refusal, turn.reasoning, *(call.name + call.arguments for call in turn.tool_calls)]
+    came_in, came_out = sum(map(estimate_tokens, asked)), estimate_tokens({"content": "".join(said)})
+    return dataclasses.replace(turn, usage=Usage(came_in, came_out, came_in + came_out, estimated=True))
 
 
 def _how_it_went(agent: str, turn: Turn, timing: Timing) -> str:

@@ -34,6 +34,8 @@ class Running(Protocol):
     @property
     def usage(self) -> Usage | None: ...
     @property
+    def cost(self) -> float | None: ...
+    @property
     def timings(self) -> tuple[Timing, ...]: ...
 
     def check_open(self) -> None:
@@ -101,8 +103,19 @@ class Told(Generic[R]):
 
     @property
     def usage(self) -> Usage | None:
-        """The token counts of all turns and agents together; None where no provider told any."""
+        """The token counts of all turns and agents together; None while there are none.
+
+        Where a provider told none, they are made from the length of the texts, and ``estimated`` says so.
+        """
         return self._run.usage
+
+    @property
+    def cost(self) -> float | None:
+        """What all turns together cost, in USD, by litellm's price list or the provider's own words.
+
+        None where a price or a count is not known; never 0.0 for that. Estimated counts give an estimated cost.
+        """
+        return self._run.cost
 
     @property
     def timings(self) -> tuple[Timing, ...]:

@@ -94,7 +94,7 @@ class RunEnd(Event):
     Attributes:
         state: How; see ``RunStream.state``.
         text: The whole text.
-        usage: The token counts of all turns; None where the provider told none.
+        usage: The token counts of all turns; marked as estimated where a provider told none.
         cost: The price in dollars; None where it is not known.
         turns: How many turns there were.
         duration: From the first request to the end, in seconds.

@@ -102,8 +102,10 @@ def test_after_its_end_a_stream_tells_everything(simulate: Simulate, reader: Rea
     assert stream.timings == (stream.timing,)
 
 
-def test_usage_that_was_not_told_is_none(simulate: Simulate, reader: Reader) -> None:
-    assert reader.read(agent_at(simulate("one two", usage=False))).stream.usage is None
+def test_usage_that_was_not_told_is_estimated_and_says_so(simulate: Simulate, reader: Reader) -> None:
+    usage = reader.read(agent_at(simulate("one two", usage=False))).stream.usage
+    # "Go." and "one two", at four bytes a token and four tokens a message.
+    assert usage == Usage(5, 6, 11, estimated=True)
 
 
 def test_a_stream_that_was_read_to_its_end_stays_at_its_end(simulate: Simulate, reader: Reader) -> None:
