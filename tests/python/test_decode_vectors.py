@@ -29,7 +29,12 @@ VECTORS = [
     for folder, dialect in FOLDERS.items()
     for vector in read_vectors(folder)
 ]
-CLASSES: dict[str, type] = {"error": ProviderError, "protocol": ProtocolError, "truncated": TruncatedError, "complete": type(None)}
+CLASSES: dict[str, type] = {
+    "error": ProviderError,
+    "protocol": ProtocolError,
+    "truncated": TruncatedError,
+    "complete": type(None),
+}
 
 
 def as_vector(response: Response, expected: dict[str, Any]) -> dict[str, Any]:
