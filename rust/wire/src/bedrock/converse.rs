@@ -105,11 +105,11 @@ pub(super) struct Document<'a> {
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Output<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     message: Message<'a>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 struct Message<'a> {
     #[serde(borrow, default)]
     content: List<Block<'a>>,

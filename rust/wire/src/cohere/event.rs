@@ -1,5 +1,6 @@
 //! The shape of an event: only what is used; everything else is skipped unread.
 
+use compact_str::CompactString;
 use serde::Deserialize;
 
 use crate::delta::Usage;
@@ -80,15 +81,27 @@ pub(super) struct Call<'a> {
     #[serde(borrow, default)]
     pub(super) id: Text<'a>,
     #[serde(borrow, default)]
-    pub(super) function: Function<'a>,
+    function: Object<Function<'a>>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-pub(super) struct Function<'a> {
+#[derive(Debug, Deserialize)]
+struct Function<'a> {
     #[serde(borrow, default)]
-    pub(super) name: Text<'a>,
+    name: Text<'a>,
     #[serde(borrow, default)]
-    pub(super) arguments: Text<'a>,
+    arguments: Text<'a>,
+}
+
+impl Call<'_> {
+    /// The tool's name.
+    pub(super) fn name(&self) -> Option<CompactString> {
+        self.function.as_ref().and_then(|function| function.name.compact())
+    }
+
+    /// The arguments, or a piece of them.
+    pub(super) fn arguments(&self) -> Option<&str> {
+        self.function.as_ref().and_then(|function| function.arguments.get())
+    }
 }
 
 /// A response that was not streamed. An error has its text in the place of the message.

@@ -11,7 +11,7 @@ mod event;
 pub(crate) use self::document::document;
 pub(crate) use self::encode::Encoder;
 
-use self::event::{Call, Content, Document, Event, KINDS, Message, Part, read_usage};
+use self::event::{Content, Document, Event, KINDS, Message, Part, read_usage};
 use crate::delta::{Delta, DeltaKind, FinishReason};
 use crate::emit::{account, fail, say};
 use crate::error::read_error;
@@ -92,8 +92,8 @@ impl Cohere {
             ("tool-plan-delta", Some(part)) => say(DeltaKind::Reasoning, &part.tool_plan, out),
             ("tool-call-start", Some(part)) => self.begin_call(index, part, out),
             ("tool-call-delta", Some(part)) => {
-                if let Some(Call { function, .. }) = &part.tool_calls.0 {
-                    self.calls.arguments(index, function.arguments.get().unwrap_or_default(), out);
+                if let Some(call) = &*part.tool_calls {
+                    self.calls.arguments(index, call.arguments().unwrap_or_default(), out);
                 }
             }
             ("tool-call-end", _) => self.calls.end(index, None, out),
@@ -116,9 +116,9 @@ impl Cohere {
     }
 
     fn begin_call(&mut self, index: u64, part: &Part<'_>, out: &mut Vec<Delta>) {
-        if let Some(Call { id, function }) = &part.tool_calls.0 {
-            self.calls.start(index, id.compact(), function.name.compact(), out);
-            self.calls.arguments(index, function.arguments.get().unwrap_or_default(), out);
+        if let Some(call) = &*part.tool_calls {
+            self.calls.start(index, call.id.compact(), call.name(), out);
+            self.calls.arguments(index, call.arguments().unwrap_or_default(), out);
         }
     }
 
@@ -128,8 +128,8 @@ impl Cohere {
         for content in message.content.iter() {
             speak(Some(content), out);
         }
-        for Call { id, function } in message.tool_calls.iter() {
-            self.calls.whole(id.compact(), function.name.compact(), function.arguments.get(), out);
+        for call in message.tool_calls.iter() {
+            self.calls.whole(call.id.compact(), call.name(), call.arguments(), out);
         }
         self.end(&document.finish_reason, &document.usage, out);
     }

@@ -51,8 +51,8 @@ pub(super) struct Part<'a> {
     #[serde(borrow, default)]
     pub(super) text: Text<'a>,
     /// The text is a summary of the model's thoughts.
-    #[serde(default)]
-    pub(super) thought: Option<bool>,
+    #[serde(borrow, default)]
+    pub(super) thought: Raw<'a>,
     #[serde(borrow, default)]
     pub(super) thought_signature: Text<'a>,
     #[serde(borrow, default)]

@@ -101,7 +101,7 @@ impl Gemini {
         if chunk.event_type.get().is_some() {
             return Ok(self.interaction(&serde_json::from_str(json)?, json, out));
         }
-        match chunk.response.get() {
+        match chunk.response.get().filter(|inner| inner.starts_with('{')) {
             Some(inner) => Ok(self.translate(&serde_json::from_str(inner)?, inner, out)),
             None => Ok(self.translate(&chunk, json, out)),
         }
@@ -146,7 +146,7 @@ impl CandidateState {
 
     fn part(&mut self, part: &Part<'_>, out: &mut Vec<Delta>) {
         let choice = self.index;
-        let kind = if part.thought == Some(true) { DeltaKind::Reasoning } else { DeltaKind::Text };
+        let kind = if part.thought.get() == Some("true") { DeltaKind::Reasoning } else { DeltaKind::Text };
         out.extend(part.text.compact().map(|text| Delta { choice, kind: kind(text) }));
         let signature = part.thought_signature.compact().map(Signature::signed);
         let sign = |signature| Delta { choice, kind: DeltaKind::Signature(Box::new(signature)) };

@@ -72,10 +72,10 @@ struct Call<'a> {
     #[serde(borrow, default)]
     id: Text<'a>,
     #[serde(borrow, default)]
-    function: Function<'a>,
+    function: Object<Function<'a>>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Deserialize)]
 struct Function<'a> {
     #[serde(borrow, default)]
     name: Text<'a>,
@@ -142,8 +142,9 @@ impl Ollama {
         say(DeltaKind::Reasoning, &message.thinking, out);
         say(DeltaKind::Text, &message.content, out);
         for Call { id, function } in message.tool_calls.iter() {
-            let arguments = function.arguments.arguments();
-            self.calls.whole(id.compact(), function.name.compact(), arguments.as_deref(), out);
+            let name = function.as_ref().and_then(|function| function.name.compact());
+            let arguments = function.as_ref().and_then(|function| function.arguments.arguments());
+            self.calls.whole(id.compact(), name, arguments.as_deref(), out);
         }
     }
 }
