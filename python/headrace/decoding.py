@@ -235,7 +235,7 @@ class Choice:
             told["text"],
             told["reasoning"],
             told["refusal"],
-            tuple(ToolCall(*call) for call in told["tool_calls"]),
+            tuple(ToolCall(*call, told["call_signatures"].get(index)) for index, call in enumerate(told["tool_calls"])),
             told["finish_reason"],
             told["finish_reason_raw"],
         )

@@ -44,7 +44,7 @@ def as_vector(response: Response, expected: dict[str, Any]) -> dict[str, Any]:
         "text": response.text,
         "reasoning": response.reasoning,
         "refusal": response.refusal,
-        "tool_calls": [asdict(call) for call in response.tool_calls],
+        "tool_calls": [{"id": call.id, "name": call.name, "arguments": call.arguments} for call in response.tool_calls],
         "finish_reason": response.finish_reason,
         "finish_reason_raw": response.finish_reason_raw,
         "usage": usage if usage is None else {name: usage[name] for name in counts},
