@@ -16,6 +16,7 @@ from ._caching import cached
 from ._litellm_errors import translated, without
 from ._reasoning import sent
 from ._requests import FedRequest, PreparedRequest
+from ._threads import aside
 from ._wires import NATIVE, dialect_of, family_of, keyless
 from .errors import ConfigurationError, MissingKeyError
 
@@ -135,7 +136,8 @@ def _build(litellm: Any, call: ModelCall, provider: str, arguments: dict[str, An
         return stream
 
     try:
-        captured = _seam.capture(complete)
+        # Aside, since litellm asks for this thread's event loop, and where there is none it makes one and leaves it.
+        captured = aside(lambda: _seam.capture(complete))
     except Exception as error:
         raise _cannot_build(litellm, error, call.settings, provider) from error
     if not isinstance(captured, _seam.Captured):

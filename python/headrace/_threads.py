@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-__all__ = ["finishes", "in_thread", "on_private_loop"]
+__all__ = ["aside", "finishes", "in_thread", "on_private_loop"]
 
 _T = TypeVar("_T")
 
@@ -25,6 +25,35 @@ _GRACE = 1.0
 
 _SLICE = 0.1
 """Seconds of one wait of the caller: Windows notices Ctrl-C only between waits."""
+
+
+def aside(function: Callable[[], _T]) -> _T:
+    """Calls a function in a thread of its own, with the caller's context variables, and waits for it.
+
+    For what must not find this thread's event loop, nor make one: the main thread keeps one that is made in passing.
+
+    Args:
+        function: What to call. An interrupt of the wait, such as Ctrl-C, leaves it behind.
+
+    Returns:
+        What the function returned.
+
+    Raises:
+        BaseException: Whatever the function raised, or whatever interrupted the wait.
+    """
+    outcome: concurrent.futures.Future[_T] = concurrent.futures.Future()
+    context = contextvars.copy_context()
+
+    def work() -> None:
+        try:
+            outcome.set_result(context.run(function))
+        except BaseException as error:  # noqa: BLE001 - it is not handled but handed over
+            outcome.set_exception(error)
+
+    threading.Thread(target=work, name="headrace-call", daemon=True).start()
+    while not concurrent.futures.wait((outcome,), timeout=_SLICE).done:
+        pass
+    return outcome.result()
 
 
 async def in_thread(function: Callable[[], _T]) -> _T:

@@ -40,6 +40,7 @@ ALLOWED: dict[str, set[str]] = {
         "_reasoning",
         "_requests",
         "_seam",
+        "_threads",
         "_wires",
         "types",
         "errors",
