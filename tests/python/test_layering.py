@@ -30,7 +30,7 @@ ALLOWED: dict[str, set[str]] = {
     "_caching": set(),
     "_plain": {"_reasoning", "_requests", "types", "errors"},
     "_frames": {"_requests", "types", "errors"},
-    "_fallback": {"_requests", "types", "errors"},
+    "_fallback": {"_reasoning", "_requests", "types", "errors"},
     "_litellm_errors": {"types", "errors"},
     "_litellm": {
         "_caching",
@@ -40,6 +40,7 @@ ALLOWED: dict[str, set[str]] = {
         "_reasoning",
         "_requests",
         "_seam",
+        "_threads",
         "_wires",
         "types",
         "errors",
