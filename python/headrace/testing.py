@@ -29,8 +29,8 @@ __all__ = ["Simulator"]
 class Simulator:
     """A provider that answers what its script says, when it says, and goes wrong in the way that it says.
 
-    The path of a request says in which dialect: that of OpenAI (chat or responses), Anthropic, Gemini, Cohere, Ollama or
-    Bedrock. It serves from threads of its own until it is stopped, at best by a ``with`` block.
+    The path of a request says in which dialect: that of OpenAI (chat or responses), Anthropic, Gemini, Cohere, Ollama
+    or Bedrock. It serves from threads of its own until it is stopped, at best by a ``with`` block.
 
     Args:
         port: The port to listen on; 0 for any free one.
