@@ -75,7 +75,7 @@ impl Encoder {
                 let error = json!({ "type": kind, "message": error.message });
                 self.events.push(json!({ "type": "error", "error": error }));
             }
-            DeltaKind::Response(_) => {}
+            DeltaKind::Logprobs(_) | DeltaKind::Response(_) => {}
         }
     }
 

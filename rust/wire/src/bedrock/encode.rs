@@ -58,7 +58,7 @@ impl Encoder {
                 write_event("metadata", &metadata, out);
             }
             DeltaKind::Error(error) => write_exception(error, out),
-            DeltaKind::Response(_) => {}
+            DeltaKind::Logprobs(_) | DeltaKind::Response(_) => {}
         }
     }
 

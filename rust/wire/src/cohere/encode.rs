@@ -71,7 +71,7 @@ impl Encoder {
                 self.error = Some(error.message.clone());
                 self.end();
             }
-            DeltaKind::Signature(_) | DeltaKind::Response(_) => {}
+            DeltaKind::Logprobs(_) | DeltaKind::Signature(_) | DeltaKind::Response(_) => {}
         }
     }
 

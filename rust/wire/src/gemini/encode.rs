@@ -47,7 +47,7 @@ impl Encoder {
             DeltaKind::Usage(usage) => self.chunk(json!({ "usageMetadata": usage_object(usage) }), out),
             DeltaKind::Error(error) => write_chunk(&error_object(error), out),
             // Each chunk tells the id and the model.
-            DeltaKind::Response(_) => {}
+            DeltaKind::Logprobs(_) | DeltaKind::Response(_) => {}
         }
     }
 

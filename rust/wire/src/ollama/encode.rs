@@ -71,7 +71,7 @@ impl Encoder {
             DeltaKind::Finish(finish) => self.finish = Some((**finish).clone()),
             DeltaKind::Usage(usage) => self.usage = Some((**usage).clone()),
             DeltaKind::Error(error) => write_line(&json!({ "error": error.message }), out),
-            DeltaKind::Signature(_) | DeltaKind::Response(_) => {}
+            DeltaKind::Logprobs(_) | DeltaKind::Signature(_) | DeltaKind::Response(_) => {}
         }
     }
 

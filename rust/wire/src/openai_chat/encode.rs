@@ -35,6 +35,11 @@ impl ChunkEncoder {
                 let call = json!({ "index": index, "function": { "arguments": fragment } });
                 self.message(delta.choice, &json!({ "tool_calls": [call] }))
             }
+            DeltaKind::Logprobs(logprobs) => {
+                let mut chunk = self.message(delta.choice, &json!({}));
+                chunk["choices"][0]["logprobs"] = serde_json::from_str(logprobs).unwrap_or_default();
+                chunk
+            }
             DeltaKind::Signature(signature) => self.message(delta.choice, &signature_members(signature)),
             DeltaKind::Finish(finish) => self.choice(delta.choice, &json!({}), &json!(finish.raw)),
             DeltaKind::Usage(usage) => self.chunk(&json!([]), Some(usage)),

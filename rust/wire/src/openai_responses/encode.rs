@@ -83,7 +83,7 @@ impl Encoder {
                 self.close();
                 self.end("failed", &Value::Null, &error_object(error));
             }
-            DeltaKind::ToolCallStart(_) | DeltaKind::Response(_) => {}
+            DeltaKind::Logprobs(_) | DeltaKind::ToolCallStart(_) | DeltaKind::Response(_) => {}
         }
     }
 
