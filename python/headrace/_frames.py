@@ -39,7 +39,8 @@ _MARK: Final = 'hE"aD\\rA\tcE<&>\n\u00e9{}sLoT'
 _SECRET: Final = re.compile(r"auth|key|token|secret|cookie|session|signature|credential")
 """What the name of a header or of a part of the URL has in it whose value may be a secret."""
 
-_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_READ: Final = re.compile("[\ud800-\udfff]|think(?:ing)?>")
+"""Texts that are not sent as they are: some requests cannot hold them, or reasoning is taken out of them (Ollama)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +166,7 @@ def _texts(call: ModelCall) -> tuple[str, ...] | None:
         content = message.get("content")
         if set(message) != {"role", "content"} or not isinstance(content, str):
             return None
-        if not content or content != content.strip() or _SURROGATE.search(content) is not None:
+        if not content or content != content.strip() or _READ.search(content) is not None:
             return None
         texts.append(content)
     return tuple(texts)
@@ -208,7 +209,9 @@ def _litellm_settings(litellm: Mapping[str, Any]) -> int:
 @functools.cache
 def _setting_names() -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The names of litellm's settings: of plain values, and of lists and mappings that are empty until they are set."""
-    public = {name: value for name, value in vars(sys.modules["litellm"]).items() if not name.startswith("_")}
+    variables = vars(sys.modules["litellm"]).items()
+    # Into error_logs it writes about every call.
+    public = {name: value for name, value in variables if not name.startswith("_") and name != "error_logs"}
     plain = tuple(name for name, value in public.items() if isinstance(value, (bool, int, float, str, type(None))))
     return plain, tuple(name for name, value in public.items() if value in ([], {}))
 

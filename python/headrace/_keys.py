@@ -38,6 +38,7 @@ _VARIABLES: Final[Mapping[str, tuple[str, ...]]] = {
     "vertex_ai": ("GOOGLE_APPLICATION_CREDENTIALS",),
     "vertex_ai_beta": ("GOOGLE_APPLICATION_CREDENTIALS",),
     "watsonx": ("WATSONX_API_KEY", "WATSONX_URL", "WATSONX_PROJECT_ID"),
+    "xinference": (),
 }
 """The environment variables of providers, where litellm does not tell or tells others than it reads."""
 
@@ -48,7 +49,7 @@ _ABOUT_A_KEY: Final = re.compile(r"api[ _-]?key|credential|authenticat", re.IGNO
 
 
 def variables(litellm: Any, model: str, provider: str) -> Sequence[str]:
-    """The environment variables in which litellm looks for a provider's key."""
+    """The environment variables in which litellm looks for a provider's key; none where it has to be passed."""
     if provider in _VARIABLES:
         return _VARIABLES[provider]
     try:

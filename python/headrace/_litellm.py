@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import os
+import re
 import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -170,18 +171,21 @@ def _headers(captured: _seam.Captured) -> list[tuple[str, str]]:
 def _cannot_build(litellm: Any, error: Exception, settings: ModelSettings, provider: str) -> ConfigurationError:
     if settings.api_key is None and _keys.is_about_a_key(error):
         return _missing_key(litellm, settings, provider)
+    # Some of litellm's messages bring their traceback, or what its proxy's owner can do.
+    said = re.split(r"\nTraceback|\. To drop", str(error))[0]
     hint = ""
     if type(error).__name__ == "UnsupportedParamsError":
         hint = (
             "; llm_args={'drop_params': True} leaves out what the model does not take, "
             "{'allowed_openai_params': ['tools', …]} sends it nevertheless"
         )
-    # Some of litellm's messages bring their traceback.
-    said = without(str(error).partition("\nTraceback")[0], settings.api_key)
-    return ConfigurationError(f"the request for {settings.model!r} cannot be built: {said}{hint}")
+    return ConfigurationError(
+        f"the request for {settings.model!r} cannot be built: {without(said, settings.api_key)}{hint}"
+    )
 
 
 def _missing_key(litellm: Any, settings: ModelSettings, provider: str) -> MissingKeyError:
     names = _keys.variables(litellm, settings.model, provider)
     what = "the environment variable" if len(names) == 1 else "the environment variables"
-    return MissingKeyError(f"no API key for {settings.model!r}: set {what} {', '.join(names)} or pass llm_api_key=…")
+    where = f"set {what} {', '.join(names)} or " if names else ""
+    return MissingKeyError(f"no API key for {settings.model!r}: {where}pass llm_api_key=…")

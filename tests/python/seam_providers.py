@@ -19,7 +19,8 @@ class Provider:
 
     ``talks`` are names in ``seam_talks.TALKS``. ``aside`` are the paths of requests that litellm makes besides the one
     for the model: for what a model can do, where it is served, for a token. ``needs`` is a package that litellm wants.
-    ``called`` is the provider's name where the model's does not begin with it.
+    ``called`` is the provider's name where the model's does not begin with it. ``since`` is a version of litellm that
+    asks like this, where the oldest that is allowed does not: it wants another package, or another URL.
     """
 
     model: str
@@ -33,12 +34,15 @@ class Provider:
     needs: str | None = None
 
     called: str | None = None
+    since: tuple[int, int] = (1, 84)
 
     @property
     def name(self) -> str:
         """What litellm calls the provider."""
         return self.called or self.model.partition("/")[0]
 
+
+_LATER: Final = (1, 106)
 
 _AWS: Final = {
     "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
@@ -55,8 +59,8 @@ def _bedrock(model: str, *talks: str) -> Provider:
     return Provider(model, "bedrock", talks, key=None, environment=_AWS)
 
 
-def _vertex(model: str, dialect: str, *talks: str) -> Provider:
-    return Provider(model, dialect, talks, key=None, parameters=_GOOGLE, needs="google.auth")
+def _vertex(model: str, dialect: str, *talks: str, since: tuple[int, int] = (1, 84)) -> Provider:
+    return Provider(model, dialect, talks, key=None, parameters=_GOOGLE, needs="google.auth", since=since)
 
 
 def _server(name: str) -> Provider:
@@ -64,18 +68,18 @@ def _server(name: str) -> Provider:
     return Provider(f"{name}/some-model", environment={f"{name.upper()}_API_BASE": _HERE})
 
 
-_ORDINARY: Final = (
+_ORDINARY: Final = (  # noqa: SIM905 — one name a line would be a page
     "ai21_chat aiml amazon_nova baseten cerebras codestral cometapi compactifai dashscope datarobot deepinfra "
-    "docker_model_runner empower friendliai galadriel github hyperbolic inception lambda_ai maritalk meta_llama "
-    "minimax modelscope moonshot nebius novita nvidia_nim ovhcloud qwen_ai_platform qwencloud sail tencent "
-    "vercel_ai_gateway volcengine wandb zai"
+    "docker_model_runner empower friendliai galadriel github hyperbolic inception lambda_ai maritalk "
+    "meta_llama minimax modelscope moonshot nebius novita nvidia_nim ovhcloud qwen_ai_platform qwencloud sail "
+    "tencent vercel_ai_gateway volcengine wandb zai"
 ).split()
 """Providers at a URL that litellm knows, whatever the model."""
 
-_WITHOUT_TOOLS: Final = (
-    "apertis assemblyai charity_engine chutes cognition cortecs darkbloom  helicone libertai meta morph "
-    "nadir nano-gpt neosantara nscale parasail pinstripes poe prism publicai reka sambanova scaleway scx-ai synthetic "
-    "tensormesh v0 xiaomi_mimo"
+_WITHOUT_TOOLS: Final = (  # noqa: SIM905 — one name a line would be a page
+    "apertis assemblyai charity_engine chutes cognition cortecs darkbloom helicone libertai meta morph nadir "
+    "nano-gpt neosantara nscale parasail pinstripes poe prism publicai reka sambanova scaleway scx-ai "
+    "synthetic tensormesh v0 xiaomi_mimo"
 ).split()
 """The same, of whose models litellm wants to know whether they take tools."""
 
@@ -114,9 +118,9 @@ PROVIDERS: Final[tuple[Provider, ...]] = (
     Provider("gemini/gemini-3-pro-preview", "gemini", (*_USUAL, "effort", "signed by gemini")),
     _vertex("vertex_ai/gemini-2.5-flash", "gemini", *_USUAL, "image", "schema", "effort", "signed by gemini"),
     _vertex("vertex_ai_beta/gemini-2.5-flash", "gemini", *_USUAL),
-    _vertex("vertex_ai/claude-sonnet-4-5@20250929", "anthropic", *_USUAL, "image", "signed by anthropic"),
-    _vertex("vertex_ai/meta/llama-3.3-70b-instruct-maas", "openai_chat", *_USUAL),
-    _vertex("vertex_ai/mistral-large@2411-001", "openai_chat", *_USUAL),
+    _vertex("vertex_ai/claude-sonnet-4-5@20250929", "anthropic", *_USUAL, "signed by anthropic", since=_LATER),
+    _vertex("vertex_ai/meta/llama-3.3-70b-instruct-maas", "openai_chat", *_USUAL, since=_LATER),
+    _vertex("vertex_ai/mistral-large@2411-001", "openai_chat", *_USUAL, since=_LATER),
     _bedrock("bedrock/anthropic.claude-3-5-sonnet-20240620-v1:0", *_USUAL, "image"),
     _bedrock("bedrock/us.anthropic.claude-sonnet-4-5-20250929-v1:0", *_USUAL, "effort", "signed by anthropic"),
     _bedrock("bedrock/us.amazon.nova-lite-v1:0", *_USUAL, "image"),
@@ -132,7 +136,9 @@ PROVIDERS: Final[tuple[Provider, ...]] = (
     ),
     Provider("sagemaker_chat/an-endpoint", "bedrock", key=None, environment=_AWS),
     Provider("clarifai/openai.chat-completion.gpt-4o"),
-    Provider("cloudflare/@cf/meta/llama-3.1-8b-instruct", environment={"CLOUDFLARE_ACCOUNT_ID": "an-account"}),
+    Provider(
+        "cloudflare/@cf/meta/llama-3.1-8b-instruct", environment={"CLOUDFLARE_ACCOUNT_ID": "an-account"}, since=_LATER
+    ),
     Provider("cohere/some-model", "cohere"),
     Provider("cohere_chat/command-r-plus", "cohere"),
     Provider(
@@ -155,7 +161,8 @@ PROVIDERS: Final[tuple[Provider, ...]] = (
     Provider("huggingface/meta-llama/Llama-3.1-8B-Instruct", aside=("/config.json",)),
     Provider("mistral/mistral-large-latest", talks=(*_USUAL, "image", "schema")),
     Provider("mistral/magistral-medium-latest", talks=("text", "effort")),
-    Provider("ollama/llama3.1", "ollama", ("limits", "image"), key=None, aside=("/api/show",)),
+    Provider("ollama/llama3.1", "ollama", ("limits",), key=None, aside=("/api/show",)),
+    Provider("ollama/llava", "ollama", ("image",), key=None, aside=("/api/show",), since=_LATER),
     Provider("ollama_chat/llama3.1", "ollama", (*_USUAL, "image", "schema"), key=None, aside=("/api/show",)),
     Provider("openrouter/anthropic/claude-sonnet-4.5", talks=(*_USUAL, "image", "effort", "signed by openrouter")),
     Provider("perplexity/sonar-pro", talks=("limits", "schema")),

@@ -10,7 +10,10 @@ if TYPE_CHECKING:
 
     from headrace.types import Message
 
-PNG: Final = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+PNG: Final = (
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9"
+    "awAAAABJRU5ErkJggg=="
+)
 
 TOOL: Final[dict[str, Any]] = {
     "type": "function",
@@ -75,7 +78,6 @@ def _signed(family: str, told: Mapping[str, Any], **parameters: Any) -> Talk:
 
 TALKS: Final[dict[str, Talk]] = {
     "text": Talk((_SYSTEM, _USER)),
-    "turns": Talk((_SYSTEM, _USER, {"role": "assistant", "content": "Rain."}, {"role": "user", "content": "Sure?"})),
     "tools": Talk((_SYSTEM, _USER, _CALLED, _RESULT), tools=(TOOL,)),
     "image": Talk((_SYSTEM, _PICTURE)),
     "schema": Talk((_SYSTEM, _USER), parameters={"response_format": SCHEMA}),

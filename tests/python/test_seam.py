@@ -1,29 +1,28 @@
 """The contract of the seam: the request that is taken from litellm's hands is the one that it would have sent.
 
-Held for every provider in ``_wires.NATIVE``, against the litellm that is installed; ``make test-litellm-floor`` holds it
-against the oldest that is allowed.
+Held for every provider in ``_wires.NATIVE``, against the litellm that is installed; ``make test-litellm-floor`` holds
+it against the oldest that is allowed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import gc
-import importlib
 import logging
 import re
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+
 from harness import run_python
+from headrace import _wires, providers
 from seam_providers import PROVIDERS, Provider
 from seam_talks import TALKS
 from seam_wire import by_litellm, call_of
 
-from headrace import _wires, providers
-
 if TYPE_CHECKING:
-    from conftest import Introduce
+    from seam_fixtures import Introduce
     from seam_wire import Wire
 
 ASKED: Final = [

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import json
 import os
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
-from harness import receive_request, serving
-from seam_wire import Wire, cut_wire
 
+from harness import receive_request, serving
 from headrace import _frames, _litellm
+from seam_wire import Wire, cut_wire
 
 if TYPE_CHECKING:
     import socket
@@ -49,10 +50,13 @@ def wire(litellm: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wire]:
 def introduce(litellm: Any, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Introduce:
     """See :class:`Introduce`."""
     known = {getattr(name, "value", name) for name in litellm.provider_list}
+    version = importlib.metadata.version("litellm")
 
     def introduce(provider: Provider) -> None:
         if provider.name not in known:
-            pytest.skip(f"litellm {litellm.__version__} does not know {provider.name}")
+            pytest.skip(f"litellm {version} does not know {provider.name}")
+        if tuple(map(int, version.split(".")[:2])) < provider.since:
+            pytest.skip(f"litellm {version} asks {provider.model} in another way")
         if provider.needs is not None and importlib.util.find_spec(provider.needs.partition(".")[0]) is None:
             pytest.skip(f"{provider.needs} is not installed")
         if provider.needs == "google.auth":
