@@ -122,20 +122,21 @@ def left_behind() -> tuple[set[threading.Thread], list[object], set[int]]:
 def test_the_guard_stands_from_the_first_use_on_and_the_process_ends_in_silence() -> None:
     """Bedrock, because litellm tells the time of its requests to hooks that are coroutines."""
     program = """
-        import asyncio, sys
+        import asyncio, gc, sys
         import httpx
         real = httpx.HTTPTransport.handle_request
-        from headrace import Agent, MissingKeyError
-        from headrace.types import ModelCall, ModelSettings
         from headrace import providers
+        from headrace.types import ModelCall, ModelSettings
 
         assert httpx.HTTPTransport.handle_request is real
         assert "litellm" not in sys.modules
-        settings = ModelSettings("bedrock/us.amazon.nova-lite-v1:0")
+        settings = ModelSettings("bedrock/invoke/us.amazon.nova-lite-v1:0")
         asked = ModelCall(settings, ({"role": "user", "content": "Hi."},))
         print(providers.prepare(asked).dialect)
         assert httpx.HTTPTransport.handle_request is not real
         assert httpx.HTTPTransport.handle_request.__wrapped__ is real
+        gc.collect()
+        assert not any(isinstance(each, asyncio.AbstractEventLoop) for each in gc.get_objects())
 
         async def inside_a_loop():
             tasks = asyncio.all_tasks()
