@@ -7,17 +7,20 @@ of time, backpressure and closing are those of every stream.
 from __future__ import annotations
 
 import contextvars
+import copy
 import inspect
 import json
+import sys
 import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from ._reasoning import sent
 from ._requests import FedRequest
 from .errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Callable, Iterable, Iterator
+    from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Sequence
 
     from . import _native
     from .types import Message, ModelCall
@@ -64,15 +67,22 @@ def from_llm(llm: Any, call: ModelCall) -> FedRequest:
             f"llm must be callable, or have a method run, but is {type(llm).__name__}: "
             "give a function of the prompt or of the messages"
         )
-    given: list[Any] = [_prompt(call.messages) if _wants_text(ask) else list(call.messages)]
-    named: dict[str, Any] = {"tools": list(call.tools)} if "tools" in _parameters(ask) else {}
+    # Its own copies: what it does to them does not change the conversation.
+    messages = copy.deepcopy(sent(call.messages, "openai_chat"))
+    given: list[Any] = [_prompt(messages) if _wants_text(ask) else messages]
+    named: dict[str, Any] = {"tools": copy.deepcopy(list(call.tools))} if "tools" in _parameters(ask) else {}
     return from_stream("llm", lambda: ask(*given, **named), lambda error: error, None)
 
 
 def _parameters(ask: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
     try:
-        return inspect.signature(ask, eval_str=True).parameters
-    except (TypeError, ValueError, NameError):
+        if sys.version_info >= (3, 14):
+            from annotationlib import Format
+
+            # Annotations may name what exists for type checkers only.
+            return inspect.signature(ask, annotation_format=Format.FORWARDREF).parameters
+        return inspect.signature(ask).parameters
+    except (TypeError, ValueError):
         return {}
 
 
@@ -81,11 +91,11 @@ def _wants_text(ask: Callable[..., Any]) -> bool:
     if first is None:
         return False
     if first.annotation is not inspect.Parameter.empty:
-        return first.annotation is str
+        return first.annotation in {str, "str"}
     return first.name in {"task", "prompt", "text", "query"}
 
 
-def _prompt(messages: tuple[Message, ...]) -> str:
+def _prompt(messages: Sequence[Message]) -> str:
     """A conversation as one text; of one that is a single message, its words alone."""
     texts = [(message["role"], _text(message.get("content"))) for message in messages]
     if len(texts) == 1:
@@ -217,7 +227,11 @@ class _Feeder:
 
 def _chunks(answer: Any) -> Iterable[Any]:
     """The chunks of an answer, which may be one by itself."""
-    is_one = isinstance(answer, str | Mapping) or hasattr(answer, "model_dump") or not hasattr(answer, "__iter__")
+    is_one = (
+        isinstance(answer, str | bytes | bytearray | Mapping)
+        or hasattr(answer, "model_dump")
+        or not hasattr(answer, "__iter__")
+    )
     return [cast("Any", answer)] if is_one else cast("Iterable[Any]", answer)
 
 

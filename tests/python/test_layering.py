@@ -31,7 +31,7 @@ ALLOWED: dict[str, set[str]] = {
     "_caching": set(),
     "_plain": {"_reasoning", "_requests", "types", "errors"},
     "_frames": {"_requests", "types", "errors"},
-    "_fallback": {"_requests", "types", "errors"},
+    "_fallback": {"_reasoning", "_requests", "types", "errors"},
     "_litellm_errors": {"types", "errors"},
     "_litellm": {
         "_caching",
@@ -42,6 +42,7 @@ ALLOWED: dict[str, set[str]] = {
         "_reasoning",
         "_requests",
         "_seam",
+        "_threads",
         "_wires",
         "types",
         "errors",
@@ -68,8 +69,11 @@ ALLOWED: dict[str, set[str]] = {
     "_callables": {"errors"},
     "_strict": {"errors"},
     "_threads": set(),
+    "_tool_turn": {"_threads", "_effects", "tools", "errors"},
     "_dispatch": {"_callables", "_schema", "_threads", "tools", "types", "errors"},
-    "streams": {"_drive", "_run", "types", "errors"},
+    "_stream": {"types"},
+    "_view": {"events"},
+    "streams": {"_stream", "_drive", "_run", "types", "errors"},
 }
 
 # Who may import the extension when the program runs. All others may name its types.
