@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from . import _fallback, _frames, _seam
 from ._caching import cached
-from ._litellm_errors import translated, without
+from ._litellm_errors import said, translated
 from ._reasoning import sent
 from ._requests import FedRequest, PreparedRequest
 from ._threads import aside
@@ -71,7 +71,8 @@ def request(call: ModelCall) -> PreparedRequest | FedRequest:
     litellm: Any = load()
     provider = _provider(litellm, call.settings)
     arguments = _arguments(call, provider)
-    if provider in NATIVE:
+    # A mock answer is litellm's own, and so are mock errors.
+    if provider in NATIVE and "mock_response" not in call.settings.parameters:
         built = _build(litellm, call, provider, arguments)
         if built is not None:
             _frames.learn(call, built, lambda other: _build(litellm, other, provider, _arguments(other, provider)))
@@ -81,6 +82,7 @@ def request(call: ModelCall) -> PreparedRequest | FedRequest:
         lambda: litellm.completion(**arguments),
         partial(translated, settings=call.settings, provider=provider),
         provider,
+        watched=True,
     )
 
 
@@ -177,9 +179,7 @@ def _cannot_build(litellm: Any, error: Exception, settings: ModelSettings, provi
     hint = ""
     if type(error).__name__ == "UnsupportedParamsError":
         hint = "; llm_args={'drop_params': True} leaves out what the model does not take"
-    # Some of litellm's messages bring their traceback.
-    said = without(str(error).partition("\nTraceback")[0], settings.api_key)
-    return ConfigurationError(f"the request for {settings.model!r} cannot be built: {said}{hint}")
+    return ConfigurationError(f"the request for {settings.model!r} cannot be built: {said(error, settings)}{hint}")
 
 
 def _missing_key(litellm: Any, settings: ModelSettings, provider: str) -> MissingKeyError:
