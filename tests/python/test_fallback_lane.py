@@ -32,7 +32,7 @@ from headrace import (
 from test_agent_loops import bodies
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
     from headrace.testing import Simulator
 
@@ -167,7 +167,7 @@ def test_its_error_comes_after_its_tokens(reader: Reader, monkeypatch: pytest.Mo
 def test_its_generator_is_closed_when_nobody_reads(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
     closed = threading.Event()
 
-    def chunks() -> Iterator[str]:
+    def chunks() -> Generator[str]:
         try:
             while True:
                 yield "again "
