@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from ._effects import Emit, Loop, Sleep
-from ._loop import Conversation, agent_turns, begin, carry_out, connected, handoff_schemas, returned, take_turn
+from ._loop import Conversation, agent_turns, begin, carry_out, connected, handoff_schemas, take_turn
 from ._plan import PRIORITIES, PlanError, Subtask, read_arguments, read_plan
 from .events import PhaseEnd, PhaseStart
 from .tools import ToolResult
@@ -91,7 +91,13 @@ class _Cycle:
     outcome: dict[str, str] = field(default_factory=dict[str, str])
     done: dict[str, bool] = field(default_factory=dict[str, bool])
     final: str | None = None
+    last_said: str = ""
     turns: int = 0
+
+    @property
+    def answer(self) -> str:
+        """What the run comes to: where no summary could be read, what was last said to the user, or of a subtask."""
+        return self.final or self.last_said or next(filter(None, reversed(self.outcome.values())), "")
 
     def schemas(self, *names: str) -> list[Mapping[str, Any]]:
         """The cycle's tools of those names that are selected. A model that reasons by itself needs no ``think``."""
@@ -99,15 +105,25 @@ class _Cycle:
         wanted = [name for name in names if selected is None or name in selected]
         return [_SCHEMAS[name] for name in wanted if not (name == "think" and self.reasons)]
 
-    def turn(self, schemas: Sequence[Mapping[str, Any]]) -> Loop[Turn]:
-        """A turn whose spoken arguments stream. It is the last if a stop condition is met."""
+    def turn(self, schemas: Sequence[Mapping[str, Any]], subtask: Subtask | None = None) -> Loop[Turn]:
+        """A turn whose spoken arguments stream, and what it calls.
+
+        It is the last if a stop condition is met, or if all it says is a refusal.
+        """
         if self.turns and self.spec.loop_interval > 0:
             yield Sleep(self.spec.loop_interval)
         self.turns += 1
         turn = yield from take_turn(self.spec, self.conversation, schemas, SPOKEN)
         if any(stop(turn.text) for stop in self.spec.stops):
             self.final = turn.text
+        elif turn.refusal and not (turn.text or turn.tool_calls):
+            # To ask a model again that has refused only makes it refuse again.
+            self.final = turn.refusal
+        self.last_said = turn.text or self.last_said
         self.reasons = self.reasons or bool(turn.reasoning)
+        results = yield from carry_out(self.spec, turn.tool_calls, schemas, _OwnTools(self, subtask))
+        self.conversation.returned(results)
+        yield from self.conversation.remember()
         return turn
 
 
@@ -124,7 +140,7 @@ def autonomous_turns(spec: AgentSpec, opening: Sequence[Message]) -> Loop[Outcom
         The effects that the driver carries out.
 
     Returns:
-        What was said, and the summary.
+        What was said, and the summary; where none could be read, what was last said, or noted of a subtask.
     """
     spec = yield from connected(spec)
     cycle = _Cycle(spec, (yield from begin(spec, opening)), reasons=_reasons_natively(spec))
@@ -146,7 +162,7 @@ def autonomous_turns(spec: AgentSpec, opening: Sequence[Message]) -> Loop[Outcom
         yield from _sum_up(cycle)
         yield Emit(spec.name, PhaseEnd("summary"))
     yield from cycle.conversation.remember()
-    return Outcome(cycle.final or "", cycle.conversation.said)
+    return Outcome(cycle.answer, cycle.conversation.said)
 
 
 def _reasons_natively(spec: AgentSpec) -> bool:
@@ -160,7 +176,6 @@ def _plan(cycle: _Cycle) -> Loop[None]:
     schemas = cycle.schemas("create_plan", "think", "respond_to_user")
     for _attempt in range(cycle.spec.auto.plan_attempts):
         turn = yield from cycle.turn(schemas)
-        yield from _settle(cycle, turn, None)
         if cycle.plan or cycle.final is not None:
             return
         if not turn.tool_calls:
@@ -174,7 +189,7 @@ def _without_plan(cycle: _Cycle) -> Loop[Outcome]:
     yield from cycle.conversation.remember()
     said = cycle.conversation.said
     rest = yield from agent_turns(spec.with_loops(spec.auto.subtask_turns), [], cycle.conversation.messages)
-    return Outcome(rest.final, said + rest.messages)
+    return Outcome(rest.final or cycle.answer, said + rest.messages)
 
 
 def _execute(cycle: _Cycle, subtask: Subtask) -> Loop[None]:
@@ -189,8 +204,7 @@ def _execute(cycle: _Cycle, subtask: Subtask) -> Loop[None]:
     ]
     silent = False
     for _turn in range(cycle.spec.auto.subtask_turns):
-        turn = yield from cycle.turn(schemas)
-        yield from _settle(cycle, turn, subtask)
+        turn = yield from cycle.turn(schemas, subtask)
         if subtask.id in cycle.done or cycle.final is not None:
             return
         if not turn.tool_calls:
@@ -213,26 +227,13 @@ def _sum_up(cycle: _Cycle) -> Loop[None]:
         "answer that the user reads."
     )
     schemas = cycle.schemas("complete_task", "respond_to_user")
-    text = ""
     for _attempt in range(cycle.spec.auto.summary_attempts):
         turn = yield from cycle.turn(schemas)
-        yield from _settle(cycle, turn, None)
-        text = turn.text or text
         if cycle.spec.inbox:
             # The user has said something meanwhile, and wants it heard.
             cycle.final = None
-        elif cycle.final is not None:
+        elif cycle.final is not None or not turn.tool_calls:
             return
-        elif not turn.tool_calls:
-            break
-    cycle.final = text
-
-
-def _settle(cycle: _Cycle, turn: Turn, subtask: Subtask | None) -> Loop[None]:
-    """Carries a turn's calls out: the cycle's own here, the user's by the driver; all in the model's order."""
-    results = yield from carry_out(cycle.spec, turn.tool_calls, _OwnTools(cycle, subtask))
-    cycle.conversation.returned(results)
-    yield from cycle.conversation.remember()
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,14 +248,12 @@ class _OwnTools:
         selected = self.cycle.spec.auto.tools
         return name in _SCHEMAS and (selected is None or name in selected)
 
-    def call(self, call: ToolCall) -> Loop[ToolResult]:
+    def call(self, call: ToolCall) -> ToolResult:
         """Carries a call out."""
         try:
-            result = ToolResult(call, _answer_own(self.cycle, call, self.subtask))
+            return ToolResult(call, _answer_own(self.cycle, call, self.subtask))
         except PlanError as error:
-            result = ToolResult(call, f"error: {error}", error="invalid_arguments")
-        yield Emit(self.cycle.spec.name, returned(result))
-        return result
+            return ToolResult(call, f"error: {error}", error="invalid_arguments")
 
 
 def _answer_own(cycle: _Cycle, call: ToolCall, subtask: Subtask | None) -> str:
@@ -264,8 +263,10 @@ def _answer_own(cycle: _Cycle, call: ToolCall, subtask: Subtask | None) -> str:
     if call.name == "subtask_done":
         return _accept_done(cycle, arguments, subtask)
     if call.name == "complete_task":
-        cycle.final = _summary(arguments)
+        cycle.final = cycle.last_said = _summary(arguments)
         return "the task is complete"
+    if call.name == "respond_to_user":
+        cycle.last_said = str(arguments.get("message") or cycle.last_said)
     return "ok"
 
 

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from .errors import ConfigurationError
-from .events import Event, RunEnd, Token, ToolCallRequested, ToolResultReturned, TurnEnd
+from .events import Event, Refusal, RunEnd, Token, ToolCallRequested, ToolResultReturned, TurnEnd
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -69,7 +69,7 @@ def _show(events: Iterable[Event], form: str, out: TextIO, err: TextIO) -> None:
         if form == "events":
             print(event.to_json(), file=out, flush=True)
         match event:
-            case Token(text=text) if form == "text":
+            case Token(text=text) | Refusal(text=text) if form == "text":
                 print(text, end="", file=out, flush=True)
             case RunEnd() if form == "json":
                 print(event.to_json(), file=out, flush=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -18,7 +19,6 @@ from .memory import fit
 from .types import ModelSettings
 
 if TYPE_CHECKING:
-    from collections import deque
     from collections.abc import Iterable
 
     from .agent import Agent
@@ -29,7 +29,27 @@ _DEFAULT_MODEL = "local/smollm2-135m"
 
 
 def spec_of(agent: Agent, inbox: deque[str]) -> AgentSpec:
-    """The specification of a run that starts now."""
+    """The specification of a run that starts now.
+
+    Each agent that the task may be handed to is read once: they may hand to each other, in a circle too.
+    """
+    spec = _spec_alone(agent, inbox)
+    handed_to: dict[Agent, AgentSpec] = {}
+    pending = [(agent, spec)]
+    while pending:
+        agent, giver = pending.pop()
+        for other in agent.handoffs:
+            if other not in handed_to:
+                # A steering message is for the agent that the user talks to, so these have an inbox of their own. So
+                # has that agent itself, where it is handed a task.
+                handed_to[other] = _spec_alone(other, deque())
+                pending.append((other, handed_to[other]))
+            giver.handoffs.append(handed_to[other])
+    return spec
+
+
+def _spec_alone(agent: Agent, inbox: deque[str]) -> AgentSpec:
+    """The specification without its handoffs."""
     check_agent(agent)
     settings = _settings(agent)
     return AgentSpec(
@@ -50,8 +70,6 @@ def spec_of(agent: Agent, inbox: deque[str]) -> AgentSpec:
             fallbacks=_fallbacks(agent, settings),
             resumes=agent.resume_on_error,
         ),
-        # A steering message is for the agent that the user talks to, so those that it hands to have no inbox of it.
-        handoffs=tuple(spec_of(other, type(inbox)()) for other in agent.handoffs),
         servers=agent.mcp,
         memory=agent.memory,
         transform=_transform(agent),

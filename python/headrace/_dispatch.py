@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import difflib
 import inspect
 import json
 import time
@@ -18,7 +17,7 @@ from pydantic_core import to_jsonable_python
 from ._callables import is_async
 from ._schema import InvalidArgumentsError, parse_object
 from ._threads import finishes, in_thread
-from .tools import ToolResult
+from .tools import ToolResult, no_such_tool
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -63,19 +62,29 @@ class Dispatcher:
     retry_attempts: int
     approve: Approve | None
 
-    async def run(self, calls: Sequence[ToolCall]) -> tuple[ToolResult, ...]:
+    async def run(
+        self, calls: Sequence[ToolCall], tell: Callable[[ToolResult], object] | None = None
+    ) -> tuple[ToolResult, ...]:
         """Runs calls, and leaves none running.
 
         Args:
             calls: The calls.
+            tell: Is told each result as soon as it is there.
 
         Returns:
             Their results, in the same order.
         """
         slots = asyncio.Semaphore(self.limit)
         asking = asyncio.Lock()
+
+        async def answer(call: ToolCall) -> ToolResult:
+            result = await self._answer(call, slots, asking)
+            if tell is not None:
+                tell(result)
+            return result
+
         # A task for each call, so that a tool that cancels itself is told from a caller who cancels the turn.
-        tasks = [asyncio.create_task(self._answer(call, slots, asking)) for call in calls]
+        tasks = [asyncio.create_task(answer(call)) for call in calls]
         try:
             return tuple(await asyncio.gather(*tasks))
         finally:
@@ -106,10 +115,7 @@ class Dispatcher:
     def _tool(self, call: ToolCall) -> Tool | None:
         if call.name in self.tools:
             return self.tools[call.name]
-        nearest = difflib.get_close_matches(call.name, self.tools, n=1)
-        hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-        known = f"The tools are: {', '.join(self.tools)}." if self.tools else "There are no tools at all."
-        raise _FailedCallError("unknown_tool", f"There is no tool {call.name!r}.{hint} {known}")
+        raise _FailedCallError("unknown_tool", no_such_tool(call.name, self.tools))
 
     async def _check_approval(self, call: ToolCall, bound: BoundCall) -> None:
         approve = self.approve

@@ -6,7 +6,6 @@ time that ``import headrace`` would take.
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from . import _native
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
     from ._read import Item, Reader
     from ._run import Run
+    from ._tool_turn import ToolTurn
     from .types import ModelCall
 
 __all__ = ["adrive", "drive"]
@@ -46,6 +46,11 @@ def drive(run: Run) -> Generator[Item, None, None]:
                         run.hold(batch)
                         yield from run.called_back(batch) if calls_back else batch
                     result, shown = run.turn_ended(effect)
+                elif isinstance(effect, RunTools):
+                    turn = _tool_turn(run, effect)
+                    while (returned := run.on_private_loop(turn.next)) is not None:
+                        yield from run.tool_ended(effect, returned)
+                    result = turn.results
                 else:
                     result, shown = _carry_out(run, effect)
                 effect = run.send(result)
@@ -76,10 +81,17 @@ async def adrive(run: Run) -> AsyncGenerator[Item, None]:
                         if not batch:
                             await bell.ready(reader.stream)
                         for item in run.hold(batch):
-                            if calls_back:
-                                run.call_back(item)
-                            yield item
+                            yield run.call_back(item) if calls_back else item
                     result, shown = run.turn_ended(effect)
+                elif isinstance(effect, RunTools):
+                    turn = _tool_turn(run, effect)
+                    try:
+                        while (returned := await turn.next()) is not None:
+                            for item in run.tool_ended(effect, returned):
+                                yield item
+                    finally:
+                        await turn.close()
+                    result = turn.results
                 else:
                     result, shown = await _acarry_out(run, effect)
                 effect = run.send(result)
@@ -93,14 +105,8 @@ async def adrive(run: Run) -> AsyncGenerator[Item, None]:
 
 
 def _carry_out(run: Run, effect: Effect) -> Carried:
-    """Everything but a turn, waiting in this thread."""
+    """Everything but turns and tools, waiting in this thread."""
     match effect:
-        case RunTools():
-            from ._threads import on_private_loop
-
-            began = time.monotonic()
-            results = on_private_loop(lambda: _unless_closed(run, effect.toolbox.run(effect.calls)))
-            return results, run.tools_ended(effect, results, time.monotonic() - began)
         case Emit():
             return None, run.emit(effect)
         case Sleep():
@@ -111,20 +117,16 @@ def _carry_out(run: Run, effect: Effect) -> Carried:
             return effect.memory.read(), []
         case Connect():
             return effect.servers.connect(), []
-        case OpenTurn():  # the driver's own
+        case OpenTurn() | RunTools():  # the driver's own
             pass
     return None, []
 
 
 async def _acarry_out(run: Run, effect: Effect) -> Carried:
-    """Everything but a turn, waiting on the running event loop."""
+    """Everything but turns and tools, waiting on the running event loop."""
     import asyncio
 
     match effect:
-        case RunTools():
-            began = time.monotonic()
-            results = await _unless_closed(run, effect.toolbox.run(effect.calls))
-            return results, run.tools_ended(effect, results, time.monotonic() - began)
         case Emit():
             return None, run.emit(effect)
         case Sleep():
@@ -135,9 +137,15 @@ async def _acarry_out(run: Run, effect: Effect) -> Carried:
             return await asyncio.to_thread(effect.memory.read), []
         case Connect():
             return await asyncio.to_thread(effect.servers.connect), []
-        case OpenTurn():  # the driver's own
+        case OpenTurn() | RunTools():  # the driver's own
             pass
     return None, []
+
+
+def _tool_turn(run: Run, effect: RunTools) -> ToolTurn:
+    from ._tool_turn import ToolTurn
+
+    return ToolTurn(run, effect)
 
 
 async def _unless_closed(run: Run, work: Coroutine[Any, Any, T]) -> T:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import sys
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from .errors import StreamClosedError, StreamError
-from .events import AgentEnd, AgentStart, Event, RunEnd, RunStart
+from .events import AgentEnd, AgentFailed, AgentStart, Event, RunEnd, RunStart
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -25,26 +25,12 @@ if TYPE_CHECKING:
     from .streams import AsyncRunStream, RunStream
     from .types import Message, Timing, Turn, Usage
 
-__all__ = ["AgentFailed", "Batch", "Ended", "Flow", "Member", "Step"]
+__all__ = ["Batch", "Ended", "Flow", "Member", "Step"]
 
 Step: TypeAlias = "tuple[Agent, ...]"
 """Agents that run at the same time."""
 
 _NS = 1e-9
-
-
-@dataclass(frozen=True, slots=True)
-class AgentFailed(Event):
-    """An agent of a workflow has ended without an answer. It stands where its ``AgentEnd`` would.
-
-    Attributes:
-        state: How it ended; see ``RunStream.state``. ``"cancelled"`` is the end of those that another's failure ended.
-        error: What went wrong; empty if nothing did. The exception itself is in ``WorkflowStream.errors``.
-    """
-
-    type: ClassVar[str] = "agent_failed"
-    state: str
-    error: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +126,6 @@ class Flow:
         self._seq = 0
         self._began_ns = 0
         self._tool_time = 0.0
-        self._costs: list[float] = []
 
     # --- what has happened -------------------------------------------------------------------------------------
 
@@ -181,6 +166,13 @@ class Flow:
         """The token counts of all agents together."""
         told = [usage for stream in self._streams if (usage := stream.usage) is not None]
         return sum(told[1:], told[0]) if told else None
+
+    @property
+    def cost(self) -> float | None:
+        """What all agents together cost, in USD; None where that is not known of one of them."""
+        costs = [stream.cost for stream in self._streams]
+        known = [cost for cost in costs if cost is not None]
+        return sum(known) if known and len(known) == len(costs) else None
 
     @property
     def turns(self) -> tuple[Turn, ...]:
@@ -264,7 +256,6 @@ class Flow:
                 yield from self._member_ended(member, item)
             elif isinstance(item, RunEnd):
                 self._tool_time += item.tool_time
-                self._costs += [] if item.cost is None else [item.cost]
             elif not isinstance(item, RunStart):
                 yield self._stamped(item)
 
@@ -294,9 +285,8 @@ class Flow:
         if not self.events:
             return []
         turns = len(self.turns)
-        cost = sum(self._costs) if self._costs else None
         duration = (time.monotonic_ns() - self._began_ns) * _NS
-        return self._show(RunEnd(self.state, self.text, self.usage, cost, turns, duration, self._tool_time))
+        return self._show(RunEnd(self.state, self.text, self.usage, self.cost, turns, duration, self._tool_time))
 
     def _member_ended(self, member: Member, ended: Ended) -> list[Item]:
         member.ended = ended

@@ -70,9 +70,8 @@ class Alone:
 
     def _read(self) -> Iterator[tuple[Member, Item | Ended]]:
         member = self._member
-        start = member.agent.run_stream
         try:
-            stream: RunStream[Any] = start(member.task, with_events=True) if self._events else start(member.task)
+            stream: RunStream[Any] = member.agent.run_stream(member.task, with_events=self._events)
             member.stream = self._stream = stream
             # Whoever closes sets its mark first and looks for the stream then, so one of the two sees the other.
             if self._closed:
@@ -187,8 +186,7 @@ class Together:
 
     async def _fill(self, lane: _Lane) -> None:
         member = lane.member
-        start = member.agent.arun_stream
-        stream: AsyncRunStream[Any] = start(member.task, with_events=True) if self._events else start(member.task)
+        stream: AsyncRunStream[Any] = member.agent.arun_stream(member.task, with_events=self._events)
         member.stream = stream
         items = cast("AsyncGenerator[Item, None]", aiter(stream))
         # Left to itself, the generator would be closed by a task that nobody waits for.

@@ -16,7 +16,6 @@ from ._caching import cached
 from ._litellm_errors import said, translated
 from ._reasoning import sent
 from ._requests import FedRequest, PreparedRequest
-from ._threads import aside
 from ._wires import NATIVE, dialect_of, family_of, keyless
 from .errors import ConfigurationError, MissingKeyError
 
@@ -138,8 +137,7 @@ def _build(litellm: Any, call: ModelCall, provider: str, arguments: dict[str, An
         return stream
 
     try:
-        # Aside, since litellm asks for this thread's event loop, and where there is none it makes one and leaves it.
-        captured = aside(lambda: _seam.capture(complete))
+        captured = _seam.capture(complete)
     except Exception as error:
         raise _cannot_build(litellm, error, call.settings, provider) from error
     if not isinstance(captured, _seam.Captured):

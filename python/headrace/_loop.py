@@ -21,11 +21,11 @@ from .errors import (
     TruncatedError,
 )
 from .events import AgentEnd, AgentStart, Fallback, ToolResultReturned
-from .tools import ToolResult
+from .tools import ToolResult, no_such_tool
 from .types import Message, ModelCall, Outcome, ToolCall, Turn
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from ._spec import AgentSpec, Patience
 
@@ -37,12 +37,14 @@ __all__ = [
     "carry_out",
     "connected",
     "handoff_schemas",
-    "returned",
     "take_turn",
 ]
 
 HANDOFF: Final = "handoff_task"
 """The tool by which a model gives a task to another agent."""
+
+_MOST_HANDED_ON: Final = 8
+"""How many times in a row a task may be handed on: agents in a circle might never come to an end."""
 
 
 class Conversation:
@@ -134,18 +136,23 @@ def agent_turns(spec: AgentSpec, opening: Sequence[Message], history: Sequence[M
         The effects that the driver carries out.
 
     Returns:
-        What was said, and the text of the last turn that had any.
+        What was said, and the text of the last turn that had any. A turn that handed a task on has the other agent's
+        answer for its text, and one that refused has its refusal. Where no turn said anything, it is what the tools of
+        the last one returned that called any.
     """
     spec = yield from connected(spec)
     conversation = yield from begin(spec, opening, history)
-    final = ""
+    final = returned = ""
     last = spec.max_loops or 1
     for number in range(1, last + 1):
-        turn = yield from take_turn(spec, conversation, (*spec.toolbox.schemas, *handoff_schemas(spec)))
-        final = turn.text or final
+        schemas = (*spec.toolbox.schemas, *handoff_schemas(spec))
+        turn = yield from take_turn(spec, conversation, schemas)
+        final = turn.text or turn.refusal or final
         if turn.tool_calls:
-            results = yield from carry_out(spec, turn.tool_calls)
+            results = yield from carry_out(spec, turn.tool_calls, schemas)
             conversation.returned(results)
+            final = _together(result for result in results if result.call.name == HANDOFF and result.value) or final
+            returned = _together(results)
         yield from conversation.remember()
         # A steering message that came meanwhile wants an answer.
         if not turn.tool_calls and not spec.inbox:
@@ -154,7 +161,11 @@ def agent_turns(spec: AgentSpec, opening: Sequence[Message], history: Sequence[M
             break
         if spec.loop_interval > 0 and number < last:
             yield Sleep(spec.loop_interval)
-    return Outcome(final, conversation.said)
+    return Outcome(final or returned, conversation.said)
+
+
+def _together(results: Iterable[ToolResult]) -> str:
+    return "\n\n".join(result.content for result in results)
 
 
 def connected(spec: AgentSpec) -> Loop[AgentSpec]:
@@ -273,53 +284,48 @@ class OwnTools(Protocol):
         """Whether a tool of that name is one of them."""
         ...
 
-    def call(self, call: ToolCall) -> Loop[ToolResult]:
+    def call(self, call: ToolCall) -> ToolResult:
         """Carries a call out."""
         ...
 
 
-def carry_out(spec: AgentSpec, calls: Sequence[ToolCall], own: OwnTools | None = None) -> Loop[list[ToolResult]]:
+def carry_out(
+    spec: AgentSpec, calls: Sequence[ToolCall], schemas: Sequence[Mapping[str, Any]], own: OwnTools | None = None
+) -> Loop[list[ToolResult]]:
     """Carries out the calls of a turn: the user's tools in parallel, then handoffs and the loop's own one by one.
 
     Args:
         spec: The agent.
         calls: The calls.
+        schemas: The tools that the model was offered: those that it may have meant by a name that is none.
         own: Tools that the loop carries out by itself.
 
     Returns:
         The results, in the model's order.
     """
-
-    def is_ours(call: ToolCall) -> bool:
-        return (bool(spec.handoffs) and call.name == HANDOFF) or (own is not None and own.has(call.name))
-
-    users = [call for call in calls if not is_ours(call)]
+    names = spec.toolbox.names
+    users = [call for call in calls if call.name in names]
     results = (yield from call_tools(spec.name, spec.toolbox, users)) if users else ()
     by_call = dict(zip(map(id, users), results, strict=True))
     ordered: list[ToolResult] = []
     for call in calls:
-        if own is not None and own.has(call.name):
-            ordered.append((yield from own.call(call)))
-        elif id(call) in by_call:
+        if id(call) in by_call:
             ordered.append(by_call[id(call)])
+            continue
+        if own is not None and own.has(call.name):
+            result = own.call(call)
+        elif spec.handoffs and call.name == HANDOFF:
+            result = yield from _hand_off(spec, call)
         else:
-            ordered.append((yield from _hand_off(spec, call)))
+            told = no_such_tool(call.name, [str(_name(schema)) for schema in schemas])
+            result = ToolResult(call, told, error="unknown_tool")
+        yield Emit(spec.name, ToolResultReturned(call, result.content, result.error, result.duration))
+        ordered.append(result)
     return ordered
-
-
-def returned(result: ToolResult) -> ToolResultReturned:
-    """The event of a result."""
-    return ToolResultReturned(result.call, result.content, result.error, result.duration)
 
 
 def _hand_off(spec: AgentSpec, call: ToolCall) -> Loop[ToolResult]:
     """Lets another agent run. Its tokens stream under its own name; its answer is the tool's result."""
-    result = yield from _handed_off(spec, call)
-    yield Emit(spec.name, returned(result))
-    return result
-
-
-def _handed_off(spec: AgentSpec, call: ToolCall) -> Loop[ToolResult]:
     by_name = {agent.name: agent for agent in spec.handoffs}
     try:
         arguments = json.loads(call.arguments or "{}")
@@ -329,7 +335,10 @@ def _handed_off(spec: AgentSpec, call: ToolCall) -> Loop[ToolResult]:
     if name not in by_name:
         nearest = difflib.get_close_matches(name, by_name, n=1) or list(by_name)
         return ToolResult(call, f"there is no agent {name!r}; known: {', '.join(nearest)}", error="unknown_tool")
-    other = by_name[name]
+    if spec.handed_on >= _MOST_HANDED_ON:
+        said = f"the task was handed on {_MOST_HANDED_ON} times in a row, which is the most: answer it yourself"
+        return ToolResult(call, said, error="refused")
+    other = replace(by_name[name], handed_on=spec.handed_on + 1)
     yield Emit(name, AgentStart())
     outcome = yield from other.loop(other, [{"role": "user", "content": task}])
     yield Emit(name, AgentEnd(outcome.final))

@@ -92,7 +92,7 @@ class Stream:
     """A stream that was opened. Dropping it closes its connection, unless the whole answer has arrived."""
 
     def next_batch(self) -> list[str] | None:
-        """Waits in this thread for the next tokens of text. Ctrl-C is heard while it waits.
+        """Waits in this thread for the next tokens of text or of a refusal. Ctrl-C is heard while it waits.
 
         Returns:
             At least one token; None is the end.

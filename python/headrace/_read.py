@@ -6,10 +6,12 @@ deltas, each of which becomes an event.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, TypeAlias
+import json
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from ._spoken import SpokenField
-from .events import Event, Reasoning, Token, ToolCallDelta
+from ._spoken import SpokenCalls
+from .errors import StreamError
+from .events import Event, Reasoning, Refusal, Token, ToolCallDelta
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -22,12 +24,12 @@ Item: TypeAlias = str | Event
 """What a stream yields."""
 
 Delta: TypeAlias = (
-    tuple[Literal["text", "reasoning", "refusal"], int, str]
+    tuple[Literal["text", "reasoning", "refusal", "logprobs"], int, str]
     | tuple[Literal["tool_call_start"], int, int, str | None, str]
     | tuple[Literal["tool_call_arguments"], int, int, str]
 )
-"""What a native stream gives: kind, arrival in nanoseconds, and a piece of text; or, of a tool call, its index, and
-either id and name or a fragment of its arguments."""
+"""What a native stream gives: kind, arrival in nanoseconds, and a piece of text (of logprobs: JSON); or, of a tool
+call, its index, and either id and name or a fragment of its arguments."""
 
 
 class TextReader:
@@ -44,8 +46,9 @@ class TextReader:
 
     @property
     def text(self) -> str:
-        """The text that was taken so far."""
-        return self.stream.response()["text"]
+        """The text that was taken so far, and the refusal."""
+        response = self.stream.response()
+        return response["text"] + response["refusal"]
 
 
 class EventReader:
@@ -70,28 +73,44 @@ class EventReader:
         self._spoken = spoken
         self._show = show
         self._said: list[str] = []
-        self._calls: dict[int, tuple[str | None, str, SpokenField | None]] = {}
+        self._logprobs: Any = None  # those of the text that follows
+        self._calls: dict[int, tuple[str | None, str]] = {}
+        self._speech = SpokenCalls()
 
     @property
     def text(self) -> str:
-        """The text that was taken so far, what was spoken inside tool calls included."""
+        """The text that was taken so far, what was spoken inside tool calls and refusals included."""
         return "".join(self._said)
 
     def wait(self) -> list[Item] | None:
         """The next items, as soon as there are any; None is the end."""
-        deltas = self.stream.next_deltas()
-        return None if deltas is None else self._items(deltas)
+        return self._read(self.stream.next_deltas)
 
     def take(self) -> list[Item] | None:
         """The items that are there; None is the end."""
-        deltas = self.stream.take_deltas()
-        return None if deltas is None else self._items(deltas)
+        return self._read(self.stream.take_deltas)
+
+    def _read(self, take: Callable[[], list[Delta] | None]) -> list[Item] | None:
+        try:
+            deltas = take()
+        except StreamError:
+            # What was said before it comes first. The stream raises it again.
+            if rest := self._speak(self._speech.rest()):
+                return self._show(rest)
+            raise
+        if deltas is None:
+            return self._show(self._speak(self._speech.rest())) or None
+        return self._items(deltas)
 
     def _items(self, deltas: list[Delta]) -> list[Item]:
         events: list[Event] = []
         for delta in deltas:
             if delta[0] == "text":
-                events.append(self._say(delta[2], delta[1]))
+                events.append(self._say(Token, delta[2], delta[1]))
+            elif delta[0] == "refusal":
+                events.append(self._say(Refusal, delta[2], delta[1]))
+            elif delta[0] == "logprobs":
+                self._logprobs = json.loads(delta[2])
             elif delta[0] == "reasoning":
                 events.append(Reasoning(delta[2], agent=self._agent, at_ns=delta[1]))
             elif delta[0] == "tool_call_start":
@@ -101,22 +120,24 @@ class EventReader:
                 events += self._continue_call(delta[2], delta[3], delta[1])
         return self._show(events)
 
-    def _say(self, text: str, at_ns: int) -> Event:
+    def _say(self, kind: type[Token | Refusal], text: str, at_ns: int) -> Event:
         self._said.append(text)
-        return Token(text, agent=self._agent, at_ns=at_ns)
+        logprobs, self._logprobs = self._logprobs, None
+        return kind(text, logprobs, agent=self._agent, at_ns=at_ns)
 
     def _begin_call(self, index: int, call_id: str | None, name: str) -> None:
-        known = self._calls.get(index)
-        field = self._spoken.get(name)
         # A call begins twice where the provider told its id late.
-        spoken = known[2] if known is not None else SpokenField(field) if field is not None else None
-        self._calls[index] = (call_id, name, spoken)
+        if index not in self._calls and name in self._spoken:
+            self._speech.begin(index, self._spoken[name])
+        self._calls[index] = (call_id, name)
 
     def _continue_call(self, index: int, fragment: str, at_ns: int) -> list[Event]:
-        call_id, name, spoken = self._calls[index]
-        events: list[Event] = [ToolCallDelta(index, call_id, name, fragment, agent=self._agent, at_ns=at_ns)]
-        text = spoken.feed(fragment) if spoken is not None else ""
-        return [*events, self._say(text, at_ns)] if text else events
+        call_id, name = self._calls[index]
+        piece = ToolCallDelta(index, call_id, name, fragment, agent=self._agent, at_ns=at_ns)
+        return [piece, *self._speak(self._speech.feed(index, fragment, at_ns))]
+
+    def _speak(self, pieces: list[tuple[str, int]]) -> list[Event]:
+        return [self._say(Token, text, at_ns) for text, at_ns in pieces]
 
 
 Reader: TypeAlias = TextReader | EventReader

@@ -6,14 +6,13 @@ import dataclasses
 import threading
 import time
 import uuid
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ._read import EventReader, Item, Reader, TextReader
 from .errors import StreamClosedError, StreamError
 from .events import (
     Event,
-    Reasoning,
+    Refusal,
     RunEnd,
     RunStart,
     Token,
@@ -26,42 +25,23 @@ from .types import Outcome, Timing, Turn, Usage
 
 if TYPE_CHECKING:
     from collections import deque
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
     from types import TracebackType
 
     from typing_extensions import Self
 
     from . import _native
     from ._effects import Effect, Emit, Loop, OpenTurn, RunTools
+    from ._threads import PrivateLoop
+    from ._view import View
     from .tools import ToolResult
+    from .types import Message
 
-__all__ = ["Run", "TokenCallback", "View"]
+__all__ = ["Run"]
 
-TokenCallback: TypeAlias = Callable[[str], object]
+T = TypeVar("T")
 
 _NS = 1e-9
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class View:
-    """What of a run the caller wants to see.
-
-    Attributes:
-        events: All events, and not the text alone.
-        reasoning: The reasoning among the text.
-        callback: Called with each token before it is yielded.
-        detailed: Called with a dict about each token.
-    """
-
-    events: bool = False
-    reasoning: bool = False
-    callback: TokenCallback | None = None
-    detailed: Callable[[dict[str, Any]], object] | None = None
-
-    @property
-    def text_only(self) -> bool:
-        """The caller sees the text and nothing else."""
-        return not (self.events or self.reasoning)
 
 
 class Run:
@@ -78,6 +58,7 @@ class Run:
     Attributes:
         state: How the run stands; see ``RunStream.state``.
         closed: The reader has closed the stream.
+        tool_time: Seconds spent waiting for tools.
     """
 
     def __init__(
@@ -94,7 +75,8 @@ class Run:
         self.view = view
         self.inbox = inbox
         self._note = note
-        self.outcome = Outcome()
+        self._told = view.told
+        self._outcome = Outcome()
         self._agent = agent
         self._task = task
         self._loop = loop
@@ -102,22 +84,34 @@ class Run:
         self._turns: list[Turn] = []
         self._closing = threading.Event()
         self._stop_work: Callable[[], object] | None = None
+        self._private_loop: PrivateLoop | None = None
         self._batch: list[Any] = []
         self._error: Exception | None = None
         self._events = 0
         self._tokens = 0
         self._provider: str | None = None
+        self._priced: dict[int, tuple[str, str | None]] = {}
         self._stop_feeding: Callable[[], None] | None = None
         self._identity: dict[Reader, _native.ResponseDict] = {}
         self._began_ns = 0
-        self._tool_time = 0.0
+        self.tool_time = 0.0
 
     # --- what has happened -------------------------------------------------------------------------------------
 
     @property
     def text(self) -> str:
-        """The text that was taken so far, of all turns."""
+        """The text that was taken so far, of all turns, refusals included."""
         return "".join(reader.text for reader in self._readers)
+
+    @property
+    def final(self) -> str:
+        """The answer, once the run has ended."""
+        return self._outcome.final
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """What was said in the run, once it has ended."""
+        return self._outcome.messages
 
     @property
     def turns(self) -> tuple[Turn, ...]:
@@ -136,6 +130,21 @@ class Run:
         told = [turn.usage for turn in self.turns if turn.usage is not None]
         return sum(told[1:], told[0]) if told else None
 
+    @property
+    def cost(self) -> float | None:
+        """What all turns together cost, in USD; None where that is not known of one of them."""
+        from .models import cost
+
+        total = 0.0
+        for number, turn in enumerate(self.turns):
+            model, provider = self._priced.get(number, ("", None))
+            # At an endpoint that is known by its URL alone, the name tells no price; the provider itself may.
+            paid = None if turn.usage is None else cost(model if provider else "", turn.usage)
+            if paid is None:
+                return None
+            total += paid
+        return total if self._turns else None
+
     def close(self) -> None:
         """Closes the stream and its connection. May be called from any thread, and again."""
         if self.state in {"pending", "streaming"}:
@@ -145,7 +154,7 @@ class Run:
             self._closing.set()
             if self._stop_work is not None:
                 self._stop_work()
-        self._close_stream()
+        self._let_go()
 
     async def wait_closed(self) -> None:
         """Waits until the connection of the closed stream is gone."""
@@ -167,7 +176,7 @@ class Run:
     ) -> None:
         self._settle(error)
         self._loop.close()
-        self._close_stream()
+        self._let_go()
 
     def _settle(self, error: BaseException | None) -> None:
         """Notes how the run ended."""
@@ -200,7 +209,7 @@ class Run:
         if isinstance(error, StreamError) and self._readers:
             response = self._readers[-1].stream.response()
             error.provider = error.provider or self._provider
-            error.delivered = bool(response["text"] or response["reasoning"] or response["tool_calls"])
+            error.delivered = any(response[kind] for kind in ("text", "refusal", "reasoning", "tool_calls"))
         failed = len(self._readers) > len(self._turns)
         try:
             effect = self._next(lambda: self._loop.throw(error))
@@ -224,7 +233,7 @@ class Run:
         try:
             return step()
         except StopIteration as stop:
-            self.outcome = stop.value
+            self._outcome = stop.value
             return None
 
     def read(
@@ -260,24 +269,27 @@ class Run:
         """Whether somebody wants to be called with each token."""
         return self.view.callback is not None or self.view.detailed is not None
 
-    def call_back(self, item: Item) -> None:
-        """Tells the caller's callback of a token."""
-        token = item if isinstance(item, str) else item.text if isinstance(item, Token) else None
-        if token is None:
-            return
+    def call_back(self, item: Item) -> Item:
+        """Tells the caller's callback of a token, and gives what of it the caller wants."""
+        if isinstance(item, str):
+            token = item
+        elif isinstance(item, self._told):
+            token = item.text
+        else:
+            return item
         if self.view.callback is not None:
             self.view.callback(token)
         if self.view.detailed is not None:
-            self.view.detailed(self._details(token))
+            self.view.detailed(self._details(token, item.logprobs if isinstance(item, Token | Refusal) else None))
             self._tokens += 1
+        return item if self.view.events else token
 
     def called_back(self, batch: Sequence[Item]) -> Iterator[Item]:
         """The items of a batch, each after the callback was told of it."""
         for item in batch:
-            self.call_back(item)
-            yield item
+            yield self.call_back(item)
 
-    def _details(self, token: str) -> dict[str, Any]:
+    def _details(self, token: str, logprobs: Any = None) -> dict[str, Any]:
         reader = self._readers[-1]
         if reader not in self._identity:
             # Once: it holds the whole text so far.
@@ -290,6 +302,7 @@ class Run:
             "id": response["id"],
             "finish_reason": None,
             "usage": None,
+            "logprobs": logprobs,
             "timestamp": time.time(),
         }
 
@@ -304,9 +317,23 @@ class Run:
         if stop is not None and self.closed:
             stop()
 
+    def on_private_loop(self, main: Callable[[], Awaitable[T]]) -> T:
+        """Runs a coroutine on the event loop that this run has for its async tools, and waits for it in this thread."""
+        import asyncio
+
+        from ._threads import PrivateLoop
+
+        self._private_loop = self._private_loop or PrivateLoop()
+        try:
+            return self._private_loop.run(main)
+        except asyncio.CancelledError:
+            self.check_open()
+            raise
+
     def sleep(self, seconds: float) -> None:
         """Waits in this thread, but not on when the stream is closed."""
-        self._closing.wait(seconds)
+        # A provider may ask for any time, but no clock counts further than this: some months, or centuries.
+        self._closing.wait(min(seconds, threading.TIMEOUT_MAX))
 
     # --- events ------------------------------------------------------------------------------------------------
 
@@ -314,8 +341,9 @@ class Run:
         """Numbers events, and gives of them what the caller wants."""
         if self.view.events:
             return [self._stamped(event) for event in events]
-        wanted = (Token, Reasoning) if self.view.reasoning else (Token,)
-        return [event.text for event in events if isinstance(event, wanted)]
+        wanted = [event for event in events if isinstance(event, self._told)]
+        # Where a dict tells of each token, they stay events until it was told; see `call_back`.
+        return [*wanted] if self.view.detailed is not None else [event.text for event in wanted]
 
     def _stamped(self, event: Event) -> Event:
         number, self._events = self._events, self._events + 1
@@ -338,7 +366,7 @@ class Run:
             return []
         duration = (time.monotonic_ns() - self._began_ns) * _NS
         turns = len(self._readers)
-        return self.show([RunEnd(self.state, self.text, self.usage, None, turns, duration, self._tool_time)])
+        return self.show([RunEnd(self.state, self.text, self.usage, self.cost, turns, duration, self.tool_time)])
 
     def turn_begun(self, effect: OpenTurn) -> list[Item]:
         """A model is asked."""
@@ -352,8 +380,9 @@ class Run:
         """A model has answered: what it said, and what the caller is shown of that."""
         self.check_open()
         reader = self._readers[-1]
-        turn = _with_call_ids(Turn.from_native(reader.stream.response()))
+        turn = _with_usage(_with_call_ids(Turn.from_native(reader.stream.response())), effect.call.messages)
         self._turns.append(turn)
+        self._priced[len(self._turns) - 1] = (effect.call.settings.model, self._provider)
         if self._note is not None:
             self._note(_how_it_went(effect.agent, turn, _timing(reader)))
         if self.view.detailed is not None:
@@ -365,21 +394,18 @@ class Run:
         end = TurnEnd(number, reader.text, turn.finish_reason, turn.usage, timing, agent=effect.agent)
         return turn, self.show([*calls, end])
 
-    def tools_ended(self, effect: RunTools, results: tuple[ToolResult, ...], seconds: float) -> list[Item]:
-        """Tools have returned."""
-        self._tool_time += seconds
-        return self.show(
-            [
-                ToolResultReturned(result.call, result.content, result.error, result.duration, agent=effect.agent)
-                for result in results
-            ]
-        )
+    def tool_ended(self, effect: RunTools, result: ToolResult) -> list[Item]:
+        """A tool has returned."""
+        told = ToolResultReturned(result.call, result.content, result.error, result.duration, agent=effect.agent)
+        return self.show([told])
 
-    def _close_stream(self) -> None:
+    def _let_go(self) -> None:
         for reader in self._readers[-1:]:
             reader.stream.close()
         if self._stop_feeding is not None:
             self._stop_feeding()
+        if self._private_loop is not None:
+            self._private_loop.close()
 
 
 def _timing(reader: Reader) -> Timing:
@@ -394,6 +420,17 @@ def _with_call_ids(turn: Turn) -> Turn:
         call if call.id else dataclasses.replace(call, id=f"call_{uuid.uuid4().hex[:24]}") for call in turn.tool_calls
     )
     return turn.with_calls(tuple(calls))
+
+
+def _with_usage(turn: Turn, asked: Sequence[Message]) -> Turn:
+    """Where the provider told no usage, it is estimated, and says so."""
+    if turn.usage is not None:
+        return turn
+    from .memory import estimate_tokens
+
+    said = [turn.text, turn.refusal, turn.reasoning, *(call.name + call.arguments for call in turn.tool_calls)]
+    came_in, came_out = sum(map(estimate_tokens, asked)), estimate_tokens({"content": "".join(said)})
+    return dataclasses.replace(turn, usage=Usage(came_in, came_out, came_in + came_out, estimated=True))
 
 
 def _how_it_went(agent: str, turn: Turn, timing: Timing) -> str:

@@ -69,7 +69,11 @@ class Patience:
 
 @dataclass(frozen=True, slots=True)
 class AgentSpec:
-    """What a loop must know of an agent; the attributes are those of ``Agent``."""
+    """What a loop must know of an agent; the attributes are those of ``Agent``.
+
+    The agents of ``handoffs`` may have this one among theirs, so they are left out where two are compared or shown.
+    ``handed_on`` is how many times the task was handed on before it came to this agent.
+    """
 
     name: str
     settings: ModelSettings
@@ -82,7 +86,8 @@ class AgentSpec:
     stops: tuple[Stop, ...] = ()
     loop_interval: float = 0.0
     patience: Patience = Patience()
-    handoffs: tuple[AgentSpec, ...] = ()
+    handoffs: list[AgentSpec] = field(default_factory=list["AgentSpec"], compare=False, repr=False)
+    handed_on: int = 0
     servers: MCPTools | None = None
     memory: Memory | None = None
     transform: Transform | None = None

@@ -10,13 +10,15 @@ import asyncio
 import concurrent.futures
 import contextlib
 import contextvars
+import sys
 import threading
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Awaitable, Callable
 
-__all__ = ["aside", "finishes", "in_thread", "on_private_loop"]
+__all__ = ["PrivateLoop", "finishes", "in_thread", "on_private_loop"]
 
 _T = TypeVar("_T")
 
@@ -25,35 +27,6 @@ _GRACE = 1.0
 
 _SLICE = 0.1
 """Seconds of one wait of the caller: Windows notices Ctrl-C only between waits."""
-
-
-def aside(function: Callable[[], _T]) -> _T:
-    """Calls a function in a thread of its own, with the caller's context variables, and waits for it.
-
-    For what must not find this thread's event loop, nor make one: the main thread keeps one that is made in passing.
-
-    Args:
-        function: What to call. An interrupt of the wait, such as Ctrl-C, leaves it behind.
-
-    Returns:
-        What the function returned.
-
-    Raises:
-        BaseException: Whatever the function raised, or whatever interrupted the wait.
-    """
-    outcome: concurrent.futures.Future[_T] = concurrent.futures.Future()
-    context = contextvars.copy_context()
-
-    def work() -> None:
-        try:
-            outcome.set_result(context.run(function))
-        except BaseException as error:  # noqa: BLE001 - it is not handled but handed over
-            outcome.set_exception(error)
-
-    threading.Thread(target=work, name="headrace-call", daemon=True).start()
-    while not concurrent.futures.wait((outcome,), timeout=_SLICE).done:
-        pass
-    return outcome.result()
 
 
 async def in_thread(function: Callable[[], _T]) -> _T:
@@ -120,68 +93,133 @@ async def finishes(work: asyncio.Task[Any], timeout: float | None) -> bool:
             work.exception()  # Asked for, so that asyncio does not log it as lost.
 
 
-def on_private_loop(main: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
-    """Runs a coroutine on an event loop of its own, in a helper thread, and waits for it.
+def on_private_loop(main: Callable[[], Awaitable[_T]]) -> _T:
+    """Runs one coroutine on an event loop that exists for it alone; see :class:`PrivateLoop`."""
+    loop = PrivateLoop()
+    try:
+        return loop.run(main)
+    finally:
+        loop.close()
 
-    It makes no difference whether a loop runs in the calling thread. An interrupt of the wait, such as Ctrl-C, cancels
-    the coroutine and is raised after at most a second.
 
-    Args:
-        main: Makes the coroutine, with the caller's context variables.
+class PrivateLoop:
+    """An event loop in a helper thread, on which a blocking caller runs coroutines, one after the other.
 
-    Returns:
-        What the coroutine returned.
-
-    Raises:
-        BaseException: Whatever the coroutine raised, or whatever interrupted the wait.
+    It makes no difference whether a loop runs in the calling thread. The helper thread is there from the first
+    coroutine until the loop is closed, so what one coroutine leaves behind, such as a client, serves the next.
     """
-    return _PrivateLoop(main).result()
 
+    def __init__(self) -> None:
+        self._works: asyncio.Queue[_Work] = asyncio.Queue()
+        self._outcome: concurrent.futures.Future[Any] | None = None  # of the newest work
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._serving: asyncio.Task[None] | None = None
+        self._working: asyncio.Task[Any] | None = None
+        self._begun = False
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._main, name="headrace-loop", daemon=True)
 
-class _PrivateLoop(Generic[_T]):
-    def __init__(self, main: Callable[[], Coroutine[Any, Any, _T]]) -> None:
-        self._main = main
-        self._outcome: concurrent.futures.Future[_T] = concurrent.futures.Future()
-        self._task: asyncio.Task[None] | None = None
-        self._started = threading.Event()
-        context = contextvars.copy_context()
-        self._thread = threading.Thread(
-            target=context.run, args=(self._thread_main,), name="headrace-loop", daemon=True
-        )
+    def run(self, main: Callable[[], Awaitable[_T]]) -> _T:
+        """Runs a coroutine, and waits for it.
 
-    def result(self) -> _T:
+        An interrupt of the wait, such as Ctrl-C, cancels the coroutine and is raised after at most a second.
+
+        Args:
+            main: Makes the coroutine, which sees the caller's context variables as they are now.
+
+        Returns:
+            What the coroutine returned.
+
+        Raises:
+            BaseException: Whatever the coroutine raised, or whatever interrupted the wait; CancelledError if the loop
+                was closed.
+        """
+        outcome: concurrent.futures.Future[_T] = concurrent.futures.Future()
+        self._outcome = outcome
+        work = _Work(main, contextvars.copy_context(), outcome)
         try:
-            self._thread.start()  # It waits, too, and may be interrupted when the coroutine runs already.
-            while not concurrent.futures.wait((self._outcome,), timeout=_SLICE).done:
+            if not self._begun:
+                self._begun = True
+                self._thread.start()  # It waits, too, and may be interrupted when the thread runs already.
+            self._ready.wait()
+            if not self._call(lambda: self._works.put_nowait(work)):
+                _settle(outcome, asyncio.CancelledError())
+            while not concurrent.futures.wait((outcome,), timeout=_SLICE).done:
                 pass
         except BaseException:
-            self._cancel()
+            self._cancel(lambda: self._working)
+            concurrent.futures.wait((outcome,), timeout=_GRACE)
             raise
-        finally:
-            # The loop may have to clean up behind the coroutine. That is no reason to wait for ever either.
-            if self._thread.is_alive():
-                self._thread.join(_GRACE)
-        return self._outcome.result()
+        return outcome.result()
 
-    def _cancel(self) -> None:
-        if self._started.wait(_GRACE) and self._task is not None:
-            with contextlib.suppress(RuntimeError):  # The loop came to its end meanwhile.
-                self._task.get_loop().call_soon_threadsafe(self._task.cancel)
+    def close(self) -> None:
+        """Cancels what runs on the loop, and waits until the thread is gone. May be called from any thread, and again.
 
-    def _thread_main(self) -> None:
+        What does not end within a second is left behind.
+        """
+        if not self._begun:
+            return
+        self._cancel(lambda: self._serving)
+        # The garbage collector may call this in the thread itself; and when Python ends, daemons do not go on.
+        if self._thread.is_alive() and self._thread is not threading.current_thread() and not sys.is_finalizing():
+            self._thread.join(_GRACE)
+
+    def _cancel(self, which: Callable[[], asyncio.Task[Any] | None]) -> None:
+        def cancel() -> None:
+            task = which()
+            if task is not None:
+                task.cancel()
+
+        if self._ready.wait(_GRACE):
+            self._call(cancel)
+
+    def _call(self, function: Callable[[], object]) -> bool:
+        """Calls a function where the loop runs, if it still does."""
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(function)
+                return True
+        return False
+
+    def _main(self) -> None:
         try:
-            asyncio.run(self._coroutine())
+            asyncio.run(self._serve())
         except BaseException as error:  # noqa: BLE001 - it is not handled but handed over
-            # Without an outcome, a task raised SystemExit or KeyboardInterrupt, which stop the loop on the spot.
-            if not self._outcome.done():
-                self._outcome.set_exception(error)
+            # The loop was closed, or a task raised SystemExit or KeyboardInterrupt, which stop it on the spot.
+            if self._outcome is not None:
+                _settle(self._outcome, error)
+        finally:
+            self._ready.set()
 
-    async def _coroutine(self) -> None:
-        self._task = asyncio.current_task()
-        self._started.set()
-        try:
-            value = await self._main()
-        except Exception as error:  # noqa: BLE001 - it is not handled but handed over
-            self._outcome.set_exception(error)
+    async def _serve(self) -> None:
+        self._loop, self._serving = asyncio.get_running_loop(), asyncio.current_task()
+        self._ready.set()
+        while True:
+            await self._carry_out(await self._works.get())
+
+    async def _carry_out(self, work: _Work) -> None:
+        self._working = task = work.context.run(asyncio.ensure_future, work.run())
+        await asyncio.wait({task})
+        self._working = None
+        if task.cancelled():
+            _settle(work.outcome, asyncio.CancelledError())
+        elif (error := task.exception()) is not None:
+            _settle(work.outcome, error)
         else:
-            self._outcome.set_result(value)
+            work.outcome.set_result(task.result())
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    main: Callable[[], Awaitable[Any]]
+    context: contextvars.Context
+    outcome: concurrent.futures.Future[Any]
+
+    async def run(self) -> Any:
+        return await self.main()
+
+
+def _settle(outcome: concurrent.futures.Future[Any], error: BaseException) -> None:
+    """Ends a wait with an error, unless it has ended."""
+    with contextlib.suppress(concurrent.futures.InvalidStateError):
+        outcome.set_exception(error)

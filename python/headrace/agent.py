@@ -10,19 +10,31 @@ from . import _display
 from ._config import check_agent, check_task, default_model, spec_of
 from ._images import user_message
 from ._output import format_output
-from ._run import Run, View
+from ._run import Run
+from ._view import View
 from .memory import Memory
 from .streams import AsyncRunStream, RunStream
 from .tools import Toolbox
 from .types import Timeouts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
+
+    from typing_extensions import TypedDict, Unpack
 
     from ._spec import Stop, Transform
     from .events import Event
     from .mcp import MCPTools
+
+    class _RunOptions(TypedDict, total=False):
+        """What ``run_stream`` and ``arun_stream`` take besides the task and ``with_events``."""
+
+        img: str | None
+        imgs: Sequence[str] | None
+        reasoning: bool
+        streaming_callback: Callable[[Any], object] | None
+
 
 __all__ = ["Agent"]
 
@@ -78,7 +90,8 @@ class Agent:
         stopping_func: A turn of whose text this is true is the last.
         stopping_condition: The same, by its other name.
         loop_interval: Seconds between two turns.
-        handoffs: Agents that the model may hand a task to.
+        handoffs: Agents that the model may hand a task to. They may hand it on, and back; 8 times in a row at most,
+            after which the model is told to answer itself.
         selected_tools: Which of its own tools an autonomous run offers the model: ``"all"`` or names.
         max_plan_attempts: How many turns an autonomous run has to make a plan, before it goes on without.
         max_subtask_loops: How many turns one subtask of an autonomous run may take.
@@ -222,7 +235,9 @@ class Agent:
             streaming_callback: Takes the place of the agent's.
 
         Returns:
-            The answer, or what was said in the form that ``output_type`` names.
+            The answer, or what was said in the form that ``output_type`` names. The answer is the last text of the
+            model, or its refusal, or the answer of the agent that the last turn handed the task to; where there is
+            none of these, what the last tools returned.
 
         Raises:
             StreamError: The run did not end complete.
@@ -231,11 +246,11 @@ class Agent:
         stream = self.run_stream(task, img=img, imgs=imgs, streaming_callback=streaming_callback)
         with stream:
             if self.print_on and self.streaming_on:
-                _display.show_live(self.agent_name, stream)
+                _display.show_live(self.agent_name, _or_final(stream))
             else:
                 deque(stream, maxlen=0)
         if self.print_on and not self.streaming_on:
-            _display.show_answer(self.agent_name, stream.text)
+            _display.show_answer(self.agent_name, stream.text or stream.final)
         return self._output(stream)
 
     async def arun(
@@ -252,7 +267,7 @@ class Agent:
             async for _token in stream:
                 pass
         if self.print_on:
-            _display.show_answer(self.agent_name, stream.text)
+            _display.show_answer(self.agent_name, stream.text or stream.final)
         return self._output(stream)
 
     def run_batched(self, tasks: Iterable[str]) -> list[Any]:
@@ -285,26 +300,16 @@ class Agent:
 
     @overload
     def run_stream(
-        self,
-        task: str,
-        *,
-        img: str | None = ...,
-        imgs: Sequence[str] | None = ...,
-        with_events: Literal[False] = ...,
-        reasoning: bool = ...,
-        streaming_callback: Callable[[Any], object] | None = ...,
+        self, task: str, *, with_events: Literal[False] = ..., **options: Unpack[_RunOptions]
     ) -> RunStream[str]: ...
     @overload
     def run_stream(
-        self,
-        task: str,
-        *,
-        img: str | None = ...,
-        imgs: Sequence[str] | None = ...,
-        with_events: Literal[True],
-        reasoning: bool = ...,
-        streaming_callback: Callable[[Any], object] | None = ...,
+        self, task: str, *, with_events: Literal[True], **options: Unpack[_RunOptions]
     ) -> RunStream[Event]: ...
+    @overload
+    def run_stream(
+        self, task: str, *, with_events: bool, **options: Unpack[_RunOptions]
+    ) -> RunStream[str] | RunStream[Event]: ...
     def run_stream(
         self,
         task: str,
@@ -326,7 +331,8 @@ class Agent:
             streaming_callback: Takes the place of the agent's.
 
         Returns:
-            An iterator of tokens that also tells ``text``, ``usage``, ``timing`` and ``state``, and can be closed.
+            An iterator of tokens, those of a refusal among them, that also tells ``text``, ``usage``, ``timing`` and
+            ``state``, and can be closed.
 
         Raises:
             ConfigurationError: The task or the agent's configuration cannot work.
@@ -335,26 +341,16 @@ class Agent:
 
     @overload
     def arun_stream(
-        self,
-        task: str,
-        *,
-        img: str | None = ...,
-        imgs: Sequence[str] | None = ...,
-        with_events: Literal[False] = ...,
-        reasoning: bool = ...,
-        streaming_callback: Callable[[Any], object] | None = ...,
+        self, task: str, *, with_events: Literal[False] = ..., **options: Unpack[_RunOptions]
     ) -> AsyncRunStream[str]: ...
     @overload
     def arun_stream(
-        self,
-        task: str,
-        *,
-        img: str | None = ...,
-        imgs: Sequence[str] | None = ...,
-        with_events: Literal[True],
-        reasoning: bool = ...,
-        streaming_callback: Callable[[Any], object] | None = ...,
+        self, task: str, *, with_events: Literal[True], **options: Unpack[_RunOptions]
     ) -> AsyncRunStream[Event]: ...
+    @overload
+    def arun_stream(
+        self, task: str, *, with_events: bool, **options: Unpack[_RunOptions]
+    ) -> AsyncRunStream[str] | AsyncRunStream[Event]: ...
     def arun_stream(
         self,
         task: str,
@@ -391,6 +387,13 @@ class Agent:
 
     def _output(self, stream: RunStream[Any] | AsyncRunStream[Any]) -> Any:
         return format_output(self.output_type, stream.messages, stream.final)
+
+
+def _or_final(stream: RunStream[str]) -> Iterator[str]:
+    """The tokens; where there are none, the answer, which then came from a tool."""
+    yield from stream
+    if not stream.text:
+        yield stream.final
 
 
 def _servers(url: str | None, urls: Sequence[str] | None, config: Mapping[str, Any] | None) -> MCPTools | None:

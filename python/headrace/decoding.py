@@ -17,6 +17,7 @@ one decodes a capture to see.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -36,6 +37,7 @@ __all__ = [
     "Delta",
     "ErrorDelta",
     "FinishDelta",
+    "LogprobsDelta",
     "ReasoningDelta",
     "RefusalDelta",
     "Response",
@@ -120,6 +122,14 @@ class ToolCallEndDelta(Delta):
 
     type: ClassVar[str] = "tool_call_end"
     index: int
+
+
+@dataclass(frozen=True, slots=True)
+class LogprobsDelta(Delta):
+    """The log probabilities of the text that follows, as the provider told them."""
+
+    type: ClassVar[str] = "logprobs"
+    logprobs: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +235,7 @@ class Choice:
             told["text"],
             told["reasoning"],
             told["refusal"],
-            tuple(ToolCall(*call) for call in told["tool_calls"]),
+            tuple(ToolCall(*call, told["call_signatures"].get(index)) for index, call in enumerate(told["tool_calls"])),
             told["finish_reason"],
             told["finish_reason_raw"],
         )
@@ -342,11 +352,11 @@ def _pieces(data: Buffer | Iterable[Buffer]) -> Iterator[Buffer]:
     if isinstance(data, str):
         raise TypeError("decode() takes bytes, not str: a body is bytes until it is decoded; read the file as binary")
     try:
-        whole = memoryview(data)  # type: ignore[arg-type]
+        memoryview(data)  # type: ignore[arg-type]
     except TypeError:
         pass
     else:
-        yield whole
+        yield data  # type: ignore[misc]
         return
     try:
         pieces = iter(data)  # type: ignore[arg-type]
@@ -376,4 +386,6 @@ _DELTAS = {
 def _delta(kind: str, choice: int, *told: Any) -> Delta:
     if kind == "usage":
         return UsageDelta(Usage.from_native(told[0]), choice=choice)
+    if kind == "logprobs":
+        return LogprobsDelta(json.loads(told[0]), choice=choice)
     return _DELTAS[kind](*told, choice=choice)

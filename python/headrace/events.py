@@ -24,12 +24,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AgentEnd",
+    "AgentFailed",
     "AgentStart",
     "Event",
     "Fallback",
     "PhaseEnd",
     "PhaseStart",
     "Reasoning",
+    "Refusal",
     "RunEnd",
     "RunStart",
     "Token",
@@ -92,7 +94,7 @@ class RunEnd(Event):
     Attributes:
         state: How; see ``RunStream.state``.
         text: The whole text.
-        usage: The token counts of all turns; None where the provider told none.
+        usage: The token counts of all turns; marked as estimated where a provider told none.
         cost: The price in dollars; None where it is not known.
         turns: How many turns there were.
         duration: From the first request to the end, in seconds.
@@ -170,7 +172,7 @@ class TurnEnd(Event):
 
     Attributes:
         turn: Which turn.
-        text: Its text.
+        text: What it told the user: text, what it said inside tool calls, and refusals.
         finish_reason: Why the model stopped.
         usage: The turn's token counts.
         timing: What the turn's stamps say.
@@ -186,10 +188,16 @@ class TurnEnd(Event):
 
 @dataclass(frozen=True, slots=True)
 class Token(Event):
-    """A piece of text for the user. In the dict it stands under ``token`` too."""
+    """A piece of text for the user. In the dict it stands under ``token`` too.
+
+    Attributes:
+        text: The text.
+        logprobs: The log probabilities that the provider sent with it; None where it sent none.
+    """
 
     type: ClassVar[str] = "token"
     text: str
+    logprobs: Any = None
 
     def to_dict(self) -> dict[str, Any]:
         """The event as a dict of plain values, beginning with ``type``."""
@@ -203,6 +211,20 @@ class Reasoning(Event):
 
     type: ClassVar[str] = "reasoning"
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal(Event):
+    """A piece of a refusal: the model tells the user that it will not. Without events it is yielded as text is.
+
+    Attributes:
+        text: The text.
+        logprobs: The log probabilities that the provider sent with it; None where it sent none.
+    """
+
+    type: ClassVar[str] = "refusal"
+    text: str
+    logprobs: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +255,7 @@ class ToolCallRequested(Event):
 
 @dataclass(frozen=True, slots=True)
 class ToolResultReturned(Event):
-    """A tool call has been carried out, or has failed.
+    """A tool call has been carried out, or has failed. Others of its turn may still run.
 
     Attributes:
         call: The call.
@@ -262,6 +284,20 @@ class AgentEnd(Event):
 
     type: ClassVar[str] = "agent_end"
     output: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgentFailed(Event):
+    """An agent of a workflow has ended without an answer. It stands where its ``AgentEnd`` would.
+
+    Attributes:
+        state: How it ended; see ``RunStream.state``. ``"cancelled"`` is the end of those that another's failure ended.
+        error: What went wrong; empty if nothing did. The exception itself is in ``WorkflowStream.errors``.
+    """
+
+    type: ClassVar[str] = "agent_failed"
+    state: str
+    error: str
 
 
 def _plain(value: Any) -> Any:

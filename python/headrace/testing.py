@@ -29,7 +29,8 @@ __all__ = ["Simulator"]
 class Simulator:
     """A provider that answers what its script says, when it says, and goes wrong in the way that it says.
 
-    It serves from threads of its own until it is stopped, at best by a ``with`` block.
+    The path of a request says in which dialect: that of OpenAI (chat or responses), Anthropic, Gemini, Cohere, Ollama
+    or Bedrock. It serves from threads of its own until it is stopped, at best by a ``with`` block.
 
     Args:
         port: The port to listen on; 0 for any free one.
@@ -46,7 +47,7 @@ class Simulator:
 
     @property
     def base_url(self) -> str:
-        """The URL that OpenAI clients want: ``http://127.0.0.1:PORT/v1``."""
+        """The URL that OpenAI clients want: ``http://127.0.0.1:PORT/v1``. Others want it without the ``/v1``."""
         return self._native.base_url
 
     def report(self) -> dict[str, Any]:

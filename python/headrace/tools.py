@@ -7,10 +7,11 @@
 from __future__ import annotations
 
 import copy
+import difflib
 import json
 import math
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -20,7 +21,7 @@ from .types import ToolCall
 if TYPE_CHECKING:
     from ._schema import BoundCall
 
-__all__ = ["Approve", "Tool", "ToolErrorKind", "ToolResult", "Toolbox", "as_tool"]
+__all__ = ["Approve", "Tool", "ToolErrorKind", "ToolResult", "Toolbox", "as_tool", "no_such_tool"]
 
 ToolErrorKind: TypeAlias = Literal[
     "invalid_arguments", "unknown_tool", "exception", "timeout", "refused", "unserialisable"
@@ -292,7 +293,9 @@ class Toolbox:
         schemas: list[dict[str, Any]] = json.loads(self._schemas)
         return schemas
 
-    async def run(self, calls: Sequence[ToolCall]) -> tuple[ToolResult, ...]:
+    async def run(
+        self, calls: Sequence[ToolCall], tell: Callable[[ToolResult], object] | None = None
+    ) -> tuple[ToolResult, ...]:
         """Runs the calls of a turn.
 
         Whatever a tool does becomes a result. Only KeyboardInterrupt, SystemExit and other exceptions that are no
@@ -301,11 +304,12 @@ class Toolbox:
 
         Args:
             calls: The calls.
+            tell: Is told each result as soon as it is there, whatever the order.
 
         Returns:
             Their results, in the same order.
         """
-        return await self._dispatcher.run(calls)
+        return await self._dispatcher.run(calls, tell)
 
     def run_sync(self, calls: Sequence[ToolCall]) -> tuple[ToolResult, ...]:
         """Runs the calls of a turn, and waits for them. It may be called whether or not an event loop runs.
@@ -325,6 +329,14 @@ class Toolbox:
 
     def __repr__(self) -> str:
         return f"Toolbox({', '.join(self.names)})"
+
+
+def no_such_tool(name: str, known: Collection[str]) -> str:
+    """What a model is told that has called a tool which there is not: the nearest of those there are, and all."""
+    nearest = difflib.get_close_matches(name, known, n=1)
+    hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+    listed = f"The tools are: {', '.join(known)}." if known else "There are no tools at all."
+    return f"There is no tool {name!r}.{hint} {listed}"
 
 
 def _check_name(name: str) -> None:

@@ -290,7 +290,7 @@ class Turn:
         finish_reason: ``"stop"``, ``"length"``, ``"tool_calls"``, ``"content_filter"``, ``"error"`` or ``"other"``;
             None while the turn runs.
         finish_reason_raw: The provider's own word for it.
-        usage: Token counts; None where the provider told none.
+        usage: Token counts, estimated where the provider told none; None while the turn runs, or if it broke off.
         id: The provider's id of the response.
         model: The model that answered, in the provider's words.
         thoughts: The reasoning that the provider signed, in order.

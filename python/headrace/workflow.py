@@ -12,11 +12,12 @@ from collections import Counter, deque
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from ._config import check_task
-from ._flow import AgentFailed, Flow
+from ._flow import Flow
 from ._flow_streams import AsyncWorkflowStream, WorkflowStream
 from ._output import check_output_type, format_output
 from .agent import Agent
 from .errors import ConfigurationError
+from .events import AgentFailed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -85,6 +86,8 @@ class _Workflow(ABC):
     def run_stream(self, task: str, *, with_events: Literal[False] = ...) -> WorkflowStream[str]: ...
     @overload
     def run_stream(self, task: str, *, with_events: Literal[True]) -> WorkflowStream[Event]: ...
+    @overload
+    def run_stream(self, task: str, *, with_events: bool) -> WorkflowStream[str] | WorkflowStream[Event]: ...
     def run_stream(self, task: str, *, with_events: bool = False) -> WorkflowStream[Any]:
         """Runs a task and streams the agents' tokens.
 
@@ -107,6 +110,8 @@ class _Workflow(ABC):
     def arun_stream(self, task: str, *, with_events: Literal[False] = ...) -> AsyncWorkflowStream[str]: ...
     @overload
     def arun_stream(self, task: str, *, with_events: Literal[True]) -> AsyncWorkflowStream[Event]: ...
+    @overload
+    def arun_stream(self, task: str, *, with_events: bool) -> AsyncWorkflowStream[str] | AsyncWorkflowStream[Event]: ...
     def arun_stream(self, task: str, *, with_events: bool = False) -> AsyncWorkflowStream[Any]:
         """Runs a task and streams the agents' tokens to ``async for``; see :meth:`run_stream`."""
         return AsyncWorkflowStream(self._flow(task, events=with_events))

@@ -33,7 +33,10 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="coun
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 
 # The members of a script that belong to its turn.
-OF_THE_TURN: Final = ("fault", "usage", "reasoning", "refusal", "tool_calls", "repeat", "finish_reason", "choices")
+OF_THE_TURN: Final = (
+    *("fault", "usage", "reasoning", "signature", "encrypted", "refusal"),
+    *("tool_calls", "repeat", "finish_reason", "choices"),
+)
 
 Stream = TypeVar("Stream", RunStream[str], AsyncRunStream[str])
 

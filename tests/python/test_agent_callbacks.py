@@ -115,7 +115,8 @@ def test_each_token_has_its_dict(simulate: Simulate, reader: Reader) -> None:
     heard = [told for told in details_of(simulate, reader) if told["token"]]
     assert "".join(told["token"] for told in heard) == "Let me add.It is 42."
     for told in heard:
-        assert {"token", "index", "model", "id", "finish_reason", "usage", "timestamp"} <= set(told)
+        assert {"token", "index", "model", "id", "finish_reason", "usage", "logprobs", "timestamp"} <= set(told)
+        assert told["logprobs"] is None
         assert told["model"] == "sim-1"
         assert told["finish_reason"] is None
         assert before <= told["timestamp"] <= time.time()
@@ -183,20 +184,38 @@ def test_what_is_said_inside_a_call_has_its_dicts(simulate: Simulate, reader: Re
     assert "".join(told["token"] for told in heard) == "It is 42."
 
 
-@pytest.mark.xfail(strict=True, reason="the wire drops logprobs, so the dicts have none")
-def test_logprobs_are_told_if_there_are_any(simulate: Simulate, reader: Reader) -> None:
-    logprobs = {"content": [{"token": "Hi", "logprob": -0.25, "bytes": [72, 105], "top_logprobs": []}]}
-    chunks = [
-        {"choices": [{"index": 0, "delta": {"content": "Hi"}, "logprobs": logprobs}]},
-        {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]},
-    ]
-    body = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks) + "data: [DONE]\n\n"
+def logprobs_of(token: str) -> dict[str, Any]:
+    return {"content": [{"token": token, "logprob": -0.25, "bytes": [72, 105], "top_logprobs": []}], "refusal": None}
+
+
+def body_of(*tokens: tuple[str, Any]) -> str:
+    """A stream of tokens with their logprobs."""
+    choices: list[dict[str, Any]] = [{"delta": {"content": token}, "logprobs": logprobs} for token, logprobs in tokens]
+    chunks = [{"choices": [{"index": 0, **choice}]} for choice in [*choices, {"delta": {}, "finish_reason": "stop"}]]
+    return "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks) + "data: [DONE]\n\n"
+
+
+@pytest.mark.parametrize("options", [{}, {"with_events": True}, {"reasoning": True}])
+def test_logprobs_are_told_if_there_are_any(simulate: Simulate, reader: Reader, options: dict[str, Any]) -> None:
+    # The first and the last two look alike, so that the wire may take its shortcut for them.
+    tokens = [("One", None), (" two", logprobs_of(" two")), (" three", logprobs_of(" three")), (" or", None)]
+    simulator = simulate(fault={"kind": "raw", "body": body_of(*tokens, (" more.", None))})
     heard: list[dict[str, Any]] = []
-    agent = agent_at(
-        simulate(fault={"kind": "raw", "body": body}),
-        llm_args={"logprobs": True},
-        stream=True,
-        streaming_callback=heard.append,
-    )
-    assert reader.read(agent).tokens == ["Hi"]
-    assert heard[0]["logprobs"] == logprobs["content"]
+    agent = agent_at(simulator, llm_args={"logprobs": True}, stream=True, streaming_callback=heard.append)
+    result = reader.read(agent, **options)
+    assert result.error is None
+    assert result.stream.text == "One two three or more."
+    assert [(told["token"], told["logprobs"]) for told in heard] == [*tokens, (" more.", None), ("", None)]
+
+
+def test_a_token_event_has_its_logprobs(simulate: Simulate, reader: Reader) -> None:
+    simulator = simulate(fault={"kind": "raw", "body": body_of(("Hi", logprobs_of("Hi")), (" you", None))})
+    events = list[Any](reader.read(agent_at(simulator), with_events=True).tokens)
+    told = [(event.text, event.logprobs) for event in events if isinstance(event, Token)]
+    assert told == [("Hi", logprobs_of("Hi")), (" you", None)]
+
+
+def test_without_events_a_detailed_run_yields_plain_text(simulate: Simulate, reader: Reader) -> None:
+    result = reader.read(calculator_at(simulate, stream=True, streaming_callback=lambda _: None), reasoning=True)
+    assert "".join(result.tokens) == "Hm.Let me add.It is 42."
+    assert {type(token) for token in result.tokens} == {str}

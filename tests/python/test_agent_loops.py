@@ -95,6 +95,32 @@ def test_max_loops_is_one_unless_it_is_told(simulate: Simulate, reader: Reader) 
     assert len(bodies(simulator)) == 1
 
 
+def test_where_the_model_said_nothing_the_answer_is_what_the_last_tools_returned(
+    simulate: Simulate, reader: Reader
+) -> None:
+    two = {"tool_calls": [calling("add", {"a": 17, "b": 25}), calling("add", {"a": 1, "b": 2})]}
+    for turns, answer in (
+        ([two], "42\n\n3"),
+        ([two, {"tool_calls": two["tool_calls"][:1]}], "42"),
+        ([two, {}], "42\n\n3"),
+    ):
+        simulator = simulate(turns=conversation(*turns))
+        result = reader.read(agent_at(simulator, tools=[add], max_loops=len(turns)))
+        assert (result.error, result.stream.final, result.stream.text) == (None, answer, "")
+
+
+def test_run_shows_what_the_tools_returned_where_the_model_said_nothing(
+    simulate: Simulate, capsys: pytest.CaptureFixture[str]
+) -> None:
+    simulator = simulate(turns=conversation({"tool_calls": [calling("add", {"a": 17, "b": 25})]}))
+    for streaming_on in (False, True):
+        agent = agent_at(simulator, tools=[add], print_on=True, streaming_on=streaming_on)
+        assert agent.run("Go.") == "42"
+        assert capsys.readouterr().out == "42\n"
+    assert asyncio.run(agent_at(simulator, tools=[add], print_on=True).arun("Go.")) == "42"
+    assert capsys.readouterr().out == "42\n"
+
+
 def test_the_final_text_is_that_of_the_last_turn_that_had_any(simulate: Simulate, reader: Reader) -> None:
     silent = {"tool_calls": [calling("add", {"a": 1, "b": 2})]}
     simulator = simulate(turns=conversation(ADDS, silent, silent))

@@ -209,23 +209,38 @@ def test_the_wait_for_the_next_attempt_can_be_cancelled(simulate: Simulate) -> N
     assert outcomes(simulator) == ["fault"]
 
 
-def test_the_wait_for_the_next_attempt_ends_when_the_stream_is_closed(simulate: Simulate) -> None:
-    simulator = simulate(fault=refusing(503, times=None))
-    stream = agent_at(simulator, retry_attempts=1, retry_interval=1.5).run_stream("Go.")
+@pytest.mark.parametrize("seconds", ["601", "1e12", "1e300"])
+def test_a_provider_that_asks_for_too_much_patience_gets_none(simulate: Simulate, reader: Reader, seconds: str) -> None:
+    simulator = simulate(fault=refusing(503, times=None, headers={"Retry-After": seconds}))
+    result = reader.read(agent_at(simulator, retry_attempts=1))
+    assert isinstance(result.error, OverloadedError)
+    assert outcomes(simulator) == ["fault"]
+
+
+@pytest.mark.parametrize(("seconds", "budget"), [("1.5", None), ("1e12", 1e13), ("1e300", 1e301)])
+def test_the_wait_for_the_next_attempt_ends_when_the_stream_is_closed(
+    simulate: Simulate, seconds: str, budget: float | None
+) -> None:
+    # However long the provider wants it to be: longer than the system can count, too.
+    simulator = simulate(fault=refusing(503, times=None, headers={"Retry-After": seconds}))
+    stream = agent_at(simulator, retry_attempts=1, retry_budget=budget).run_stream("Go.")
     errors: list[Exception] = []
 
     def read() -> None:
         try:
             list(stream)
-        except StreamClosedError as error:
+        except Exception as error:  # noqa: BLE001 - looked at below
             errors.append(error)
 
     thread = threading.Thread(target=read)
     thread.start()
     wait_for_outcomes(simulator, "fault")
+    thread.join(0.2)
+    waits = thread.is_alive()
     stream.close()
     thread.join(0.5)
     ended = not thread.is_alive()
     thread.join()
-    assert len(errors) == 1
+    assert waits
+    assert [type(error) for error in errors] == [StreamClosedError]
     assert ended

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness import Reader, Simulate, agent_at, collect
+from headrace import StreamClosedError
 from headrace.events import ToolCallDelta, ToolCallRequested, ToolResultReturned
 from test_agent_loops import add, bodies, calling, conversation, sent
 
 if TYPE_CHECKING:
+    from harness import Reading
     from headrace.testing import Simulator
 
 
@@ -203,11 +205,11 @@ def test_what_goes_wrong_is_told_to_the_model_and_is_an_event(simulate: Simulate
     assert words in failed[1]
     assert fine == ("call_0_1", "16")
     returned = [event for event in list[Any](result.tokens) if isinstance(event, ToolResultReturned)]
-    assert [(event.call.name, event.call.arguments, event.error) for event in returned] == [
-        (name, arguments, kind),
-        ("square", '{"n": 4}', None),
-    ]
-    assert [event.content for event in returned] == [failed[1], "16"]
+    # As they come: in which order, nobody promises.
+    assert {(event.call.name, event.call.arguments, event.error, event.content) for event in returned} == {
+        (name, arguments, kind, failed[1]),
+        ("square", '{"n": 4}', None, "16"),
+    }
     # Providers refuse a conversation in which arguments are not JSON.
     [asked, _] = sent(simulator)[1]["tool_calls"]
     json.loads(asked["function"]["arguments"])
@@ -389,7 +391,7 @@ def test_a_call_that_is_refused_is_not_made_and_the_model_is_told_why(
     if isinstance(verdict, str):
         assert verdict in refused
     returned = [event for event in list[Any](result.tokens) if isinstance(event, ToolResultReturned)]
-    assert [event.error for event in returned] == [None, "refused"]
+    assert {event.error for event in returned} == {None, "refused"}
 
 
 def test_an_approval_that_raises_ends_the_run_with_its_error(simulate: Simulate, reader: Reader) -> None:
@@ -435,3 +437,75 @@ def test_the_pieces_of_calls_make_up_the_calls(simulate: Simulate, reader: Reade
         assert len(pieces) == 5
         assert "".join(piece.arguments for piece in pieces) == call.arguments
     assert [call.arguments for call in whole] == ['{"n": 12}', '{"n": 34}']
+
+
+class Slow:
+    """Two tools, of which one is quick, and the other waits until it is let go."""
+
+    def __init__(self, kind: str) -> None:
+        self.cancelled = threading.Event()
+        self._going = threading.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._agoing = asyncio.Event()
+        self.tools = [self.quick, self.slow if kind == "sync" else self.aslow]
+
+    def quick(self) -> str:
+        return "quick"
+
+    def go(self) -> None:
+        self._going.set()
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._agoing.set)
+
+    def slow(self) -> str:
+        assert self._going.wait(30)
+        return "slow"
+
+    async def aslow(self) -> str:
+        self._loop = asyncio.get_running_loop()
+        try:
+            await self._agoing.wait()
+        except asyncio.CancelledError:
+            self.cancelled.set()
+            raise
+        return "slow"
+
+    def calls(self) -> list[dict[str, Any]]:
+        return calls(*[calling(tool.__name__) for tool in reversed(self.tools)])
+
+
+def until_the_first_result(reading: Reading[Any]) -> ToolResultReturned:
+    """Reads on until a tool has returned."""
+    event: Any = None
+    while not isinstance(event, ToolResultReturned):
+        event = reading.next()
+    return event
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_a_result_is_told_while_other_tools_still_run(simulate: Simulate, reader: Reader, kind: str) -> None:
+    slow = Slow(kind)
+    simulator = simulate(turns=slow.calls())
+    reading = reader.start(agent_at(simulator, tools=slow.tools, max_loops=2), with_events=True)
+    assert until_the_first_result(reading).content == "quick"
+    slow.go()
+    assert until_the_first_result(reading).content == "slow"
+    assert reading.to_end().error is None
+    # To the model they go back in its own order.
+    assert [content for _, content in told(simulator)] == ["slow", "quick"]
+
+
+@pytest.mark.parametrize("leave", ["close", "drop"])
+def test_who_leaves_between_two_results_cancels_the_tools_that_still_run(
+    simulate: Simulate, reader: Reader, leave: str
+) -> None:
+    slow = Slow("async")
+    simulator = simulate(turns=slow.calls())
+    reading = reader.start(agent_at(simulator, tools=slow.tools, max_loops=2), with_events=True)
+    until_the_first_result(reading)
+    assert not slow.cancelled.is_set()
+    getattr(reading, leave)()
+    if leave == "close":
+        assert isinstance(reading.to_end().error, StreamClosedError)
+    assert slow.cancelled.is_set()
+    assert len(bodies(simulator)) == 1

@@ -331,6 +331,45 @@ def test_a_summary_that_says_nothing_is_asked_for_again(
     assert "summary" in results(simulator)[-1]
 
 
+BROKEN = {"tool_calls": [calling("complete_task", '{"task_id": 1, "summ')]}
+
+
+@pytest.mark.parametrize(
+    ("before", "answer"),
+    [
+        ([plans("a", text="Let me plan."), done("a", text="It is 42.")], "It is 42."),
+        ([plans("a", text="Let me plan."), says("It is 42."), done("a")], "It is 42."),
+        ([plans("a", "b"), done("a", "It is 41."), done("b", "It is 42.")], "It is 42."),
+    ],
+)
+def test_where_no_summary_can_be_read_the_answer_is_what_was_said_last(
+    simulate: Simulate, reader: Reader, before: list[dict[str, Any]], answer: str
+) -> None:
+    simulator = simulate(turns=conversation(*before, BROKEN, BROKEN, BROKEN))
+    result = reader.read(bot_at(simulator))
+    assert (result.error, result.stream.final) == (None, answer)
+
+
+def test_a_summary_that_was_steered_away_counts_where_no_other_comes(simulate: Simulate, reader: Reader) -> None:
+    simulator = simulate(turns=conversation(plans("a"), done("a"), completes("It is 42."), BROKEN, BROKEN))
+
+    def steer(_token: str) -> None:
+        reading.stream.steer("In Roman.")
+
+    reading = reader.start(bot_at(simulator), streaming_callback=steer)
+    result = reading.to_end()
+    assert (result.error, result.stream.final) == (None, "It is 42.")
+    assert sent(simulator)[-1]["role"] == "tool"
+
+
+def test_where_the_plain_loop_says_nothing_the_answer_is_what_was_said_before(
+    simulate: Simulate, reader: Reader
+) -> None:
+    simulator = simulate(turns=conversation({"text": "It is 42."}, {}, {}, {}))
+    result = reader.read(bot_at(simulator))
+    assert (result.error, result.stream.final) == (None, "It is 42.")
+
+
 # --- as other runs ---------------------------------------------------------------------------------------------
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness import wait_for_outcomes
-from headrace import ConnectionFailedError
+from headrace import ConnectionFailedError, TruncatedError
 from headrace.events import Token, ToolCallDelta, TurnEnd
 from test_agent_loops import bodies, calling, conversation
 from test_auto_cycle import ADDS, WHOLE, bot_at, completes, done, plans, says
@@ -87,10 +87,49 @@ def test_two_messages_of_one_turn_stream_both(simulate: Simulate, reader: Reader
     assert "".join(reader.read(bot_at(simulator)).tokens) == "First. Second. Third."
 
 
-def test_two_messages_that_arrive_at_once_stream_both(simulate: Simulate, reader: Reader) -> None:
-    both = {"tool_calls": [*says("aaaa")["tool_calls"], *says("bbbb")["tool_calls"]], "interleave_calls": True}
+def at_once(*messages: str, **members: Any) -> list[dict[str, Any]]:
+    """A script of a cycle in which the pieces of several messages mix."""
+    calls = [call for message in messages for call in says(message)["tool_calls"]]
+    both = {"tool_calls": calls, "interleave_calls": True, **members}
+    return conversation(plans("a"), both, done("a"), completes("."))
+
+
+@pytest.mark.parametrize("messages", [("First, a long one. ", "Second. "), ("One. ", "Two, a long one. ", "Three. ")])
+def test_messages_that_arrive_at_once_stream_one_after_the_other(
+    simulate: Simulate, reader: Reader, messages: tuple[str, ...]
+) -> None:
+    result = reader.read(bot_at(simulate(turns=at_once(*messages))), with_events=True)
+    events = list[Any](result.tokens)
+    tokens = [event for event in events if isinstance(event, Token)]
+    assert "".join(token.text for token in tokens) == result.stream.text == f"{''.join(messages)}."
+    # The first was not held back: some of it came while the pieces of the others did.
+    pieces = [event.seq for event in events if isinstance(event, ToolCallDelta) and event.name == "respond_to_user"]
+    assert tokens[0].seq < pieces[-1]
+
+
+def test_a_message_is_held_back_while_another_is_spoken(simulate: Simulate, reader: Reader) -> None:
+    # Pieces of eight characters, four of each: all of "Two." is there, and not yet all of the other.
+    turns = at_once("A long message, in many pieces.", "Two.", fault={"kind": "stall", "after": 2 + 8})
+    with reader.start(bot_at(simulate(turns=turns))) as reading:
+        said = ""
+        while len(said) < len("A long mess"):
+            said += reading.next()
+        assert "A long message, in many pieces.".startswith(said)
+
+
+def test_a_message_after_one_that_is_no_json_comes_when_the_turn_ends(simulate: Simulate, reader: Reader) -> None:
+    cut_off = calling("respond_to_user", '{"message": "One')
+    both = {"tool_calls": [cut_off, *says("Two.")["tool_calls"]]}
     simulator = simulate(turns=conversation(plans("a"), both, done("a"), completes(".")))
-    assert sorted("".join(reader.read(bot_at(simulator)).tokens)) == sorted("aaaabbbb.")
+    assert "".join(reader.read(bot_at(simulator)).tokens) == "OneTwo.."
+
+
+def test_what_was_held_back_comes_before_an_error(simulate: Simulate, reader: Reader) -> None:
+    cut_off = calling("respond_to_user", '{"message": "One')
+    both = {"tool_calls": [cut_off, *says("Two.")["tool_calls"]], "fault": {"kind": "end", "after": 12}}
+    result = reader.read(bot_at(simulate(turns=conversation(plans("a"), both))))
+    assert "".join(result.tokens) == result.stream.text == "OneTwo."
+    assert isinstance(result.error, TruncatedError)
 
 
 def test_text_beside_a_summary_streams_too(simulate: Simulate, reader: Reader) -> None:

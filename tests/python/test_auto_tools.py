@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness import agent_at
 from headrace import ConfigurationError
 from headrace.events import ToolResultReturned
 from test_agent_loops import bodies, calling, conversation, sent
@@ -103,12 +104,18 @@ def test_what_goes_wrong_in_a_subtask_is_told_to_the_model(simulate: Simulate, r
     assert "'add'" in unknown
 
 
-@pytest.mark.xfail(strict=True, reason="the toolbox that answers knows the user's tools only")
 def test_an_unknown_tool_is_told_with_all_that_are_offered(simulate: Simulate, reader: Reader) -> None:
     wrong = {"tool_calls": [calling("subtask_finished", {})]}
-    simulator = simulate(turns=conversation(plans("a"), wrong, done("a"), completes("Done.")))
-    reader.read(bot_at(simulator))
-    assert "subtask_done" in results(simulator, 2)[-1]
+    simulator = simulate(turns=conversation(wrong, plans("a"), wrong, done("a"), wrong, completes("Done.")))
+    helper = agent_at(simulator, agent_name="Ada")
+    events = list[Any](reader.read(bot_at(simulator, handoffs=[helper]), with_events=True).tokens)
+    told = [event.content for event in events if isinstance(event, ToolResultReturned) and event.error]
+    lists = [content.partition("The tools are: ")[2] for content in told]
+    assert lists == [f"{', '.join(names)}." for names in (offered(simulator)[turn] for turn in (0, 2, 4))]
+    assert "handoff_task" in lists[1]
+    assert "'subtask_done'?" in told[1]
+    # The model is told the same.
+    assert [results(simulator, turn)[-1] for turn in (1, 3, 5)] == told
 
 
 @pytest.mark.parametrize("name", ["create_plan", "subtask_done", "complete_task", "respond_to_user", "think"])

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import itertools
 import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from typing_extensions import assert_type
 
 from harness import Reader, Simulate, agent_at
-from headrace import ConnectionFailedError, MissingKeyError, ServerError, TruncatedError, Usage
+from headrace import (
+    AsyncRunStream,
+    ConnectionFailedError,
+    MissingKeyError,
+    RunStream,
+    SequentialWorkflow,
+    ServerError,
+    TruncatedError,
+    Usage,
+)
 from headrace.events import (
     AgentEnd,
     AgentStart,
@@ -18,6 +29,7 @@ from headrace.events import (
     PhaseEnd,
     PhaseStart,
     Reasoning,
+    Refusal,
     RunEnd,
     RunStart,
     Token,
@@ -27,6 +39,7 @@ from headrace.events import (
     TurnEnd,
     TurnStart,
 )
+from headrace.workflow import WorkflowStream
 from test_agent_loops import ADDS, add, calling, conversation
 
 if TYPE_CHECKING:
@@ -142,6 +155,27 @@ def test_a_tool_call_and_its_result_are_told(simulate: Simulate, reader: Reader)
     assert returned.duration > 0
 
 
+@pytest.mark.parametrize("wanted", [False, True])
+def test_whether_they_are_wanted_may_be_known_at_run_time_only(simulate: Simulate, wanted: bool) -> None:
+    # The type checkers hold what `assert_type` says.
+    agent = agent_at(simulate("one two"))
+    items = list(assert_type(agent.run_stream("Go.", with_events=wanted), RunStream[str] | RunStream[Event]))
+    assert all(isinstance(item, Event if wanted else str) for item in items)
+    assert items
+
+    async def main() -> list[Event | str]:
+        stream = agent.arun_stream("Go.", with_events=wanted, reasoning=False)
+        return [item async for item in assert_type(stream, AsyncRunStream[str] | AsyncRunStream[Event])]
+
+    assert len(asyncio.run(main())) == len(items)
+    assert_type(agent.run_stream("Go.", img=None), RunStream[str])
+    assert_type(agent.run_stream("Go.", with_events=True), RunStream[Event])
+    flow = SequentialWorkflow(agents=[agent])
+    assert_type(flow.run_stream("Go.", with_events=wanted), WorkflowStream[str] | WorkflowStream[Event])
+    with pytest.raises(TypeError, match="image"):
+        agent.run_stream("Go.", image="x.png")  # type: ignore[call-overload]
+
+
 # --- how they are read -----------------------------------------------------------------------------------------
 
 
@@ -183,8 +217,8 @@ def test_they_are_frozen(simulate: Simulate, reader: Reader) -> None:
 
 
 ALL: list[type[Event]] = [
-    *(RunStart, RunEnd, TurnStart, TurnEnd, Token, Reasoning, ToolCallDelta, ToolCallRequested, ToolResultReturned),
-    *(PhaseStart, PhaseEnd, AgentStart, AgentEnd),
+    *(RunStart, RunEnd, TurnStart, TurnEnd, Token, Reasoning, Refusal, ToolCallDelta),
+    *(ToolCallRequested, ToolResultReturned, PhaseStart, PhaseEnd, AgentStart, AgentEnd),
 ]
 
 
@@ -200,7 +234,8 @@ def everything(simulate: Simulate, reader: Reader) -> list[Any]:
     auto = events_of(reader, agent_at(simulate(turns=turns), tools=[add], max_loops="auto"))
     hand = calling("handoff_task", {"agent_name": "Ada", "task": "17 + 25?"})
     simulator = simulate(turns=[{"when": {"contains": "17"}, "text": "42"}, {"tool_calls": [hand]}])
-    return auto + events_of(reader, agent_at(simulator, handoffs=[agent_at(simulator, agent_name="Ada")]), "Go.")
+    handed = events_of(reader, agent_at(simulator, handoffs=[agent_at(simulator, agent_name="Ada")]), "Go.")
+    return auto + handed + events_of(reader, agent_at(simulate("", refusal="No.")))
 
 
 def test_every_event_survives_json(simulate: Simulate, reader: Reader) -> None:
@@ -234,7 +269,8 @@ def test_the_types_are_all_different() -> None:
 
 def test_an_event_may_be_made_by_hand() -> None:
     event = Token("Hi", agent="Ada", seq=3, at_ns=5)
-    assert event.to_dict() == {"type": "token", "agent": "Ada", "seq": 3, "at_ns": 5, "text": "Hi", "token": "Hi"}
+    members = {"agent": "Ada", "seq": 3, "at_ns": 5, "text": "Hi", "logprobs": None, "token": "Hi"}
+    assert event.to_dict() == {"type": "token", **members}
     assert event == Token("Hi", agent="Ada", seq=3, at_ns=5)
     assert json.loads(event.to_json()) == event.to_dict()
 

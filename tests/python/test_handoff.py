@@ -258,10 +258,96 @@ def test_a_users_tool_of_the_same_name_is_refused(simulate: Simulate) -> None:
         chief_at(simulator, ada_at(simulator), tools=[handoff_task]).run("Go.")
 
 
-@pytest.mark.xfail(strict=True, reason="spec_of() goes from agent to agent for ever, and ends in a RecursionError")
-def test_agents_that_may_hand_to_each_other_are_no_endless_recursion(simulate: Simulate, reader: Reader) -> None:
-    simulator = simulate(turns=script({"text": "It is 42."}))
-    ada = ada_at(simulator)
-    chief = chief_at(simulator, ada)
+@pytest.mark.parametrize("text", ["", "Ask Ada."])
+def test_where_the_last_turn_hands_on_the_answer_is_the_other_agents(
+    simulate: Simulate, reader: Reader, text: str
+) -> None:
+    simulator = simulate(
+        turns=script({"text": "It is 42."}, chief=[{"text": text, "tool_calls": [hand("Ada", "Go.")]}])
+    )
+    result = reader.read(chief_at(simulator, ada_at(simulator), max_loops=1))
+    assert (result.error, result.stream.final) == (None, "It is 42.")
+    assert result.stream.text == f"{text}It is 42."
+
+
+def test_where_the_last_turn_hands_on_twice_the_answer_is_both(simulate: Simulate, reader: Reader) -> None:
+    both = [hand("Ada", "17 + 25?"), hand("Bob", "Write."), hand("Nobody", "Go.")]
+    others = [{"when": {"contains": "17"}, "text": "It is 42."}, {"when": {"contains": "Write"}, "text": "Words."}]
+    simulator = simulate(turns=script(*others, chief=[{"text": "", "tool_calls": both}]))
+    bob = agent_at(simulator, agent_name="Bob")
+    result = reader.read(chief_at(simulator, ada_at(simulator), bob, max_loops=1))
+    assert (result.error, result.stream.final) == (None, "It is 42.\n\nWords.")
+
+
+# --- in a circle -----------------------------------------------------------------------------------------------
+
+
+def circle_at(simulator: Simulator, **options: Any) -> tuple[Agent, Agent]:
+    """Two agents who may hand to each other."""
+    ada = ada_at(simulator, max_loops=3)
+    chief = chief_at(simulator, ada, **options)
     ada.handoffs = (chief,)
+    return chief, ada
+
+
+def test_agents_that_may_hand_to_each_other_are_no_endless_recursion(simulate: Simulate, reader: Reader) -> None:
+    chief, _ = circle_at(simulate(turns=script({"text": "It is 42."})))
     assert reader.read(chief).stream.final == "She says 42."
+
+
+def test_a_task_may_come_back_to_who_handed_it_on(simulate: Simulate, reader: Reader) -> None:
+    turns = [
+        {"when": {"contains": "Start."}, "tool_calls": [hand("Ada", "Calculate.")]},
+        {"when": {"contains": "Calculate."}, "tool_calls": [hand("Chief", "Which numbers?")]},
+        {"when": {"contains": "Which numbers?"}, "text": "17 and 25."},
+        {"when": {"contains": "17 and 25."}, "text": "It is 42."},
+        {"when": {"contains": "It is 42."}, "text": "She says 42."},
+    ]
+    chief, _ = circle_at(simulate(turns=turns))
+    events: list[Any] = reader.read(chief, "Start.", with_events=True).tokens
+    said = [(event.agent, event.output) for event in events if isinstance(event, AgentEnd)]
+    assert said == [("Chief", "17 and 25."), ("Ada", "It is 42.")]
+    assert events[-1].text == "17 and 25.It is 42.She says 42."
+
+
+def test_a_task_that_goes_round_and_round_is_stopped_and_the_model_is_told(simulate: Simulate, reader: Reader) -> None:
+    turns = [
+        {"when": {"role": "user", "model": "chief"}, "tool_calls": [hand("Ada", "You do it.")]},
+        {"when": {"role": "user", "model": "sim"}, "tool_calls": [hand("Chief", "No, you.")]},
+        {"when": {"role": "tool"}, "text": "."},
+    ]
+    simulator = simulate(turns=turns)
+    chief, _ = circle_at(simulator)
+    result = reader.read(chief, with_events=True)
+    assert result.error is None
+    events = list[Any](result.tokens)
+    assert [event.agent for event in events if isinstance(event, AgentStart)] == ["Ada", "Chief"] * 4
+    first, *others = [event for event in events if isinstance(event, ToolResultReturned)]
+    assert (first.agent, first.error) == ("Chief", "refused")
+    assert "8 times" in first.content
+    assert [event.error for event in others] == [None] * 8
+
+
+def test_the_run_that_comes_back_is_not_steered(simulate: Simulate, reader: Reader) -> None:
+    turns = [
+        {"when": {"contains": "Start."}, "text": "Ask Ada.", "tool_calls": [hand("Ada", "Calculate.")]},
+        {"when": {"contains": "Calculate."}, "tool_calls": [hand("Chief", "Which numbers?")]},
+        {"when": {"contains": "Which numbers?"}, "text": "17 and 25."},
+        {"when": {"contains": "17 and 25."}, "text": "It is 42."},
+        {"when": {"contains": "Hurry."}, "text": "She says 42."},
+    ]
+    simulator = simulate(turns=turns)
+    reading = reader.start(circle_at(simulator)[0], "Start.")
+    reading.take(1)
+    reading.stream.steer("Hurry.")
+    result = reading.to_end()
+    assert (result.error, result.stream.final) == (None, "She says 42.")
+    assert ["Hurry." in json.dumps(body) for body in bodies(simulator)] == [False, False, False, False, True]
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_each_agent_of_a_circle_is_checked(simulate: Simulate, which: int) -> None:
+    agents = circle_at(simulate("Fine."))
+    agents[which].max_loops = 0
+    with pytest.raises(ConfigurationError, match="max_loops"):
+        agents[0].run_stream("Go.")

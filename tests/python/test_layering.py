@@ -68,8 +68,11 @@ ALLOWED: dict[str, set[str]] = {
     "_callables": {"errors"},
     "_strict": {"errors"},
     "_threads": set(),
+    "_tool_turn": {"_threads", "_effects", "tools", "errors"},
     "_dispatch": {"_callables", "_schema", "_threads", "tools", "types", "errors"},
-    "streams": {"_drive", "_run", "types", "errors"},
+    "_stream": {"types"},
+    "_view": {"events"},
+    "streams": {"_stream", "_drive", "_run", "types", "errors"},
 }
 
 # Who may import the extension when the program runs. All others may name its types.

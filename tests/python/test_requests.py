@@ -57,7 +57,8 @@ def test_llm_args_are_members_of_the_body(simulate: Simulate, reader: Reader) ->
 def test_llm_args_may_replace_the_stream_options(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate()
     result = reader.read(agent_at(simulator, llm_args={"stream_options": {"include_usage": False}}))
-    assert result.stream.usage is None
+    assert result.stream.usage is not None
+    assert result.stream.usage.estimated
     assert the_request(simulator)["body"]["stream_options"] == {"include_usage": False}
 
 

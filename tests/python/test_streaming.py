@@ -49,7 +49,7 @@ def test_comments_are_not_tokens(simulate: Simulate, reader: Reader) -> None:
     assert reader.read(agent_at(simulator)).tokens == ["a", "b", "c"]
 
 
-def test_reasoning_refusal_and_tool_calls_are_told_but_not_yielded(simulate: Simulate, reader: Reader) -> None:
+def test_reasoning_and_tool_calls_are_told_but_not_yielded(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate(
         ["The", " answer"],
         reasoning=["Let me", " think"],
@@ -57,7 +57,7 @@ def test_reasoning_refusal_and_tool_calls_are_told_but_not_yielded(simulate: Sim
         tool_calls=[{"id": "call_7", "name": "add", "arguments": {"a": 1, "b": 2}}, {"name": "now"}],
     )
     result = reader.read(agent_at(simulator))
-    assert result.tokens == ["The", " answer"]
+    assert result.tokens == ["The", " answer", "I had", " rather not"]
     [turn] = result.stream.turns
     assert (turn.text, turn.reasoning, turn.refusal) == ("The answer", "Let me think", "I had rather not")
     assert [(call.id, call.name) for call in turn.tool_calls] == [("call_7", "add"), ("call_0_1", "now")]
@@ -102,8 +102,10 @@ def test_after_its_end_a_stream_tells_everything(simulate: Simulate, reader: Rea
     assert stream.timings == (stream.timing,)
 
 
-def test_usage_that_was_not_told_is_none(simulate: Simulate, reader: Reader) -> None:
-    assert reader.read(agent_at(simulate("one two", usage=False))).stream.usage is None
+def test_usage_that_was_not_told_is_estimated_and_says_so(simulate: Simulate, reader: Reader) -> None:
+    usage = reader.read(agent_at(simulate("one two", usage=False))).stream.usage
+    # "Go." and "one two", at four bytes a token and four tokens a message.
+    assert usage == Usage(5, 6, 11, estimated=True)
 
 
 def test_a_stream_that_was_read_to_its_end_stays_at_its_end(simulate: Simulate, reader: Reader) -> None:

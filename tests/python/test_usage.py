@@ -11,3 +11,11 @@ def test_counts_add_up() -> None:
 
 def test_a_count_that_one_side_does_not_tell_is_the_others() -> None:
     assert Usage(1, None, 3) + Usage(10, 20, None) == Usage(11, 20, 3, None, None)
+
+
+def test_a_sum_is_of_no_provider() -> None:
+    one = Usage(1, cache_write_tokens=2, raw={"prompt_tokens": 1})
+    assert (one + Usage(1, cache_write_tokens=3)).cache_write_tokens == 5
+    assert (one + one).raw is None
+    assert one == Usage(1, cache_write_tokens=2)
+    assert "prompt_tokens" not in repr(one)

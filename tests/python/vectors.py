@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness import REPOSITORY
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# The endings of bodies: one for each framing, and that of bodies that are no stream.
+BODIES = (".sse", ".ndjson", ".awses", ".body")
 
 
 @dataclass(frozen=True)
@@ -21,4 +27,9 @@ class Vector:
 def read_vectors(folder: str) -> list[Vector]:
     """All vectors of a folder of ``tests/conformance``."""
     files = sorted((REPOSITORY / "tests" / "conformance" / folder).glob("*.json"))
-    return [Vector(file.stem, file.with_suffix(".sse").read_bytes(), json.loads(file.read_text())) for file in files]
+    return [Vector(file.stem, _body(file).read_bytes(), json.loads(file.read_text())) for file in files]
+
+
+def _body(expected: Path) -> Path:
+    [body] = [path for ending in BODIES if (path := expected.with_suffix(ending)).exists()]
+    return body

@@ -42,6 +42,7 @@ pub(crate) fn delta<'py>(py: Python<'py>, arrival: &Arrival) -> PyResult<Option<
         DeltaKind::Text(text) => ("text", at, text.as_str()).into_pyobject(py),
         DeltaKind::Reasoning(text) => ("reasoning", at, text.as_str()).into_pyobject(py),
         DeltaKind::Refusal(text) => ("refusal", at, text.as_str()).into_pyobject(py),
+        DeltaKind::Logprobs(json) => ("logprobs", at, &**json).into_pyobject(py),
         DeltaKind::ToolCallStart(start) => {
             ("tool_call_start", at, start.index, start.id.as_deref(), start.name.as_str()).into_pyobject(py)
         }
@@ -65,6 +66,7 @@ pub(crate) fn any_delta<'py>(py: Python<'py>, delta: &Delta) -> PyResult<Bound<'
         DeltaKind::Text(text) => ("text", choice, text.as_str()).into_pyobject(py),
         DeltaKind::Reasoning(text) => ("reasoning", choice, text.as_str()).into_pyobject(py),
         DeltaKind::Refusal(text) => ("refusal", choice, text.as_str()).into_pyobject(py),
+        DeltaKind::Logprobs(told) => ("logprobs", choice, &**told).into_pyobject(py),
         DeltaKind::ToolCallStart(start) => {
             ("tool_call_start", choice, start.index, start.id.as_deref(), start.name.as_str())
                 .into_pyobject(py)

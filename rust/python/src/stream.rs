@@ -91,7 +91,7 @@ fn limit(py: Python<'_>, name: &str, seconds: Option<f64>) -> PyResult<Option<Du
 
 #[pymethods]
 impl Stream {
-    /// Waits in this thread for the next tokens of text. `None` is the end.
+    /// Waits in this thread for the next tokens of text or of a refusal. `None` is the end.
     fn next_batch<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyList>>> {
         self.wait(py, || self.tokens(py))
     }
@@ -204,7 +204,10 @@ impl Stream {
     fn tokens<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let mut tokens = Vec::new();
         self.lock(py).take(|arrival| {
-            if let (0, DeltaKind::Text(text)) = (arrival.delta.choice, &arrival.delta.kind) {
+            // A refusal is what the user is told, too.
+            if let (0, DeltaKind::Text(text) | DeltaKind::Refusal(text)) =
+                (arrival.delta.choice, &arrival.delta.kind)
+            {
                 tokens.push(PyString::new(py, text));
             }
         });

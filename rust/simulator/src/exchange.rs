@@ -10,7 +10,7 @@ use crate::http::{Head, Request};
 use crate::outlet::Outlet;
 use crate::player::Player;
 use crate::render::Selection;
-use crate::render::document::document;
+use crate::render::document::whole;
 use crate::render::fault::{Ending, damage};
 use crate::render::plan::Content;
 use crate::render::runs::{Run, TokenCounts, runs};
@@ -116,7 +116,8 @@ impl Exchange<'_> {
     /// Answers without the model.
     async fn reply(&mut self, reply: Reply) -> Played {
         self.outlet.entry.status(reply.status);
-        let mut reply = reply.with("x-request-id", &self.request_id());
+        let id = self.request_id();
+        let mut reply = self.id_headers().fold(reply, |reply, name| reply.with(name, &id));
         if self.request.close {
             reply = reply.with("connection", "close");
         }
@@ -221,7 +222,7 @@ impl Exchange<'_> {
         let schedule = Schedule::new(self.request.received, selection.pacing());
         let last_slot = runs.iter().map(Run::len).sum::<usize>().saturating_sub(1);
         self.outlet.socket.sleep_until(schedule.at(u32::try_from(last_slot).unwrap_or(u32::MAX))).await?;
-        let body = document(selection, &runs, || ask.input_tokens());
+        let body = whole(selection, &runs, || ask.input_tokens());
         let damaged = damage(body, selection.turn.fault.as_ref());
         let mut wire = self.head(200, "application/json", |head| head.length(damaged.length));
         wire.bytes.extend_from_slice(&damaged.body);
@@ -234,12 +235,22 @@ impl Exchange<'_> {
 
     fn head(&self, status: u16, content_type: &str, end: impl FnOnce(Head) -> Vec<u8>) -> Wire {
         self.outlet.entry.status(status);
-        let mut head =
-            Head::new(status).with("content-type", content_type).with("x-request-id", self.request_id());
+        let head = Head::new(status).with("content-type", content_type);
+        let mut head = self.id_headers().fold(head, |head, name| head.with(name, self.request_id()));
         if self.request.close {
             head = head.with("connection", "close");
         }
         Wire::head(end(head))
+    }
+
+    /// The headers that tell the request's id: one that all tell, and that of the provider.
+    fn id_headers(&self) -> impl Iterator<Item = &'static str> + use<> {
+        let own = match self.api {
+            Api::Anthropic => Some("request-id"),
+            Api::Converse | Api::InvokeModel => Some("x-amzn-requestid"),
+            _ => None,
+        };
+        std::iter::once("x-request-id").chain(own)
     }
 
     fn request_id(&self) -> String {

@@ -1,7 +1,10 @@
 //! Errors in the words of each API.
 
 use headrace_wire::encode::Api;
+use headrace_wire::openai_chat::read_error;
 use serde_json::{Value, json};
+
+use crate::script::FAILS;
 
 /// The document of an error that has this HTTP status.
 pub(crate) fn document(api: Api, status: u16, message: &str) -> Value {
@@ -18,6 +21,21 @@ pub(crate) fn document(api: Api, status: u16, message: &str) -> Value {
         }
         Api::OllamaChat | Api::OllamaGenerate => json!({ "error": message }),
         Api::Cohere | Api::Converse | Api::InvokeModel => json!({ "message": message }),
+    }
+}
+
+/// The document of an error in the middle of an answer: this one, or one that the script has no words for.
+pub(crate) fn scripted(api: Api, error: Option<&Value>) -> Value {
+    let Some(error) = error else {
+        return document(api, 500, FAILS);
+    };
+    match api {
+        Api::OpenAiChat | Api::OpenAiResponses | Api::Gemini => json!({ "error": error }),
+        Api::Anthropic => json!({ "type": "error", "error": error }),
+        Api::OllamaChat | Api::OllamaGenerate => json!({ "error": read_error(&error.to_string()).message }),
+        Api::Cohere | Api::Converse | Api::InvokeModel => {
+            json!({ "message": read_error(&error.to_string()).message })
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! A scripted provider of language models on a real socket: it answers exactly what its [`Script`] says, exactly when
-//! it says, and goes wrong in exactly the way that a test needs. It tells afterwards what it saw, in a [`Report`].
+//! it says, and goes wrong in exactly the way that a test needs, in the dialect of each request. It tells afterwards
+//! what it saw, in a [`Report`].
 //!
 //! ```
 //! use headrace_simulator::{Script, Simulator};

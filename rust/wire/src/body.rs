@@ -156,7 +156,7 @@ fn sniff(framing: Framing, held: &[u8]) -> Result<Shape, BodyError> {
         return Err(BodyError::Compressed { format });
     }
     let is_short = COMPRESSED.iter().any(|(magic, _)| magic.starts_with(held));
-    let start = if framing == Framing::AwsEventStream { held } else { start(held) };
+    let start = start(held);
     Ok(match start.first() {
         Some(_) if is_short => Shape::Unknown(Vec::new()),
         None => Shape::Unknown(Vec::new()),

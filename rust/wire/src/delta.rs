@@ -54,6 +54,8 @@ pub enum DeltaKind {
     Reasoning(CompactString),
     /// A piece of a refusal; never empty.
     Refusal(CompactString),
+    /// The log probabilities of the text that follows: the provider's object as it was sent (JSON text).
+    Logprobs(Box<str>),
     /// A tool call begins. Its arguments follow under the same index. Said again, with the same index, when the
     /// provider told the call's id only after its name.
     ToolCallStart(Box<ToolCallStart>),

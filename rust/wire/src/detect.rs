@@ -47,11 +47,17 @@ fn first_document(json: &[u8]) -> Option<Dialect> {
 fn first_event(bytes: &[u8]) -> Option<Dialect> {
     let mut sse = SseDecoder::default();
     let mut events = sse.feed(bytes);
+    let mut is_first = true;
     while let Ok(Some(event)) = events.next_event() {
         let dialect = by_event(&event);
         if dialect.is_some() {
             return dialect;
         }
+        // Others end their streams with it too, but only OpenAI's may hold nothing else.
+        if event.is_done() {
+            return is_first.then_some(Dialect::OpenAiChat);
+        }
+        is_first &= event.is_aside();
     }
     None
 }
@@ -75,9 +81,6 @@ fn last_event(bytes: &[u8]) -> Option<Dialect> {
 }
 
 fn by_event(event: &Event<'_>) -> Option<Dialect> {
-    if event.is_done() {
-        return Some(Dialect::OpenAiChat);
-    }
     let data = event.data_text();
     let probe: Probe<'_> = serde_json::from_str(&data).ok()?;
     match probe.dialect()? {
@@ -134,6 +137,17 @@ struct Probe<'a> {
     finish_reason: Raw<'a>,
     #[serde(borrow, default)]
     error: Raw<'a>,
+    #[serde(borrow, default)]
+    sequence_number: Raw<'a>,
+    // The plain formats of models on Bedrock.
+    #[serde(borrow, default)]
+    generation: Raw<'a>,
+    #[serde(borrow, default)]
+    generation_token_count: Raw<'a>,
+    #[serde(borrow, default)]
+    outputs: Raw<'a>,
+    #[serde(borrow, default, rename = "inputTextTokenCount")]
+    titan: Raw<'a>,
 }
 
 /// Of an error object: Google's has both, its code a number.
@@ -150,7 +164,9 @@ impl Probe<'_> {
         let has = |member: &Raw<'_>| member.get().is_some();
         match self.kind.get() {
             Some("message") => return Some(Dialect::Anthropic),
-            Some("error") if has(&self.error) => return Some(Dialect::Anthropic),
+            Some("error") if has(&self.error) && !has(&self.sequence_number) => {
+                return Some(Dialect::Anthropic);
+            }
             Some("error") => return Some(Dialect::OpenAiResponses),
             Some(kind) => {
                 if let Some(dialect) = by_kind(kind) {
@@ -168,7 +184,9 @@ impl Probe<'_> {
         if has(&self.done) {
             return Some(Dialect::Ollama);
         }
-        if has(&self.output) && has(&self.stop_reason) {
+        let is_llama = has(&self.generation) && has(&self.generation_token_count);
+        if is_llama || has(&self.titan) || has(&self.outputs) || (has(&self.output) && has(&self.stop_reason))
+        {
             return Some(Dialect::Bedrock);
         }
         if has(&self.message) && has(&self.finish_reason) {
@@ -176,6 +194,9 @@ impl Probe<'_> {
         }
         if let Some(wrapped) = self.response.read::<Self>() {
             return wrapped.dialect();
+        }
+        if self.response.get().is_some_and(|response| response.starts_with('"')) {
+            return Some(Dialect::OpenAiChat);
         }
         self.named().or_else(|| self.failed())
     }

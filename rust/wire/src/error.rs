@@ -30,6 +30,9 @@ pub(crate) fn is_error(json: &str) -> bool {
 /// Where an error says what happened.
 const MESSAGES: [&str; 4] = ["message", "Message", "detail", "msg"];
 
+/// Where it tells its HTTP status.
+const STATUS_NAMES: [&str; 4] = ["status", "status_code", "statusCode", "code"];
+
 fn from_value(value: &Value, json: &str) -> ProviderError {
     if let Value::String(message) = value {
         return ProviderError { message: message.clone(), ..ProviderError::default() };
@@ -42,12 +45,13 @@ fn from_value(value: &Value, json: &str) -> ProviderError {
             .filter(|kind| kind != "error")
             .or_else(|| value.get("status").and_then(Value::as_str).map(str::to_owned)),
         code: first(&["code"]),
-        status: ["status", "status_code", "code"].iter().find_map(|name| status(value.get(name)?)),
+        status: STATUS_NAMES.iter().find_map(|name| status(value.get(name)?)),
     }
 }
 
 fn status(value: &Value) -> Option<u16> {
-    value.as_u64().and_then(|status| u16::try_from(status).ok()).filter(|status| (400..600).contains(status))
+    let status = value.as_u64().or_else(|| value.as_str()?.parse().ok())?;
+    u16::try_from(status).ok().filter(|status| (400..600).contains(status))
 }
 
 fn scalar(value: &Value) -> Option<String> {

@@ -134,7 +134,7 @@ impl Choice {
                 signature: (**signature).clone(),
             }),
             DeltaKind::Finish(finish) => self.finish = Some((**finish).clone()),
-            DeltaKind::Usage(_) | DeltaKind::Response(_) | DeltaKind::Error(_) => {}
+            DeltaKind::Logprobs(_) | DeltaKind::Usage(_) | DeltaKind::Response(_) | DeltaKind::Error(_) => {}
         }
     }
 

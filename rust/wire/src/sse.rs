@@ -40,9 +40,13 @@ impl<'a> Event<'a> {
         self.data
     }
 
-    /// Whether the data say nothing.
-    pub(crate) const fn is_blank(&self) -> bool {
-        self.data.trim_ascii().is_empty()
+    /// Whether the data say nothing, or nothing of the answer: the pings of gateways have a type, and no object.
+    pub(crate) fn is_aside(&self) -> bool {
+        match self.data.trim_ascii_start().first() {
+            None => true,
+            Some(b'{' | b'[') => false,
+            Some(_) => !matches!(self.name, b"" | b"message" | b"error"),
+        }
     }
 
     /// Whether the data are `[DONE]`: OpenAI's end marker, which gateways put behind other dialects too.

@@ -279,7 +279,7 @@ fn events(
     Ok(Progress::Open)
 }
 
-/// Events whose data are JSON, but for `[DONE]`, which gateways put behind every dialect, and for nothing at all.
+/// Events whose data are JSON, but for `[DONE]`, which gateways put behind every dialect, and for asides.
 fn json_events(
     decoder: &mut SseDecoder,
     bytes: &[u8],
@@ -289,7 +289,7 @@ fn json_events(
         if event.is_done() {
             return Ok(Progress::Ended);
         }
-        if event.is_blank() { Ok(Progress::Open) } else { translate(event.data()) }
+        if event.is_aside() { Ok(Progress::Open) } else { translate(event.data()) }
     })
 }
 

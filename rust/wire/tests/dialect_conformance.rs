@@ -4,7 +4,7 @@
 mod decoded;
 mod vectors;
 
-use decoded::decode;
+use decoded::{Decoded, decode};
 use headrace_wire::response::Choice;
 use headrace_wire::{Delta, DeltaKind, Dialect, Response};
 use serde::Deserialize;
@@ -19,6 +19,8 @@ struct Expected {
     choices: Vec<Value>,
     #[serde(default)]
     signatures: Vec<Value>,
+    #[serde(default)]
+    logprobs: Vec<Value>,
 }
 
 fn calls(choice: Option<&Choice>) -> Value {
@@ -65,6 +67,16 @@ fn text_deltas(deltas: &[Delta]) -> Vec<&str> {
         .collect()
 }
 
+fn logprobs(deltas: &[Delta]) -> Vec<Value> {
+    let first = deltas.iter().filter(|delta| delta.choice == 0);
+    first
+        .filter_map(|delta| match &delta.kind {
+            DeltaKind::Logprobs(json) => Some(serde_json::from_str(json).unwrap()),
+            _ => None,
+        })
+        .collect()
+}
+
 fn compare_choices(name: &str, response: &Response, expected: &[Value]) {
     for expected in expected {
         let found = response.choices.iter().find(|choice| json!(choice.index) == expected["index"]).unwrap();
@@ -72,6 +84,19 @@ fn compare_choices(name: &str, response: &Response, expected: &[Value]) {
         assert_eq!(json!(found.text), expected["text"], "{name}: choice text");
         assert_eq!(json!(finish), expected["finish_reason"], "{name}: choice finish reason");
         assert_eq!(calls(Some(found)), expected["tool_calls"], "{name}: choice tool calls");
+    }
+}
+
+/// What a body means does not depend on whether its dialect was named, if that shows at all.
+fn shows(name: &str, dialect: Dialect, body: &[u8], whole: &Decoded) {
+    let looked_at = decode(None, [body]);
+    assert_eq!(decode(None, body.chunks(1)), looked_at, "{name}: of no named dialect, byte by byte");
+    match looked_at.dialect {
+        Some(found) => {
+            assert_eq!(found, dialect, "{name}: dialect");
+            assert_eq!(&looked_at, whole, "{name}: of no named dialect");
+        }
+        None => assert!(whole.response.choices.is_empty(), "{name}: shows no dialect, but has an answer"),
     }
 }
 
@@ -87,12 +112,16 @@ fn run(dialect: Dialect, folder: &str, at_least: usize) {
         if !expected.signatures.is_empty() {
             assert_eq!(signatures(whole.response.first()), expected.signatures, "{name}: signatures");
         }
+        if !expected.logprobs.is_empty() {
+            assert_eq!(logprobs(&whole.deltas), expected.logprobs, "{name}: logprobs");
+        }
         compare_choices(&name, &whole.response, &expected.choices);
         for cut in 0..=body.len() {
             let (head, tail) = body.split_at(cut);
             assert_eq!(decode(dialect, [head, tail]), whole, "{name}: cut at {cut}");
         }
         assert_eq!(decode(dialect, body.chunks(1)), whole, "{name}: byte by byte");
+        shows(&name, dialect, &body, &whole);
     }
 }
 

@@ -5,10 +5,10 @@ mod decoded;
 
 use abilities::{ABILITIES, Abilities, Calls};
 use decoded::decode;
-use headrace_wire::encode::Head;
+use headrace_wire::encode::{Api, Head, document};
 use headrace_wire::{
-    CompactString, Delta, DeltaKind, Dialect, Finish, FinishReason, ProviderError, ResponseInfo, Signature,
-    StreamEncoder, ToolCallStart, Usage,
+    CompactString, Delta, DeltaKind, Dialect, Ending, Finish, FinishReason, ProviderError, Response,
+    ResponseInfo, Signature, StreamDecoder, StreamEncoder, ToolCallStart, Usage,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -60,12 +60,12 @@ struct Answer {
     stretches: Vec<Stretch>,
     reason: usize,
     usage: [u64; 3],
-    cached: Option<u64>,
+    cached: [Option<u64>; 2],
     reasoning: Option<u64>,
 }
 
 fn answer() -> impl Strategy<Value = Answer> {
-    let details = (option::of(0_u64..100), option::of(0_u64..100));
+    let details = ([option::of(0_u64..100), option::of(0_u64..100)], option::of(0_u64..100));
     (vec(stretch(), 0..7), 0_usize..3, any::<[u16; 3]>(), details).prop_map(
         |(stretches, reason, usage, (cached, reasoning))| Answer {
             stretches,
@@ -146,20 +146,19 @@ impl Abilities {
             input_tokens: Some(input),
             output_tokens: Some(output),
             total_tokens: self.total.then_some(total),
-            cached_tokens: answer.cached.filter(|_| self.cached),
+            cached_tokens: answer.cached[0].filter(|_| self.cached),
+            cache_write_tokens: answer.cached[1].filter(|_| self.cache_write),
             reasoning_tokens: answer.reasoning.filter(|_| self.reasoning),
-            ..Usage::default()
+            raw: Box::default(),
         }
     }
 
-    fn encoder(&self) -> StreamEncoder {
-        let head =
-            Head { id: "id-1".into(), model: "m-1".into(), created: 1_700_000_000, input_tokens: None };
-        if self.invoke { StreamEncoder::invoke_model(head) } else { StreamEncoder::new(self.dialect, head) }
+    fn api(&self) -> Api {
+        if self.invoke { Api::InvokeModel } else { Api::from(self.dialect) }
     }
 
     fn body(&self, deltas: &[Delta]) -> Vec<u8> {
-        let mut encoder = self.encoder();
+        let mut encoder = StreamEncoder::new(self.api(), head());
         let mut body = Vec::new();
         for delta in deltas {
             encoder.encode(delta, &mut body);
@@ -167,6 +166,10 @@ impl Abilities {
         encoder.finish(&mut body);
         body
     }
+}
+
+fn head() -> Head {
+    Head { id: "id-1".into(), model: "m-1".into(), created: 1_700_000_000, input_tokens: None }
 }
 
 /// The same deltas without the provider's own JSON, which no encoder can know.
@@ -193,6 +196,62 @@ proptest! {
             prop_assert_eq!(without_raw(decoded.deltas), deltas, "{:?}: {}", abilities.dialect, &shown);
             prop_assert_eq!(Dialect::detect(&body), Some(abilities.dialect), "{}", shown);
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_is_written_whole_is_read_whole(answer in answer()) {
+        for abilities in ABILITIES {
+            let mut response = Response::default();
+            for kind in abilities.deltas(&answer) {
+                response.apply(&Delta::first(kind));
+            }
+            let document = document(abilities.api(), &head(), &response);
+            let mut decoder = StreamDecoder::new(abilities.dialect, 1 << 20);
+            let mut deltas = Vec::new();
+            let read = decoder.document(document.as_bytes(), &mut deltas);
+            prop_assert!(read.is_ok(), "{:?}: {}", abilities.dialect, document);
+            let ending = decoder.finish(&mut deltas);
+            let mut found = Response::default();
+            for delta in without_raw(deltas) {
+                found.apply(&delta);
+            }
+            prop_assert_eq!(ending, Ending::Complete, "{}", &document);
+            prop_assert_eq!(abilities.whole(found), abilities.whole(response), "{}", &document);
+            // What Bedrock passes on is the model's own.
+            let shown = if abilities.invoke { Dialect::Anthropic } else { abilities.dialect };
+            prop_assert_eq!(Dialect::detect(document.as_bytes()), Some(shown), "{}", document);
+        }
+    }
+}
+
+impl Abilities {
+    /// A response as far as a document of the dialect can tell it.
+    fn whole(&self, mut response: Response) -> Response {
+        for choice in &mut response.choices {
+            for call in &mut choice.tool_calls {
+                // An object has no other way of being empty.
+                if call.arguments.is_empty() {
+                    "{}".clone_into(&mut call.arguments);
+                }
+            }
+            // Those of calls are told where the calls are.
+            choice.signatures.sort_by_key(|placed| placed.signature.tool_call);
+            if self.dialect == Dialect::OpenAiChat {
+                for placed in &mut choice.signatures {
+                    placed.reasoning_end = choice.reasoning.len();
+                }
+            }
+            for placed in &mut choice.signatures {
+                if placed.signature.tool_call.is_some() {
+                    placed.reasoning_end = choice.reasoning.len();
+                }
+            }
+        }
+        response
     }
 }
 

@@ -39,6 +39,9 @@ fn chunk() -> impl Strategy<Value = String> {
         1 => Just(r#"{"choices":[{"delta":{"tool_calls":[{"index":0,"function":{"name":"@","arguments":"@"}}]}}]}"#),
         1 => Just(r#"{"choices":[{"delta":{"content":"@","content":"b"}}]}"#),
         1 => Just(r#"{"choices":[{"delta":{"content":"@"}}],"error":null}"#),
+        1 => Just(r#"{"choices":[{"delta":{"content":"@"},"logprobs":null}]}"#),
+        1 => Just(r#"{"choices":[{"delta":{"content":"@"},"logprobs":{"content":[{"token":"@"}]}}]}"#),
+        1 => Just(r#"{"choices":[{"logprobs":{"content":[]},"delta":{"content":"@"}}]}"#),
         1 => Just(r#"{"choices":[{"delta":{"content":[{"type":"text","text":"@"}]}}]}"#),
     ];
     (envelope, inside()).prop_map(|(envelope, inside)| envelope.replace('@', &inside))

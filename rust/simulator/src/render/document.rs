@@ -1,19 +1,28 @@
 //! The answer to a request that did not ask for a stream.
 
+use headrace_wire::encode::{Api, Head, document};
+use headrace_wire::openai_chat::read_error;
 use headrace_wire::{CompactString, Delta, DeltaKind, Response};
+
+use serde_json::Value;
 
 use super::Selection;
 use super::runs::{RUNS, Run, TokenCounts};
 use crate::clock::monotonic_ns;
+use crate::failure;
 use crate::script::Fault;
 
-/// The `chat.completion` document.
-pub(crate) fn document(
+/// The document, in the dialect of the request.
+pub(crate) fn whole(
     selection: &Selection<'_>,
     runs: &[Run; RUNS],
     input_tokens: impl FnOnce() -> usize,
 ) -> Vec<u8> {
     let mut response = Response::default();
+    let head = selection.head(None);
+    if let Some(Fault::Error { error, .. }) = &selection.turn.fault {
+        return failed(selection.api, &head, error.as_ref());
+    }
     for choice in 0..selection.choices {
         let mut say = |kind| response.apply(&Delta { choice, kind });
         for run in runs {
@@ -27,14 +36,23 @@ pub(crate) fn document(
     }
     let counts = TokenCounts::of(runs);
     response.usage = counts.usage(&selection.turn.usage, selection.choices, input_tokens);
-    let encoder = selection.encoder();
-    let body = encoder.completion(&response);
+    let body = document(selection.api, &head, &response);
     let Some(Fault::Huge { bytes, .. }) = selection.turn.fault else {
         return body.into_bytes();
     };
     let padding = "x".repeat(bytes.saturating_sub(body.len()));
     response.apply(&Delta::first(DeltaKind::Text(padding.into())));
-    encoder.completion(&response).into_bytes()
+    document(selection.api, &head, &response).into_bytes()
+}
+
+/// The document of an error, which is of the shape of an answer in OpenAI responses.
+fn failed(api: Api, head: &Head, error: Option<&Value>) -> Vec<u8> {
+    let words = failure::scripted(api, error).to_string();
+    if api != Api::OpenAiResponses {
+        return words.into_bytes();
+    }
+    let response = Response { error: Some(read_error(&words)), ..Response::default() };
+    document(api, head, &response).into_bytes()
 }
 
 /// The same delta, its text replaced with the time.

@@ -1,9 +1,10 @@
 //! What a fault does to an answer.
 
-use serde_json::{Value, json};
+use headrace_wire::encode::Api;
 
 use super::frames::FrameWriter;
-use crate::script::{FAILS, Fault};
+use crate::failure;
+use crate::script::Fault;
 
 /// The data of an event that is not JSON.
 const BROKEN: &str =
@@ -33,7 +34,7 @@ pub(crate) enum Ending {
     Close,
 }
 
-/// Lets a fault happen to the frames of a stream, the first `roles` of which tell the role.
+/// Lets a fault happen to the frames of a stream of OpenAI chat, the first `roles` of which tell the role.
 pub(super) fn afflict(writer: &mut FrameWriter<'_>, roles: usize, fault: Option<&Fault>) -> (Tail, Ending) {
     let Some(fault) = fault else {
         return (Tail::FinishAndDone, Ending::Proper);
@@ -53,7 +54,7 @@ pub(super) fn afflict(writer: &mut FrameWriter<'_>, roles: usize, fault: Option<
         }
         Fault::Error { after, error } => {
             writer.truncate(at(after));
-            writer.event(&error_document(error.as_ref()));
+            writer.event(&failure::scripted(Api::OpenAiChat, error.as_ref()).to_string());
             Tail::None
         }
         Fault::Malformed { after } => {
@@ -93,7 +94,7 @@ pub(crate) struct Damaged {
     pub(crate) ending: Ending,
 }
 
-/// Lets a fault happen to a whole document: what comes nearest to the same fault of a stream.
+/// Lets a fault happen to a whole document, unless it is in its words: what comes nearest to the same fault of a stream.
 pub(crate) fn damage(mut body: Vec<u8>, fault: Option<&Fault>) -> Damaged {
     let mut length = body.len();
     let half = length / 2;
@@ -108,18 +109,9 @@ pub(crate) fn damage(mut body: Vec<u8>, fault: Option<&Fault>) -> Damaged {
             body.truncate(half);
             length = half;
         }
-        Fault::Error { error, .. } => {
-            body = error_document(error.as_ref()).into_bytes();
-            length = body.len();
-        }
         _ => {}
     }
     // Half of a body whose length is known cannot end well.
     let ending = if matches!(fault, Fault::End { .. }) { Ending::Close } else { Ending::of(fault) };
     Damaged { body, length, ending }
-}
-
-fn error_document(error: Option<&Value>) -> String {
-    let unscripted = || json!({ "message": FAILS, "type": "server_error", "code": null });
-    json!({ "error": error.cloned().unwrap_or_else(unscripted) }).to_string()
 }

@@ -89,8 +89,9 @@ impl TokenCounts {
             output_tokens: counts.output_tokens,
             total_tokens: counts.total_tokens.or(total),
             cached_tokens: counts.cached_tokens,
+            cache_write_tokens: counts.cache_write_tokens,
             reasoning_tokens: counts.reasoning_tokens,
-            ..Usage::default()
+            raw: Box::default(),
         })
     }
 }

@@ -139,6 +139,8 @@ pub struct UsageCounts {
     pub total_tokens: Option<u64>,
     /// Prompt tokens that came from a cache.
     pub cached_tokens: Option<u64>,
+    /// Prompt tokens that were written to a cache.
+    pub cache_write_tokens: Option<u64>,
     /// Answer tokens that were reasoning.
     pub reasoning_tokens: Option<u64>,
 }

@@ -10,11 +10,15 @@ mod client;
 #[cfg(test)]
 mod command;
 #[cfg(test)]
+mod dialect_faults;
+#[cfg(test)]
 mod dialects;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod pacing;
+#[cfg(test)]
+mod questions;
 #[cfg(test)]
 mod reports;
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! Where requests go.
 
+use headrace_wire::encode::Api;
 use serde_json::{Value, json};
 
 use crate::client::{Client, End, eventually, plain, simulator, streaming};
+use crate::questions::question;
 
 #[test]
 fn a_stream_is_chunked_server_sent_events() {
@@ -115,6 +117,85 @@ fn a_key_is_asked_for_where_the_script_has_one() {
     let report = eventually(&simulator, |report| report.requests.len() == 3);
     assert_eq!(report.requests[2].headers["authorization"], "***");
     assert!(!serde_json::to_string(&report).unwrap().contains("secret"));
+}
+
+/// What a header or path with this key gets.
+fn status_with(client: &mut Client, api: Api, path: &str, header: &str) -> u16 {
+    let body = question(api).1.to_string();
+    let length = body.len();
+    client.write(format!("POST {path} HTTP/1.1\r\n{header}\r\ncontent-length: {length}\r\n\r\n{body}"));
+    client.answer().status
+}
+
+#[test]
+fn each_provider_has_its_own_place_for_the_key() {
+    let simulator = simulator(&json!({ "api_key": "secret" }));
+    let mut client = Client::connect(&simulator);
+    for api in Api::ALL {
+        let path = question(api).0;
+        let places = [
+            "authorization: Bearer KEY",
+            "x-api-key: KEY",
+            "x-goog-api-key: KEY",
+            "authorization: AWS4-HMAC-SHA256 Credential=KEY",
+        ];
+        let own: &[usize] = match api {
+            Api::Anthropic => &[0, 1],
+            Api::Gemini => &[0, 2],
+            Api::Converse | Api::InvokeModel => &[0, 3],
+            _ => &[0],
+        };
+        for (place, header) in places.into_iter().enumerate() {
+            let right = status_with(&mut client, api, path, &header.replace("KEY", "secret"));
+            assert_eq!(right, if own.contains(&place) { 200 } else { 401 }, "{api:?}, {header}");
+            let wrong = status_with(&mut client, api, path, &header.replace("KEY", "wrong"));
+            // A signature is not checked.
+            assert_eq!(wrong, if place == 3 && own.contains(&3) { 200 } else { 401 }, "{api:?}, {header}");
+        }
+    }
+    let path = format!("{}&key=secret", question(Api::Gemini).0);
+    assert_eq!(status_with(&mut client, Api::Gemini, &path, "host: here"), 200);
+    let report = eventually(&simulator, |report| report.requests_seen == 73);
+    assert!(!serde_json::to_string(&report).unwrap().contains("secret"));
+    assert!(report.requests[72].path.ends_with("?alt=sse&key=***"));
+}
+
+#[test]
+fn a_model_in_a_path_is_the_model_that_is_asked_for() {
+    for (path, api, model) in [
+        ("/v1beta/models/gemini-2.5-flash:generateContent", Api::Gemini, "gemini-2.5-flash"),
+        ("/v1beta/models/gemini-2.5-flash%3AgenerateContent", Api::Gemini, "gemini-2.5-flash"),
+        ("/v1/projects/p/locations/l/publishers/google/models/g:generateContent", Api::Gemini, "g"),
+        (
+            "/v1/projects/p/locations/l/publishers/anthropic/models/c@1:streamRawPredict",
+            Api::Anthropic,
+            "c@1",
+        ),
+        ("/model/anthropic.claude-3%3A0/converse", Api::Converse, "anthropic.claude-3:0"),
+        (
+            "/model/arn%3Aaws%3Abedrock%3Aprofile%2Fx/converse-stream",
+            Api::Converse,
+            "arn:aws:bedrock:profile/x",
+        ),
+        ("/model/anthropic.claude-3:0/invoke", Api::InvokeModel, "anthropic.claude-3:0"),
+    ] {
+        let simulator = simulator(&json!({ "turns": [{ "when": { "model": model } }] }));
+        let mut client = Client::connect(&simulator);
+        client.send("POST", path, &question(api).1.to_string());
+        assert_eq!(client.answer().status, 200, "{path}");
+    }
+}
+
+#[test]
+fn paths_that_only_look_alike_are_404() {
+    let simulator = simulator(&json!({}));
+    let mut client = Client::connect(&simulator);
+    for path in
+        ["/v1/chat", "/chat", "/v1/messages/count_tokens", "/v1beta/models/g:embedContent", "/converse"]
+    {
+        client.send("POST", path, "{}");
+        assert_eq!(client.answer().status, 404, "{path}");
+    }
 }
 
 #[test]

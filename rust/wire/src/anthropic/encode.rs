@@ -75,7 +75,7 @@ impl Encoder {
                 let error = json!({ "type": kind, "message": error.message });
                 self.events.push(json!({ "type": "error", "error": error }));
             }
-            DeltaKind::Response(_) => {}
+            DeltaKind::Logprobs(_) | DeltaKind::Response(_) => {}
         }
     }
 
@@ -171,7 +171,7 @@ impl Encoder {
     }
 }
 
-fn usage_object(usage: &Usage) -> Value {
+pub(super) fn usage_object(usage: &Usage) -> Value {
     let mut object = known([
         ("input_tokens", usage.input_tokens),
         ("output_tokens", usage.output_tokens),

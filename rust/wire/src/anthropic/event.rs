@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::delta::Usage;
-use crate::json::{Raw, Text};
+use crate::json::{Index, List, Object, Raw, Text};
 
 /// The types whose members are used. An event of another type may have members of the same names and other shapes.
 pub(super) const KINDS: &[&str] = &[
@@ -25,13 +25,13 @@ pub(super) struct Event<'a> {
     #[serde(borrow, default, rename = "type")]
     pub(super) kind: Text<'a>,
     #[serde(default)]
-    pub(super) index: Option<u64>,
+    pub(super) index: Index,
     #[serde(borrow, default)]
-    pub(super) message: Option<Start<'a>>,
+    pub(super) message: Object<Start<'a>>,
     #[serde(borrow, default)]
-    pub(super) content_block: Option<Block<'a>>,
+    pub(super) content_block: Object<Block<'a>>,
     #[serde(borrow, default)]
-    pub(super) delta: Option<Change<'a>>,
+    pub(super) delta: Object<Change<'a>>,
     #[serde(borrow, default)]
     pub(super) usage: Raw<'a>,
     #[serde(borrow, default)]
@@ -41,7 +41,7 @@ pub(super) struct Event<'a> {
     #[serde(borrow, default)]
     pub(super) model: Text<'a>,
     #[serde(borrow, default)]
-    pub(super) content: Option<Vec<Block<'a>>>,
+    pub(super) content: List<Block<'a>>,
     #[serde(borrow, default)]
     pub(super) completion: Text<'a>,
     #[serde(borrow, default)]

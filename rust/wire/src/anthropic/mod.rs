@@ -5,9 +5,11 @@
 //! The calls and results of tools that the server runs itself are no tool calls, and are skipped, as citations are.
 //! The legacy text completions (`completion` events) are understood too.
 
+mod document;
 mod encode;
 mod event;
 
+pub(crate) use self::document::document;
 pub(crate) use self::encode::Encoder;
 
 use crate::delta::{Delta, DeltaKind, FinishReason, Signature};
@@ -69,27 +71,27 @@ impl Anthropic {
     }
 
     fn translate(&mut self, event: &Event<'_>, json: &str, out: &mut Vec<Delta>) -> Progress {
-        let index = event.index.unwrap_or(0);
+        let index = event.index.get().unwrap_or(0);
         match event.kind.get() {
             Some("message_start") => {
-                if let Some(message) = &event.message {
+                if let Some(message) = &*event.message {
                     self.identity.tell(&message.id, &message.model, out);
                     self.tell_usage(message.usage.get(), out);
                 }
             }
             Some("content_block_start") => {
-                if let Some(block) = &event.content_block {
+                if let Some(block) = &*event.content_block {
                     self.block(index, block, out);
                 }
             }
             Some("content_block_delta") => {
-                if let Some(change) = &event.delta {
+                if let Some(change) = &*event.delta {
                     self.change(index, change, out);
                 }
             }
             Some("content_block_stop") => self.calls.end(index, None, out),
             Some("message_delta") => {
-                if let Some(change) = &event.delta {
+                if let Some(change) = &*event.delta {
                     self.stop(&change.stop_reason, out);
                 }
                 self.tell_usage(event.usage.get(), out);
@@ -143,7 +145,7 @@ impl Anthropic {
     /// A message that was not streamed.
     fn message(&mut self, message: &Event<'_>, out: &mut Vec<Delta>) -> Progress {
         self.identity.tell(&message.id, &message.model, out);
-        for (index, block) in (0..).zip(message.content.iter().flatten()) {
+        for (index, block) in (0..).zip(message.content.iter()) {
             self.block(index, block, out);
             self.calls.end(index, None, out);
         }

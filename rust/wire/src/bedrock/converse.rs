@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use crate::delta::{Delta, DeltaKind, FinishReason, Signature, Usage};
 use crate::emit::{account, say, sign};
-use crate::json::{Raw, Text};
+use crate::json::{Index, List, Object, Raw, Text};
 use crate::reasons::{Finished, Reasons};
 use crate::stream::Progress;
 use crate::tool_calls::ToolCalls;
@@ -33,11 +33,11 @@ pub(super) struct Converse {
 #[serde(rename_all = "camelCase")]
 struct Event<'a> {
     #[serde(default)]
-    content_block_index: u64,
+    content_block_index: Index,
     #[serde(borrow, default)]
-    start: Option<Block<'a>>,
+    start: Object<Block<'a>>,
     #[serde(borrow, default)]
-    delta: Option<Block<'a>>,
+    delta: Object<Block<'a>>,
     #[serde(borrow, default)]
     stop_reason: Text<'a>,
     #[serde(borrow, default)]
@@ -51,9 +51,9 @@ struct Block<'a> {
     #[serde(borrow, default)]
     text: Text<'a>,
     #[serde(borrow, default)]
-    tool_use: Option<ToolUse<'a>>,
+    tool_use: Object<ToolUse<'a>>,
     #[serde(borrow, default)]
-    reasoning_content: Option<ReasoningContent<'a>>,
+    reasoning_content: Object<ReasoningContent<'a>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -80,7 +80,7 @@ struct ReasoningContent<'a> {
     redacted_content: Text<'a>,
     /// Of a whole block.
     #[serde(borrow, default)]
-    reasoning_text: Option<ReasoningText<'a>>,
+    reasoning_text: Object<ReasoningText<'a>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -96,7 +96,7 @@ struct ReasoningText<'a> {
 #[serde(rename_all = "camelCase")]
 pub(super) struct Document<'a> {
     #[serde(borrow, default)]
-    pub(super) output: Option<Output<'a>>,
+    pub(super) output: Object<Output<'a>>,
     #[serde(borrow, default)]
     stop_reason: Text<'a>,
     #[serde(borrow, default)]
@@ -105,14 +105,14 @@ pub(super) struct Document<'a> {
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Output<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     message: Message<'a>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 struct Message<'a> {
     #[serde(borrow, default)]
-    content: Vec<Block<'a>>,
+    content: List<Block<'a>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -155,11 +155,11 @@ impl Converse {
             return Ok(Progress::Open);
         }
         let event: Event<'_> = serde_json::from_str(json)?;
-        let index = event.content_block_index;
-        if let Some(start) = &event.start {
+        let index = event.content_block_index.get().unwrap_or(0);
+        if let Some(start) = &*event.start {
             self.start(index, start, out);
         }
-        if let Some(delta) = &event.delta {
+        if let Some(delta) = &*event.delta {
             self.delta(index, delta, out);
         }
         if kind == "contentBlockStop" {
@@ -172,7 +172,7 @@ impl Converse {
 
     /// Translates a response that was not streamed.
     pub(super) fn whole(&mut self, document: &Document<'_>, out: &mut Vec<Delta>) -> Progress {
-        let blocks = document.output.iter().flat_map(|output| &output.message.content);
+        let blocks = document.output.iter().flat_map(|output| output.message.content.iter());
         for (index, block) in (0..).zip(blocks) {
             self.start(index, block, out);
             self.delta(index, block, out);
@@ -184,7 +184,7 @@ impl Converse {
     }
 
     fn start(&mut self, index: u64, block: &Block<'_>, out: &mut Vec<Delta>) {
-        if let Some(call) = &block.tool_use
+        if let Some(call) = &*block.tool_use
             && call.kind.get() != Some("server_tool_use")
         {
             self.calls.start(index, call.id.compact(), call.name.compact(), out);
@@ -193,13 +193,13 @@ impl Converse {
 
     fn delta(&mut self, index: u64, block: &Block<'_>, out: &mut Vec<Delta>) {
         say(DeltaKind::Text, &block.text, out);
-        if let Some(reasoning) = &block.reasoning_content {
+        if let Some(reasoning) = &*block.reasoning_content {
             let whole = reasoning.reasoning_text.as_ref();
             say(DeltaKind::Reasoning, whole.map_or(&reasoning.text, |whole| &whole.text), out);
             sign(Signature::signed, whole.map_or(&reasoning.signature, |whole| &whole.signature), out);
             sign(Signature::encrypted, &reasoning.redacted_content, out);
         }
-        if let Some(call) = &block.tool_use {
+        if let Some(call) = &*block.tool_use {
             self.calls.arguments(index, &call.input.arguments().unwrap_or_default(), out);
         }
     }

@@ -58,7 +58,7 @@ impl Encoder {
                 write_event("metadata", &metadata, out);
             }
             DeltaKind::Error(error) => write_exception(error, out),
-            DeltaKind::Response(_) => {}
+            DeltaKind::Logprobs(_) | DeltaKind::Response(_) => {}
         }
     }
 
@@ -148,7 +148,7 @@ fn write_exception(error: &ProviderError, out: &mut Vec<u8>) {
     write_message(&headers, payload.to_string().as_bytes(), out);
 }
 
-fn usage_object(usage: &Usage) -> Value {
+pub(super) fn usage_object(usage: &Usage) -> Value {
     known([
         ("inputTokens", usage.input_tokens),
         ("outputTokens", usage.output_tokens),

@@ -16,7 +16,7 @@ use crate::anthropic::Anthropic;
 use crate::delta::{Delta, DeltaKind, FinishReason, Usage};
 use crate::emit::{account, fail, say};
 use crate::error::read_error;
-use crate::json::{Raw, Text, lenient};
+use crate::json::{List, Raw, Text, lenient};
 use crate::openai_chat::OpenAiChat;
 use crate::reasons::{Finished, Reasons};
 use crate::stream::{DecodeError, Ending, Progress};
@@ -75,9 +75,9 @@ struct Chunk<'a> {
     // The text of Titan, Llama, the old Claude, and Cohere's Command.
     #[serde(borrow, default, alias = "generation", alias = "completion", alias = "text")]
     output_text: Text<'a>,
-    // Mistral.
-    #[serde(borrow, default)]
-    outputs: Option<Vec<Output<'a>>>,
+    // Mistral, and what Titan does not stream.
+    #[serde(borrow, default, alias = "results")]
+    outputs: List<Output<'a>>,
     #[serde(borrow, default, alias = "stop_reason", alias = "finish_reason")]
     completion_reason: Text<'a>,
 
@@ -89,9 +89,9 @@ struct Chunk<'a> {
 
 #[derive(Debug, Deserialize)]
 struct Output<'a> {
-    #[serde(borrow, default)]
+    #[serde(borrow, default, alias = "outputText")]
     text: Text<'a>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, alias = "completionReason")]
     stop_reason: Text<'a>,
 }
 
@@ -183,7 +183,7 @@ impl Invoke {
 
     fn plain(&mut self, chunk: &Chunk<'_>, out: &mut Vec<Delta>) {
         say(DeltaKind::Text, &chunk.output_text, out);
-        for output in chunk.outputs.iter().flatten() {
+        for output in chunk.outputs.iter() {
             say(DeltaKind::Text, &output.text, out);
             self.stop(&output.stop_reason, out);
         }

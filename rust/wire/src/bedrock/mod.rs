@@ -8,9 +8,11 @@
 //! An exception is a message of its own and ends the stream.
 
 mod converse;
+mod document;
 mod encode;
 mod invoke;
 
+pub(crate) use self::document::document;
 pub(crate) use self::encode::{Encoder, write_chunks};
 
 use serde::Deserialize;

@@ -71,7 +71,7 @@ impl Encoder {
                 self.error = Some(error.message.clone());
                 self.end();
             }
-            DeltaKind::Signature(_) | DeltaKind::Response(_) => {}
+            DeltaKind::Logprobs(_) | DeltaKind::Signature(_) | DeltaKind::Response(_) => {}
         }
     }
 
@@ -137,7 +137,7 @@ impl Encoder {
     }
 }
 
-fn usage_object(usage: &Usage) -> Value {
+pub(super) fn usage_object(usage: &Usage) -> Value {
     let tokens = known([("input_tokens", usage.input_tokens), ("output_tokens", usage.output_tokens)]);
     let mut object = known([("cached_tokens", usage.cached_tokens)]);
     object["billed_units"] = tokens.clone();

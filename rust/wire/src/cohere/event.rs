@@ -1,9 +1,10 @@
 //! The shape of an event: only what is used; everything else is skipped unread.
 
+use compact_str::CompactString;
 use serde::Deserialize;
 
 use crate::delta::Usage;
-use crate::json::{Object, Raw, Text};
+use crate::json::{Index, List, Object, Raw, Text};
 
 /// The types whose members are used. An event of another type may have members of the same names and other shapes.
 pub(super) const KINDS: &[&str] = &[
@@ -25,9 +26,9 @@ pub(super) struct Event<'a> {
     #[serde(borrow, default)]
     pub(super) id: Text<'a>,
     #[serde(default)]
-    pub(super) index: u64,
+    pub(super) index: Index,
     #[serde(borrow, default)]
-    pub(super) delta: Option<Change<'a>>,
+    pub(super) delta: Object<Change<'a>>,
     /// Of an error, which has no type.
     #[serde(borrow, default)]
     pub(super) message: Text<'a>,
@@ -36,7 +37,7 @@ pub(super) struct Event<'a> {
 #[derive(Debug, Deserialize)]
 pub(super) struct Change<'a> {
     #[serde(borrow, default)]
-    pub(super) message: Option<Part<'a>>,
+    pub(super) message: Object<Part<'a>>,
     #[serde(borrow, default)]
     pub(super) finish_reason: Text<'a>,
     #[serde(borrow, default)]
@@ -60,11 +61,11 @@ pub(super) struct Part<'a> {
 #[derive(Debug, Deserialize)]
 pub(super) struct Message<'a> {
     #[serde(borrow, default)]
-    pub(super) content: Option<Vec<Content<'a>>>,
+    pub(super) content: List<Content<'a>>,
     #[serde(borrow, default)]
     pub(super) tool_plan: Text<'a>,
     #[serde(borrow, default)]
-    pub(super) tool_calls: Option<Vec<Call<'a>>>,
+    pub(super) tool_calls: List<Call<'a>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -79,16 +80,28 @@ pub(super) struct Content<'a> {
 pub(super) struct Call<'a> {
     #[serde(borrow, default)]
     pub(super) id: Text<'a>,
-    #[serde(borrow)]
-    pub(super) function: Function<'a>,
+    #[serde(borrow, default)]
+    function: Object<Function<'a>>,
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Function<'a> {
+struct Function<'a> {
     #[serde(borrow, default)]
-    pub(super) name: Text<'a>,
+    name: Text<'a>,
     #[serde(borrow, default)]
-    pub(super) arguments: Text<'a>,
+    arguments: Text<'a>,
+}
+
+impl Call<'_> {
+    /// The tool's name.
+    pub(super) fn name(&self) -> Option<CompactString> {
+        self.function.as_ref().and_then(|function| function.name.compact())
+    }
+
+    /// The arguments, or a piece of them.
+    pub(super) fn arguments(&self) -> Option<&str> {
+        self.function.as_ref().and_then(|function| function.arguments.get())
+    }
 }
 
 /// A response that was not streamed. An error has its text in the place of the message.
@@ -108,10 +121,10 @@ pub(super) struct Document<'a> {
 struct Counts<'a> {
     /// What went through the model, with what Cohere adds around the conversation.
     #[serde(borrow, default)]
-    tokens: Option<Tokens<'a>>,
+    tokens: Object<Tokens<'a>>,
     /// What is paid for.
     #[serde(borrow, default)]
-    billed_units: Option<Tokens<'a>>,
+    billed_units: Object<Tokens<'a>>,
     #[serde(borrow, default)]
     cached_tokens: Raw<'a>,
 }
@@ -126,7 +139,7 @@ struct Tokens<'a> {
 
 pub(super) fn read_usage(json: &str) -> Option<Usage> {
     let counts: Counts<'_> = serde_json::from_str(json).ok()?;
-    let tokens = counts.tokens.or(counts.billed_units)?;
+    let tokens = counts.tokens.0.or(counts.billed_units.0)?;
     Some(Usage {
         input_tokens: tokens.input_tokens.count(),
         output_tokens: tokens.output_tokens.count(),

@@ -4,12 +4,14 @@
 //! reason and the usage; some gateways send `[DONE]` after it. The `tool_plan`, in which a model says what it will call
 //! and why, is reasoning. Citations are skipped.
 
+mod document;
 mod encode;
 mod event;
 
+pub(crate) use self::document::document;
 pub(crate) use self::encode::Encoder;
 
-use self::event::{Call, Content, Document, Event, KINDS, Message, Part, read_usage};
+use self::event::{Content, Document, Event, KINDS, Message, Part, read_usage};
 use crate::delta::{Delta, DeltaKind, FinishReason};
 use crate::emit::{account, fail, say};
 use crate::error::read_error;
@@ -78,6 +80,7 @@ impl Cohere {
 
     fn translate(&mut self, event: &Event<'_>, json: &str, out: &mut Vec<Delta>) -> Progress {
         let part = event.delta.as_ref().and_then(|delta| delta.message.as_ref());
+        let index = event.index.get().unwrap_or(0);
         match (event.kind.get().unwrap_or_default(), part) {
             ("message-start", part) => {
                 self.identity.tell(&event.id, &Text::default(), out);
@@ -87,15 +90,15 @@ impl Cohere {
             }
             ("content-start" | "content-delta", Some(part)) => speak(part.content.0.as_ref(), out),
             ("tool-plan-delta", Some(part)) => say(DeltaKind::Reasoning, &part.tool_plan, out),
-            ("tool-call-start", Some(part)) => self.begin_call(event.index, part, out),
+            ("tool-call-start", Some(part)) => self.begin_call(index, part, out),
             ("tool-call-delta", Some(part)) => {
-                if let Some(Call { function, .. }) = &part.tool_calls.0 {
-                    self.calls.arguments(event.index, function.arguments.get().unwrap_or_default(), out);
+                if let Some(call) = &*part.tool_calls {
+                    self.calls.arguments(index, call.arguments().unwrap_or_default(), out);
                 }
             }
-            ("tool-call-end", _) => self.calls.end(event.index, None, out),
+            ("tool-call-end", _) => self.calls.end(index, None, out),
             ("message-end", _) => {
-                if let Some(delta) = &event.delta {
+                if let Some(delta) = &*event.delta {
                     self.end(&delta.finish_reason, &delta.usage, out);
                     if let Some(error) = delta.error.get() {
                         fail(read_error(error), out);
@@ -113,20 +116,20 @@ impl Cohere {
     }
 
     fn begin_call(&mut self, index: u64, part: &Part<'_>, out: &mut Vec<Delta>) {
-        if let Some(Call { id, function }) = &part.tool_calls.0 {
-            self.calls.start(index, id.compact(), function.name.compact(), out);
-            self.calls.arguments(index, function.arguments.get().unwrap_or_default(), out);
+        if let Some(call) = &*part.tool_calls {
+            self.calls.start(index, call.id.compact(), call.name(), out);
+            self.calls.arguments(index, call.arguments().unwrap_or_default(), out);
         }
     }
 
     fn whole(&mut self, document: &Document<'_>, message: &Message<'_>, out: &mut Vec<Delta>) {
         self.identity.tell(&document.id, &Text::default(), out);
         say(DeltaKind::Reasoning, &message.tool_plan, out);
-        for content in message.content.iter().flatten() {
+        for content in message.content.iter() {
             speak(Some(content), out);
         }
-        for Call { id, function } in message.tool_calls.iter().flatten() {
-            self.calls.whole(id.compact(), function.name.compact(), function.arguments.get(), out);
+        for call in message.tool_calls.iter() {
+            self.calls.whole(call.id.compact(), call.name(), call.arguments(), out);
         }
         self.end(&document.finish_reason, &document.usage, out);
     }

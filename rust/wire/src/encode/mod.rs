@@ -7,15 +7,18 @@
 mod api;
 mod blocks;
 mod calls;
+mod whole;
 
 pub use self::api::Api;
 pub(crate) use self::blocks::{Blocks, Section};
 pub(crate) use self::calls::{WholeCall, WholeCalls};
+pub(crate) use self::whole::{Passage, call_signature, parsed, passages, said};
 
 use serde_json::Value;
 
 use crate::delta::Delta;
 use crate::openai_chat::ChunkEncoder;
+use crate::response::Response;
 use crate::{anthropic, bedrock, cohere, gemini, ollama, openai_responses};
 
 /// What identifies the response that is written.
@@ -102,6 +105,26 @@ impl StreamEncoder {
             Encoder::Invoke(encoder) => bedrock::write_chunks(&encoder.finish(), out),
         }
     }
+}
+
+/// The JSON document of a response to a request that did not ask for a stream.
+/// [`StreamDecoder::document`](crate::StreamDecoder::document) reads it.
+#[must_use]
+pub fn document(api: Api, head: &Head, response: &Response) -> String {
+    let document = match api {
+        Api::OpenAiChat => {
+            let Head { id, model, created, .. } = head.clone();
+            return ChunkEncoder { id, model, created }.completion(response);
+        }
+        Api::OpenAiResponses => openai_responses::document(head, response),
+        Api::Anthropic | Api::InvokeModel => anthropic::document(head, response),
+        Api::Gemini => gemini::document(head, response),
+        Api::Cohere => cohere::document(head, response),
+        Api::OllamaChat => ollama::Encoder::chat(head.clone()).document(response),
+        Api::OllamaGenerate => ollama::Encoder::generate(head.clone()).document(response),
+        Api::Converse => bedrock::document(response),
+    };
+    document.to_string()
 }
 
 /// Server-sent events whose names are the types that stand in their data.

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use crate::delta::Usage;
-use crate::json::{Raw, Text};
+use crate::json::{Index, List, Object, Raw, Text};
 
 /// A `GenerateContentResponse`, or an event of the Interactions API, which has an `event_type`.
 #[derive(Debug, Deserialize)]
@@ -14,9 +14,9 @@ pub(super) struct Chunk<'a> {
     #[serde(borrow, default)]
     pub(super) model_version: Text<'a>,
     #[serde(borrow, default)]
-    pub(super) candidates: Option<Vec<Candidate<'a>>>,
+    pub(super) candidates: List<Candidate<'a>>,
     #[serde(borrow, default)]
-    pub(super) prompt_feedback: Option<PromptFeedback<'a>>,
+    pub(super) prompt_feedback: Object<PromptFeedback<'a>>,
     #[serde(borrow, default)]
     pub(super) usage_metadata: Raw<'a>,
     #[serde(borrow, default)]
@@ -32,9 +32,9 @@ pub(super) struct Chunk<'a> {
 #[serde(rename_all = "camelCase")]
 pub(super) struct Candidate<'a> {
     #[serde(default)]
-    pub(super) index: Option<u32>,
+    pub(super) index: Index,
     #[serde(borrow, default)]
-    pub(super) content: Option<Content<'a>>,
+    pub(super) content: Object<Content<'a>>,
     #[serde(borrow, default)]
     pub(super) finish_reason: Text<'a>,
 }
@@ -42,7 +42,7 @@ pub(super) struct Candidate<'a> {
 #[derive(Debug, Deserialize)]
 pub(super) struct Content<'a> {
     #[serde(borrow, default)]
-    pub(super) parts: Option<Vec<Part<'a>>>,
+    pub(super) parts: List<Part<'a>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -51,12 +51,12 @@ pub(super) struct Part<'a> {
     #[serde(borrow, default)]
     pub(super) text: Text<'a>,
     /// The text is a summary of the model's thoughts.
-    #[serde(default)]
-    pub(super) thought: Option<bool>,
+    #[serde(borrow, default)]
+    pub(super) thought: Raw<'a>,
     #[serde(borrow, default)]
     pub(super) thought_signature: Text<'a>,
     #[serde(borrow, default)]
-    pub(super) function_call: Option<FunctionCall<'a>>,
+    pub(super) function_call: Object<FunctionCall<'a>>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -47,7 +47,7 @@ impl Encoder {
             DeltaKind::Usage(usage) => self.chunk(json!({ "usageMetadata": usage_object(usage) }), out),
             DeltaKind::Error(error) => write_chunk(&error_object(error), out),
             // Each chunk tells the id and the model.
-            DeltaKind::Response(_) => {}
+            DeltaKind::Logprobs(_) | DeltaKind::Response(_) => {}
         }
     }
 
@@ -99,7 +99,7 @@ fn write_chunk(chunk: &Value, out: &mut Vec<u8>) {
     out.extend_from_slice(format!("data: {chunk}\r\n\r\n").as_bytes());
 }
 
-fn usage_object(usage: &Usage) -> Value {
+pub(super) fn usage_object(usage: &Usage) -> Value {
     known([
         ("promptTokenCount", usage.input_tokens),
         ("candidatesTokenCount", usage.output_tokens),

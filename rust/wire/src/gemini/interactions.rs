@@ -9,7 +9,7 @@ use super::{CandidateState, Gemini};
 use crate::delta::{Delta, DeltaKind, FinishReason, Signature, Usage};
 use crate::emit::{account, fail, say, sign};
 use crate::error::read_error;
-use crate::json::{Raw, Text};
+use crate::json::{Index, Object, Raw, Text};
 use crate::reasons::Reasons;
 use crate::stream::Progress;
 
@@ -27,13 +27,13 @@ pub(super) struct Event<'a> {
     #[serde(borrow, default, rename = "event_type")]
     kind: Text<'a>,
     #[serde(default)]
-    index: Option<u64>,
+    index: Index,
     #[serde(borrow, default, alias = "content")]
-    step: Option<Step<'a>>,
+    step: Object<Step<'a>>,
     #[serde(borrow, default)]
-    delta: Option<Change<'a>>,
+    delta: Object<Change<'a>>,
     #[serde(borrow, default)]
-    interaction: Option<Interaction<'a>>,
+    interaction: Object<Interaction<'a>>,
     #[serde(borrow, default)]
     error: Raw<'a>,
 }
@@ -59,7 +59,7 @@ struct Change<'a> {
     #[serde(borrow, default)]
     signature: Text<'a>,
     #[serde(borrow, default)]
-    content: Option<Summary<'a>>,
+    content: Object<Summary<'a>>,
     #[serde(borrow, default)]
     id: Text<'a>,
     #[serde(borrow, default)]
@@ -103,22 +103,22 @@ struct Counts<'a> {
 impl Gemini {
     /// Translates an event of the Interactions API.
     pub(super) fn interaction(&mut self, event: &Event<'_>, json: &str, out: &mut Vec<Delta>) -> Progress {
-        let index = event.index.unwrap_or(0);
+        let index = event.index.get().unwrap_or(0);
         match event.kind.get() {
             Some("step.start" | "content.start") => {
-                if let Some(step) = &event.step {
+                if let Some(step) = &*event.step {
                     self.answer().step(index, step, out);
                 }
             }
             Some("step.delta" | "content.delta") => {
-                if let Some(change) = &event.delta {
+                if let Some(change) = &*event.delta {
                     self.answer().step_change(index, change, out);
                 }
             }
             Some("step.stop" | "content.stop") => self.answer().calls.end(index, None, out),
             _ => {}
         }
-        if let Some(interaction) = &event.interaction {
+        if let Some(interaction) = &*event.interaction {
             self.identity.tell(&interaction.id, &interaction.model, out);
             self.answer().status(&interaction.status, out);
             account(interaction.usage.get().and_then(read_counts), out);

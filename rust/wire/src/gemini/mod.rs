@@ -9,9 +9,11 @@
 //! Code that the server runs itself, its results, and pictures are skipped.
 
 mod chunk;
+mod document;
 mod encode;
 mod interactions;
 
+pub(crate) use self::document::document;
 pub(crate) use self::encode::Encoder;
 
 use serde_json::value::RawValue;
@@ -99,7 +101,7 @@ impl Gemini {
         if chunk.event_type.get().is_some() {
             return Ok(self.interaction(&serde_json::from_str(json)?, json, out));
         }
-        match chunk.response.get() {
+        match chunk.response.get().filter(|inner| inner.starts_with('{')) {
             Some(inner) => Ok(self.translate(&serde_json::from_str(inner)?, inner, out)),
             None => Ok(self.translate(&chunk, json, out)),
         }
@@ -107,8 +109,8 @@ impl Gemini {
 
     fn translate(&mut self, chunk: &Chunk<'_>, json: &str, out: &mut Vec<Delta>) -> Progress {
         self.identity.tell(&chunk.response_id, &chunk.model_version, out);
-        for candidate in chunk.candidates.iter().flatten() {
-            self.candidate(candidate.index.unwrap_or(0)).advance(candidate, out);
+        for candidate in chunk.candidates.iter() {
+            self.candidate(candidate.index.choice()).advance(candidate, out);
         }
         if let Some(raw) = chunk.prompt_feedback.as_ref().and_then(|feedback| feedback.block_reason.get()) {
             self.candidate(0).end(raw, FinishReason::ContentFilter, out);
@@ -134,8 +136,7 @@ impl Gemini {
 
 impl CandidateState {
     fn advance(&mut self, candidate: &Candidate<'_>, out: &mut Vec<Delta>) {
-        let parts = candidate.content.as_ref().and_then(|content| content.parts.as_ref());
-        for part in parts.into_iter().flatten() {
+        for part in candidate.content.iter().flat_map(|content| content.parts.iter()) {
             self.part(part, out);
         }
         if let Some(raw) = candidate.finish_reason.get() {
@@ -145,11 +146,11 @@ impl CandidateState {
 
     fn part(&mut self, part: &Part<'_>, out: &mut Vec<Delta>) {
         let choice = self.index;
-        let kind = if part.thought == Some(true) { DeltaKind::Reasoning } else { DeltaKind::Text };
+        let kind = if part.thought.get() == Some("true") { DeltaKind::Reasoning } else { DeltaKind::Text };
         out.extend(part.text.compact().map(|text| Delta { choice, kind: kind(text) }));
         let signature = part.thought_signature.compact().map(Signature::signed);
         let sign = |signature| Delta { choice, kind: DeltaKind::Signature(Box::new(signature)) };
-        let Some(call) = &part.function_call else {
+        let Some(call) = &*part.function_call else {
             out.extend(signature.map(sign));
             return;
         };

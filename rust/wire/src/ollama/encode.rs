@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 use super::REASONS;
 use crate::delta::{Delta, DeltaKind, Finish, FinishReason, Usage};
-use crate::encode::{Head, WholeCall, WholeCalls};
+use crate::encode::{Head, WholeCall, WholeCalls, parsed, said};
+use crate::response::{Choice, Response};
 
 /// Writes the lines of one response.
 #[derive(Debug, Clone)]
@@ -30,6 +31,26 @@ impl Encoder {
         Self { generates: true, ..Self::chat(head) }
     }
 
+    /// The document of a response that is not streamed, which is the last line with all that was said: its first
+    /// choice.
+    pub(crate) fn document(mut self, response: &Response) -> Value {
+        let none = Choice::default();
+        let choice = response.first().unwrap_or(&none);
+        let mut message = json!({ "content": said(choice) });
+        if !choice.reasoning.is_empty() {
+            message["thinking"] = json!(choice.reasoning);
+        }
+        if !choice.tool_calls.is_empty() {
+            let calls = (0..).zip(&choice.tool_calls);
+            message["tool_calls"] = calls
+                .map(|(index, call)| entry(index, call.id.as_ref(), &call.name, &parsed(&call.arguments)))
+                .collect();
+        }
+        self.finish.clone_from(&choice.finish);
+        self.usage.clone_from(&response.usage);
+        self.last(message)
+    }
+
     /// Appends the line of a delta. There is one choice, no word for a refusal but its text, and no signature.
     pub(crate) fn encode(&mut self, delta: &Delta, out: &mut Vec<u8>) {
         if delta.choice != 0 {
@@ -50,7 +71,7 @@ impl Encoder {
             DeltaKind::Finish(finish) => self.finish = Some((**finish).clone()),
             DeltaKind::Usage(usage) => self.usage = Some((**usage).clone()),
             DeltaKind::Error(error) => write_line(&json!({ "error": error.message }), out),
-            DeltaKind::Signature(_) | DeltaKind::Response(_) => {}
+            DeltaKind::Logprobs(_) | DeltaKind::Signature(_) | DeltaKind::Response(_) => {}
         }
     }
 
@@ -59,12 +80,18 @@ impl Encoder {
         for call in self.calls.close(None) {
             self.call(&call, out);
         }
+        let line = self.last(json!({ "content": "" }));
+        write_line(&line, out);
+    }
+
+    /// The line that tells the reason and the counts.
+    fn last(&mut self, message: Value) -> Value {
         let finish = self
             .finish
             .take()
             .unwrap_or(Finish { reason: FinishReason::Stop, raw: CompactString::default() });
         let usage = self.usage.take().unwrap_or_default();
-        let mut line = self.line(json!({ "content": "" }));
+        let mut line = self.line(message);
         for (name, count) in [("prompt_eval_count", usage.input_tokens), ("eval_count", usage.output_tokens)]
         {
             if let Some(count) = count {
@@ -73,7 +100,7 @@ impl Encoder {
         }
         line["done"] = json!(true);
         line["done_reason"] = json!(REASONS.write(&finish));
-        write_line(&line, out);
+        line
     }
 
     fn call(&self, call: &WholeCall, out: &mut Vec<u8>) {
@@ -81,11 +108,7 @@ impl Encoder {
             return;
         }
         let arguments = call.arguments().unwrap_or_else(|| json!({}));
-        let function = json!({ "index": call.index, "name": call.name, "arguments": arguments });
-        let mut entry = json!({ "function": function });
-        if let Some(id) = &call.id {
-            entry["id"] = json!(id);
-        }
+        let entry = entry(call.index, call.id.as_ref(), &call.name, &arguments);
         self.message(json!({ "content": "", "tool_calls": [entry] }), out);
     }
 
@@ -108,6 +131,14 @@ impl Encoder {
         }
         line
     }
+}
+
+fn entry(index: u32, id: Option<&CompactString>, name: &str, arguments: &Value) -> Value {
+    let mut entry = json!({ "function": { "index": index, "name": name, "arguments": arguments } });
+    if let Some(id) = id {
+        entry["id"] = json!(id);
+    }
+    entry
 }
 
 fn write_line(line: &Value, out: &mut Vec<u8>) {

@@ -15,7 +15,7 @@ use crate::delta::{Delta, DeltaKind, FinishReason, Usage};
 use crate::emit::{account, fail, say};
 use crate::error::read_error;
 use crate::identity::Identity;
-use crate::json::{Raw, Text, lenient};
+use crate::json::{List, Object, Raw, Text, lenient};
 use crate::reasons::{Finished, Reasons};
 use crate::stream::{DecodeError, Ending, Progress};
 use crate::tool_calls::ToolCalls;
@@ -42,15 +42,15 @@ struct Line<'a> {
     model: Text<'a>,
     /// Of `/api/chat`.
     #[serde(borrow, default)]
-    message: Option<Message<'a>>,
+    message: Object<Message<'a>>,
     /// Of `/api/generate`.
     #[serde(borrow, default)]
     response: Text<'a>,
     /// Of `/api/generate`.
     #[serde(borrow, default)]
     thinking: Text<'a>,
-    #[serde(default)]
-    done: bool,
+    #[serde(borrow, default)]
+    done: Raw<'a>,
     #[serde(borrow, default)]
     done_reason: Text<'a>,
     #[serde(borrow, default)]
@@ -64,15 +64,15 @@ struct Message<'a> {
     #[serde(borrow, default)]
     thinking: Text<'a>,
     #[serde(borrow, default)]
-    tool_calls: Option<Vec<Call<'a>>>,
+    tool_calls: List<Call<'a>>,
 }
 
 #[derive(Debug, Deserialize)]
 struct Call<'a> {
     #[serde(borrow, default)]
     id: Text<'a>,
-    #[serde(borrow)]
-    function: Function<'a>,
+    #[serde(borrow, default)]
+    function: Object<Function<'a>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -122,14 +122,14 @@ impl Ollama {
         self.identity.tell(&Text::default(), &line.model, out);
         say(DeltaKind::Reasoning, &line.thinking, out);
         say(DeltaKind::Text, &line.response, out);
-        if let Some(message) = &line.message {
+        if let Some(message) = &*line.message {
             self.message(message, out);
         }
         if line.error.get().is_some() {
             fail(read_error(json), out);
             return Progress::Ended;
         }
-        if !line.done {
+        if line.done.get() != Some("true") {
             return Progress::Open;
         }
         let raw = line.done_reason.get().unwrap_or_default();
@@ -141,9 +141,10 @@ impl Ollama {
     fn message(&mut self, message: &Message<'_>, out: &mut Vec<Delta>) {
         say(DeltaKind::Reasoning, &message.thinking, out);
         say(DeltaKind::Text, &message.content, out);
-        for Call { id, function } in message.tool_calls.iter().flatten() {
-            let arguments = function.arguments.arguments();
-            self.calls.whole(id.compact(), function.name.compact(), arguments.as_deref(), out);
+        for Call { id, function } in message.tool_calls.iter() {
+            let name = function.as_ref().and_then(|function| function.name.compact());
+            let arguments = function.as_ref().and_then(|function| function.arguments.arguments());
+            self.calls.whole(id.compact(), name, arguments.as_deref(), out);
         }
     }
 }

@@ -35,7 +35,9 @@ impl Calls {
     ) {
         let id = fragment.id.get();
         let name = fragment.function.as_ref().and_then(|function| function.name.get());
-        let call = self.find(fragment.index, position, id, name).unwrap_or_else(|| self.open(fragment.index));
+        let call = self
+            .find(fragment.index.get(), position, id, name)
+            .unwrap_or_else(|| self.open(fragment.index.get()));
         self.extend(choice, call, id, fragment.function.as_ref(), out);
         if let Some(value) = fragment.signature() {
             let signature = Signature { tool_call: Some(ordinal(call)), ..Signature::signed(value) };

@@ -5,11 +5,12 @@ use std::fmt;
 
 use compact_str::CompactString;
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 
 use crate::delta::{DeltaKind, ProviderError, Signature, Usage};
 use crate::error::read_error;
-use crate::json::{Raw, Text};
+use crate::json::{Index, List, Object, Raw, Text, not_told};
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Chunk<'a> {
@@ -18,21 +19,21 @@ pub(super) struct Chunk<'a> {
     #[serde(borrow, default)]
     pub(super) model: Text<'a>,
     #[serde(borrow, default)]
-    pub(super) choices: Option<Vec<Choice<'a>>>,
+    pub(super) choices: List<Choice<'a>>,
     #[serde(borrow, default)]
     usage: Raw<'a>,
     #[serde(borrow, default)]
     error: Raw<'a>,
     #[serde(borrow, default)]
-    x_groq: Option<XGroq<'a>>,
+    x_groq: Object<XGroq<'a>>,
     #[serde(borrow, default)]
     object: Text<'a>,
     #[serde(borrow, default)]
     message: Raw<'a>,
     #[serde(borrow, default)]
     code: Raw<'a>,
-    /// The text of a chunk that is nothing else: Writer's legacy completions.
-    #[serde(borrow, default)]
+    /// The text of a chunk that is nothing else: Writer's legacy completions, and Cloudflare's models.
+    #[serde(borrow, default, alias = "response")]
     pub(super) value: Text<'a>,
 }
 
@@ -48,19 +49,27 @@ struct XGroq<'a> {
 #[derive(Debug, Deserialize)]
 pub(super) struct Choice<'a> {
     #[serde(default)]
-    pub(super) index: Option<u32>,
+    pub(super) index: Index,
     #[serde(borrow, default)]
-    pub(super) delta: Option<Message<'a>>,
+    pub(super) delta: Object<Message<'a>>,
     /// Stands in the place of `delta` in an answer that was not streamed.
     #[serde(borrow, default)]
-    pub(super) message: Option<Message<'a>>,
+    pub(super) message: Object<Message<'a>>,
     /// Stands in the place of `delta` in the legacy completions (`text_completion`).
     #[serde(borrow, default)]
     pub(super) text: Text<'a>,
     #[serde(borrow, default)]
-    pub(super) finish_reason: Text<'a>,
+    finish_reason: Text<'a>,
+    /// Bedrock's name for the finish reason. Elsewhere it stands beside that one, and tells which word stopped the model.
+    #[serde(borrow, default)]
+    stop_reason: Text<'a>,
+    #[serde(borrow, default)]
+    pub(super) logprobs: Raw<'a>,
     #[serde(borrow, default)]
     error: Raw<'a>,
+    /// Moonshot's place for it.
+    #[serde(borrow, default)]
+    usage: Raw<'a>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -71,14 +80,19 @@ pub(super) struct Message<'a> {
     reasoning_content: Text<'a>,
     #[serde(borrow, default)]
     reasoning: Text<'a>,
+    /// GitHub Copilot's, and what it seals it with.
     #[serde(borrow, default)]
-    reasoning_details: Option<Vec<ReasoningDetail<'a>>>,
+    reasoning_text: Text<'a>,
+    #[serde(borrow, default)]
+    reasoning_opaque: Text<'a>,
+    #[serde(borrow, default)]
+    reasoning_details: List<ReasoningDetail<'a>>,
     #[serde(borrow, default)]
     pub(super) refusal: Text<'a>,
     #[serde(borrow, default)]
-    pub(super) tool_calls: Option<Vec<CallFragment<'a>>>,
+    pub(super) tool_calls: List<CallFragment<'a>>,
     #[serde(borrow, default)]
-    pub(super) function_call: Option<Function<'a>>,
+    pub(super) function_call: Object<Function<'a>>,
 }
 
 /// `OpenRouter` repeats the reasoning here, and adds what the model behind it wants back:
@@ -100,13 +114,13 @@ struct ReasoningDetail<'a> {
 #[derive(Debug, Deserialize)]
 pub(super) struct CallFragment<'a> {
     #[serde(default)]
-    pub(super) index: Option<u64>,
+    pub(super) index: Index,
     #[serde(borrow, default)]
     pub(super) id: Text<'a>,
     #[serde(borrow, default)]
-    pub(super) function: Option<Function<'a>>,
+    pub(super) function: Object<Function<'a>>,
     #[serde(borrow, default)]
-    extra_content: Option<ExtraContent<'a>>,
+    extra_content: Object<ExtraContent<'a>>,
 }
 
 /// Gemini behind its OpenAI endpoint wants this back with the call:
@@ -114,7 +128,7 @@ pub(super) struct CallFragment<'a> {
 #[derive(Debug, Deserialize)]
 struct ExtraContent<'a> {
     #[serde(borrow, default)]
-    google: Option<Google<'a>>,
+    google: Object<Google<'a>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -135,12 +149,11 @@ impl Chunk<'_> {
     /// The error that the chunk reports: under `error`, under Groq's `x_groq`, in a choice (`OpenRouter`), or, as vLLM
     /// sends it, the object itself.
     pub(super) fn error(&self) -> Option<ProviderError> {
-        let choices = self.choices.iter().flatten();
         let nested = self
             .error
             .get()
             .or_else(|| self.x_groq.as_ref().and_then(|groq| groq.error.get()))
-            .or_else(|| choices.into_iter().find_map(|choice| choice.error.get()));
+            .or_else(|| self.choices.iter().find_map(|choice| choice.error.get()));
         if let Some(error) = nested {
             return Some(read_error(error));
         }
@@ -152,33 +165,46 @@ impl Chunk<'_> {
     }
 
     pub(super) fn usage(&self) -> Option<Usage> {
-        let json = self.usage.get().or_else(|| self.x_groq.as_ref().and_then(|groq| groq.usage.get()))?;
-        read_usage(json)
+        let groq = || self.x_groq.as_ref().and_then(|groq| groq.usage.get());
+        let moonshot = || self.choices.iter().find_map(|choice| choice.usage.get());
+        read_usage(self.usage.get().or_else(groq).or_else(moonshot)?)
+    }
+}
+
+impl Choice<'_> {
+    /// Why the choice has ended, in the provider's word.
+    pub(super) fn finish(&self) -> Option<&str> {
+        self.finish_reason.get().or_else(|| self.stop_reason.get())
     }
 }
 
 impl Message<'_> {
-    /// Three places are in use. Some providers fill several with the same text, so the first that is filled counts.
+    /// Four places are in use. Some providers fill several with the same text, so the first that is filled counts.
     pub(super) fn reasoning(&self) -> Option<CompactString> {
         let details = || {
             let texts =
                 self.details().filter_map(|detail| detail.text.get().or_else(|| detail.summary.get()));
             Some(texts.collect()).filter(|text: &CompactString| !text.is_empty())
         };
-        self.reasoning_content.compact().or_else(|| self.reasoning.compact()).or_else(details)
+        [&self.reasoning_content, &self.reasoning, &self.reasoning_text]
+            .into_iter()
+            .find_map(Text::compact)
+            .or_else(details)
     }
 
     /// What the reasoning of this message was sealed with.
     pub(super) fn signatures(&self) -> impl Iterator<Item = Signature> {
-        self.details().filter_map(|detail| {
+        let opaque = self.reasoning_opaque.compact().map(Signature::encrypted);
+        let details = self.details().filter_map(|detail| {
             let signed = detail.signature.compact().map(Signature::signed);
             let signature = signed.or_else(|| detail.data.compact().map(Signature::encrypted))?;
             Some(Signature { id: detail.id.compact(), ..signature })
-        })
+        });
+        opaque.into_iter().chain(details)
     }
 
     fn details(&self) -> impl Iterator<Item = &ReasoningDetail<'_>> {
-        self.reasoning_details.iter().flatten()
+        self.reasoning_details.iter()
     }
 }
 
@@ -205,11 +231,11 @@ struct UsageFields<'a> {
     #[serde(borrow, default)]
     total_tokens: Raw<'a>,
     #[serde(borrow, default)]
-    prompt_tokens_details: Option<Details<'a>>,
+    prompt_tokens_details: Object<Details<'a>>,
     #[serde(borrow, default)]
     prompt_cache_hit_tokens: Raw<'a>,
     #[serde(borrow, default)]
-    completion_tokens_details: Option<Details<'a>>,
+    completion_tokens_details: Object<Details<'a>>,
     #[serde(borrow, default)]
     reasoning_tokens: Raw<'a>,
 }
@@ -227,8 +253,8 @@ struct Details<'a> {
 
 fn read_usage(json: &str) -> Option<Usage> {
     let fields: UsageFields<'_> = serde_json::from_str(json).ok()?;
-    let prompt = fields.prompt_tokens_details.unwrap_or_default();
-    let completion = fields.completion_tokens_details.unwrap_or_default();
+    let prompt = fields.prompt_tokens_details.0.unwrap_or_default();
+    let completion = fields.completion_tokens_details.0.unwrap_or_default();
     Some(Usage {
         input_tokens: fields.prompt_tokens.count(),
         output_tokens: fields.completion_tokens.count(),
@@ -240,7 +266,7 @@ fn read_usage(json: &str) -> Option<Usage> {
     })
 }
 
-/// The content of a message: a string, or Mistral's list of parts.
+/// The content of a message: a string, or a list of parts, which Mistral and Databricks send.
 #[derive(Debug, Default)]
 pub(super) enum Content<'a> {
     #[default]
@@ -249,11 +275,12 @@ pub(super) enum Content<'a> {
     Parts(Vec<Part<'a>>),
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 pub(super) struct Part<'a> {
     #[serde(borrow, default)]
     text: Text<'a>,
-    #[serde(borrow, default)]
+    /// Mistral's word for reasoning, and Databricks'.
+    #[serde(borrow, default, alias = "summary")]
     thinking: Content<'a>,
 }
 
@@ -307,20 +334,21 @@ impl<'de> Visitor<'de> for ContentVisitor {
         Ok(Content::Text(Cow::Owned(value.to_owned())))
     }
 
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(Content::None)
-    }
-
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
         let mut parts = Vec::new();
-        while let Some(part) = seq.next_element()? {
-            parts.push(part);
+        while let Some(content) = seq.next_element()? {
+            match content {
+                Content::None => {}
+                Content::Text(text) => parts.push(Part { text: text.into(), ..Part::default() }),
+                Content::Parts(inner) => parts.extend(inner),
+            }
         }
         Ok(Content::Parts(parts))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(Content::None)
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        Part::deserialize(MapAccessDeserializer::new(map)).map(|part| Content::Parts(vec![part]))
     }
+
+    not_told!(visit_bool(bool), visit_i64(i64), visit_u64(u64), visit_f64(f64));
 }

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::delta::{Delta, DeltaKind, ProviderError, Signature, SignatureKind, Usage};
+use crate::encode::{call_signature, known};
 use crate::response::{Choice, Response};
 
 /// Writes the chunks of one response.
@@ -33,6 +34,11 @@ impl ChunkEncoder {
             DeltaKind::ToolCallArguments { index, fragment } => {
                 let call = json!({ "index": index, "function": { "arguments": fragment } });
                 self.message(delta.choice, &json!({ "tool_calls": [call] }))
+            }
+            DeltaKind::Logprobs(logprobs) => {
+                let mut chunk = self.message(delta.choice, &json!({}));
+                chunk["choices"][0]["logprobs"] = serde_json::from_str(logprobs).unwrap_or_default();
+                chunk
             }
             DeltaKind::Signature(signature) => self.message(delta.choice, &signature_members(signature)),
             DeltaKind::Finish(finish) => self.choice(delta.choice, &json!({}), &json!(finish.raw)),
@@ -87,11 +93,19 @@ impl ChunkEncoder {
 
 /// `OpenRouter`'s way for reasoning, Google's for a call. The official library wants an index in every list.
 fn signature_members(signature: &Signature) -> Value {
-    let Signature { kind, tool_call, id, value } = signature;
+    let Signature { tool_call, value, .. } = signature;
     if let Some(index) = tool_call {
-        let extra_content = json!({ "google": { "thought_signature": value } });
-        return json!({ "tool_calls": [{ "index": index, "extra_content": extra_content }] });
+        return json!({ "tool_calls": [{ "index": index, "extra_content": extra_content(value) }] });
     }
+    json!({ "reasoning_details": [detail(signature)] })
+}
+
+fn extra_content(signature: &str) -> Value {
+    json!({ "google": { "thought_signature": signature } })
+}
+
+fn detail(signature: &Signature) -> Value {
+    let Signature { kind, id, value, .. } = signature;
     let mut detail = match kind {
         SignatureKind::Signed => json!({ "type": "reasoning.text", "index": 0, "signature": value }),
         SignatureKind::Encrypted => json!({ "type": "reasoning.encrypted", "index": 0, "data": value }),
@@ -99,24 +113,31 @@ fn signature_members(signature: &Signature) -> Value {
     if let Some(id) = id {
         detail["id"] = json!(id);
     }
-    json!({ "reasoning_details": [detail] })
+    detail
 }
 
 fn whole_choice(choice: &Choice) -> Value {
-    let calls: Vec<Value> = choice
-        .tool_calls
-        .iter()
-        .map(|call| {
-            let function = json!({ "name": call.name, "arguments": call.arguments });
-            json!({ "id": call.id, "type": "function", "function": function })
-        })
-        .collect();
+    let calls = choice.tool_calls.iter().enumerate().map(|(index, call)| {
+        let function = json!({ "name": call.name, "arguments": call.arguments });
+        let mut whole = json!({ "id": call.id, "type": "function", "function": function });
+        if let Some(signature) = call_signature(choice, index) {
+            whole["extra_content"] = extra_content(signature);
+        }
+        whole
+    });
+    let calls: Vec<Value> = calls.collect();
     let mut message = Map::from_iter([
         ("role".to_owned(), json!("assistant")),
         ("content".to_owned(), if choice.text.is_empty() { Value::Null } else { json!(choice.text) }),
     ]);
     if !choice.reasoning.is_empty() {
         message.insert("reasoning_content".to_owned(), json!(choice.reasoning));
+    }
+    let signatures = choice.signatures.iter().map(|placed| &placed.signature);
+    let details: Vec<Value> =
+        signatures.filter(|signature| signature.tool_call.is_none()).map(detail).collect();
+    if !details.is_empty() {
+        message.insert("reasoning_details".to_owned(), json!(details));
     }
     if !choice.refusal.is_empty() {
         message.insert("refusal".to_owned(), json!(choice.refusal));
@@ -128,21 +149,21 @@ fn whole_choice(choice: &Choice) -> Value {
     json!({ "index": choice.index, "message": message, "finish_reason": finish_reason })
 }
 
-/// Counts that are not known are left out: a zero would be a claim.
 fn usage_object(usage: &Usage) -> Value {
-    let mut object = Map::new();
-    let mut count = |name: &str, value: Option<u64>, detail: Option<&str>| {
-        if let Some(value) = value {
-            let value = detail.map_or_else(|| json!(value), |detail| json!({ detail: value }));
-            object.insert(name.to_owned(), value);
+    let mut object = known([
+        ("prompt_tokens", usage.input_tokens),
+        ("completion_tokens", usage.output_tokens),
+        ("total_tokens", usage.total_tokens),
+    ]);
+    let prompt =
+        known([("cached_tokens", usage.cached_tokens), ("cache_write_tokens", usage.cache_write_tokens)]);
+    let completion = known([("reasoning_tokens", usage.reasoning_tokens)]);
+    for (name, details) in [("prompt_tokens_details", prompt), ("completion_tokens_details", completion)] {
+        if details.as_object().is_some_and(|details| !details.is_empty()) {
+            object[name] = details;
         }
-    };
-    count("prompt_tokens", usage.input_tokens, None);
-    count("completion_tokens", usage.output_tokens, None);
-    count("total_tokens", usage.total_tokens, None);
-    count("prompt_tokens_details", usage.cached_tokens, Some("cached_tokens"));
-    count("completion_tokens_details", usage.reasoning_tokens, Some("reasoning_tokens"));
-    Value::Object(object)
+    }
+    object
 }
 
 fn error_object(error: &ProviderError) -> Value {

@@ -27,6 +27,7 @@ const REASONS: Reasons = Reasons(&[
     ("stop", FinishReason::Stop),
     ("end_turn", FinishReason::Stop),
     ("eos", FinishReason::Stop),
+    ("eos_token", FinishReason::Stop),
     ("stop_sequence", FinishReason::Stop),
     ("completed", FinishReason::Stop),
     ("length", FinishReason::Length),
@@ -38,6 +39,7 @@ const REASONS: Reasons = Reasons(&[
     ("tool_use", FinishReason::ToolCalls),
     ("content_filter", FinishReason::ContentFilter),
     ("safety", FinishReason::ContentFilter),
+    ("sensitive", FinishReason::ContentFilter),
     ("error", FinishReason::Error),
 ]);
 
@@ -56,6 +58,8 @@ struct ChoiceState {
     index: u32,
     calls: Calls,
     finish: Finished,
+    /// Something was said in deltas.
+    is_streamed: bool,
 }
 
 impl OpenAiChat {
@@ -79,7 +83,7 @@ impl OpenAiChat {
             out.push(Delta::first(DeltaKind::Error(Box::new(read_error(&event.data_text())))));
             return Ok(Progress::Ended);
         }
-        self.document(data, out)
+        if event.is_aside() { Ok(Progress::Open) } else { self.document(data, out) }
     }
 
     /// Translates one JSON document: a chunk, or the whole answer of a provider that did not stream.
@@ -115,10 +119,10 @@ impl OpenAiChat {
 
     fn chunk(&mut self, chunk: &Chunk<'_>, out: &mut Vec<Delta>) -> Progress {
         self.identity.tell(&chunk.id, &chunk.model, out);
-        if let (None, Some(text)) = (&chunk.choices, chunk.value.compact()) {
+        if let Some(text) = chunk.value.compact().filter(|_| chunk.choices.is_empty()) {
             out.push(Delta::first(DeltaKind::Text(text)));
         }
-        for choice in chunk.choices.iter().flatten() {
+        for choice in chunk.choices.iter() {
             self.choice(choice, out);
         }
         if let Some(usage) = chunk.usage() {
@@ -133,18 +137,27 @@ impl OpenAiChat {
     }
 
     fn choice(&mut self, choice: &Choice<'_>, out: &mut Vec<Delta>) {
-        let index = choice.index.unwrap_or(0);
+        let index = choice.index.choice();
         let state = self.state(index);
-        if let Some(message) = choice.delta.as_ref().or(choice.message.as_ref()) {
-            message_deltas(index, message, &mut state.calls, out);
+        if let Some(json) = choice.logprobs.get() {
+            out.push(Delta { choice: index, kind: DeltaKind::Logprobs(json.into()) });
+        }
+        if let Some(delta) = &*choice.delta {
+            state.is_streamed = true;
+            message_deltas(index, delta, &mut state.calls, out);
+        } else if let Some(message) = choice.message.as_ref() {
+            // MiniMax repeats the whole message at the end of its deltas.
+            if !state.is_streamed {
+                message_deltas(index, message, &mut state.calls, out);
+            }
         } else if let Some(text) = choice.text.compact() {
             out.push(Delta { choice: index, kind: DeltaKind::Text(text) });
         }
-        if let Some(raw) = choice.finish_reason.get()
+        if let Some(raw) = choice.finish()
             && state.finish.is_news(raw)
         {
             state.calls.close(index, out);
-            state.finish.tell(index, raw, REASONS.read(raw), out);
+            state.finish.tell(index, raw, REASONS.read(&raw.to_ascii_lowercase()), out);
         }
     }
 
@@ -172,10 +185,10 @@ fn message_deltas(choice: u32, message: &Message<'_>, calls: &mut Calls, out: &m
     if let Some(refusal) = message.refusal.compact() {
         push(DeltaKind::Refusal(refusal));
     }
-    for (position, fragment) in message.tool_calls.iter().flatten().enumerate() {
+    for (position, fragment) in message.tool_calls.iter().enumerate() {
         calls.fragment(choice, position, fragment, out);
     }
-    if let Some(function) = &message.function_call {
+    if let Some(function) = &*message.function_call {
         calls.legacy(choice, function, out);
     }
 }

@@ -83,7 +83,7 @@ impl Encoder {
                 self.close();
                 self.end("failed", &Value::Null, &error_object(error));
             }
-            DeltaKind::ToolCallStart(_) | DeltaKind::Response(_) => {}
+            DeltaKind::Logprobs(_) | DeltaKind::ToolCallStart(_) | DeltaKind::Response(_) => {}
         }
     }
 
@@ -148,12 +148,9 @@ impl Encoder {
         if let Some(item) = self.item(index) {
             item.said.push_str(text);
             let id = item.id(index);
-            let place = item.shape().place;
-            let mut event = json!({ "item_id": id, "output_index": index, "delta": text });
-            if let Some(place) = place {
-                event[place] = json!(0);
-            }
-            self.event(kind, event);
+            let shape = item.shape();
+            let event = json!({ "item_id": id, "output_index": index, "delta": text });
+            self.event(kind, shape.complete(event));
         }
     }
 
@@ -164,10 +161,10 @@ impl Encoder {
             (item.shape(), item.said.clone(), item.id(index), item.json(index, "completed"));
         if !said.is_empty() || shape.part.is_none() {
             let mut event = json!({ "item_id": id, "output_index": index, shape.member: said });
-            if let Some(place) = shape.place {
-                event[place] = json!(0);
+            if whole["name"].is_string() {
+                event["name"] = whole["name"].clone();
             }
-            self.event(shape.done, event);
+            self.event(shape.done, shape.complete(event));
             self.part(index, &shape, "done", &said);
         }
         self.event("response.output_item.done", json!({ "output_index": index, "item": whole }));
@@ -220,7 +217,8 @@ fn usage_object(usage: &Usage) -> Value {
         ("output_tokens", usage.output_tokens),
         ("total_tokens", usage.total_tokens),
     ]);
-    object["input_tokens_details"] = known([("cached_tokens", usage.cached_tokens)]);
+    object["input_tokens_details"] =
+        known([("cached_tokens", usage.cached_tokens), ("cache_write_tokens", usage.cache_write_tokens)]);
     object["output_tokens_details"] = known([("reasoning_tokens", usage.reasoning_tokens)]);
     object
 }

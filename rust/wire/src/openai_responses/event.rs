@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use crate::delta::Usage;
-use crate::json::{Raw, Text};
+use crate::json::{Index, List, Object, Raw, Text};
 
 /// The types whose members are used. An event of another type may have members of the same names and other shapes.
 pub(super) const KINDS: &[&str] = &[
@@ -34,16 +34,16 @@ pub(super) struct Event<'a> {
     #[serde(borrow, default, rename = "type")]
     pub(super) kind: Text<'a>,
     #[serde(default)]
-    pub(super) output_index: Option<u64>,
+    pub(super) output_index: Index,
     #[serde(borrow, default)]
     pub(super) delta: Text<'a>,
     /// All arguments, at their end.
     #[serde(borrow, default, alias = "input")]
     pub(super) arguments: Text<'a>,
     #[serde(borrow, default)]
-    pub(super) item: Option<Item<'a>>,
+    pub(super) item: Object<Item<'a>>,
     #[serde(borrow, default)]
-    pub(super) response: Option<Response<'a>>,
+    pub(super) response: Object<Response<'a>>,
     #[serde(borrow, default)]
     pub(super) usage: Raw<'a>,
 }
@@ -67,9 +67,9 @@ pub(super) struct Item<'a> {
     #[serde(borrow, default)]
     pub(super) encrypted_content: Text<'a>,
     #[serde(borrow, default)]
-    pub(super) summary: Option<Vec<Part<'a>>>,
+    pub(super) summary: List<Part<'a>>,
     #[serde(borrow, default)]
-    pub(super) content: Option<Vec<Part<'a>>>,
+    pub(super) content: List<Part<'a>>,
 }
 
 impl Item<'_> {
@@ -105,9 +105,9 @@ pub(super) struct Response<'a> {
     #[serde(borrow, default)]
     pub(super) error: Raw<'a>,
     #[serde(borrow, default)]
-    pub(super) incomplete_details: Option<IncompleteDetails<'a>>,
+    pub(super) incomplete_details: Object<IncompleteDetails<'a>>,
     #[serde(borrow, default)]
-    pub(super) output: Option<Vec<Item<'a>>>,
+    pub(super) output: List<Item<'a>>,
     #[serde(borrow, default)]
     pub(super) usage: Raw<'a>,
 }
@@ -127,28 +127,31 @@ struct Counts<'a> {
     #[serde(borrow, default)]
     total_tokens: Raw<'a>,
     #[serde(borrow, default)]
-    input_tokens_details: Option<Details<'a>>,
+    input_tokens_details: Object<Details<'a>>,
     #[serde(borrow, default)]
-    output_tokens_details: Option<Details<'a>>,
+    output_tokens_details: Object<Details<'a>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 struct Details<'a> {
-    #[serde(borrow, default)]
-    cached_tokens: Raw<'a>,
-    #[serde(borrow, default)]
-    reasoning_tokens: Raw<'a>,
+    #[serde(borrow, default, rename = "cached_tokens")]
+    cached: Raw<'a>,
+    #[serde(borrow, default, rename = "cache_write_tokens")]
+    cache_write: Raw<'a>,
+    #[serde(borrow, default, rename = "reasoning_tokens")]
+    reasoning: Raw<'a>,
 }
 
 pub(super) fn read_usage(json: &str) -> Option<Usage> {
     let counts: Counts<'_> = serde_json::from_str(json).ok()?;
+    let input = counts.input_tokens_details.0.unwrap_or_default();
     Some(Usage {
         input_tokens: counts.input_tokens.count(),
         output_tokens: counts.output_tokens.count(),
         total_tokens: counts.total_tokens.count(),
-        cached_tokens: counts.input_tokens_details.unwrap_or_default().cached_tokens.count(),
-        reasoning_tokens: counts.output_tokens_details.unwrap_or_default().reasoning_tokens.count(),
+        cached_tokens: input.cached.count(),
+        cache_write_tokens: input.cache_write.count(),
+        reasoning_tokens: counts.output_tokens_details.0.unwrap_or_default().reasoning.count(),
         raw: json.into(),
-        ..Usage::default()
     })
 }

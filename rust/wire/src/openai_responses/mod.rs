@@ -6,10 +6,12 @@
 //! are no tool calls, and are skipped, as annotations are. Streamed transcriptions (`transcript.text.*`) are understood
 //! too.
 
+mod document;
 mod encode;
 mod event;
 mod output;
 
+pub(crate) use self::document::document;
 pub(crate) use self::encode::Encoder;
 
 use self::event::{Event, Item, KINDS, Part, Response, read_usage};
@@ -75,7 +77,7 @@ impl OpenAiResponses {
     pub const fn finish(&mut self, _: &mut Vec<Delta>) {}
 
     fn translate(&mut self, event: &Event<'_>, json: &str, out: &mut Vec<Delta>) -> Progress {
-        let index = event.output_index.unwrap_or(0);
+        let index = event.output_index.get().unwrap_or(0);
         match event.kind.get().unwrap_or_default() {
             "response.output_text.delta" | "transcript.text.delta" => say(DeltaKind::Text, &event.delta, out),
             "response.reasoning_summary_text.delta" | "response.reasoning_text.delta" => {
@@ -94,12 +96,12 @@ impl OpenAiResponses {
                 }
             }
             "response.output_item.done" => {
-                if let Some(item) = &event.item {
+                if let Some(item) = &*event.item {
                     self.item_done(index, item, out);
                 }
             }
             "response.created" | "response.in_progress" | "response.queued" => {
-                if let Some(response) = &event.response {
+                if let Some(response) = &*event.response {
                     self.identity.tell(&response.id, &response.model, out);
                 }
             }
@@ -176,12 +178,12 @@ impl OpenAiResponses {
 
     /// The output of a response of which nothing was streamed.
     fn output(&mut self, response: &Response<'_>, out: &mut Vec<Delta>) {
-        for (index, item) in (0..).zip(response.output.iter().flatten()) {
-            for part in item.summary.iter().flatten() {
+        for (index, item) in (0..).zip(response.output.iter()) {
+            for part in item.summary.iter() {
                 say(DeltaKind::Reasoning, &part.text, out);
             }
             let is_reasoning = item.kind.get() == Some("reasoning");
-            for Part { text, refusal } in item.content.iter().flatten() {
+            for Part { text, refusal } in item.content.iter() {
                 say(if is_reasoning { DeltaKind::Reasoning } else { DeltaKind::Text }, text, out);
                 say(DeltaKind::Refusal, refusal, out);
             }

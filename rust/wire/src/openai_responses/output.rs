@@ -18,6 +18,8 @@ pub(super) struct Shape {
     pub(super) part: Option<&'static str>,
     /// The member that numbers the part.
     pub(super) place: Option<&'static str>,
+    /// Both events have a list of log probabilities, which is empty: the official library wants one.
+    pub(super) has_logprobs: bool,
 }
 
 impl Shape {
@@ -27,11 +29,13 @@ impl Shape {
         member: "text",
         part: Some("response.content_part"),
         place: Some("content_index"),
+        has_logprobs: true,
     };
     const REFUSAL: Self = Self {
         delta: "response.refusal.delta",
         done: "response.refusal.done",
         member: "refusal",
+        has_logprobs: false,
         ..Self::TEXT
     };
     const REASONING: Self = Self {
@@ -40,6 +44,7 @@ impl Shape {
         member: "text",
         part: Some("response.reasoning_summary_part"),
         place: Some("summary_index"),
+        has_logprobs: false,
     };
     pub(super) const CALL: Self = Self {
         delta: "response.function_call_arguments.delta",
@@ -47,7 +52,19 @@ impl Shape {
         member: "arguments",
         part: None,
         place: None,
+        has_logprobs: false,
     };
+
+    /// Adds to an event what all of this kind have.
+    pub(super) fn complete(&self, mut event: Value) -> Value {
+        if let Some(place) = self.place {
+            event[place] = json!(0);
+        }
+        if self.has_logprobs {
+            event["logprobs"] = json!([]);
+        }
+        event
+    }
 
     pub(super) const fn of(section: Section) -> Self {
         match section {
@@ -117,7 +134,9 @@ impl OutputItem {
     /// The item's one part, with this text.
     pub(super) fn part(&self, text: &str) -> Value {
         match &self.kind {
-            Kind::Section(Section::Text) => json!({ "type": "output_text", "text": text, "annotations": [] }),
+            Kind::Section(Section::Text) => {
+                json!({ "type": "output_text", "text": text, "annotations": [], "logprobs": [] })
+            }
             Kind::Section(Section::Refusal) => json!({ "type": "refusal", "refusal": text }),
             _ => json!({ "type": "summary_text", "text": text }),
         }

@@ -20,6 +20,7 @@ pub(crate) struct Abilities {
     pub(crate) calls: Calls,
     pub(crate) total: bool,
     pub(crate) cached: bool,
+    pub(crate) cache_write: bool,
     pub(crate) reasoning: bool,
     /// Stop, length, content filter, and that tools are to be called.
     pub(crate) words: [(FinishReason, &'static str); 4],
@@ -49,6 +50,7 @@ const ANTHROPIC: Abilities = Abilities {
     calls: Calls::Fragments,
     total: false,
     cached: true,
+    cache_write: true,
     reasoning: true,
     words: [(Stop, "end_turn"), (Length, "max_tokens"), (ContentFilter, "refusal"), (ToolCalls, "tool_use")],
 };
@@ -101,6 +103,7 @@ pub(crate) const ABILITIES: [Abilities; 8] = [
     },
     Abilities {
         dialect: Dialect::Gemini,
+        cache_write: false,
         signatures: &[(Signed, false)],
         call_signatures: true,
         calls: Calls::Whole,
@@ -110,6 +113,7 @@ pub(crate) const ABILITIES: [Abilities; 8] = [
     },
     Abilities {
         dialect: Dialect::Cohere,
+        cache_write: false,
         model: false,
         signatures: &[],
         reasoning: false,
@@ -123,6 +127,7 @@ pub(crate) const ABILITIES: [Abilities; 8] = [
     },
     Abilities {
         dialect: Dialect::Ollama,
+        cache_write: false,
         id: false,
         signatures: &[],
         calls: Calls::WholeWithArguments,

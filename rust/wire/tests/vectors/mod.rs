@@ -6,8 +6,8 @@ use std::path::Path;
 
 use serde::de::DeserializeOwned;
 
-/// The endings of bodies, one for each framing.
-const BODIES: [&str; 3] = ["sse", "ndjson", "awses"];
+/// The endings of bodies: one for each framing, and that of bodies that are no stream.
+const BODIES: [&str; 4] = ["sse", "ndjson", "awses", "body"];
 
 /// Name, body and expectation of each body and its `NAME.json` under `tests/conformance/FOLDER`.
 pub(crate) fn read<T: DeserializeOwned>(folder: &str) -> Vec<(String, Vec<u8>, T)> {

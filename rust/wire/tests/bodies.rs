@@ -1,0 +1,113 @@
+//! Bodies that are no answer of a model, or not in the way that was asked for.
+
+use headrace_wire::{BodyDecoder, BodyError, DecodeError, Delta, Dialect, Ending, Outcome, RecordedBody};
+
+/// Decodes a body in pieces of this size.
+fn decode(dialect: Dialect, body: &[u8], size: usize) -> (Vec<Delta>, Result<Ending, BodyError>) {
+    let mut decoder = BodyDecoder::new(dialect, 4096);
+    let mut deltas = Vec::new();
+    for piece in body.chunks(size) {
+        if let Err(error) = decoder.feed(piece, &mut deltas) {
+            return (deltas, Err(error));
+        }
+    }
+    let ending = decoder.finish(&mut deltas);
+    (deltas, ending)
+}
+
+fn recorded(body: &[u8], size: usize) -> (Option<Dialect>, Outcome) {
+    let mut decoder = RecordedBody::new(None, 4096);
+    let mut deltas = Vec::new();
+    body.chunks(size).for_each(|piece| decoder.feed(piece, &mut deltas));
+    let outcome = decoder.finish(&mut deltas);
+    (decoder.dialect(), outcome)
+}
+
+#[test]
+fn a_page_is_told_from_an_answer_in_every_dialect() {
+    let page = format!("\u{feff} \r\n<!DOCTYPE html><title>Grüße</title>{}", "<p>".repeat(2000));
+    for dialect in Dialect::ALL {
+        let (deltas, whole) = decode(dialect, page.as_bytes(), page.len());
+        assert!(
+            matches!(&whole, Err(BodyError::Page { excerpt }) if excerpt.starts_with("<!DOCTYPE html><title>Grüße")),
+            "{dialect:?}: {whole:?}"
+        );
+        assert_eq!(deltas, []);
+        for size in [1, 2, 3, 1000] {
+            assert_eq!(decode(dialect, page.as_bytes(), size).1, whole, "{dialect:?} in pieces of {size}");
+        }
+    }
+}
+
+#[test]
+fn a_short_page_is_one_too() {
+    for size in [1, 100] {
+        let (_, ending) = decode(Dialect::OpenAiChat, b"<html>", size);
+        assert_eq!(ending, Err(BodyError::Page { excerpt: "<html>".to_owned() }));
+    }
+}
+
+#[test]
+fn what_is_compressed_is_told() {
+    for (body, format) in [(&b"\x1f\x8b\x08\0\0\0\0"[..], "gzip"), (b"\x28\xb5\x2f\xfd\0\0", "zstd")] {
+        for dialect in Dialect::ALL {
+            for size in [1, 2, 100] {
+                assert_eq!(
+                    decode(dialect, body, size).1,
+                    Err(BodyError::Compressed { format }),
+                    "{dialect:?}"
+                );
+            }
+        }
+        assert_eq!(recorded(body, 1).1, Outcome::Protocol(BodyError::Compressed { format }));
+    }
+}
+
+#[test]
+fn a_body_that_is_no_stream_has_a_limit() {
+    let document = format!("{{\"choices\":[{{\"message\":{{\"content\":\"{}\"}}}}]}}", "x".repeat(5000));
+    for size in [1, 999, document.len()] {
+        let (_, ending) = decode(Dialect::OpenAiChat, document.as_bytes(), size);
+        assert!(
+            matches!(ending, Err(BodyError::Decode(DecodeError::EventTooLarge(_)))),
+            "pieces of {size}: {ending:?}"
+        );
+    }
+}
+
+#[test]
+fn a_stream_of_small_events_has_none() {
+    let stream =
+        "data: {\"choices\":[{\"delta\":{\"content\":\"x\"}}]}\n\n".repeat(1000) + "data: [DONE]\n\n";
+    for size in [7, stream.len()] {
+        let (deltas, ending) = decode(Dialect::OpenAiChat, stream.as_bytes(), size);
+        assert_eq!((deltas.len(), ending), (1000, Ok(Ending::Complete)));
+    }
+}
+
+#[test]
+fn the_dialect_shows_wherever_the_bytes_are_cut() {
+    let openai = b"\xef\xbb\xbf: ping\n\nevent: ping\ndata: 1\n\ndata: {\"choices\":[]}\n\ndata: [DONE]\n\n";
+    let ollama = b"\n{\"error\":\"no such model\"}";
+    for size in 1..openai.len() {
+        assert_eq!(
+            recorded(openai, size),
+            (Some(Dialect::OpenAiChat), Outcome::Complete),
+            "pieces of {size}"
+        );
+        assert_eq!(recorded(ollama, size), (Some(Dialect::Ollama), Outcome::Error), "pieces of {size}");
+    }
+}
+
+#[test]
+fn what_shows_none_is_shown_in_part() {
+    let body = format!("no {}", "ü".repeat(5000));
+    for size in [1, 1000, body.len()] {
+        let (dialect, outcome) = recorded(body.as_bytes(), size);
+        assert_eq!(dialect, None);
+        let Outcome::Protocol(BodyError::Unknown { excerpt }) = outcome else {
+            unreachable!("{outcome:?}");
+        };
+        assert_eq!(excerpt, body.chars().take(200).collect::<String>());
+    }
+}
