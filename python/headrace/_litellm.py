@@ -22,7 +22,7 @@ from .errors import ConfigurationError, MissingKeyError
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from .types import ModelCall, ModelSettings
+    from .types import ModelCall, ModelSettings, Timeouts
 
 __all__ = ["load", "request"]
 
@@ -112,7 +112,7 @@ def _arguments(call: ModelCall, provider: str) -> dict[str, Any]:
         "api_key": settings.api_key,
         "api_base": settings.base_url,
         "extra_headers": dict(settings.headers) or None,
-        "timeout": settings.timeouts.idle,
+        "timeout": _longest(settings.timeouts),
         # Trying again is the loop's business.
         "num_retries": 0,
         "max_retries": 0,
@@ -124,6 +124,12 @@ def _arguments(call: ModelCall, provider: str) -> dict[str, Any]:
         arguments["tools"] = copy.deepcopy(tools)
         arguments["tool_choice"] = call.tool_choice
     return {name: value for name, value in arguments.items() if value is not None}
+
+
+def _longest(timeouts: Timeouts) -> float | None:
+    """How long litellm may wait for anything; the stream watches each phase by itself."""
+    phases = (timeouts.first_token, timeouts.idle)
+    return None if None in phases else max(phase for phase in phases if phase is not None)
 
 
 def _build(litellm: Any, call: ModelCall, provider: str, arguments: dict[str, Any]) -> PreparedRequest | None:
