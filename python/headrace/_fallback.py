@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from ._reasoning import sent
 from ._requests import FedRequest
+from ._responses import cut, watch
 from .errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Sequence
+    from collections.abc import AsyncIterable, Callable, Iterable, Sequence
 
     from . import _native
     from .types import Message, ModelCall
@@ -31,7 +32,12 @@ _DONE: Final = b"data: [DONE]\n\n"
 
 
 def from_stream(
-    name: str, start: Callable[[], Any], translate: Callable[[BaseException], BaseException], provider: str | None
+    name: str,
+    start: Callable[[], Any],
+    translate: Callable[[BaseException], BaseException],
+    provider: str | None,
+    *,
+    watched: bool = False,
 ) -> FedRequest:
     """A request for what a function returns: text, or an iterable of text or of chunks; async ones too.
 
@@ -40,10 +46,11 @@ def from_stream(
         start: Makes it, in the thread that reads it.
         translate: Makes our exception of one that it raises.
         provider: Who answers.
+        watched: What it makes is hidden behind what it returns: whatever it gets by httpx is ended with the stream.
     """
 
     def feed(source: _native.Source) -> Callable[[], None]:
-        feeder = _Feeder(source, start, translate)
+        feeder = _Feeder(source, start, translate, watched=watched)
         # Whoever is asked sees the caller's context variables.
         run = contextvars.copy_context().run
         threading.Thread(target=run, args=(feeder.run,), name=f"headrace {name}", daemon=True).start()
@@ -118,19 +125,27 @@ class _Feeder:
         source: _native.Source,
         start: Callable[[], Any],
         translate: Callable[[BaseException], BaseException],
+        *,
+        watched: bool,
     ) -> None:
         self._source = source
         self._start = start
         self._translate = translate
+        self._watched = watched
         self._lock = threading.Lock()
         self._stopped = False
         self._close: Callable[[], object] | None = None
+        self._from_wire = False
+        self._reason_told = False
+        self._truncated = False
         self._finished = False
         self._calls = False
 
     def run(self) -> None:
         """Reads until there is no more, or nobody wants more."""
         try:
+            if self._watched:
+                watch(self._reads_from)
             self._read(self._start())
         except BaseException as error:  # noqa: BLE001 — the reader gets it, in its own thread
             self._source.fail(self._translate(error))
@@ -145,6 +160,10 @@ class _Feeder:
         if close is not None:
             close()
 
+    def _reads_from(self, response: Any) -> None:
+        self._from_wire = True
+        self._closes_with(lambda: cut(response))
+
     def _closes_with(self, close: Callable[[], object] | None) -> None:
         with self._lock:
             self._close = close
@@ -153,16 +172,23 @@ class _Feeder:
             close()
 
     def _read(self, answer: Any) -> None:
-        if hasattr(answer, "__await__") or hasattr(answer, "__aiter__"):
+        # What can be read either way, as litellm's streams seem to be, is read in the way that it was made.
+        if hasattr(answer, "__await__") or (hasattr(answer, "__aiter__") and not hasattr(answer, "__iter__")):
             self._read_async(answer)
         else:
             self._read_iterable(_chunks(answer))
         self._finish()
 
     def _read_iterable(self, chunks: Iterable[Any]) -> None:
-        self._closes_with(_closer(chunks))
+        response = getattr(chunks, "response", None)
+        if response is not None:
+            # A stream of OpenAI's library, or of Anthropic's.
+            self._reads_from(response)
         try:
             for chunk in chunks:
+                if self._is_made_up(chunks, chunk):
+                    self._truncated = True
+                    break
                 if not self._feed(chunk):
                     break
         finally:
@@ -170,6 +196,14 @@ class _Feeder:
             close = getattr(chunks, "close", None)
             if close is not None:
                 close()
+
+    def _is_made_up(self, stream: Any, chunk: Any) -> bool:
+        """Whether a chunk of litellm's says that the answer is whole only because no more of it came over the wire."""
+        if not self._from_wire or not hasattr(stream, "received_finish_reason"):
+            return False
+        told = stream.received_finish_reason or getattr(stream, "intermittent_finish_reason", None)
+        self._reason_told = self._reason_told or told is not None
+        return not self._reason_told and any(choice.finish_reason for choice in chunk.choices)
 
     def _read_async(self, answer: Any) -> None:
         import asyncio
@@ -216,6 +250,8 @@ class _Feeder:
         return self._send(document)
 
     def _finish(self) -> None:
+        if self._truncated:
+            return
         if not self._finished:
             reason = "tool_calls" if self._calls else "stop"
             self._send({"choices": [{"index": 0, "delta": {}, "finish_reason": reason}]})
@@ -250,22 +286,3 @@ def _document(chunk: Any) -> dict[str, Any]:
         return {"choices": [], **told}
     # A delta by itself.
     return {"choices": [{"index": 0, "delta": told}]}
-
-
-def _closer(chunks: Any) -> Callable[[], object] | None:
-    """What closes a stream that is being read in another thread: the HTTP response below it. A generator cannot be."""
-    for stream in _below(chunks):
-        response = getattr(stream, "response", None)
-        if hasattr(response, "close"):
-            close: Callable[[], object] = cast("Any", response).close
-            return close
-    return None
-
-
-def _below(stream: Any) -> Iterator[Any]:
-    """Litellm's stream, and those that it wraps."""
-    for _ in range(4):
-        if stream is None:
-            return
-        yield stream
-        stream = getattr(stream, "completion_stream", None) or getattr(stream, "streaming_response", None)

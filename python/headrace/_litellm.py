@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from . import _fallback, _frames, _keys, _seam
 from ._caching import cached
-from ._litellm_errors import translated, without
+from ._litellm_errors import said, translated
 from ._reasoning import sent
 from ._requests import FedRequest, PreparedRequest
 from ._wires import NATIVE, dialect_of, family_of, keyless
@@ -23,7 +23,7 @@ from .errors import ConfigurationError, MissingKeyError
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from .types import ModelCall, ModelSettings
+    from .types import ModelCall, ModelSettings, Timeouts
 
 __all__ = ["load", "request"]
 
@@ -70,7 +70,8 @@ def request(call: ModelCall) -> PreparedRequest | FedRequest:
     litellm: Any = load()
     provider = _provider(litellm, call.settings)
     arguments = _arguments(call, provider)
-    if provider in NATIVE:
+    # A mock answer is litellm's own, and so are mock errors.
+    if provider in NATIVE and "mock_response" not in call.settings.parameters:
         built = _build(litellm, call, provider, arguments)
         if built is not None:
             _frames.learn(call, built, lambda other: _build(litellm, other, provider, _arguments(other, provider)))
@@ -80,6 +81,7 @@ def request(call: ModelCall) -> PreparedRequest | FedRequest:
         lambda: litellm.completion(**arguments),
         partial(translated, settings=call.settings, provider=provider),
         provider,
+        watched=True,
     )
 
 
@@ -110,7 +112,7 @@ def _arguments(call: ModelCall, provider: str) -> dict[str, Any]:
         "api_key": settings.api_key,
         "api_base": settings.base_url,
         "extra_headers": dict(settings.headers) or None,
-        "timeout": settings.timeouts.idle,
+        "timeout": _longest(settings.timeouts),
         # Trying again is the loop's business.
         "num_retries": 0,
         "max_retries": 0,
@@ -122,6 +124,12 @@ def _arguments(call: ModelCall, provider: str) -> dict[str, Any]:
         arguments["tools"] = copy.deepcopy(tools)
         arguments["tool_choice"] = call.tool_choice
     return {name: value for name, value in arguments.items() if value is not None}
+
+
+def _longest(timeouts: Timeouts) -> float | None:
+    """How long litellm may wait for anything; the stream watches each phase by itself."""
+    phases = (timeouts.first_token, timeouts.idle)
+    return None if None in phases else max(phase for phase in phases if phase is not None)
 
 
 def _build(litellm: Any, call: ModelCall, provider: str, arguments: dict[str, Any]) -> PreparedRequest | None:
@@ -171,17 +179,15 @@ def _headers(captured: _seam.Captured) -> list[tuple[str, str]]:
 def _cannot_build(litellm: Any, error: Exception, settings: ModelSettings, provider: str) -> ConfigurationError:
     if settings.api_key is None and _keys.is_about_a_key(error):
         return _missing_key(litellm, settings, provider)
-    # Some of litellm's messages bring their traceback, or what its proxy's owner can do.
-    said = re.split(r"\nTraceback|\. To drop", str(error))[0]
     hint = ""
     if type(error).__name__ == "UnsupportedParamsError":
         hint = (
             "; llm_args={'drop_params': True} leaves out what the model does not take, "
             "{'allowed_openai_params': ['tools', …]} sends it nevertheless"
         )
-    return ConfigurationError(
-        f"the request for {settings.model!r} cannot be built: {without(said, settings.api_key)}{hint}"
-    )
+    # Some of litellm's messages bring their traceback, or what its proxy's owner can do.
+    reason = re.split(r"\nTraceback|\. To drop", said(error, settings))[0]
+    return ConfigurationError(f"the request for {settings.model!r} cannot be built: {reason}{hint}")
 
 
 def _missing_key(litellm: Any, settings: ModelSettings, provider: str) -> MissingKeyError:

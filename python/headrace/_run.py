@@ -252,6 +252,9 @@ class Run:
             stop: Stops what feeds the stream, where something does.
         """
         self._provider = provider
+        if self._stop_feeding is not None:
+            # What feeds an attempt that was given up.
+            self._stop_feeding()
         self._stop_feeding = stop
         fast = self.view.text_only and not effect.spoken
         reader = TextReader(stream) if fast else EventReader(stream, effect.agent, effect.spoken, self.show)

@@ -187,7 +187,8 @@ class Agent:
         self.retry_attempts = retry_attempts
         self.retry_interval = retry_interval
         self.retry_budget = retry_budget
-        self.fallback_models = tuple(fallback_models)
+        # A name alone is refused when a run starts, rather than taken for a list of letters.
+        self.fallback_models = fallback_models if isinstance(fallback_models, str) else tuple(fallback_models)
         self.fallback_model_name = fallback_model_name
         self.resume_on_error = resume_on_error
         self.stopping_token = stopping_token

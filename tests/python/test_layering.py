@@ -31,7 +31,8 @@ ALLOWED: dict[str, set[str]] = {
     "_caching": set(),
     "_plain": {"_reasoning", "_requests", "types", "errors"},
     "_frames": {"_requests", "types", "errors"},
-    "_fallback": {"_reasoning", "_requests", "types", "errors"},
+    "_responses": set(),
+    "_fallback": {"_reasoning", "_requests", "_responses", "types", "errors"},
     "_litellm_errors": {"types", "errors"},
     "_litellm": {
         "_caching",

@@ -1,0 +1,113 @@
+"""A server that speaks another dialect than it was asked in, from the start or the middle: never a whole answer."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from headrace import ProtocolError, ServerError, StreamError, TruncatedError
+from wires import WIRES, Wire, agent_on
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from harness import Reader, Simulate
+    from headrace.testing import Simulator
+
+ONE_OF_EACH = {name: WIRES[name] for name in WIRES if name not in {"azure", "bedrock_invoke"}}
+TEXTUAL = {name: wire for name, wire in ONE_OF_EACH.items() if wire.dialect != "bedrock"}
+
+# What rust/wire does not see yet: `[DONE]` without a finish reason before it, and any JSON for a whole response.
+DONE_IS_ENOUGH = {(asked, "openai_chat") for asked in ("anthropic", "gemini", "cohere")}
+ALL_IS_A_RESPONSE = {("openai_responses", spoken) for spoken in ("gemini", "openai_chat")}
+FROM_THE_START = DONE_IS_ENOUGH | ALL_IS_A_RESPONSE | {("openai_responses", "ollama_chat"), ("cohere", "ollama_chat")}
+FROM_THE_MIDDLE = DONE_IS_ENOUGH | ALL_IS_A_RESPONSE
+
+not_yet = pytest.mark.xfail(strict=True, reason="rust/wire takes it for a whole answer")
+
+
+def pairs(names: Iterable[str], known: set[tuple[str, str]]) -> list[Any]:
+    """Each dialect that is asked for, with each other that is spoken."""
+    known_as = {True: [not_yet], False: []}
+    return [pytest.param(*pair, marks=known_as[pair in known]) for pair in itertools.permutations(names, 2)]
+
+
+def answering(simulate: Simulate, body: bytes, content_type: str = "text/event-stream") -> Simulator:
+    """A server that has this answer to everything."""
+    encoded = base64.b64encode(body).decode()
+    return simulate(fault={"kind": "raw", "body_base64": encoded, "content_type": content_type})
+
+
+def answer_of(wire: Wire, simulate: Simulate) -> bytes:
+    """The bytes of an answer in a wire's dialect: ``one``, `` two``."""
+    simulator = simulate(["one", " two"])
+    agent_on(wire, simulator, tools=[], max_loops=1).run("Go.")
+    [request] = simulator.report()["requests"]
+    return httpx.post(simulator.base_url.removesuffix("/v1") + request["path"], json=request["body"]).content
+
+
+def first_half(body: bytes) -> bytes:
+    """An answer up to the end of the event or line of its first token."""
+    start = body.index(b"one")
+    mark = next(mark for mark in (b"\r\n\r\n", b"\n\n", b"\n") if mark in body[start:])
+    return body[: body.index(mark, start) + len(mark)]
+
+
+def read(reader: Reader, wire: Wire, simulator: Simulator) -> tuple[list[str], StreamError]:
+    result = reader.read(agent_on(wire, simulator, tools=[], max_loops=1))
+    assert isinstance(result.error, StreamError), f"{result.tokens} was taken for a whole answer"
+    assert result.stream.state == result.error.state != "complete"
+    return result.tokens, result.error
+
+
+@pytest.mark.parametrize(("asked", "spoken"), pairs(ONE_OF_EACH, FROM_THE_START))
+def test_another_dialect_from_the_start_is_no_answer(
+    simulate: Simulate, reader: Reader, asked: str, spoken: str
+) -> None:
+    body = answer_of(ONE_OF_EACH[spoken], simulate)
+    tokens, _ = read(reader, ONE_OF_EACH[asked], answering(simulate, body))
+    assert tokens == []
+
+
+@pytest.mark.parametrize(("asked", "spoken"), pairs(TEXTUAL, FROM_THE_MIDDLE))
+def test_another_dialect_from_the_middle_is_half_an_answer(
+    simulate: Simulate, reader: Reader, asked: str, spoken: str
+) -> None:
+    body = first_half(answer_of(TEXTUAL[asked], simulate)) + answer_of(TEXTUAL[spoken], simulate)
+    tokens, _ = read(reader, TEXTUAL[asked], answering(simulate, body))
+    assert tokens == ["one"]
+
+
+@pytest.mark.parametrize("name", TEXTUAL)
+def test_a_web_page_in_the_middle_is_half_an_answer(simulate: Simulate, reader: Reader, name: str) -> None:
+    wire = TEXTUAL[name]
+    body = first_half(answer_of(wire, simulate)) + b"<html><title>502 Bad Gateway</title></html>\n\n"
+    tokens, error = read(reader, wire, answering(simulate, body))
+    assert tokens == ["one"]
+    assert type(error) in {TruncatedError, ProtocolError}
+
+
+@pytest.mark.parametrize("name", ["anthropic", "gemini", "openai_chat", "openai_responses"])
+def test_openais_error_in_the_middle_is_an_error_in_every_dialect(
+    simulate: Simulate, reader: Reader, name: str
+) -> None:
+    # As gateways put it into whatever they pass on.
+    wire = TEXTUAL[name]
+    error = b'data: {"error":{"message":"The gateway lost it.","type":"server_error"}}\n\n'
+    tokens, raised = read(reader, wire, answering(simulate, first_half(answer_of(wire, simulate)) + error))
+    assert tokens == ["one"]
+    assert type(raised) is ServerError
+    assert "The gateway lost it." in str(raised)
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[not_yet] if name == "openai_responses" else []) for name in ONE_OF_EACH]
+)
+def test_a_document_of_nothing_in_particular_is_no_answer(simulate: Simulate, reader: Reader, name: str) -> None:
+    simulator = answering(simulate, b'{"status":"ok","version":"1.2.3"}', "application/json")
+    tokens, _ = read(reader, ONE_OF_EACH[name], simulator)
+    assert tokens == []
