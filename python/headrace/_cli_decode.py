@@ -59,16 +59,25 @@ def _as_json(response: Response) -> dict[str, Any]:
         for field in dataclasses.fields(response)
         if field.name not in {"deltas", "error", "choices"}
     }
-    first = dataclasses.asdict(response.first)
+    first = _choice_as_json(response.first)
     del first["index"]
     return {
         **told,
         **first,
         "usage": None if response.usage is None else dataclasses.asdict(response.usage),
         "error": _error_as_json(response.error),
-        "choices": [dataclasses.asdict(choice) for choice in response.choices],
+        "choices": [_choice_as_json(choice) for choice in response.choices],
         "deltas": [{"type": delta.type, **dataclasses.asdict(delta)} for delta in response.deltas],
     }
+
+
+def _choice_as_json(choice: Choice) -> dict[str, Any]:
+    told = dataclasses.asdict(choice)
+    for call in told["tool_calls"]:
+        if call["signature"] is None:
+            # Few providers sign calls.
+            del call["signature"]
+    return told
 
 
 def _error_as_json(error: StreamError | None) -> dict[str, Any] | None:

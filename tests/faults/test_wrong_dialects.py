@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import itertools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
@@ -21,19 +21,10 @@ if TYPE_CHECKING:
 ONE_OF_EACH = {name: WIRES[name] for name in WIRES if name not in {"azure", "bedrock_invoke"}}
 TEXTUAL = {name: wire for name, wire in ONE_OF_EACH.items() if wire.dialect != "bedrock"}
 
-# What rust/wire does not see yet: `[DONE]` without a finish reason before it, and any JSON for a whole response.
-DONE_IS_ENOUGH = {(asked, "openai_chat") for asked in ("anthropic", "gemini", "cohere")}
-ALL_IS_A_RESPONSE = {("openai_responses", spoken) for spoken in ("gemini", "openai_chat")}
-FROM_THE_START = DONE_IS_ENOUGH | ALL_IS_A_RESPONSE | {("openai_responses", "ollama_chat"), ("cohere", "ollama_chat")}
-FROM_THE_MIDDLE = DONE_IS_ENOUGH | ALL_IS_A_RESPONSE
 
-not_yet = pytest.mark.xfail(strict=True, reason="rust/wire takes it for a whole answer")
-
-
-def pairs(names: Iterable[str], known: set[tuple[str, str]]) -> list[Any]:
+def pairs(names: Iterable[str]) -> list[tuple[str, str]]:
     """Each dialect that is asked for, with each other that is spoken."""
-    known_as = {True: [not_yet], False: []}
-    return [pytest.param(*pair, marks=known_as[pair in known]) for pair in itertools.permutations(names, 2)]
+    return list(itertools.permutations(names, 2))
 
 
 def answering(simulate: Simulate, body: bytes, content_type: str = "text/event-stream") -> Simulator:
@@ -64,7 +55,7 @@ def read(reader: Reader, wire: Wire, simulator: Simulator) -> tuple[list[str], S
     return result.tokens, result.error
 
 
-@pytest.mark.parametrize(("asked", "spoken"), pairs(ONE_OF_EACH, FROM_THE_START))
+@pytest.mark.parametrize(("asked", "spoken"), pairs(ONE_OF_EACH))
 def test_another_dialect_from_the_start_is_no_answer(
     simulate: Simulate, reader: Reader, asked: str, spoken: str
 ) -> None:
@@ -73,7 +64,7 @@ def test_another_dialect_from_the_start_is_no_answer(
     assert tokens == []
 
 
-@pytest.mark.parametrize(("asked", "spoken"), pairs(TEXTUAL, FROM_THE_MIDDLE))
+@pytest.mark.parametrize(("asked", "spoken"), pairs(TEXTUAL))
 def test_another_dialect_from_the_middle_is_half_an_answer(
     simulate: Simulate, reader: Reader, asked: str, spoken: str
 ) -> None:
@@ -104,9 +95,7 @@ def test_openais_error_in_the_middle_is_an_error_in_every_dialect(
     assert "The gateway lost it." in str(raised)
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[not_yet] if name == "openai_responses" else []) for name in ONE_OF_EACH]
-)
+@pytest.mark.parametrize("name", ONE_OF_EACH)
 def test_a_document_of_nothing_in_particular_is_no_answer(simulate: Simulate, reader: Reader, name: str) -> None:
     simulator = answering(simulate, b'{"status":"ok","version":"1.2.3"}', "application/json")
     tokens, _ = read(reader, ONE_OF_EACH[name], simulator)

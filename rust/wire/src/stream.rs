@@ -279,17 +279,15 @@ fn events(
     Ok(Progress::Open)
 }
 
-/// Events whose data are JSON, but for `[DONE]`, which gateways put behind every dialect, and for asides.
+/// Events whose data are JSON, but for `[DONE]`, which gateways put behind every dialect, and for asides. `[DONE]` ends
+/// nothing here: each of these dialects has an end of its own, and without that the answer is not whole.
 fn json_events(
     decoder: &mut SseDecoder,
     bytes: &[u8],
     mut translate: impl FnMut(&[u8]) -> Result<Progress, DecodeError>,
 ) -> Result<Progress, DecodeError> {
     events(decoder, bytes, |event| {
-        if event.is_done() {
-            return Ok(Progress::Ended);
-        }
-        if event.is_aside() { Ok(Progress::Open) } else { translate(event.data()) }
+        if event.is_done() || event.is_aside() { Ok(Progress::Open) } else { translate(event.data()) }
     })
 }
 

@@ -136,8 +136,10 @@ impl Cohere {
 
     fn end(&mut self, reason: &Text<'_>, usage: &Raw<'_>, out: &mut Vec<Delta>) {
         self.calls.close(out);
-        let raw = reason.get().unwrap_or_default();
-        self.finish.tell(0, raw, REASONS.read(raw), out);
+        // Cohere always gives one: what does not is cut off, or not Cohere's.
+        if let Some(raw) = reason.get() {
+            self.finish.tell(0, raw, REASONS.read(raw), out);
+        }
         account(usage.get().and_then(read_usage), out);
     }
 }

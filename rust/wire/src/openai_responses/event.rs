@@ -97,6 +97,8 @@ pub(super) struct Part<'a> {
 #[derive(Debug, Deserialize)]
 pub(super) struct Response<'a> {
     #[serde(borrow, default)]
+    object: Text<'a>,
+    #[serde(borrow, default)]
     pub(super) id: Text<'a>,
     #[serde(borrow, default)]
     pub(super) model: Text<'a>,
@@ -110,6 +112,16 @@ pub(super) struct Response<'a> {
     pub(super) output: List<Item<'a>>,
     #[serde(borrow, default)]
     pub(super) usage: Raw<'a>,
+}
+
+impl Response<'_> {
+    /// Whether it says that it is one: of any other object all members would be missing as well.
+    pub(super) fn is_one(&self) -> bool {
+        const STATUSES: [&str; 6] =
+            ["completed", "incomplete", "failed", "cancelled", "in_progress", "queued"];
+        self.object.get() == Some("response")
+            || self.status.get().is_some_and(|status| STATUSES.contains(&status))
+    }
 }
 
 #[derive(Debug, Deserialize)]

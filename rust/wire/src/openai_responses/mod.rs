@@ -148,7 +148,7 @@ impl OpenAiResponses {
             fail(read_error(json), out);
             return Progress::Ended;
         }
-        self.end(response, out)
+        if response.is_one() { self.end(response, out) } else { Progress::Open }
     }
 
     /// The response has ended. `completed` is said also where the model wants tools to be called.
