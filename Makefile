@@ -7,7 +7,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 DEVELOP := $(BIN)/maturin develop --release --locked --quiet
 PROXY := .venv-proxy/bin/litellm
 
-.PHONY: setup demo test test-rust test-loom test-python lint bench bench-peers fuzz docs clean
+.PHONY: setup demo test test-rust test-loom test-python test-litellm-floor lint bench bench-peers fuzz docs clean
 
 # The virtual environment with the extension in release mode and every tool.
 setup: .venv/maturin
@@ -20,7 +20,7 @@ demo: .venv/maturin
 	$(BIN)/python examples/demo.py
 
 # The whole test suite.
-test: test-rust test-loom test-python
+test: test-rust test-loom test-python test-litellm-floor
 
 test-rust:
 	cargo test --locked --quiet
@@ -31,6 +31,16 @@ test-loom:
 
 test-python: setup $(PROXY)
 	$(BIN)/python -m pytest -n auto
+
+# The contract with litellm, held against the oldest that pyproject.toml allows.
+test-litellm-floor: setup target/litellm-floor
+	PYTHONPATH=target/litellm-floor $(BIN)/python -m pytest -n auto tests/python/test_seam*.py
+
+target/litellm-floor: pyproject.toml | .venv/maturin
+	rm -rf $@
+	PIP_CONSTRAINT= $(BIN)/python -m pip install --quiet --no-deps --target $@ \
+	  "litellm==$$(sed -n 's/.*"litellm>=\(.*\)".*/\1/p' pyproject.toml)"
+	touch $@
 
 lint: setup
 	cargo fmt --all --check

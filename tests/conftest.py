@@ -23,6 +23,9 @@ from harness import OF_THE_TURN, AsyncReader, Reader, Simulate, SyncReader
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+# The fixtures of the tests that need litellm.
+pytest_plugins = ["seam_fixtures"]
+
 # A job in the background of a shell ignores Ctrl-C, and so would every program that the tests start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -8,13 +8,14 @@ from __future__ import annotations
 import copy
 import json
 import os
+import re
 import threading
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
-from . import _fallback, _frames, _seam
+from . import _fallback, _frames, _keys, _seam
 from ._caching import cached
 from ._litellm_errors import said, translated
 from ._reasoning import sent
@@ -29,16 +30,15 @@ if TYPE_CHECKING:
 
 __all__ = ["load", "request"]
 
-_CREDENTIALS: Final = frozenset({"authorization", "x-api-key", "api-key", "x-goog-api-key", "x-api-token"})
-
 _lock = threading.Lock()
 
 
 def load() -> ModuleType:
     """Imports litellm with everything off that would reach for the network, and stands the guard."""
     with _lock:
-        # Else it fetches its price list when it is imported.
+        # Else it fetches its price list when it is imported, and a list of headers when Claude is first asked for JSON.
         os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+        os.environ.setdefault("LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS", "True")
         try:
             import litellm
         except ImportError as error:
@@ -156,12 +156,17 @@ def _build(litellm: Any, call: ModelCall, provider: str, arguments: dict[str, An
         if close is not None:
             close()
         return None
-    dialect = dialect_of(captured.url, captured.body)
+    url, headers = captured.url, captured.headers
+    if _keys.is_astray(url, provider):
+        raise ConfigurationError(f"nothing tells where {call.settings.model!r} is: pass llm_base_url=…")
+    if _keys.borrowed(headers, call.settings, provider):
+        raise _missing_key(litellm, call.settings, provider)
+    dialect = dialect_of(url, captured.body)
     if dialect is None:
         return None
-    if not _has_credentials(captured) and not keyless(provider):
+    if not _keys.present(url, headers) and not keyless(provider):
         raise _missing_key(litellm, call.settings, provider)
-    return PreparedRequest(captured.url, _headers(captured), captured.body, dialect, provider)
+    return PreparedRequest(url, _headers(captured), captured.body, dialect, provider)
 
 
 def _with_stream(
@@ -199,29 +204,22 @@ def _headers(captured: _seam.Captured) -> list[tuple[str, str]]:
     ]
 
 
-def _has_credentials(captured: _seam.Captured) -> bool:
-    told = any(name.lower() in _CREDENTIALS and value.strip() not in {"", "Bearer"} for name, value in captured.headers)
-    return told or "key=" in captured.url
-
-
 def _cannot_build(litellm: Any, error: Exception, settings: ModelSettings, provider: str) -> ConfigurationError:
-    missing = _missing_variables(litellm, settings)
-    if missing and settings.api_key is None and not keyless(provider):
+    if settings.api_key is None and _keys.is_about_a_key(error):
         return _missing_key(litellm, settings, provider)
     hint = ""
     if type(error).__name__ == "UnsupportedParamsError":
-        hint = "; llm_args={'drop_params': True} leaves out what the model does not take"
-    return ConfigurationError(f"the request for {settings.model!r} cannot be built: {said(error, settings)}{hint}")
+        hint = (
+            "; llm_args={'drop_params': True} leaves out what the model does not take, "
+            "{'allowed_openai_params': ['tools', …]} sends it nevertheless"
+        )
+    # Some of litellm's messages bring their traceback, or what its proxy's owner can do.
+    reason = re.split(r"\nTraceback|\. To drop", said(error, settings))[0]
+    return ConfigurationError(f"the request for {settings.model!r} cannot be built: {reason}{hint}")
 
 
 def _missing_key(litellm: Any, settings: ModelSettings, provider: str) -> MissingKeyError:
-    names = _missing_variables(litellm, settings) or [f"{provider.upper()}_API_KEY"]
+    names = _keys.variables(litellm, settings.model, provider)
     what = "the environment variable" if len(names) == 1 else "the environment variables"
-    return MissingKeyError(f"no API key for {settings.model!r}: set {what} {', '.join(names)} or pass llm_api_key=…")
-
-
-def _missing_variables(litellm: Any, settings: ModelSettings) -> list[str]:
-    try:
-        return list(litellm.validate_environment(settings.model)["missing_keys"])
-    except Exception:  # noqa: BLE001 — it is asked only to name what is missing
-        return []
+    where = f"set {what} {', '.join(names)} or " if names else ""
+    return MissingKeyError(f"no API key for {settings.model!r}: {where}pass llm_api_key=…")

@@ -2,7 +2,7 @@
 
 litellm sends with httpx (or httpx2, which newer versions of OpenAI's library use), and all that these send goes through
 their ``HTTPTransport``. A guard stands there. It lets everything pass unless it is armed, which it is only in the
-context of :func:`capture`: other threads and tasks are not touched by it.
+context of :func:`capture` and only as long as that runs: other threads and tasks are not touched by it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from ._threads import apart
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -24,9 +26,16 @@ __all__ = ["Captured", "Returned", "capture", "install"]
 _ASKS_A_MODEL: Final = frozenset({"messages", "contents", "input", "prompt", "inputs", "modelId"})
 """A body with one of these members is for a model; others are for tokens, mappings, and the like, and pass."""
 
-_armed: ContextVar[bool] = ContextVar("headrace_seam_armed", default=False)
+_armed: ContextVar[_Arming | None] = ContextVar("headrace_seam_armed", default=None)
 _lock = threading.Lock()
 _guarded: set[str] = set()
+
+
+@dataclass(slots=True)
+class _Arming:
+    """One capture. What litellm starts meanwhile, to write its logs, inherits the context and may outlive it."""
+
+    over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +81,7 @@ def capture(build: Callable[[], Any]) -> Captured | Returned:
     """Calls a function, and takes from it the first request for a model that it is about to send.
 
     Args:
-        build: What builds the request, in this thread.
+        build: What builds the request, in a thread of its own.
 
     Returns:
         The request; or what the function returned without making one.
@@ -80,13 +89,18 @@ def capture(build: Callable[[], Any]) -> Captured | Returned:
     Raises:
         Exception: What the function raises.
     """
-    token = _armed.set(True)
-    try:
-        return Returned(build())
-    except _Taken as taken:
-        return taken.captured
-    finally:
-        _armed.reset(token)
+    arming = _Arming()
+
+    def armed() -> Captured | Returned:
+        _armed.set(arming)
+        try:
+            return Returned(build())
+        except _Taken as taken:
+            return taken.captured
+        finally:
+            arming.over = True
+
+    return apart(armed)
 
 
 def _guard(transport: Any) -> None:
@@ -94,7 +108,8 @@ def _guard(transport: Any) -> None:
 
     @functools.wraps(send)
     def handle_request(self: Any, request: Any) -> Any:
-        if _armed.get() and request.method == "POST":
+        arming = _armed.get()
+        if arming is not None and not arming.over and request.method == "POST":
             body = request.read()
             if _asks_a_model(body):
                 raise _Taken(Captured(str(request.url), list(request.headers.multi_items()), body))

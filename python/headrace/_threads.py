@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-__all__ = ["PrivateLoop", "finishes", "in_thread", "on_private_loop"]
+__all__ = ["PrivateLoop", "apart", "finishes", "in_thread", "on_private_loop"]
 
 _T = TypeVar("_T")
 
@@ -27,6 +27,40 @@ _GRACE = 1.0
 
 _SLICE = 0.1
 """Seconds of one wait of the caller: Windows notices Ctrl-C only between waits."""
+
+
+def apart(function: Callable[[], _T]) -> _T:
+    """Calls a function in a thread of its own, with the caller's context variables, and waits for it.
+
+    There it finds no event loop: it can neither use the caller's, nor leave one behind that nobody closes. An interrupt
+    of the wait, such as Ctrl-C, is raised at once; the function goes on, and what becomes of it is dropped.
+
+    Args:
+        function: What to call.
+
+    Returns:
+        What the function returned.
+
+    Raises:
+        BaseException: Whatever the function raised, or whatever interrupted the wait.
+    """
+    outcome: concurrent.futures.Future[_T] = concurrent.futures.Future()
+    run = contextvars.copy_context().run
+    threading.Thread(target=run, args=(_deliver, outcome, function), name="headrace-call", daemon=True).start()
+    try:
+        while not concurrent.futures.wait((outcome,), timeout=_SLICE).done:
+            pass
+        return outcome.result()
+    finally:
+        # An exception knows this frame; the frame need not know the exception.
+        del outcome
+
+
+def _deliver(outcome: concurrent.futures.Future[_T], function: Callable[[], _T]) -> None:
+    try:
+        outcome.set_result(function())
+    except BaseException as error:  # noqa: BLE001 - it is not handled but handed over
+        outcome.set_exception(error)
 
 
 async def in_thread(function: Callable[[], _T]) -> _T:

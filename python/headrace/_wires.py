@@ -11,27 +11,29 @@ __all__ = ["NATIVE", "dialect_of", "family_of", "keyless"]
 
 NATIVE: Final = frozenset(
     (  # noqa: SIM905 — one name a line would be a page
-        "ai21 ai21_chat anthropic anyscale azure azure_ai baseten bedrock cerebras clarifai cloudflare "
-        "codestral cohere cohere_chat compactifai cometapi custom_openai dashscope databricks datarobot "
-        "deepinfra deepseek empower featherless_ai fireworks_ai friendliai galadriel gemini github groq "
-        "heroku hosted_vllm huggingface hyperbolic inference lambda_ai litellm_proxy llamafile lm_studio "
-        "meta_llama minimax mistral moonshot morph nebius novita nscale nvidia_nim ollama ollama_chat openai "
-        "openai_like openrouter ovhcloud perplexity sambanova together_ai v0 vercel_ai_gateway vertex_ai "
-        "vertex_ai_beta volcengine wandb watsonx xai xinference zai"
+        "ai21_chat aiml amazon_nova anthropic apertis assemblyai azure azure_ai baseten bedrock cerebras "
+        "charity_engine chutes clarifai cloudflare codestral cognition cohere cohere_chat cometapi compactifai "
+        "cortecs custom_openai darkbloom dashscope databricks datarobot deepinfra deepseek docker_model_runner "
+        "empower featherless_ai fireworks_ai friendliai galadriel gemini github groq helicone heroku hosted_vllm "
+        "huggingface hyperbolic inception lambda_ai libertai litellm_proxy llamafile lm_studio maritalk meta "
+        "meta_llama minimax mistral modelscope moonshot morph nadir nano-gpt nebius neosantara novita nscale "
+        "nvidia_nim ollama ollama_chat openai openrouter ovhcloud parasail perplexity pinstripes poe "
+        "prism publicai qwen_ai_platform qwencloud reka sagemaker_chat sail sambanova scaleway scx-ai synthetic "
+        "tencent tensormesh together_ai v0 vercel_ai_gateway vertex_ai vertex_ai_beta volcengine wandb watsonx xai "
+        "xiaomi_mimo xinference zai"
     ).split()
 )
 """Providers whose requests were seen to be captured whole and exactly: ``tests/python/test_seam.py`` holds it."""
 
 _PATHS: Final = (
-    (re.compile(r"/chat/completions$"), "openai_chat"),
+    (re.compile(r"/chat/completions/?$"), "openai_chat"),
     (re.compile(r"/responses$"), "openai_responses"),
     (re.compile(r"/messages$"), "anthropic"),
     (re.compile(r":streamGenerateContent$"), "gemini"),
     (re.compile(r"/publishers/anthropic/.*:streamRawPredict$"), "anthropic"),
     (re.compile(r"/publishers/.*:streamRawPredict$"), "openai_chat"),
-    (re.compile(r"/endpoints/openapi/chat/completions$"), "openai_chat"),
     (re.compile(r"/v2/chat$"), "cohere"),
-    (re.compile(r"/converse-stream$|/invoke-with-response-stream$"), "bedrock"),
+    (re.compile(r"/converse-stream$|/invoke-with-response-stream$|/invocations-response-stream$"), "bedrock"),
     (re.compile(r"/api/chat$|/api/generate$"), "ollama"),
     (re.compile(r"/chat_stream$"), "openai_chat"),
 )

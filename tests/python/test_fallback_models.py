@@ -322,7 +322,7 @@ def http_date(seconds: float) -> str:
         {"retry-after-ms": "1"},
         {"retry-after-ms": "1", "Retry-After": "3600"},
     ],
-    ids=str,
+    ids=["zero", "fraction", "date", "milliseconds", "milliseconds-first"],
 )
 def test_the_provider_says_how_long_to_wait(simulate: Simulate, reader: Reader, headers: dict[str, str]) -> None:
     simulator = simulate("Now.", fault=refusing(429, headers=headers))

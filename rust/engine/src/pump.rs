@@ -124,8 +124,7 @@ impl Pump {
             return Err(self.patience.limit(rejection::read(response)).await?.into());
         }
         while let Some(bytes) = self.read(&mut response).await? {
-            let arrived_ns = now_ns();
-            if self.decode(&bytes, arrived_ns).await? == Progress::Ended {
+            if self.decode(&bytes, now_ns()).await? == Progress::Ended {
                 return Ok(response);
             }
         }
@@ -193,7 +192,7 @@ impl Pump {
         }
         let mut error = None;
         let mut deltas = std::mem::take(&mut self.deltas);
-        self.patience.heard(deltas.iter().any(Delta::is_output));
+        self.patience.heard(arrived_ns, deltas.iter().any(Delta::is_output));
         for delta in deltas.drain(..) {
             if let DeltaKind::Error(reported) = &delta.kind {
                 error = Some(rejection::in_band(reported, &self.place()));
@@ -215,7 +214,7 @@ impl Pump {
                     self.producer.notify();
                     poll_fn(|context| self.producer.poll_space(context)).await;
                     // The silence was the reader's, not the provider's.
-                    self.patience.restart();
+                    self.patience.restart(now_ns());
                 }
             }
         }
@@ -262,32 +261,35 @@ fn headers(pairs: &[(String, String)]) -> Result<HeaderMap, Failure> {
 }
 
 /// How much longer to wait. One timer serves the whole stream: it is set anew only when it fires, so that a token costs
-/// no more than noting the time.
+/// no more than noting the time of its arrival.
 struct Patience {
     limits: Timeouts,
-    since: Instant,
+    /// The moment at which it was made, by both clocks.
+    began: Instant,
+    began_ns: u64,
+    since_ns: u64,
     first_token_seen: bool,
     timer: Pin<Box<Sleep>>,
 }
 
 impl Patience {
     fn new(limits: Timeouts) -> Self {
-        let since = Instant::now();
-        let timer = Box::pin(sleep_until(since + bounded(limits.first_token)));
-        Self { limits, since, first_token_seen: false, timer }
+        let (began, began_ns) = (Instant::now(), now_ns());
+        let timer = Box::pin(sleep_until(began + bounded(limits.first_token)));
+        Self { limits, began, began_ns, since_ns: began_ns, first_token_seen: false, timer }
     }
 
     /// Something came that shows the provider at work. Before the first token only a token does.
-    fn heard(&mut self, is_output: bool) {
+    fn heard(&mut self, arrived_ns: u64, is_output: bool) {
         if self.first_token_seen || is_output {
             self.first_token_seen = true;
-            self.restart();
+            self.restart(arrived_ns);
         }
     }
 
-    fn restart(&mut self) {
+    const fn restart(&mut self, now_ns: u64) {
         if self.first_token_seen {
-            self.since = Instant::now();
+            self.since_ns = now_ns;
         }
     }
 
@@ -302,7 +304,8 @@ impl Patience {
     /// Waits for `work`, but not for longer than the limit allows.
     async fn limit<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Stop> {
         let (kind, limit) = self.limit_now();
-        let deadline = self.since + bounded(limit);
+        let since = self.began + Duration::from_nanos(self.since_ns.saturating_sub(self.began_ns));
+        let deadline = since + bounded(limit);
         if self.timer.deadline() > deadline {
             self.timer.as_mut().reset(deadline);
         }
