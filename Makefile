@@ -1,10 +1,11 @@
-# Everything happens in .venv and target; nothing outside this folder is touched but the model's weights (~/.cache).
+# Everything happens in .venv, .venv-proxy and target; nothing outside this folder is touched but the model's weights (~/.cache).
 PYTHON ?= python3
 BIN := .venv/bin
 export VIRTUAL_ENV := $(CURDIR)/.venv
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 DEVELOP := $(BIN)/maturin develop --release --locked --quiet
+PROXY := .venv-proxy/bin/litellm
 
 .PHONY: setup demo test test-rust test-loom test-python test-litellm-floor lint bench bench-peers fuzz docs clean
 
@@ -28,7 +29,7 @@ test-rust:
 test-loom:
 	RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test --locked --quiet --release -p headrace-channel --test loom
 
-test-python: setup
+test-python: setup $(PROXY)
 	$(BIN)/python -m pytest -n auto
 
 # The contract with litellm, held against the oldest that pyproject.toml allows.
@@ -72,5 +73,10 @@ docs:
 	$(BIN)/python -m pip install --quiet maturin
 	touch $@
 
+# litellm's proxy, a peer of the tests. Its dependencies and ours do not agree. Without --no-compile it takes twice as long.
+$(PROXY):
+	$(PYTHON) -m venv .venv-proxy
+	env -u PIP_CONSTRAINT .venv-proxy/bin/python -m pip install --quiet --no-compile 'litellm[proxy]>=1.84'
+
 clean:
-	rm -rf .venv target
+	rm -rf .venv .venv-proxy target

@@ -6,17 +6,20 @@ The only module that imports litellm, and it does so when it is first needed: th
 from __future__ import annotations
 
 import copy
+import json
 import os
 import re
 import threading
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlsplit
 
 from . import _fallback, _frames, _keys, _seam
 from ._caching import cached
 from ._litellm_errors import said, translated
 from ._reasoning import sent
-from ._requests import FedRequest, PreparedRequest
+from ._requests import FedRequest, PreparedRequest, encoded
 from ._wires import NATIVE, dialect_of, family_of, keyless
 from .errors import ConfigurationError, MissingKeyError
 
@@ -146,6 +149,7 @@ def _build(litellm: Any, call: ModelCall, provider: str, arguments: dict[str, An
         captured = _seam.capture(complete)
     except Exception as error:
         raise _cannot_build(litellm, error, call.settings, provider) from error
+    captured = _with_stream(litellm, captured, provider)
     if not isinstance(captured, _seam.Captured):
         # A stream that was made in another way, such as one from litellm's cache, is not read twice.
         close = getattr(captured.value, "close", None)
@@ -163,6 +167,30 @@ def _build(litellm: Any, call: ModelCall, provider: str, arguments: dict[str, An
     if not _keys.present(url, headers) and not keyless(provider):
         raise _missing_key(litellm, call.settings, provider)
     return PreparedRequest(url, _headers(captured), captured.body, dialect, provider)
+
+
+def _with_stream(
+    litellm: Any, captured: _seam.Captured | _seam.Returned, provider: str
+) -> _seam.Captured | _seam.Returned:
+    """A request for OpenAI's responses asks for a stream also where litellm does not know the model.
+
+    Of such models it thinks that they cannot stream, and makes a stream of the whole answer, which repeats the
+    arguments of tool calls. Of those few that cannot, it knows so.
+    """
+    if not isinstance(captured, _seam.Captured) or not urlsplit(captured.url).path.endswith("/responses"):
+        return captured
+    document: dict[str, Any] = json.loads(captured.body)
+    if "stream" in document or _knows(litellm, document.get("model", ""), provider):
+        return captured
+    return replace(captured, body=encoded({**document, "stream": True}))
+
+
+def _knows(litellm: Any, model: str, provider: str) -> bool:
+    try:
+        litellm.get_model_info(model, provider)
+    except Exception:  # noqa: BLE001 — that is how it says so
+        return False
+    return True
 
 
 def _headers(captured: _seam.Captured) -> list[tuple[str, str]]:

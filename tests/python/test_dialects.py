@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -192,6 +193,26 @@ def test_a_call_without_an_id_gets_one_that_its_result_has(simulate: Simulate, r
     assert [part["function_response"] for part in answered["parts"]] == [
         {"name": "weather", "response": {"content": f"{city}: cold"}} for city in ("Oslo", "Rome")
     ]
+
+
+# --- models that litellm does not know ------------------------------------------------------------------------------
+
+
+def test_a_model_that_litellm_does_not_know_streams_its_responses(simulator: Simulator, reader: Reader) -> None:
+    wire = replace(WIRES["openai_responses"], model="openai/responses/gpt-of-the-future")
+    result = reader.read(agent_on(wire, simulator))
+    assert result.tokens == ["Let me", " look.", "Cold", " everywhere."]
+    assert result.stream.turns[0].tool_calls[0].arguments == '{"city":"Oslo"}'
+    assert [body["stream"] for body in bodies(simulator)] == [True] * 3
+
+
+def test_a_model_that_cannot_stream_is_not_asked_to(simulate: Simulate, reader: Reader) -> None:
+    simulator = simulate("It took a while.")
+    wire = replace(WIRES["openai_responses"], model="openai/responses/o1-pro")
+    result = reader.read(agent_on(wire, simulator, tools=[]))
+    assert ("".join(result.tokens), result.error) == ("It took a while.", None)
+    [body] = bodies(simulator)
+    assert "stream" not in body
 
 
 # --- marks for the provider's cache ---------------------------------------------------------------------------------
