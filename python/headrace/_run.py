@@ -206,11 +206,11 @@ class Run:
 
     def throw(self, error: Exception) -> Effect | None:
         """What the loop does about an error. None if it does nothing: ``raise_error`` raises it."""
-        if isinstance(error, StreamError) and self._readers:
+        failed = len(self._readers) > len(self._turns)
+        if isinstance(error, StreamError) and failed:
             response = self._readers[-1].stream.response()
             error.provider = error.provider or self._provider
             error.delivered = any(response[kind] for kind in ("text", "refusal", "reasoning", "tool_calls"))
-        failed = len(self._readers) > len(self._turns)
         try:
             effect = self._next(lambda: self._loop.throw(error))
         except Exception as passed:  # noqa: BLE001 — raised by `raise_error`, once the caller has seen the last event

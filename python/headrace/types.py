@@ -67,7 +67,7 @@ class ModelSettings:
     model: str
     base_url: str | None = None
     api_key: str | None = field(default=None, repr=False)
-    parameters: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    parameters: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False)
     headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     timeouts: Timeouts = Timeouts()
     max_event_bytes: int = 16 * 1024 * 1024

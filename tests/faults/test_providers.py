@@ -94,12 +94,18 @@ BUSY: dict[str, list[tuple[int, Any]]] = {
     "bedrock_converse": [(503, {"message": "Bedrock is unable to process your request."})],
     "openai_chat": [(503, openai("The engine is currently overloaded"))],
 }
+WRONG_KEY: dict[str, list[tuple[int, Any]]] = {
+    "openai_chat": [(401, openai("Incorrect API key provided.", "invalid_api_key"))],
+    "anthropic": [(401, anthropic("invalid x-api-key", "authentication_error"))],
+    "gemini": [(400, google(400, "INVALID_ARGUMENT", "API key not valid. Please pass a valid API key."))],
+}
 REFUSALS = [
     (error, name, status, body)
     for error, told in (
         (ContextWindowExceededError, TOO_LONG),
         (ContentPolicyViolationError, AGAINST_RULES),
         (OverloadedError, BUSY),
+        (AuthenticationError, WRONG_KEY),
     )
     for name, answers in told.items()
     for status, body in answers

@@ -63,7 +63,8 @@ def test_a_status_with_an_explanation_in_json(simulate: Simulate, reader: Reader
     error = rejected(simulate, reader, status, body=body)
     assert type(error) is CLASSES[status]
     assert "Not like this." in str(error)
-    assert str(status) in str(error)
+    assert f"HTTP {status} " in str(error)
+    assert "unknown" not in str(error)
     assert error.code == "some_code"
     assert error.body is not None
     assert '"Not like this."' in error.body

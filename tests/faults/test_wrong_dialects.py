@@ -82,7 +82,7 @@ def test_a_web_page_in_the_middle_is_half_an_answer(simulate: Simulate, reader: 
     assert type(error) in {TruncatedError, ProtocolError}
 
 
-@pytest.mark.parametrize("name", ["anthropic", "gemini", "openai_chat", "openai_responses"])
+@pytest.mark.parametrize("name", ["anthropic", "cohere", "gemini", "openai_chat", "openai_responses"])
 def test_openais_error_in_the_middle_is_an_error_in_every_dialect(
     simulate: Simulate, reader: Reader, name: str
 ) -> None:

@@ -223,7 +223,12 @@ def wait_until_disconnected(simulator: Simulator) -> None:
 
 
 def outcomes(simulator: Simulator) -> list[str]:
-    """How the requests ended."""
+    """How the requests ended. A client may have the last byte of an answer before the server notes that it is out."""
+
+    def all_ended(report: dict[str, Any]) -> bool:
+        return all(request["outcome"] != "running" for request in report["requests"])
+
+    simulator.wait_for(all_ended, timeout=5.0)
     return [request["outcome"] for request in simulator.report()["requests"]]
 
 

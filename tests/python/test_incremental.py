@@ -14,8 +14,8 @@ from harness import (
     answer_on_demand,
     count_threads,
     needs_proc,
-    outcomes,
     serving,
+    the_request,
 )
 
 
@@ -25,7 +25,7 @@ def test_tokens_are_received_before_the_answer_is_whole(simulate: Simulate, read
     with reader.start(agent_at(simulator)) as reading:
         assert len(reading.take(after)) == after
         # The simulator has sent no more, and never will.
-        assert outcomes(simulator) == ["running"]
+        assert the_request(simulator)["outcome"] == "running"
 
 
 def test_each_token_is_received_before_the_next_is_sent(reader: Reader) -> None:

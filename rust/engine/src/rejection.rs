@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use headrace_wire::ProviderError;
 use headrace_wire::openai_chat::read_error;
-use reqwest::Response;
+use reqwest::{Response, StatusCode};
 use reqwest::header::HeaderMap;
 
 use crate::end::{Failure, FailureKind};
@@ -32,13 +32,21 @@ pub(crate) async fn read(mut response: Response) -> Failure {
     let location = response.headers().get("location").and_then(|value| value.to_str().ok());
     Failure {
         kind: FailureKind::Rejected,
-        message: format!("HTTP {status} from {place}: {}{}", error.message, hint(status.as_u16(), location)),
+        message: format!("HTTP {} from {place}: {}{}", named(status), error.message, hint(status.as_u16(), location)),
         class,
         status: Some(status.as_u16()),
         code: error.code.or(error.kind),
         retry_after: retry_after(response.headers()),
         request_id: request_id(response.headers()),
         body: Some(body),
+    }
+}
+
+/// A status with its name, where it has one: 529 has none.
+fn named(status: StatusCode) -> String {
+    match status.canonical_reason() {
+        Some(reason) => format!("{} {reason}", status.as_u16()),
+        None => status.as_str().to_owned(),
     }
 }
 

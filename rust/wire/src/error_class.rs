@@ -141,6 +141,8 @@ const PHRASES: &[(ErrorClass, &[&str])] = &[
             "usage policies",
         ],
     ),
+    // Google's, which is a bad request by its status.
+    (ErrorClass::Authentication, &["api key not valid", "api key expired"]),
 ];
 
 impl ProviderError {

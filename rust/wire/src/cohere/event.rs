@@ -32,6 +32,9 @@ pub(super) struct Event<'a> {
     /// Of an error, which has no type.
     #[serde(borrow, default)]
     pub(super) message: Text<'a>,
+    /// Of an error as gateways write it.
+    #[serde(borrow, default)]
+    pub(super) error: Raw<'a>,
 }
 
 #[derive(Debug, Deserialize)]

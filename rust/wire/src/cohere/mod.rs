@@ -106,7 +106,7 @@ impl Cohere {
                 }
                 return Progress::Ended;
             }
-            ("error" | "", _) if event.message.get().is_some() => {
+            ("error" | "", _) if event.message.get().or(event.error.get()).is_some() => {
                 fail(read_error(json), out);
                 return Progress::Ended;
             }
