@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from typing import Any
 
 import pytest
@@ -230,7 +231,11 @@ def test_a_wrong_number_of_network_threads_is_refused(threads: str) -> None:
     assert (run.stdout.splitlines(), run.stderr) == ([message, message], "")
 
 
-@pytest.mark.parametrize(("setting", "threads"), [("1", 1), ("3", 3), ("", 2)])
+# Unless it is set: one for every two processors, 1 or 2.
+BY_DEFAULT = min(max(len(os.sched_getaffinity(0)) // 2, 1), 2) if hasattr(os, "sched_getaffinity") else 2
+
+
+@pytest.mark.parametrize(("setting", "threads"), [("1", 1), ("3", 3), pytest.param("", BY_DEFAULT, id="default")])
 def test_the_number_of_network_threads_can_be_set(setting: str, threads: int) -> None:
     with Simulator() as simulator:
         run = run_python(

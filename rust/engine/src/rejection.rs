@@ -4,8 +4,8 @@ use std::time::SystemTime;
 
 use headrace_wire::ProviderError;
 use headrace_wire::openai_chat::read_error;
-use reqwest::{Response, StatusCode};
 use reqwest::header::HeaderMap;
+use reqwest::{Response, StatusCode};
 
 use crate::end::{Failure, FailureKind};
 
@@ -32,7 +32,12 @@ pub(crate) async fn read(mut response: Response) -> Failure {
     let location = response.headers().get("location").and_then(|value| value.to_str().ok());
     Failure {
         kind: FailureKind::Rejected,
-        message: format!("HTTP {} from {place}: {}{}", named(status), error.message, hint(status.as_u16(), location)),
+        message: format!(
+            "HTTP {} from {place}: {}{}",
+            named(status),
+            error.message,
+            hint(status.as_u16(), location)
+        ),
         class,
         status: Some(status.as_u16()),
         code: error.code.or(error.kind),
