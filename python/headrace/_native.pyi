@@ -177,10 +177,6 @@ class Source:
     def end(self) -> None:
         """Says that there are no more bytes."""
 
-    @property
-    def abandoned(self) -> bool:
-        """Whether nobody reads any more."""
-
 @final
 class Bell:
     """What wakes an event loop: a descriptor to watch, and the keys of the streams that rang."""

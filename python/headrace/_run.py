@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
-import uuid
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from ._complete import completed
 from ._read import EventReader, Item, Reader, TextReader
 from .errors import StreamClosedError, StreamError
 from .events import (
@@ -383,7 +383,7 @@ class Run:
         """A model has answered: what it said, and what the caller is shown of that."""
         self.check_open()
         reader = self._readers[-1]
-        turn = _with_usage(_with_call_ids(Turn.from_native(reader.stream.response())), effect.call.messages)
+        turn = completed(Turn.from_native(reader.stream.response()), effect.call.messages)
         self._turns.append(turn)
         self._priced[len(self._turns) - 1] = (effect.call.settings.model, self._provider)
         if self._note is not None:
@@ -413,27 +413,6 @@ class Run:
 
 def _timing(reader: Reader) -> Timing:
     return Timing.from_native(reader.stream.timing(), reader.stream.arrivals())
-
-
-def _with_call_ids(turn: Turn) -> Turn:
-    """Tool results name the call that they answer, so a call without an id is given one, as OpenAI makes them."""
-    if all(call.id for call in turn.tool_calls):
-        return turn
-    calls = (
-        call if call.id else dataclasses.replace(call, id=f"call_{uuid.uuid4().hex[:24]}") for call in turn.tool_calls
-    )
-    return turn.with_calls(tuple(calls))
-
-
-def _with_usage(turn: Turn, asked: Sequence[Message]) -> Turn:
-    """Where the provider told no usage, it is estimated, and says so."""
-    if turn.usage is not None:
-        return turn
-    from .memory import estimate_tokens
-
-    said = [turn.text, turn.refusal, turn.reasoning, *(call.name + call.arguments for call in turn.tool_calls)]
-    came_in, came_out = sum(map(estimate_tokens, asked)), estimate_tokens({"content": "".join(said)})
-    return dataclasses.replace(turn, usage=Usage(came_in, came_out, came_in + came_out, estimated=True))
 
 
 def _how_it_went(agent: str, turn: Turn, timing: Timing) -> str:

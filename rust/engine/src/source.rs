@@ -44,10 +44,4 @@ impl Source {
         // Where nobody reads, nobody wants to know.
         let _ = self.pieces.blocking_send(Err(Failure::new(FailureKind::Source, message)));
     }
-
-    /// Whether nobody reads any more.
-    #[must_use]
-    pub fn is_abandoned(&self) -> bool {
-        self.pieces.is_closed()
-    }
 }

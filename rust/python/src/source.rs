@@ -49,10 +49,4 @@ impl Source {
     fn end(&self, py: Python<'_>) {
         drop(self.lock(py).take());
     }
-
-    /// Whether nobody reads any more.
-    #[getter]
-    fn abandoned(&self, py: Python<'_>) -> bool {
-        self.lock(py).as_ref().is_none_or(|source| source.is_abandoned())
-    }
 }
