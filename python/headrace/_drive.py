@@ -77,11 +77,14 @@ async def adrive(run: Run) -> AsyncGenerator[Item, None]:
                     for item in run.turn_begun(effect):
                         yield item
                     reader = _open(run, effect, await _prepare(effect.call))
-                    while (batch := reader.take()) is not None:
-                        if not batch:
-                            await bell.ready(reader.stream)
-                        for item in run.hold(batch):
-                            yield run.call_back(item) if calls_back else item
+                    with bell.ready(reader.stream) as listener:
+                        while True:
+                            if (rung := listener.listen()) is not None:
+                                await rung
+                            if (batch := reader.take()) is None:
+                                break
+                            for item in run.hold(batch):
+                                yield run.call_back(item) if calls_back else item
                     result, shown = run.turn_ended(effect)
                 elif isinstance(effect, RunTools):
                     turn = _tool_turn(run, effect)

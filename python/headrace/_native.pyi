@@ -15,6 +15,7 @@ from .errors import StreamError
 __all__ = [
     "Bell",
     "RecordedBody",
+    "Rope",
     "SSEDecoder",
     "ServerSentEvent",
     "Simulator",
@@ -119,26 +120,24 @@ class Stream:
     def take_deltas(self) -> list[Delta] | None:
         """As ``take``, for all that the model produces."""
 
-    def arm(self, bell: Bell, key: int) -> bool:
+    def arm(self, rope: Rope) -> bool:
         """Asks to be woken.
 
         Args:
-            bell: The bell to ring.
-            key: What to ring it with.
+            rope: What to pull.
 
         Returns:
-            True if there is something to take, or the end to see. If not, the bell will ring once there is.
+            True if there is something to take, or the end to see. If not, the rope will be pulled once there is.
         """
 
-    def arm_gone(self, bell: Bell, key: int) -> bool:
+    def arm_gone(self, rope: Rope) -> bool:
         """Asks to be woken when the connection has been let go of.
 
         Args:
-            bell: The bell to ring.
-            key: What to ring it with.
+            rope: What to pull.
 
         Returns:
-            True if it has been. If not, the bell will ring when that may have changed.
+            True if it has been. If not, the rope will be pulled when that may have changed.
         """
 
     def close(self) -> None:
@@ -185,8 +184,15 @@ class Bell:
     def fileno(self) -> int:
         """The descriptor: readable while a ring is unanswered."""
 
+    def rope(self, key: int) -> Rope:
+        """What rings it with a key."""
+
     def answer(self) -> list[int]:
         """The keys that rang since the last answer."""
+
+@final
+class Rope:
+    """What rings a bell for one stream. Pulled by network threads."""
 
 @final
 class ServerSentEvent:

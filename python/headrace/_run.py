@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ._complete import completed
 from ._read import EventReader, Item, Reader, TextReader
@@ -85,7 +85,7 @@ class Run:
         self._closing = threading.Event()
         self._stop_work: Callable[[], object] | None = None
         self._private_loop: PrivateLoop | None = None
-        self._batch: list[Any] = []
+        self._batch: list[str] | list[Item] = []
         self._error: Exception | None = None
         self._events = 0
         self._tokens = 0
@@ -261,10 +261,10 @@ class Run:
         self._readers.append(reader)
         return reader
 
-    def hold(self, batch: Sequence[Item]) -> Sequence[Item]:
+    def hold(self, batch: list[str] | list[Item]) -> Sequence[Item]:
         """Keeps hold of what is about to be yielded, so that ``close`` can take it back."""
         self.check_open()
-        self._batch = cast("list[Any]", batch)
+        self._batch = batch
         return batch
 
     @property

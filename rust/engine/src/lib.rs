@@ -13,6 +13,7 @@
 //! - [`end`]: the one typed way in which a stream ends;
 //! - [`timing`]: what the stamps say;
 //! - [`bell`]: how many streams wake one event loop;
+//! - `fork`: in which process this is;
 //! - [`clock`]: the clock of all stamps.
 //!
 //! Nothing here knows Python, and none of its threads ever runs any.
@@ -23,6 +24,7 @@ mod body;
 mod client;
 pub mod clock;
 pub mod end;
+mod fork;
 mod pump;
 mod rejection;
 pub mod request;
@@ -32,6 +34,7 @@ pub mod stream;
 pub mod timing;
 
 pub use end::{End, Failure, FailureKind};
+pub use fork::forked;
 pub use request::{Request, Timeouts};
 pub use runtime::RuntimeError;
 pub use source::Source;

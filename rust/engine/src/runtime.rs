@@ -8,6 +8,7 @@ use arc_swap::ArcSwapOption;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::client::Clients;
+use crate::fork::Process;
 
 /// How many network threads there are at most, unless `HEADRACE_WORKER_THREADS` says otherwise. On a small machine there
 /// is one: the tasks of a connection and of its stream wake each other for each HTTP chunk, and where they are on two
@@ -27,7 +28,7 @@ pub(crate) struct Engine {
 /// The engine of one process. Dropping this must not drop the engine: in a forked child that would wait for threads
 /// that do not exist there. So it is leaked, once per process.
 struct Owned {
-    pid: u32,
+    process: Process,
     engine: &'static Engine,
 }
 
@@ -47,15 +48,15 @@ pub enum RuntimeError {
 /// Lock-free on the way that every call takes: a lock that another thread held at the moment of a `fork` would stay
 /// locked in the child for ever.
 pub(crate) fn engine() -> Result<&'static Engine, RuntimeError> {
-    let pid = std::process::id();
-    if let Some(owned) = CURRENT.load().as_ref().filter(|owned| owned.pid == pid) {
+    let process = Process::current();
+    if let Some(owned) = CURRENT.load().as_ref().filter(|owned| owned.process == process) {
         return Ok(owned.engine);
     }
-    let built = Owned { pid, engine: Box::leak(Box::new(build()?)) };
+    let built = Owned { process, engine: Box::leak(Box::new(build()?)) };
     // Two threads may come here at once. The second to store loses: its threads idle, and nobody else uses them.
     let built = std::sync::Arc::new(built);
     CURRENT.rcu(|current| match current {
-        Some(owned) if owned.pid == pid => std::sync::Arc::clone(owned),
+        Some(owned) if owned.process == process => std::sync::Arc::clone(owned),
         _ => std::sync::Arc::clone(&built),
     });
     Ok(CURRENT.load().as_ref().map_or(built.engine, |owned| owned.engine))

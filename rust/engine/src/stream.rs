@@ -11,6 +11,7 @@ use tokio::task::AbortHandle;
 
 use crate::clock::now_ns;
 use crate::end::{End, Failure, FailureKind};
+use crate::fork::Process;
 use crate::pump;
 use crate::request::Request;
 use crate::runtime::{Engine, RuntimeError, engine};
@@ -81,7 +82,7 @@ impl Stream {
         let task = engine.runtime.spawn(pump(producer, Arc::clone(&end)));
         Self {
             consumer: Some(consumer),
-            closer: Closer { end, pump: task.abort_handle(), pid: std::process::id() },
+            closer: Closer { end, pump: task.abort_handle(), process: Process::current() },
             response: Response::default(),
             recorder: Recorder::new(opened_ns),
         }
@@ -212,7 +213,7 @@ impl fmt::Debug for Stream {
 pub struct Closer {
     end: Arc<OnceLock<End>>,
     pump: AbortHandle,
-    pid: u32,
+    process: Process,
 }
 
 impl Closer {
@@ -225,6 +226,6 @@ impl Closer {
     }
 
     fn is_forked(&self) -> bool {
-        std::process::id() != self.pid
+        Process::current() != self.process
     }
 }

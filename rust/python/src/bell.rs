@@ -2,6 +2,7 @@
 
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
+use std::task::Waker;
 
 use pyo3::prelude::*;
 
@@ -22,7 +23,17 @@ impl Bell {
         self.bell.descriptor().as_raw_fd()
     }
 
+    fn rope(&self, key: u64) -> Rope {
+        Rope { waker: self.bell.waker(key) }
+    }
+
     fn answer(&self) -> Vec<u64> {
         self.bell.answer()
     }
+}
+
+/// What rings a bell for one stream.
+#[pyclass(frozen, module = "headrace._native")]
+pub(crate) struct Rope {
+    pub(crate) waker: Waker,
 }

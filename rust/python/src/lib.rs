@@ -3,6 +3,7 @@
 //! - `stream`: one request's stream, and how Python waits for it;
 //! - `source`: a stream of bytes that Python has;
 //! - `bell`: what wakes an event loop;
+//! - `fork`: tells the engine of forks;
 //! - `sse`: the event stream decoder by itself;
 //! - `decode`: the decoder of recorded bodies;
 //! - `convert`: answers and stamps as Python objects;
@@ -14,6 +15,7 @@ mod bell;
 mod convert;
 mod decode;
 mod errors;
+mod fork;
 mod simulator;
 mod source;
 mod sse;
@@ -22,9 +24,11 @@ mod stream;
 /// The native part of headrace.
 #[pyo3::pymodule(gil_used = false)]
 mod _native {
+    use pyo3::prelude::*;
+
     #[cfg(unix)]
     #[pymodule_export]
-    use crate::bell::Bell;
+    use crate::bell::{Bell, Rope};
     #[pymodule_export]
     use crate::decode::RecordedBody;
     #[pymodule_export]
@@ -35,4 +39,9 @@ mod _native {
     use crate::sse::{SSEDecoder, ServerSentEvent};
     #[pymodule_export]
     use crate::stream::{Stream, open_fed_stream, open_stream};
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        crate::fork::watch(module.py())
+    }
 }

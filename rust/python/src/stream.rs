@@ -12,7 +12,7 @@ use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 
-use crate::bell::Bell;
+use crate::bell::Rope;
 use crate::source::{Raised, Source};
 use crate::{convert, errors};
 
@@ -111,16 +111,14 @@ impl Stream {
         self.look(py, || self.deltas(py))
     }
 
-    /// True if there is something to take. If not, the bell will ring with this key when there is.
-    fn arm(&self, py: Python<'_>, bell: &Bell, key: u64) -> bool {
-        let waker = bell.bell.waker(key);
-        self.lock(py).poll(&mut Context::from_waker(&waker)) != Standing::Waiting
+    /// True if there is something to take. If not, the rope will be pulled when there is.
+    fn arm(&self, py: Python<'_>, rope: &Rope) -> bool {
+        self.lock(py).poll(&mut Context::from_waker(&rope.waker)) != Standing::Waiting
     }
 
-    /// True if the connection has been let go of. If not, the bell will ring with this key when that may have changed.
-    fn arm_gone(&self, py: Python<'_>, bell: &Bell, key: u64) -> bool {
-        let waker = bell.bell.waker(key);
-        self.lock(py).poll_gone(&mut Context::from_waker(&waker))
+    /// True if the connection has been let go of. If not, the rope will be pulled when that may have changed.
+    fn arm_gone(&self, py: Python<'_>, rope: &Rope) -> bool {
+        self.lock(py).poll_gone(&mut Context::from_waker(&rope.waker))
     }
 
     /// Closes the stream and its connection. Does nothing to a stream that has ended.
