@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -28,7 +27,7 @@ __all__ = ["check_agent", "check_task", "default_model", "spec_of"]
 _DEFAULT_MODEL = "local/smollm2-135m"
 
 
-def spec_of(agent: Agent, inbox: deque[str]) -> AgentSpec:
+def spec_of(agent: Agent, inbox: list[str]) -> AgentSpec:
     """The specification of a run that starts now.
 
     Each agent that the task may be handed to is read once: they may hand to each other, in a circle too.
@@ -42,13 +41,13 @@ def spec_of(agent: Agent, inbox: deque[str]) -> AgentSpec:
             if other not in handed_to:
                 # A steering message is for the agent that the user talks to, so these have an inbox of their own. So
                 # has that agent itself, where it is handed a task.
-                handed_to[other] = _spec_alone(other, deque())
+                handed_to[other] = _spec_alone(other, [])
                 pending.append((other, handed_to[other]))
             giver.handoffs.append(handed_to[other])
     return spec
 
 
-def _spec_alone(agent: Agent, inbox: deque[str]) -> AgentSpec:
+def _spec_alone(agent: Agent, inbox: list[str]) -> AgentSpec:
     """The specification without its handoffs."""
     check_agent(agent)
     settings = _settings(agent)

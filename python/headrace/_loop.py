@@ -99,7 +99,7 @@ class Conversation:
     def steered(self) -> None:
         """Adds what the user has said meanwhile."""
         while self._spec.inbox:
-            self.say(self._spec.inbox.popleft())
+            self.say(self._spec.inbox.pop(0))
 
     def to_send(self) -> tuple[Message, ...]:
         """The messages of the next request."""

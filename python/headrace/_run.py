@@ -24,7 +24,6 @@ from .events import (
 from .types import Outcome, Timing, Turn, Usage
 
 if TYPE_CHECKING:
-    from collections import deque
     from collections.abc import Awaitable, Callable, Iterator, Sequence
     from types import TracebackType
 
@@ -67,7 +66,7 @@ class Run:
         task: str,
         loop: Loop[Outcome],
         view: View,
-        inbox: deque[str],
+        inbox: list[str],
         note: Callable[[str], None] | None = None,
     ) -> None:
         self.state = "pending"
@@ -82,7 +81,7 @@ class Run:
         self._loop = loop
         self._readers: list[Reader] = []
         self._turns: list[Turn] = []
-        self._closing = threading.Event()
+        self._woken: threading.Event | None = None
         self._stop_work: Callable[[], object] | None = None
         self._private_loop: PrivateLoop | None = None
         self._batch: list[str] | list[Item] = []
@@ -151,7 +150,8 @@ class Run:
             self.closed = True
             self.state = "cancelled"
             self._batch.clear()
-            self._closing.set()
+            if self._woken is not None:
+                self._woken.set()
             if self._stop_work is not None:
                 self._stop_work()
         self._let_go()
@@ -335,8 +335,11 @@ class Run:
 
     def sleep(self, seconds: float) -> None:
         """Waits in this thread, but not on when the stream is closed."""
-        # A provider may ask for any time, but no clock counts further than this: some months, or centuries.
-        self._closing.wait(min(seconds, threading.TIMEOUT_MAX))
+        # Made here, since few runs ever wait and it is large; before the look, so that no `close` is missed.
+        self._woken = threading.Event()
+        if not self.closed:
+            # A provider may ask for any time, but no clock counts further than this: some months, or centuries.
+            self._woken.wait(min(seconds, threading.TIMEOUT_MAX))
 
     # --- events ------------------------------------------------------------------------------------------------
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -93,7 +92,7 @@ class AgentSpec:
     transform: Transform | None = None
     keeps_task: bool = True
     auto: AutoSpec = field(default_factory=AutoSpec)
-    inbox: deque[str] = field(default_factory=deque[str])
+    inbox: list[str] = field(default_factory=list[str])
 
     def with_loops(self, max_loops: int) -> AgentSpec:
         """The same agent with another bound on its turns."""

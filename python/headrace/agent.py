@@ -378,7 +378,7 @@ class Agent:
         callback: Callable[[Any], object] | None,
     ) -> Run:
         check_task(task)
-        inbox: deque[str] = deque()
+        inbox: list[str] = []
         spec = spec_of(self, inbox)
         images = [*([img] if img is not None else []), *(imgs or ())]
         loop = spec.loop(spec, [user_message(task, images)])
