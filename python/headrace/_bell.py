@@ -25,10 +25,9 @@ class LoopBell:
     """The bell of one event loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        from asyncio import get_running_loop
-
-        # Not the loop itself: the bell would keep it alive, and be kept alive by it.
-        self.running_loop = get_running_loop
+        # Not the loop itself: the bell would keep it alive, and be kept alive by it. And not `get_running_loop`, which
+        # asks the kernel for the process id each time.
+        self.loop: asyncio.AbstractEventLoop = weakref.proxy(loop)
         self.native = _native.Bell()
         self.listeners: dict[int, list[Listener]] = {}
         # The loop holds this object through its reader, not the other way round: a bell goes with its loop.
@@ -88,7 +87,7 @@ class Listener:
         """What to await; None where there is nothing to wait for. Giving it up loses nothing: it takes nothing."""
         if self._arm(self._rope):
             return None
-        self._rung = self._bell.running_loop().create_future()
+        self._rung = self._bell.loop.create_future()
         return self._rung
 
     def wake(self) -> None:
