@@ -1,4 +1,4 @@
-//! What moving one token costs, beside rtrb, the field's best-known ring of this kind.
+//! What moving one token costs, beside rtrb, the field's best-known channel of this kind.
 
 use std::hint::black_box;
 

@@ -11,11 +11,13 @@ use std::{
 };
 
 use crate::Shared;
+use crate::block::Emptier;
 use crate::sync::Arc;
 
 /// The receiving end. There is one: it cannot be cloned, and taking needs `&mut`.
 pub struct Consumer<T: Send> {
-    shared: Arc<Shared<T>>,
+    shared: Arc<Shared>,
+    emptier: Emptier<T>,
     head: usize,
     /// The producer's position when it was last looked up: never further than it really is.
     known_tail: usize,
@@ -31,8 +33,8 @@ pub enum Ready {
 }
 
 impl<T: Send> Consumer<T> {
-    pub(crate) fn new(shared: Arc<Shared<T>>) -> Self {
-        Self { shared, head: 0, known_tail: 0 }
+    pub(crate) fn new(shared: Arc<Shared>, emptier: Emptier<T>) -> Self {
+        Self { shared, emptier, head: 0, known_tail: 0 }
     }
 
     /// Takes one value, if there is one. The producer is not woken: call [`Consumer::notify`] after the last.
@@ -41,9 +43,10 @@ impl<T: Send> Consumer<T> {
         if !self.has_value() {
             return None;
         }
-        // SAFETY: `&mut self` of the only consumer; `head` counts its pops; `has_value` saw a filled slot.
-        let value = unsafe { self.shared.ring.pop(self.head) };
+        // SAFETY: `has_value` saw the producer's position, by an acquire load, behind ours.
+        let value = unsafe { self.emptier.pop() };
         self.head = self.head.wrapping_add(1);
+        self.shared.head.publish(self.head);
         Some(value)
     }
 
@@ -121,7 +124,7 @@ impl<T: Send> Consumer<T> {
         if self.head != self.known_tail {
             return true;
         }
-        self.known_tail = self.shared.ring.tail();
+        self.known_tail = self.shared.tail.see();
         self.head != self.known_tail
     }
 }

@@ -4,11 +4,14 @@ use std::sync::atomic::Ordering::{Acquire, Release};
 use std::task::{Context, Poll};
 
 use crate::Shared;
+use crate::block::Filler;
 use crate::sync::Arc;
 
 /// The sending end. There is one: it cannot be cloned, and pushing needs `&mut`.
 pub struct Producer<T: Send> {
-    shared: Arc<Shared<T>>,
+    shared: Arc<Shared>,
+    filler: Filler<T>,
+    capacity: usize,
     tail: usize,
     /// The consumer's position when it was last looked up: never further than it really is.
     known_head: usize,
@@ -24,15 +27,14 @@ pub enum PushError<T> {
 }
 
 impl<T: Send> Producer<T> {
-    pub(crate) fn new(shared: Arc<Shared<T>>) -> Self {
-        Self { shared, tail: 0, known_head: 0 }
+    pub(crate) fn new(shared: Arc<Shared>, filler: Filler<T>, capacity: usize) -> Self {
+        Self { shared, filler, capacity, tail: 0, known_head: 0 }
     }
 
     /// Moves one value into the channel. Nobody is woken: call [`Producer::notify`] after the last of a batch.
     ///
     /// # Errors
     /// [`PushError`], with the value.
-    #[expect(unsafe_code, reason = "see the block")]
     pub fn push(&mut self, value: T) -> Result<(), PushError<T>> {
         if self.is_closed() {
             return Err(PushError::Closed(value));
@@ -40,9 +42,9 @@ impl<T: Send> Producer<T> {
         if !self.has_space() {
             return Err(PushError::Full(value));
         }
-        // SAFETY: `&mut self` of the only producer; `tail` counts its pushes; `has_space` saw a free slot.
-        unsafe { self.shared.ring.push(self.tail, value) };
+        self.filler.push(value);
         self.tail = self.tail.wrapping_add(1);
+        self.shared.tail.publish(self.tail);
         Ok(())
     }
 
@@ -67,12 +69,11 @@ impl<T: Send> Producer<T> {
     }
 
     fn has_space(&mut self) -> bool {
-        let capacity = self.shared.ring.capacity();
-        if self.tail.wrapping_sub(self.known_head) < capacity {
+        if self.tail.wrapping_sub(self.known_head) < self.capacity {
             return true;
         }
-        self.known_head = self.shared.ring.head();
-        self.tail.wrapping_sub(self.known_head) < capacity
+        self.known_head = self.shared.head.see();
+        self.tail.wrapping_sub(self.known_head) < self.capacity
     }
 }
 

@@ -45,6 +45,21 @@ fn what_is_left_is_dropped_with_the_channel() {
 }
 
 #[test]
+fn a_long_backlog_is_dropped_whole() {
+    let value = Arc::new(());
+    let (mut producer, mut consumer) = channel(1_000_000);
+    for _ in 0..1_000_000 {
+        producer.push(Arc::clone(&value)).unwrap();
+    }
+    assert_eq!(consumer.drain().take(1000).count(), 1000);
+    drop(producer);
+    // Not by a recursion that is as deep as the backlog is long.
+    let small = thread::Builder::new().stack_size(64 * 1024);
+    small.spawn(move || drop(consumer)).unwrap().join().unwrap();
+    assert_eq!(Arc::strong_count(&value), 1);
+}
+
+#[test]
 fn a_million_values_arrive_once_and_in_order() {
     const COUNT: u64 = 1_000_000;
     let (mut producer, mut consumer) = channel(64);

@@ -147,16 +147,33 @@ fn a_wait_that_is_given_up_loses_nothing() {
 }
 
 #[test]
-fn values_left_in_the_ring_are_dropped_once() {
+fn values_left_in_the_channel_are_dropped_once() {
     model(None, || {
         let value = loom::sync::Arc::new(());
-        let (mut producer, consumer) = channel(2);
-        let held = value.clone();
+        let (mut producer, mut consumer) = channel(4);
+        let held = [value.clone(), value.clone(), value.clone()];
         let writer = thread::spawn(move || {
-            let _: Result<(), PushError<loom::sync::Arc<()>>> = producer.push(held);
+            for value in held {
+                let _: Result<(), PushError<loom::sync::Arc<()>>> = producer.push(value);
+            }
         });
+        drop(consumer.pop());
         drop(consumer);
         writer.join().unwrap();
         assert_eq!(loom::sync::Arc::strong_count(&value), 1);
+    });
+}
+
+#[test]
+fn a_reader_follows_a_writer_that_is_blocks_ahead() {
+    model(Some(3), || {
+        let (mut producer, consumer) = channel(5);
+        let writer = thread::spawn(move || {
+            for value in 0..5 {
+                producer.push(value).unwrap();
+            }
+        });
+        assert_eq!(take_all_blocking(consumer), [0, 1, 2, 3, 4]);
+        writer.join().unwrap();
     });
 }

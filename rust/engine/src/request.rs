@@ -27,8 +27,8 @@ pub struct Request {
 }
 
 impl Request {
-    /// How many deltas wait at most, unless the request says otherwise: some 64 KiB of stream.
-    pub const DEFAULT_CAPACITY: usize = 256;
+    /// How many deltas wait at most, unless the request says otherwise: some 256 KiB of stream.
+    pub const DEFAULT_CAPACITY: usize = 1024;
 
     const FED: &str = "fed";
 

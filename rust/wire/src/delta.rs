@@ -41,10 +41,10 @@ impl Delta {
     }
 }
 
-// Every token crosses the ring as one of these, beside its arrival stamp of 8 bytes.
+// Every token crosses the channel as one of these, beside its arrival stamp of 8 bytes.
 const _: () = assert!(size_of::<Delta>() <= 40);
 
-/// What one delta says. Rare and large contents are boxed, so that a text token stays small in the ring.
+/// What one delta says. Rare and large contents are boxed, so that a text token stays small in the channel.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "type", content = "value", rename_all = "snake_case")]
 pub enum DeltaKind {
