@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import uuid
+import os
 from typing import TYPE_CHECKING
 
 from .types import Usage
@@ -31,7 +31,7 @@ def _with_call_ids(turn: Turn) -> Turn:
     if all(call.id for call in turn.tool_calls):
         return turn
     calls = (
-        call if call.id else dataclasses.replace(call, id=f"call_{uuid.uuid4().hex[:24]}") for call in turn.tool_calls
+        call if call.id else dataclasses.replace(call, id=f"call_{os.urandom(12).hex()}") for call in turn.tool_calls
     )
     return turn.with_calls(tuple(calls))
 

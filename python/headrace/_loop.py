@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Mapping
 from dataclasses import replace
@@ -333,6 +332,8 @@ def _hand_off(spec: AgentSpec, call: ToolCall) -> Loop[ToolResult]:
     except (ValueError, KeyError, TypeError):
         return ToolResult(call, f"{HANDOFF} needs the members agent_name and task", error="invalid_arguments")
     if name not in by_name:
+        import difflib  # here, because models seldom err in a name
+
         nearest = difflib.get_close_matches(name, by_name, n=1) or list(by_name)
         return ToolResult(call, f"there is no agent {name!r}; known: {', '.join(nearest)}", error="unknown_tool")
     if spec.handed_on >= _MOST_HANDED_ON:

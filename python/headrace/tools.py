@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import copy
-import difflib
 import json
 import math
 import re
@@ -334,6 +333,8 @@ class Toolbox:
 
 def no_such_tool(name: str, known: Collection[str]) -> str:
     """What a model is told that has called a tool which there is not: the nearest of those there are, and all."""
+    import difflib  # here, because models seldom err in a name
+
     nearest = difflib.get_close_matches(name, known, n=1)
     hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
     listed = f"The tools are: {', '.join(known)}." if known else "There are no tools at all."
