@@ -40,7 +40,7 @@ def _with_usage(turn: Turn, asked: Sequence[Message]) -> Turn:
     """Where the provider told no usage, it is estimated, and says so."""
     if turn.usage is not None:
         return turn
-    from .memory import estimate_tokens
+    from ._context import estimate_tokens
 
     said = [turn.text, turn.refusal, turn.reasoning, *(call.name + call.arguments for call in turn.tool_calls)]
     came_in, came_out = sum(map(estimate_tokens, asked)), estimate_tokens({"content": "".join(said)})

@@ -38,7 +38,7 @@ def memory(agent_name: str, path: str | Path | None) -> Memory:
 
 def fitting(context_length: int, reserve: int) -> Transform:
     """The rule by which a conversation is cut to a model's context."""
-    from .memory import fit
+    from ._context import fit
 
     return partial(fit, context_length=context_length, reserve=reserve)
 
