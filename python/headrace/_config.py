@@ -55,6 +55,8 @@ def _spec_alone(agent: Agent, inbox: deque[str]) -> AgentSpec:
         settings=settings,
         toolbox=agent.toolbox,
         loop=_on_demand.autonomous_loop() if agent.max_loops == "auto" else agent_turns,
+        inbox=inbox,
+        handoffs=[],
         system_prompt=agent.system_prompt,
         max_loops=agent.max_loops if isinstance(agent.max_loops, int) else None,
         tool_choice=agent.tool_choice,
@@ -76,7 +78,6 @@ def _spec_alone(agent: Agent, inbox: deque[str]) -> AgentSpec:
             plan_attempts=agent.max_plan_attempts,
             subtask_turns=agent.max_subtask_loops,
         ),
-        inbox=inbox,
     )
 
 
