@@ -19,6 +19,8 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+from .types import Value
+
 if TYPE_CHECKING:
     from .types import Timing, ToolCall, Usage
 
@@ -44,7 +46,7 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Event:
+class Event(Value):
     """What every event tells.
 
     Attributes:
@@ -58,21 +60,6 @@ class Event:
     agent: str = field(default="", kw_only=True)
     seq: int = field(default=-1, kw_only=True)
     at_ns: int = field(default=0, kw_only=True)
-
-    # Equality, hash and repr as in any dataclass, but written once. Made anew for each class they would be a third of
-    # the time that `import headrace` spends here.
-
-    def __eq__(self, other: object) -> bool:
-        if type(other) is not type(self):
-            return NotImplemented
-        return _members(self) == _members(other)
-
-    def __hash__(self) -> int:
-        return hash(tuple(_members(self).values()))
-
-    def __repr__(self) -> str:
-        members = ", ".join(f"{name}={value!r}" for name, value in _members(self).items())
-        return f"{type(self).__qualname__}({members})"
 
     def to_dict(self) -> dict[str, Any]:
         """The event as a dict of plain values, beginning with ``type``."""
@@ -314,13 +301,9 @@ class AgentFailed(Event):
     error: str
 
 
-def _members(value: Any) -> dict[str, Any]:
-    return {item.name: getattr(value, item.name) for item in dataclasses.fields(value)}
-
-
 def _plain(value: Any) -> Any:
     if isinstance(value, memoryview):
         return cast("memoryview[int]", value).tolist()
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {name: _plain(member) for name, member in _members(value).items()}
+        return {item.name: _plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
     return value

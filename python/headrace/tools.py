@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from .errors import ConfigurationError
-from .types import ToolCall
+from .types import ToolCall, Value
 
 if TYPE_CHECKING:
     from ._dispatch import Dispatcher
@@ -186,8 +186,8 @@ def as_tool(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class ToolResult:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class ToolResult(Value):
     """What became of a call.
 
     Attributes:
