@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import uuid
+import os
 from typing import TYPE_CHECKING
 
 from .types import Usage
@@ -31,7 +31,7 @@ def _with_call_ids(turn: Turn) -> Turn:
     if all(call.id for call in turn.tool_calls):
         return turn
     calls = (
-        call if call.id else dataclasses.replace(call, id=f"call_{uuid.uuid4().hex[:24]}") for call in turn.tool_calls
+        call if call.id else dataclasses.replace(call, id=f"call_{os.urandom(12).hex()}") for call in turn.tool_calls
     )
     return turn.with_calls(tuple(calls))
 
@@ -40,7 +40,7 @@ def _with_usage(turn: Turn, asked: Sequence[Message]) -> Turn:
     """Where the provider told no usage, it is estimated, and says so."""
     if turn.usage is not None:
         return turn
-    from .memory import estimate_tokens
+    from ._context import estimate_tokens
 
     said = [turn.text, turn.refusal, turn.reasoning, *(call.name + call.arguments for call in turn.tool_calls)]
     came_in, came_out = sum(map(estimate_tokens, asked)), estimate_tokens({"content": "".join(said)})

@@ -5,16 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
-from . import _display
-from ._auto import AUTO_TOOLS, autonomous_turns
+from . import _display, _on_demand
 from ._loop import HANDOFF, agent_turns
 from ._output import check_output_type
 from ._spec import AgentSpec, AutoSpec, Patience, Stop, Transform
 from .errors import ConfigurationError
-from .memory import fit
 from .types import ModelSettings
 
 if TYPE_CHECKING:
@@ -56,7 +53,9 @@ def _spec_alone(agent: Agent, inbox: list[str]) -> AgentSpec:
         description=agent.agent_description,
         settings=settings,
         toolbox=agent.toolbox,
-        loop=autonomous_turns if agent.max_loops == "auto" else agent_turns,
+        loop=_on_demand.autonomous_loop() if agent.max_loops == "auto" else agent_turns,
+        inbox=inbox,
+        handoffs=[],
         system_prompt=agent.system_prompt,
         max_loops=agent.max_loops if isinstance(agent.max_loops, int) else None,
         tool_choice=agent.tool_choice,
@@ -78,7 +77,6 @@ def _spec_alone(agent: Agent, inbox: list[str]) -> AgentSpec:
             plan_attempts=agent.max_plan_attempts,
             subtask_turns=agent.max_subtask_loops,
         ),
-        inbox=inbox,
     )
 
 
@@ -145,16 +143,17 @@ def _transform(agent: Agent) -> Transform | None:
         return agent.transforms
     if agent.context_length is None:
         return None
-    return partial(fit, context_length=agent.context_length, reserve=agent.max_tokens or 0)
+    return _on_demand.fitting(agent.context_length, agent.max_tokens or 0)
 
 
 def _selected(names: str | Iterable[str]) -> frozenset[str] | None:
     if names == "all":
         return None
     chosen = frozenset([names] if isinstance(names, str) else names)
-    unknown = chosen - set(AUTO_TOOLS)
+    known = _on_demand.autonomous_tools()
+    unknown = chosen.difference(known)
     if unknown:
-        raise ConfigurationError(f"selected_tools names {sorted(unknown)}; known: {', '.join(AUTO_TOOLS)}")
+        raise ConfigurationError(f"selected_tools names {sorted(unknown)}; known: {', '.join(known)}")
     return chosen
 
 
@@ -173,10 +172,15 @@ def check_agent(agent: Agent) -> None:
         raise ConfigurationError("fallback_models must be a list of models' names; fallback_model_name is one name")
     check_output_type(agent.output_type)
     _check_handoffs(agent)
-    taken = set(AUTO_TOOLS) & set(agent.toolbox.names)
-    if loops == "auto" and taken:
-        raise ConfigurationError(f"tools are called {sorted(taken)}, as the autonomous cycle's own are: rename them")
+    if loops == "auto":
+        _check_names(agent.toolbox.names)
     _selected(agent.selected_tools)
+
+
+def _check_names(names: Iterable[str]) -> None:
+    taken = sorted(set(names).intersection(_on_demand.autonomous_tools()))
+    if taken:
+        raise ConfigurationError(f"tools are called {taken}, as the autonomous cycle's own are: rename them")
 
 
 def _check_handoffs(agent: Agent) -> None:

@@ -2,13 +2,15 @@
 
 A loop is a generator: it yields an effect, and is sent the effect's result or thrown its error. It decides everything
 and does nothing, so that one loop serves the sync and the async driver alike.
+
+Effects, like specifications, are named tuples: as immutable as frozen dataclasses, and a seventh of the
+time to define, which ``import headrace`` has to wait for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     from .events import Event
@@ -34,8 +36,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class OpenTurn:
+class OpenTurn(NamedTuple):
     """Ask a model, and give the caller each token as it comes. The result is the whole ``Turn``.
 
     Attributes:
@@ -47,12 +48,11 @@ class OpenTurn:
 
     agent: str
     call: ModelCall
-    spoken: Mapping[str, str] = field(default_factory=dict[str, str])
+    spoken: Mapping[str, str]
     resumed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class RunTools:
+class RunTools(NamedTuple):
     """Carry out tool calls. The result is a tuple of ``ToolResult``, in the order of the calls."""
 
     agent: str
@@ -60,38 +60,33 @@ class RunTools:
     calls: tuple[ToolCall, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Emit:
+class Emit(NamedTuple):
     """Tell the caller of an event, if it wants to know. The driver adds number and time."""
 
     agent: str
     event: Event
 
 
-@dataclass(frozen=True, slots=True)
-class Sleep:
+class Sleep(NamedTuple):
     """Wait for some seconds."""
 
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Remember:
+class Remember(NamedTuple):
     """Add messages to an agent's memory."""
 
     memory: Memory
     messages: tuple[Message, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Recall:
+class Recall(NamedTuple):
     """Read an agent's memory. The result is the list of its messages."""
 
     memory: Memory
 
 
-@dataclass(frozen=True, slots=True)
-class Connect:
+class Connect(NamedTuple):
     """Connect to MCP servers. The result is a tuple of their tools."""
 
     servers: MCPTools

@@ -35,13 +35,11 @@ def user_message(task: str, images: list[str]) -> Message:
         images: Paths, URLs, data URIs, or base64 text of images.
 
     Returns:
-        A message whose content is the text alone where there are no images.
+        A message with the text and the images.
 
     Raises:
         ConfigurationError: Something is none of these.
     """
-    if not images:
-        return {"role": "user", "content": task}
     parts = [{"type": "image_url", "image_url": {"url": _url(image)}} for image in images]
     return {"role": "user", "content": [{"type": "text", "text": task}, *parts]}
 

@@ -67,6 +67,7 @@ def request(call: ModelCall) -> PreparedRequest | FedRequest:
         MissingKeyError: The provider needs a key, and there is none.
         ConfigurationError: litellm does not know the model's provider, or refuses to build the request.
     """
+    # Of many calls that wait for a thread, all but the first find here what that one has learnt meanwhile.
     framed = _frames.filled(call)
     if framed is not None:
         return framed

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Mapping
 from dataclasses import replace
@@ -173,7 +172,7 @@ def connected(spec: AgentSpec) -> Loop[AgentSpec]:
     if spec.servers is None:
         return spec
     tools = yield from connect(spec.servers)
-    return replace(spec, toolbox=spec.toolbox.with_tools(tools), servers=None)
+    return spec._replace(toolbox=spec.toolbox.with_tools(tools), servers=None)
 
 
 def begin(spec: AgentSpec, opening: Sequence[Message], history: Sequence[Message] | None = None) -> Loop[Conversation]:
@@ -247,7 +246,7 @@ def _ask_patiently(spec: AgentSpec, effect: OpenTurn) -> Loop[Turn]:
                 raise
             yield Emit(spec.name, Fallback(effect.call.settings.model, other.model, str(error)))
             resumed = effect.resumed or _was_seen(error)
-            effect = replace(effect, call=replace(effect.call, settings=other), resumed=resumed)
+            effect = effect._replace(call=replace(effect.call, settings=other), resumed=resumed)
     return (yield from _ask_again(patience, effect, began))
 
 
@@ -268,7 +267,7 @@ def _ask_again(patience: Patience, effect: OpenTurn, began: float) -> Loop[Turn]
             is_late = patience.budget is not None and patience.clock() - began + wait > patience.budget
             if attempt >= attempts or is_late or (error.delivered and not patience.resumes):
                 raise
-            effect = replace(effect, resumed=effect.resumed or error.delivered)
+            effect = effect._replace(resumed=effect.resumed or error.delivered)
         attempt += 1
         yield Sleep(wait)
 
@@ -333,12 +332,14 @@ def _hand_off(spec: AgentSpec, call: ToolCall) -> Loop[ToolResult]:
     except (ValueError, KeyError, TypeError):
         return ToolResult(call, f"{HANDOFF} needs the members agent_name and task", error="invalid_arguments")
     if name not in by_name:
+        import difflib  # here, because models seldom err in a name
+
         nearest = difflib.get_close_matches(name, by_name, n=1) or list(by_name)
         return ToolResult(call, f"there is no agent {name!r}; known: {', '.join(nearest)}", error="unknown_tool")
     if spec.handed_on >= _MOST_HANDED_ON:
         said = f"the task was handed on {_MOST_HANDED_ON} times in a row, which is the most: answer it yourself"
         return ToolResult(call, said, error="refused")
-    other = replace(by_name[name], handed_on=spec.handed_on + 1)
+    other = by_name[name]._replace(handed_on=spec.handed_on + 1)
     yield Emit(name, AgentStart())
     outcome = yield from other.loop(other, [{"role": "user", "content": task}])
     yield Emit(name, AgentEnd(outcome.final))

@@ -5,8 +5,7 @@ from __future__ import annotations
 import heapq
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 
 __all__ = ["PRIORITIES", "PlanError", "Subtask", "read_arguments", "read_plan"]
 
@@ -18,8 +17,7 @@ class PlanError(ValueError):
     """What the model wrote cannot be worked with. The message is for the model."""
 
 
-@dataclass(frozen=True, slots=True)
-class Subtask:
+class Subtask(NamedTuple):
     """One step of a plan.
 
     Attributes:

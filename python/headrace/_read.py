@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from ._spoken import SpokenCalls
+from ._speech import SpokenCalls
 from .errors import StreamError
 from .events import Event, Reasoning, Refusal, Token, ToolCallDelta
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .errors import ConfigurationError
 
@@ -35,8 +35,7 @@ class PreparedRequest:
     provider: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class FedRequest:
+class FedRequest(NamedTuple):
     """An answer that Python has to read: the fallback lane.
 
     Attributes:
@@ -46,7 +45,7 @@ class FedRequest:
     """
 
     name: str
-    start: Callable[[_native.Source], Callable[[], None]] = field(repr=False)
+    start: Callable[[_native.Source], Callable[[], None]]
     provider: str | None = None
 
 

@@ -1,28 +1,21 @@
 """The responses that litellm reads by itself: who closes its stream has to end them, and litellm gives no hold of them.
 
-As in ``_seam``, all that it sends goes through the ``HTTPTransport`` of httpx (or httpx2). What is put there tells of
-each response in the contexts that want to be told, and passes everything on.
+The guard in ``_transport`` tells of them.
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
-import importlib
 import socket
 import sys
-import threading
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
+
+from ._transport import LIBRARIES, guard, on_response
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 __all__ = ["cut", "watch"]
-
-_watching: ContextVar[Callable[[Any], object] | None] = ContextVar("headrace_watching", default=None)
-_lock = threading.Lock()
-_watched: set[str] = set()
 
 
 def watch(notice: Callable[[Any], object]) -> None:
@@ -31,25 +24,8 @@ def watch(notice: Callable[[Any], object]) -> None:
     Args:
         notice: Is given the response.
     """
-    with _lock:
-        for library in {"httpx", "httpx2"} & sys.modules.keys() - _watched:
-            _tell_of(importlib.import_module(library).HTTPTransport)
-            _watched.add(library)
-    _watching.set(notice)
-
-
-def _tell_of(transport: Any) -> None:
-    send = transport.handle_request
-
-    @functools.wraps(send)
-    def handle_request(self: Any, request: Any) -> Any:
-        response = send(self, request)
-        notice = _watching.get()
-        if notice is not None:
-            notice(response)
-        return response
-
-    transport.handle_request = handle_request
+    guard(LIBRARIES & sys.modules.keys())
+    on_response.set(notice)
 
 
 def cut(response: Any) -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from .types import Message, ModelSettings
 
@@ -28,8 +27,7 @@ Transform = Callable[[Sequence[Message]], Sequence[Message]]
 """Makes the messages that are sent from those of the conversation."""
 
 
-@dataclass(frozen=True, slots=True)
-class AutoSpec:
+class AutoSpec(NamedTuple):
     """The bounds of an autonomous run.
 
     Attributes:
@@ -45,8 +43,7 @@ class AutoSpec:
     summary_attempts: int = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Patience:
+class Patience(NamedTuple):
     """What is done about a turn that failed.
 
     Attributes:
@@ -66,11 +63,10 @@ class Patience:
     clock: Callable[[], float] = time.monotonic
 
 
-@dataclass(frozen=True, slots=True)
-class AgentSpec:
+class AgentSpec(NamedTuple):
     """What a loop must know of an agent; the attributes are those of ``Agent``.
 
-    The agents of ``handoffs`` may have this one among theirs, so they are left out where two are compared or shown.
+    The agents of ``handoffs`` may have this one among theirs, so two specifications are not to be compared.
     ``handed_on`` is how many times the task was handed on before it came to this agent.
     """
 
@@ -78,6 +74,8 @@ class AgentSpec:
     settings: ModelSettings
     toolbox: Toolbox
     loop: RunLoop
+    inbox: list[str]
+    handoffs: list[AgentSpec]
     description: str | None = None
     system_prompt: str | None = None
     max_loops: int | None = 1
@@ -85,15 +83,13 @@ class AgentSpec:
     stops: tuple[Stop, ...] = ()
     loop_interval: float = 0.0
     patience: Patience = Patience()
-    handoffs: list[AgentSpec] = field(default_factory=list["AgentSpec"], compare=False, repr=False)
     handed_on: int = 0
     servers: MCPTools | None = None
     memory: Memory | None = None
     transform: Transform | None = None
     keeps_task: bool = True
-    auto: AutoSpec = field(default_factory=AutoSpec)
-    inbox: list[str] = field(default_factory=list[str])
+    auto: AutoSpec = AutoSpec()
 
     def with_loops(self, max_loops: int) -> AgentSpec:
         """The same agent with another bound on its turns."""
-        return replace(self, max_loops=max_loops)
+        return self._replace(max_loops=max_loops)

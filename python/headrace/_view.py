@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from .events import Reasoning, Refusal, Token
 
@@ -13,8 +12,7 @@ __all__ = ["TokenCallback", "View"]
 TokenCallback: TypeAlias = Callable[[str], object]
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(NamedTuple):
     """What of a run the caller wants to see.
 
     Attributes:

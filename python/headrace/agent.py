@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import contextvars
 from collections import deque
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from . import _display
+from . import _display, _on_demand
 from ._config import check_agent, check_task, default_model, spec_of
-from ._images import user_message
 from ._output import format_output
 from ._run import Run
 from ._view import View
-from .memory import Memory
 from .streams import AsyncRunStream, RunStream
 from .tools import Toolbox
 from .types import Timeouts
@@ -25,7 +22,6 @@ if TYPE_CHECKING:
 
     from ._spec import Stop, Transform
     from .events import Event
-    from .mcp import MCPTools
 
     class _RunOptions(TypedDict, total=False):
         """What ``run_stream`` and ``arun_stream`` take besides the task and ``with_events``."""
@@ -166,7 +162,8 @@ class Agent:
         stream: bool = False,
         **unknown: object,
     ) -> None:
-        _refuse(unknown)
+        if unknown:
+            _on_demand.refuse_keywords(Agent, unknown)
         self.agent_name = agent_name
         self.agent_description = agent_description
         self.system_prompt = system_prompt
@@ -215,8 +212,8 @@ class Agent:
             retry_attempts=tool_retry_attempts,
             approve=approve,
         )
-        self.mcp = _servers(mcp_url, mcp_urls, mcp_config)
-        self.memory = Memory(agent_name, memory_path) if persistent_memory else None
+        self.mcp = _on_demand.servers(mcp_url, mcp_urls, mcp_config)
+        self.memory = _on_demand.memory(agent_name, memory_path) if persistent_memory else None
         check_agent(self)
 
     def run(
@@ -277,6 +274,7 @@ class Agent:
 
     def run_concurrent(self, tasks: Iterable[str], *, max_workers: int = 8) -> list[Any]:
         """Runs tasks at the same time, and returns their answers in the tasks' order."""
+        import contextvars
         from concurrent.futures import ThreadPoolExecutor
 
         with ThreadPoolExecutor(max_workers) as pool:
@@ -381,7 +379,7 @@ class Agent:
         inbox: list[str] = []
         spec = spec_of(self, inbox)
         images = [*([img] if img is not None else []), *(imgs or ())]
-        loop = spec.loop(spec, [user_message(task, images)])
+        loop = spec.loop(spec, [_on_demand.opening(task, images)])
         wanted = callback or self.streaming_callback
         view = View(events, reasoning, None if self.stream else wanted, wanted if self.stream else None)
         return Run(self.agent_name, task, loop, view, inbox, _display.note if self.verbose else None)
@@ -395,22 +393,3 @@ def _or_final(stream: RunStream[str]) -> Iterator[str]:
     yield from stream
     if not stream.text:
         yield stream.final
-
-
-def _servers(url: str | None, urls: Sequence[str] | None, config: Mapping[str, Any] | None) -> MCPTools | None:
-    if url is None and urls is None and config is None:
-        return None
-    from .mcp import MCPTools, parse_servers
-
-    return MCPTools(parse_servers(url, urls, config))
-
-
-def _refuse(unknown: Mapping[str, object]) -> None:
-    import difflib
-    import inspect
-
-    for name in unknown:
-        known = [parameter for parameter in inspect.signature(Agent).parameters if parameter != "unknown"]
-        nearest = difflib.get_close_matches(name, known, n=1)
-        hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
-        raise TypeError(f"Agent() got an unexpected keyword argument {name!r}{hint}")

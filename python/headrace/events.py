@@ -19,6 +19,8 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+from .types import Value
+
 if TYPE_CHECKING:
     from .types import Timing, ToolCall, Usage
 
@@ -43,8 +45,8 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Event(Value):
     """What every event tells.
 
     Attributes:
@@ -61,8 +63,7 @@ class Event:
 
     def to_dict(self) -> dict[str, Any]:
         """The event as a dict of plain values, beginning with ``type``."""
-        members = {item.name: _plain(getattr(self, item.name)) for item in dataclasses.fields(self)}
-        return {"type": self.type, **members}
+        return {"type": self.type, **_plain(self)}
 
     def to_json(self) -> str:
         """The event as one line of JSON."""
@@ -79,7 +80,7 @@ class Event:
         return self.to_dict().get(name, default)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class RunStart(Event):
     """A run begins. Always the first event."""
 
@@ -87,7 +88,7 @@ class RunStart(Event):
     task: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class RunEnd(Event):
     """A run has ended. Always the last event, also where an error follows.
 
@@ -111,7 +112,7 @@ class RunEnd(Event):
     tool_time: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class PhaseStart(Event):
     """A phase of an autonomous run begins: ``"plan"``, ``"execute"`` or ``"summary"``.
 
@@ -125,7 +126,7 @@ class PhaseStart(Event):
     subtask: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class PhaseEnd(Event):
     """A phase of an autonomous run has ended."""
 
@@ -134,7 +135,7 @@ class PhaseEnd(Event):
     subtask: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class TurnStart(Event):
     """A model is asked. Turns of a run are numbered from 1.
 
@@ -150,7 +151,7 @@ class TurnStart(Event):
     resumed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Fallback(Event):
     """A model could not be asked, or said no, and another one is asked instead.
 
@@ -166,7 +167,7 @@ class Fallback(Event):
     error: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class TurnEnd(Event):
     """A model has answered.
 
@@ -186,7 +187,7 @@ class TurnEnd(Event):
     timing: Timing
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Token(Event):
     """A piece of text for the user. In the dict it stands under ``token`` too.
 
@@ -205,7 +206,7 @@ class Token(Event):
         return {**Event.to_dict(self), "token": self.text}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Reasoning(Event):
     """A piece of the model's reasoning, which is never part of the text."""
 
@@ -213,7 +214,7 @@ class Reasoning(Event):
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Refusal(Event):
     """A piece of a refusal: the model tells the user that it will not. Without events it is yielded as text is.
 
@@ -227,7 +228,7 @@ class Refusal(Event):
     logprobs: Any = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class ToolCallDelta(Event):
     """A piece of a tool call, as it arrives: the first has no arguments yet.
 
@@ -245,7 +246,7 @@ class ToolCallDelta(Event):
     arguments: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class ToolCallRequested(Event):
     """A tool call is whole. It is carried out once the turn has ended."""
 
@@ -253,7 +254,7 @@ class ToolCallRequested(Event):
     call: ToolCall
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class ToolResultReturned(Event):
     """A tool call has been carried out, or has failed. Others of its turn may still run.
 
@@ -271,14 +272,14 @@ class ToolResultReturned(Event):
     duration: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class AgentStart(Event):
     """An agent begins, in a workflow or by a handoff."""
 
     type: ClassVar[str] = "agent_start"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class AgentEnd(Event):
     """An agent has ended, in a workflow or by a handoff; with its text."""
 
@@ -286,7 +287,7 @@ class AgentEnd(Event):
     output: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class AgentFailed(Event):
     """An agent of a workflow has ended without an answer. It stands where its ``AgentEnd`` would.
 

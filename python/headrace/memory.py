@@ -1,7 +1,7 @@
 """Conversations that outlive a run: kept in SQLite, and cut to the length that a model can read.
 
 :class:`Memory` keeps messages across runs and processes; :func:`fit` chooses which of them fit into a request. Neither
-knows the other: a conversation of one run is a plain list, and is cut by the same rule.
+knows the other: a conversation of one run is a plain list, and is cut by the same rule. ``fit`` stands in ``_context``.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ import json
 import os
 import re
 import reprlib
-import textwrap
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from ._context import estimate_tokens, fit
 from .errors import ConfigurationError
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+    from collections.abc import Generator, Iterable
 
     from .types import Message
 
@@ -30,8 +30,6 @@ __all__ = ["ExportFormat", "Memory", "estimate_tokens", "fit"]
 ExportFormat: TypeAlias = Literal["json", "markdown", "text"]
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
-
-# --- the store -------------------------------------------------------------------------------------------------
 
 _BUSY_SECONDS = 30.0
 
@@ -163,9 +161,10 @@ class Memory:
         Raises:
             ConfigurationError: There is no such format, or the file cannot be written.
         """
-        if format not in _RENDERERS:
-            raise ConfigurationError(f"format must be one of {', '.join(_RENDERERS)}, not {format!r}")
-        rendered = _RENDERERS[format](self.read()) + "\n"
+        from ._export import renderer
+
+        render = renderer(format)
+        rendered = render(self.read()) + "\n"
         if path is not None:
             try:
                 Path(path).expanduser().write_text(rendered, encoding="utf-8", newline="\n")
@@ -264,171 +263,3 @@ def _to_json(message: Message) -> str:
     if not isinstance(plain.get("role"), str):
         raise ConfigurationError(f"{reprlib.repr(message)} is not a message: it has no role")
     return _SURROGATE.sub("\ufffd", text)
-
-
-# --- what is in a message --------------------------------------------------------------------------------------
-
-
-def _parts(message: Message) -> Sequence[Mapping[str, Any]]:
-    content: str | Sequence[Mapping[str, Any]] | None = message.get("content")
-    return [{"type": "text", "text": content}] if isinstance(content, str) else content or []
-
-
-def _part_text(part: Mapping[str, Any]) -> str | None:
-    # None: the part is an image, or other media.
-    text = part.get("text", part.get("refusal"))
-    return text if isinstance(text, str) else None
-
-
-def _calls(message: Message) -> list[str]:
-    functions: list[Mapping[str, Any]] = [call.get("function") or {} for call in message.get("tool_calls") or ()]
-    return [f"{function.get('name', '')}({function.get('arguments', '')})" for function in functions]
-
-
-# --- the exports -----------------------------------------------------------------------------------------------
-
-
-def _json(messages: Sequence[Message]) -> str:
-    return json.dumps(messages, ensure_ascii=False, indent=2)
-
-
-def _markdown(messages: Sequence[Message]) -> str:
-    blocks: list[str] = []
-    for message in messages:
-        # Calls are indented, not fenced: their arguments may hold a fence.
-        calls = [textwrap.indent(call, " " * 4) for call in _calls(message)]
-        blocks += [f"## {_speaker(message)}", _shown(message), *calls]
-    return "\n\n".join(filter(None, blocks))
-
-
-def _text(messages: Sequence[Message]) -> str:
-    blocks = [[f"{_speaker(message)}:", _shown(message), *_calls(message)] for message in messages]
-    return "\n\n".join("\n".join(filter(None, lines)) for lines in blocks)
-
-
-def _speaker(message: Message) -> str:
-    name = message.get("name") or message.get("tool_call_id")
-    return f"{message['role']} ({name})" if name else f"{message['role']}"
-
-
-def _shown(message: Message) -> str:
-    texts = [text if (text := _part_text(part)) is not None else f"[{part.get('type')}]" for part in _parts(message)]
-    return "\n".join(texts) or message.get("refusal") or ""
-
-
-_RENDERERS: Mapping[str, Callable[[Sequence[Message]], str]] = {"json": _json, "markdown": _markdown, "text": _text}
-
-# --- what fits -------------------------------------------------------------------------------------------------
-
-_TOKENS_PER_MESSAGE = 4
-_BYTES_PER_TOKEN = 4
-_TOKENS_PER_MEDIUM = 1600
-
-_SYSTEM_ROLES = ("system", "developer")
-
-
-def estimate_tokens(message: Message) -> int:
-    """Estimates how many tokens a message takes, without a tokenizer and in microseconds.
-
-    A token for every four bytes of UTF-8, rounded up, which suits English prose; four for the message itself; 1600 for
-    each image or other medium, which is about what a large image costs. Code and numbers take more
-    than this says, so leave a reserve, or give :func:`fit` the model's own count.
-
-    Args:
-        message: A chat message as OpenAI writes it.
-
-    Returns:
-        The estimate, in tokens.
-    """
-    texts = [_part_text(part) for part in _parts(message)]
-    told = [text for text in texts if text is not None]
-    told += [message.get(member) or "" for member in ("name", "refusal", "reasoning_content")]
-    size = sum(len(text.encode(errors="surrogatepass")) for text in [*told, *_calls(message)])
-    return _TOKENS_PER_MESSAGE + -(-size // _BYTES_PER_TOKEN) + _TOKENS_PER_MEDIUM * texts.count(None)
-
-
-def fit(
-    messages: Sequence[Message],
-    context_length: int,
-    *,
-    reserve: int = 0,
-    count: Callable[[Message], int] = estimate_tokens,
-) -> list[Message]:
-    """Cuts a conversation to the length that a model can read.
-
-    Three things are always kept: the system (or developer) messages that it begins with, the last user message, and
-    the end, which is what the model is to answer: the last message or, if that is a tool's result, the call and all its
-    results. Of the rest the oldest goes first, until what remains fits: whole exchanges, each a user message with all
-    that follows it up to the next one; and when only the last exchange is left, its steps, each an answer or a tool
-    call with all its results. A call and its results thus stay or go together.
-
-    What providers refuse is left out even if there is room: a tool's result without its call, and a call of which a
-    result is missing, with the results that it has.
-
-    Args:
-        messages: The conversation, oldest first.
-        context_length: How many tokens the model can read and write.
-        reserve: How many of them to leave free: for the answer, and for the tools' schemas.
-        count: Tells how many tokens a message takes. It is called once for each.
-
-    Returns:
-        The messages that remain, in order, in a new list. Cutting it again changes nothing.
-
-    Raises:
-        ConfigurationError: What is always kept does not fit.
-    """
-    groups = _groups(messages)
-    sizes = [sum(map(count, group.messages)) for group in groups]
-    excess = sum(sizes) + reserve - context_length
-    remaining: list[Message] = []
-    for group, size in zip(groups, sizes, strict=True):
-        if excess > 0 and not group.required:
-            excess -= size
-        else:
-            remaining += group.messages
-    if excess > 0:
-        raise ConfigurationError(
-            f"the conversation is {excess} tokens too long for the context of {context_length} (with {reserve} of them "
-            f"reserved), although only the system prompt, the last user message and the last step remain of it"
-        )
-    return remaining
-
-
-class _Group(NamedTuple):
-    """Messages that stay or go together."""
-
-    messages: list[Message]
-    required: bool
-
-
-def _groups(messages: Sequence[Message]) -> list[_Group]:
-    steps = _steps(messages)
-    roles = [step[0].get("role") for step in steps]
-    head = next((index for index, role in enumerate(roles) if role not in _SYSTEM_ROLES), len(steps))
-    last_ask = max((index for index, role in enumerate(roles) if role == "user"), default=-1)
-    groups: list[_Group] = []
-    for index, step in enumerate(steps):
-        if head < index < last_ask and roles[index] != "user":
-            groups[-1].messages.extend(step)  # the exchange goes on
-        else:
-            groups.append(_Group(step, required=index < head or index in (last_ask, len(steps) - 1)))
-    return groups
-
-
-def _steps(messages: Sequence[Message]) -> list[list[Message]]:
-    steps: list[list[Message]] = []
-    for message in messages:
-        if message.get("role") != "tool":
-            steps.append([message])
-        elif steps:
-            steps[-1].append(message)
-    return [whole for step in steps if (whole := _whole(step))]
-
-
-def _whole(step: list[Message]) -> list[Message]:
-    # The step without results that answer nothing in it; empty if a call is not answered.
-    first, *results = step
-    called = {call.get("id") for call in first.get("tool_calls") or ()}
-    answers = [result for result in results if result.get("tool_call_id") in called]
-    answered = {result.get("tool_call_id") for result in answers}
-    return [first, *answers] if answered == called else []

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import copy
-import difflib
 import json
 import math
 import re
@@ -16,9 +15,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from .errors import ConfigurationError
-from .types import ToolCall
+from .types import ToolCall, Value
 
 if TYPE_CHECKING:
+    from ._dispatch import Dispatcher
     from ._schema import BoundCall
 
 __all__ = ["Approve", "Tool", "ToolErrorKind", "ToolResult", "Toolbox", "as_tool", "no_such_tool"]
@@ -186,8 +186,8 @@ def as_tool(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class ToolResult:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class ToolResult(Value):
     """What became of a call.
 
     Attributes:
@@ -243,8 +243,6 @@ class Toolbox:
         retry_attempts: int = 0,
         approve: Approve | None = None,
     ) -> None:
-        from ._dispatch import Dispatcher
-
         _check_count("limit", limit, 1)
         _check_count("retry_attempts", retry_attempts, 0)
         _check_timeout(timeout)
@@ -255,16 +253,18 @@ class Toolbox:
             _add(by_name, tool.name, tool)
         for schema in raw:
             _add(by_name, _raw_name(schema), None)
-        self._made, self._raw = made, raw
+        self._made, self._raw, self._by_name = made, raw, by_name
+        self._limit, self._timeout = limit if parallel else 1, timeout
+        self._retry_attempts, self._approve = retry_attempts, approve
         # As text, so that whoever gets the schemas cannot change ours.
         self._schemas = _as_json([tool.schema() for tool in made] + raw)
-        self._dispatcher = Dispatcher(
-            tools=by_name,
-            limit=limit if parallel else 1,
-            timeout=timeout,
-            retry_attempts=retry_attempts,
-            approve=approve,
-        )
+        # It brings asyncio and pydantic: without tools not at all, with them now, and not on the caller's event loop.
+        self._dispatcher = self._make_dispatcher() if by_name else None
+
+    def _make_dispatcher(self) -> Dispatcher:
+        from ._dispatch import Dispatcher
+
+        return Dispatcher(self._by_name, self._limit, self._timeout, self._retry_attempts, self._approve)
 
     def with_tools(self, tools: Iterable[Tool]) -> Toolbox:
         """A toolbox of the same rules with more tools.
@@ -272,20 +272,19 @@ class Toolbox:
         Raises:
             ConfigurationError: Two tools have one name.
         """
-        rules = self._dispatcher
         return Toolbox(
             [*self._made, *tools],
             raw_schemas=self._raw,
-            limit=rules.limit,
-            timeout=rules.timeout,
-            retry_attempts=rules.retry_attempts,
-            approve=rules.approve,
+            limit=self._limit,
+            timeout=self._timeout,
+            retry_attempts=self._retry_attempts,
+            approve=self._approve,
         )
 
     @property
     def names(self) -> tuple[str, ...]:
         """The names of all tools, those of raw schemas last."""
-        return tuple(self._dispatcher.tools)
+        return tuple(self._by_name)
 
     @property
     def schemas(self) -> list[dict[str, Any]]:
@@ -309,7 +308,8 @@ class Toolbox:
         Returns:
             Their results, in the same order.
         """
-        return await self._dispatcher.run(calls, tell)
+        dispatcher = self._dispatcher or self._make_dispatcher()
+        return await dispatcher.run(calls, tell)
 
     def run_sync(self, calls: Sequence[ToolCall]) -> tuple[ToolResult, ...]:
         """Runs the calls of a turn, and waits for them. It may be called whether or not an event loop runs.
@@ -325,7 +325,7 @@ class Toolbox:
         """
         from ._threads import on_private_loop
 
-        return on_private_loop(lambda: self._dispatcher.run(calls))
+        return on_private_loop(lambda: self.run(calls))
 
     def __repr__(self) -> str:
         return f"Toolbox({', '.join(self.names)})"
@@ -333,6 +333,8 @@ class Toolbox:
 
 def no_such_tool(name: str, known: Collection[str]) -> str:
     """What a model is told that has called a tool which there is not: the nearest of those there are, and all."""
+    import difflib  # here, because models seldom err in a name
+
     nearest = difflib.get_close_matches(name, known, n=1)
     hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
     listed = f"The tools are: {', '.join(known)}." if known else "There are no tools at all."
