@@ -135,7 +135,7 @@ class _Feeder:
         self._lock = threading.Lock()
         self._stopped = False
         self._close: Callable[[], object] | None = None
-        self._from_wire = False
+        self._response: Any = None  # what it comes from, if it comes over the wire
         self._reason_told = False
         self._truncated = False
         self._finished = False
@@ -151,6 +151,11 @@ class _Feeder:
             self._source.fail(self._translate(error))
         else:
             self._source.end()
+        finally:
+            if self._response is not None:
+                # Left half read, it would be closed by the garbage collector, in whatever thread: even one that holds
+                # the lock of the connection's pool, which would then wait for itself.
+                self._response.close()
 
     def stop(self) -> None:
         """Stops it, as far as what is read can be stopped. May be called from any thread, and again."""
@@ -161,7 +166,7 @@ class _Feeder:
             close()
 
     def _reads_from(self, response: Any) -> None:
-        self._from_wire = True
+        self._response = response
         self._closes_with(lambda: cut(response))
 
     def _closes_with(self, close: Callable[[], object] | None) -> None:
@@ -199,7 +204,7 @@ class _Feeder:
 
     def _is_made_up(self, stream: Any, chunk: Any) -> bool:
         """Whether a chunk of litellm's says that the answer is whole only because no more of it came over the wire."""
-        if not self._from_wire or not hasattr(stream, "received_finish_reason"):
+        if self._response is None or not hasattr(stream, "received_finish_reason"):
             return False
         told = stream.received_finish_reason or getattr(stream, "intermittent_finish_reason", None)
         self._reason_told = self._reason_told or told is not None

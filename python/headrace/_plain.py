@@ -6,6 +6,9 @@ import contextlib
 import os
 from typing import TYPE_CHECKING, Final
 
+# Not in the first run, which would save 2 ms here: a fork in the middle of an import leaves the child its lock.
+from urllib.parse import urlsplit, urlunsplit
+
 from ._reasoning import sent
 from ._requests import PreparedRequest, encoded
 from .errors import ConfigurationError, MissingKeyError
@@ -142,9 +145,6 @@ def _openai_url() -> str:
 
 def _chat_url(base_url: str) -> str:
     """Where an endpoint is asked: the path stands before the query that some (Azure) want."""
-    # Here, because it is a twentieth of what `import headrace` would take, and litellm's way does not need it.
-    from urllib.parse import urlsplit, urlunsplit
-
     with contextlib.suppress(ValueError):
         parts = urlsplit(base_url)
         if parts.scheme in {"http", "https"} and parts.hostname:

@@ -5,11 +5,13 @@ What litellm asks for JSON by a tool of its own, only it can read: so does :func
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import threading
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 
 from harness import KEY, Reader, Simulate, agent_at, outcomes, wait_for_outcomes
@@ -197,6 +199,23 @@ def test_closing_closes_litellms_connection(simulate: Simulate, reader: Reader) 
     for thread in threads_of_litellm():
         thread.join(10)
         assert not thread.is_alive()
+
+
+def open_responses() -> list[httpx.Response]:
+    known = [item for item in gc.get_objects() if type(item) is httpx.Response]
+    return [response for response in known if not response.is_closed]
+
+
+@pytest.mark.parametrize("kind", ["stall", "end", "malformed", "error"])
+def test_no_response_is_left_to_the_garbage_collector(simulate: Simulate, reader: Reader, kind: str) -> None:
+    # It would close it in whatever thread: once in one that held the lock of httpx's connection pool, which then hung.
+    before = {id(response) for response in open_responses()}
+    simulator = simulate("one two three", fault={"kind": kind, "after": 2})
+    with reader.start(litellms(simulator)) as reading:
+        assert reading.take(2) == ["one", " two"]
+    for thread in threads_of_litellm():
+        thread.join(10)
+    assert [response for response in open_responses() if id(response) not in before] == []
 
 
 def test_running_out_of_time_closes_litellms_connection(simulate: Simulate, reader: Reader) -> None:
