@@ -7,7 +7,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 DEVELOP := $(BIN)/maturin develop --release --locked --quiet
 PROXY := .venv-proxy/bin/litellm
 
-.PHONY: setup demo test test-rust test-loom test-python test-litellm-floor lint bench bench-peers fuzz docs clean
+.PHONY: setup demo test test-rust test-loom test-python test-litellm-floor lint bench bench-peers bench-instructions fuzz docs clean
 
 # The virtual environment with the extension in release mode and every tool.
 setup: .venv/maturin
@@ -60,6 +60,11 @@ bench: setup
 # headrace beside its peers, in one sitting: about three quarters of an hour on a machine that does nothing else.
 bench-peers:
 	$(PYTHON) benches/side_by_side/run.py
+
+# Instructions of the hot path, which the machine's noise hardly moves: about seven minutes. Needs valgrind.
+bench-instructions: setup
+	cargo build --locked --release -p headrace-benches --bin hot-path
+	$(BIN)/python benches/instructions/run.py
 
 # Needs a nightly toolchain and cargo-fuzz.
 fuzz:

@@ -1,0 +1,31 @@
+"""Counts with callgrind what a command executes."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+TOTAL = re.compile(r"^totals: (\d+)$", re.MULTILINE)
+# Valgrind runs one thread at a time. On one processor it depends less on what else is running which one comes next.
+ONE_PROCESSOR = ["taskset", "--cpu-list", str(max(os.sched_getaffinity(0)))]
+# Dicts and sets are then laid out the same in every run, so that start-up costs the same.
+ENVIRONMENT = {**os.environ, "PYTHONHASHSEED": "0"}
+
+
+def instructions(command: list[str]) -> int:
+    """How many instructions a command executes, in all its threads, without those of the kernel."""
+    with TemporaryDirectory() as folder:
+        out = Path(folder) / "out"
+        valgrind = ["valgrind", "--quiet", "--tool=callgrind", f"--callgrind-out-file={out}"]
+        subprocess.run([*ONE_PROCESSOR, *valgrind, *command], check=True, env=ENVIRONMENT)
+        [total] = TOTAL.findall(out.read_text())
+    return int(total)
+
+
+def for_each(command: list[str], few: int, many: int) -> float:
+    """What one more costs of what a command does, whose last argument is how many: the slope, without start-up."""
+    more = instructions([*command, str(many)]) - instructions([*command, str(few)])
+    return more / (many - few)
