@@ -4,7 +4,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use headrace_benches::openai_body;
+use headrace_benches::{openai_body, openai_body_padded};
 use headrace_wire::encode::Head;
 use headrace_wire::sse::SseDecoder;
 use headrace_wire::{Delta, DeltaKind, Dialect, StreamDecoder, StreamEncoder};
@@ -29,16 +29,20 @@ fn decode(criterion: &mut Criterion) {
             bytes
         });
     });
-    group.bench_function("sse_openai_chat", |bencher| {
-        let mut deltas = Vec::new();
-        bencher.iter(|| {
-            let mut decoder = StreamDecoder::new(Dialect::OpenAiChat, 1 << 20);
-            for read in body.chunks(READ) {
-                deltas.clear();
-                let _ = black_box(decoder.feed(read, &mut deltas));
-            }
+    let padded = openai_body_padded(4096);
+    for (name, body) in [("sse_openai_chat", &body), ("sse_openai_chat_padded", &padded)] {
+        group.throughput(Throughput::Bytes(body.len() as u64));
+        group.bench_function(name, |bencher| {
+            let mut deltas = Vec::new();
+            bencher.iter(|| {
+                let mut decoder = StreamDecoder::new(Dialect::OpenAiChat, 1 << 20);
+                for read in body.chunks(READ) {
+                    deltas.clear();
+                    let _ = black_box(decoder.feed(read, &mut deltas));
+                }
+            });
         });
-    });
+    }
     group.finish();
 }
 

@@ -26,8 +26,9 @@ HOT_PATH = BENCHES.parent / "target" / "release" / "hot-path"
 CASES = {
     "sse": "SSE decoder, event of 300 bytes",
     "openai-alike": "SSE and OpenAI chat, chunk like the one before it but for its token",
+    "openai-padded": "the same, with a padding of another length in each, as OpenAI's own",
     "openai-parsed": "SSE and OpenAI chat, chunk that is parsed in full",
-    "ring": "ring, push and take of one item",
+    "channel": "channel, push and take of one item",
 }
 EVENTS = (8_192, 40_960)
 CHUNKING = {"coalesce": "HTTP chunks of 64 KiB", "frame": "one HTTP chunk for each token"}

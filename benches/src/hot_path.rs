@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::hint::black_box;
 
-use headrace_benches::{openai_body, openai_body_all_parsed};
+use headrace_benches::{openai_body, openai_body_all_parsed, openai_body_padded};
 use headrace_channel::channel;
 use headrace_wire::sse::SseDecoder;
 use headrace_wire::{DecodeError, Dialect, StreamDecoder};
@@ -24,8 +24,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     match case.as_str() {
         "sse" => sse(&openai_body(EVENTS), rounds)?,
         "openai-alike" => openai_chat(&openai_body(EVENTS), rounds)?,
+        "openai-padded" => openai_chat(&openai_body_padded(EVENTS), rounds)?,
         "openai-parsed" => openai_chat(&openai_body_all_parsed(EVENTS), rounds)?,
-        "ring" => ring(count / BATCH),
+        "channel" => push_and_take(count / BATCH),
         _ => return Err(format!("there is no case {case:?}").into()),
     }
     Ok(())
@@ -55,9 +56,9 @@ fn openai_chat(body: &[u8], rounds: usize) -> Result<(), DecodeError> {
     Ok(())
 }
 
-/// Batches through the ring, each item as large as what the engine sends; in one thread.
-fn ring(batches: usize) {
-    let (mut producer, mut consumer) = channel::<[u64; 6]>(256);
+/// Batches through the channel, each item as large as what the engine sends; in one thread.
+fn push_and_take(batches: usize) {
+    let (mut producer, mut consumer) = channel::<[u64; 6]>(1024);
     for _ in 0..batches {
         for value in 0..BATCH as u64 {
             let _ = black_box(producer.push([value; 6]));

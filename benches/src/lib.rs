@@ -26,8 +26,20 @@ pub fn openai_body_all_parsed(count: usize) -> Vec<u8> {
     openai_body_created(&[1757, 1758], count)
 }
 
+/// The same as [`openai_body`], with a padding behind the token as OpenAI's own chunks have it.
+#[must_use]
+pub fn openai_body_padded(count: usize) -> Vec<u8> {
+    let padding = "Wx0aQz81LmR";
+    let padded = |(token, word): (usize, &&str)| {
+        let end = format!("\"usage\":null,\"obfuscation\":\"{}\"}}", &padding[token % padding.len()..]);
+        openai_frame(1757, word).replace("\"usage\":null}", &end).into_bytes()
+    };
+    WORDS.iter().cycle().take(count).enumerate().flat_map(padded).collect()
+}
+
+const WORDS: [&str; 10] = [" the", " water", " wheel", " turns", ",", " and", " its", " race", ".", " 42"];
+
 fn openai_body_created(created: &[u32], count: usize) -> Vec<u8> {
-    let words = [" the", " water", " wheel", " turns", ",", " and", " its", " race", ".", " 42"];
-    let frames = words.iter().cycle().zip(created.iter().cycle());
+    let frames = WORDS.iter().cycle().zip(created.iter().cycle());
     frames.take(count).flat_map(|(word, created)| openai_frame(*created, word).into_bytes()).collect()
 }

@@ -3,7 +3,7 @@
 
 use headrace_wire::openai_chat::OpenAiChat;
 use headrace_wire::sse::SseDecoder;
-use headrace_wire::{Delta, Progress};
+use headrace_wire::{Delta, DeltaKind, Progress};
 use proptest::prelude::*;
 
 /// Contents as they stand between quotes: plain, escaped, mended, and made to look like the chunk around them.
@@ -43,8 +43,17 @@ fn chunk() -> impl Strategy<Value = String> {
         1 => Just(r#"{"choices":[{"delta":{"content":"@"},"logprobs":{"content":[{"token":"@"}]}}]}"#),
         1 => Just(r#"{"choices":[{"logprobs":{"content":[]},"delta":{"content":"@"}}]}"#),
         1 => Just(r#"{"choices":[{"delta":{"content":[{"type":"text","text":"@"}]}}]}"#),
+        6 => Just(r#"{"choices":[{"index":0,"delta":{"content":"@"}}],"usage":null,"obfuscation":"~"}"#),
+        1 => Just(r#"{"choices":[{"index":0,"delta":{"content":"@"}}],"obfuscation" : "~" ,"model":"m"}"#),
+        1 => Just(r#"{"choices":[{"delta":{"content":"@","obfuscation":"~"}}],"obfuscation":"~"}"#),
+        1 => Just(r#"{"obfuscation":"~","choices":[{"delta":{"content":"@"}}]}"#),
+        1 => Just(r#"{"choices":[{"delta":{"content":"@"}}],"usage":{"obfuscation":"~"}}"#),
+        1 => Just(r#"{"choices":[{"delta":{"content":"@"},"obfuscation":"~","finish_reason":"stop"}]}"#),
+        1 => Just(r#"{"choices":[{"delta":{"content":"@"}}],"obfuscation":~,"x":"y"}"#),
     ];
-    (envelope, inside()).prop_map(|(envelope, inside)| envelope.replace('@', &inside))
+    let padding = prop_oneof![8 => "[a-zA-Z0-9]{0,6}".boxed(), 1 => inside().boxed()];
+    (envelope, inside(), padding)
+        .prop_map(|(envelope, inside, padding)| envelope.replace('@', &inside).replace('~', &padding))
 }
 
 fn decode(chunks: &[String], shortcut: bool) -> (Vec<Delta>, bool) {
@@ -76,6 +85,17 @@ proptest! {
     fn says_what_the_full_parse_says(chunks in proptest::collection::vec(chunk(), 1..12)) {
         prop_assert_eq!(decode(&chunks, true), decode(&chunks, false));
     }
+}
+
+#[test]
+fn what_stands_in_the_padding_is_never_text() {
+    let chunk = |padding: &str| {
+        format!(r#"{{"choices":[{{"index":0,"delta":{{"content":"a"}}}}],"obfuscation":"{padding}"}}"#)
+    };
+    let chunks = ["Xy7", "", r#"","choices":[{"delta":{"content":"b"}}],"x":""#, r#"\","x":""#].map(chunk);
+    let (deltas, failed) = decode(&chunks, true);
+    assert_eq!((deltas.clone(), failed), decode(&chunks, false));
+    assert!(deltas.iter().any(|delta| delta.kind == DeltaKind::Text("b".into())));
 }
 
 #[test]

@@ -4,38 +4,53 @@
 //! one text delta and nothing else, the bytes before and after its content are kept. A later chunk with those bytes
 //! around another JSON string is the same document with that string replaced: the head ends behind the opening
 //! quote, the tail begins with the closing one, and what stands between is checked to be the inside of one string.
-//! What the full parse would say is therefore known without it. A chunk that said anything else (a finish reason, a
+//! What the full parse would say is therefore known without it. OpenAI pads its chunks with a second string, so that
+//! their lengths tell nothing of their tokens: `"obfuscation"`, which no part of the dialect reads. Where it stands behind
+//! the content, it may be any plain string. A chunk that said anything else (a finish reason, a
 //! tool call) clears the template, so nothing that the dialect remembers can have changed since it was learnt.
 //! `tests/template.rs` holds shortcut and full parse against each other.
 
 use compact_str::CompactString;
-use memchr::{memchr, memmem};
+use memchr::{memchr, memmem, memrchr};
 
 use crate::delta::{Delta, DeltaKind};
 use crate::json::read_string;
 
-const KEY: &[u8] = b"\"content\"";
+const CONTENT: &[u8] = b"\"content\"";
 
-/// The bytes around the content of the last chunk that was nothing but text. An empty tail is no template.
+/// <https://platform.openai.com/docs/api-reference/chat/create>, `stream_options.include_obfuscation`.
+const PADDING: &[u8] = b"\"obfuscation\"";
+
+/// The bytes around the content of the last chunk that was nothing but text, and around its padding, which stands
+/// between `middle` and `tail` if there is a `middle`. An empty tail is no template.
 #[derive(Debug, Default)]
 pub(super) struct Template {
     head: Vec<u8>,
+    middle: Vec<u8>,
     tail: Vec<u8>,
     choice: u32,
 }
 
 impl Template {
-    /// The text delta of a chunk that differs from the template in its content only. `None`: parse it.
+    /// The text delta of a chunk that differs from the template in its content and padding only. `None`: parse it.
     pub(super) fn text_of(&self, data: &[u8]) -> Option<Delta> {
-        let end = data.len().checked_sub(self.tail.len())?;
-        if self.tail.is_empty() || end <= self.head.len() {
-            return None;
-        }
-        if data[end..] != self.tail || data[..self.head.len()] != self.head {
+        let end = self.end_of_content(data)?;
+        if end <= self.head.len() || data[..self.head.len()] != self.head {
             return None;
         }
         let text = inside_of_string(data, self.head.len(), end)?;
         Some(Delta { choice: self.choice, kind: DeltaKind::Text(text) })
+    }
+
+    /// Where the content's closing quote is, if all from there on is as in the template.
+    fn end_of_content(&self, data: &[u8]) -> Option<usize> {
+        let end = before(data, &self.tail)?;
+        if self.middle.is_empty() {
+            return Some(end);
+        }
+        let padding = memrchr(b'"', &data[..end])? + 1;
+        let plain = data[padding..end].iter().all(|byte| byte.is_ascii_graphic() && *byte != b'\\');
+        before(&data[..padding], &self.middle).filter(|_| plain)
     }
 
     /// Takes note of a chunk that was parsed in full, and of what it said.
@@ -44,14 +59,22 @@ impl Template {
             self.tail.clear();
             return;
         };
-        if let Some((head, tail)) = around(data, text.as_bytes()) {
-            self.head.clear();
-            self.head.extend_from_slice(head);
-            self.tail.clear();
-            self.tail.extend_from_slice(tail);
+        if let Some((head, rest)) = around(data, text.as_bytes()) {
+            let (middle, tail) = around_padding(rest).unwrap_or((b"", rest));
+            for (part, bytes) in [(&mut self.head, head), (&mut self.middle, middle), (&mut self.tail, tail)]
+            {
+                part.clear();
+                part.extend_from_slice(bytes);
+            }
             self.choice = *choice;
         }
     }
+}
+
+/// Where what `data` ends with begins.
+fn before(data: &[u8], ending: &[u8]) -> Option<usize> {
+    let start = data.len().checked_sub(ending.len())?;
+    (!ending.is_empty() && data[start..] == *ending).then_some(start)
 }
 
 /// `data[start..end]` as the inside of one JSON string, whose quotes stand on either side.
@@ -67,11 +90,22 @@ fn inside_of_string(data: &[u8], start: usize, end: usize) -> Option<CompactStri
 /// The bytes up to and from the quotes of the content, if it can be located beyond doubt: the key is spelt once,
 /// nothing outside the content is escaped (which could hide another spelling of it), and the value is `text`.
 fn around<'a>(data: &'a [u8], text: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
-    let mut keys = memmem::find_iter(data, KEY);
+    let mut keys = memmem::find_iter(data, CONTENT);
     let (Some(key), None) = (keys.next(), keys.next()) else { return None };
-    let after = data[key + KEY.len()..].trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
+    let after = data[key + CONTENT.len()..].trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
     let tail = after.strip_prefix(b"\"")?.strip_prefix(text)?;
     let head = &data[..data.len() - text.len() - tail.len()];
     let plain = tail.starts_with(b"\"") && memchr(b'\\', head).is_none() && memchr(b'\\', tail).is_none();
     plain.then_some((head, tail))
+}
+
+/// Splits what stands behind the content around the padding, if its key is spelt once. No byte of `rest` is a backslash, so
+/// that a quote is where a string begins or ends, and the key no part of another string.
+fn around_padding(rest: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut keys = memmem::find_iter(rest, PADDING);
+    let (Some(key), None) = (keys.next(), keys.next()) else { return None };
+    let after = rest[key + PADDING.len()..].trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
+    let padding = after.strip_prefix(b"\"")?;
+    let tail = &padding[memchr(b'"', padding)?..];
+    Some((&rest[..rest.len() - padding.len()], tail))
 }
