@@ -27,11 +27,18 @@ class LoopBell:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         # Not the loop itself: the bell would keep it alive, and be kept alive by it. And not `get_running_loop`, which
         # asks the kernel for the process id each time.
-        self.loop: asyncio.AbstractEventLoop = weakref.proxy(loop)
+        self._loop = weakref.ref(loop)
         self.native = _native.Bell()
         self.listeners: dict[int, list[Listener]] = {}
         # The loop holds this object through its reader, not the other way round: a bell goes with its loop.
         loop.add_reader(self.native.fileno(), self._answer)
+
+    def new_future(self) -> asyncio.Future[None]:
+        """A future of the loop."""
+        loop = self._loop()
+        if loop is None:
+            raise RuntimeError("the event loop that this stream was read on is gone: start a new run on another")
+        return loop.create_future()
 
     def ready(self, stream: _native.Stream) -> Listener:
         """Listens until a stream may have something to take, or has ended."""
@@ -87,7 +94,7 @@ class Listener:
         """What to await; None where there is nothing to wait for. Giving it up loses nothing: it takes nothing."""
         if self._arm(self._rope):
             return None
-        self._rung = self._bell.loop.create_future()
+        self._rung = self._bell.new_future()
         return self._rung
 
     def wake(self) -> None:
