@@ -6,6 +6,7 @@ import dataclasses
 import os
 from typing import TYPE_CHECKING
 
+from ._context import estimate_tokens
 from .types import Usage
 
 if TYPE_CHECKING:
@@ -40,8 +41,6 @@ def _with_usage(turn: Turn, asked: Sequence[Message]) -> Turn:
     """Where the provider told no usage, it is estimated, and says so."""
     if turn.usage is not None:
         return turn
-    from ._context import estimate_tokens
-
     said = [turn.text, turn.refusal, turn.reasoning, *(call.name + call.arguments for call in turn.tool_calls)]
     came_in, came_out = sum(map(estimate_tokens, asked)), estimate_tokens({"content": "".join(said)})
     return dataclasses.replace(turn, usage=Usage(came_in, came_out, came_in + came_out, estimated=True))

@@ -155,6 +155,17 @@ def test_a_child_may_fork_again(simulator: Simulator) -> None:
     assert simulator.report()["requests_seen"] == 5
 
 
+def test_a_first_run_imports_nothing(simulate: Simulate) -> None:
+    # A fork in another thread, in the middle of an import, would leave the child a lock that nobody opens.
+    program = """
+        import sys
+        before = set(sys.modules)
+        agent.run("Go.")
+        print(sorted(set(sys.modules) - before))
+    """
+    assert run(simulate("one two", usage=False), program) == ["[]"]
+
+
 def test_forks_in_the_middle_of_many_streams(simulator: Simulator) -> None:
     program = """
         codes = []

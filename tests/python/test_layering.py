@@ -65,7 +65,7 @@ ALLOWED: dict[str, set[str]] = {
     "sse": {"_native"},
     "decoding": {"_native", "types", "errors"},
     "testing": {"_native"},
-    "_complete": {"types"},
+    "_complete": {"_context", "types"},
     "_run": {"_complete", "_read", "events", "types", "errors"},
     "_drive": {"_threads", "_native", "_bell", "_effects", "_loop", "providers", "types", "errors"},
     "_mcp_servers": {"errors"},

@@ -13,16 +13,16 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use crate::sync::{Arc, AtomicUsize, UnsafeCell};
 
-/// How many values a block holds: enough that making one (some 100 ns) is nothing per value, and not much memory for a
-/// stream that waits. Loom's models must cross from block to block with few values.
-pub(crate) const BLOCK: usize = if cfg!(loom) { 2 } else { 32 };
+/// How many values a block holds: enough that making one is little per value (24 instructions, `benches/instructions.md`),
+/// and not much memory for a stream that waits. Loom's models must cross from block to block with few values.
+const BLOCK: usize = if cfg!(loom) { 2 } else { 32 };
 
 /// Some values, and the way to those after them.
 ///
 /// The rule that everything here rests on: the producer touches a slot, or `next`, before it publishes the position
 /// behind it; the consumer does after it has seen that position. Publishing is a release store and seeing an acquire
 /// load, so the two are never there at once.
-pub(crate) struct Block<T> {
+struct Block<T> {
     slots: [UnsafeCell<MaybeUninit<T>>; BLOCK],
     next: UnsafeCell<Option<Arc<Block<T>>>>,
     /// How many slots the producer has filled. Known once it has left the block.
