@@ -9,7 +9,7 @@ from typing import Any, Literal, TypedDict, final, type_check_only
 
 from typing_extensions import Buffer
 
-from ._read import Delta
+from ._run.read import Delta
 from .errors import StreamError
 
 __all__ = [

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from . import _display, _on_demand
-from ._config import check_agent, check_task, default_model, spec_of
-from ._output import format_output
-from ._run import Run
-from ._view import View
+from ._agent import display, on_demand
+from ._agent.config import check_agent, check_task, default_model, spec_of
+from ._conversation.output import format_output
+from ._run.run import Run
+from ._run.view import View
 from .streams import AsyncRunStream, RunStream
 from .tools import Toolbox
 from .types import Timeouts
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import TypedDict, Unpack
 
-    from ._spec import Stop, Transform
+    from ._loop.spec import Stop, Transform
     from .events import Event
 
     class _RunOptions(TypedDict, total=False):
@@ -163,7 +163,7 @@ class Agent:
         **unknown: object,
     ) -> None:
         if unknown:
-            _on_demand.refuse_keywords(Agent, unknown)
+            on_demand.refuse_keywords(Agent, unknown)
         self.agent_name = agent_name
         self.agent_description = agent_description
         self.system_prompt = system_prompt
@@ -212,8 +212,8 @@ class Agent:
             retry_attempts=tool_retry_attempts,
             approve=approve,
         )
-        self.mcp = _on_demand.servers(mcp_url, mcp_urls, mcp_config)
-        self.memory = _on_demand.memory(agent_name, memory_path) if persistent_memory else None
+        self.mcp = on_demand.servers(mcp_url, mcp_urls, mcp_config)
+        self.memory = on_demand.memory(agent_name, memory_path) if persistent_memory else None
         check_agent(self)
 
     def run(
@@ -244,11 +244,11 @@ class Agent:
         stream = self.run_stream(task, img=img, imgs=imgs, streaming_callback=streaming_callback)
         with stream:
             if self.print_on and self.streaming_on:
-                _display.show_live(self.agent_name, _or_final(stream))
+                display.show_live(self.agent_name, _or_final(stream))
             else:
                 deque(stream, maxlen=0)
         if self.print_on and not self.streaming_on:
-            _display.show_answer(self.agent_name, stream.text or stream.final)
+            display.show_answer(self.agent_name, stream.text or stream.final)
         return self._output(stream)
 
     async def arun(
@@ -265,7 +265,7 @@ class Agent:
             async for _token in stream:
                 pass
         if self.print_on:
-            _display.show_answer(self.agent_name, stream.text or stream.final)
+            display.show_answer(self.agent_name, stream.text or stream.final)
         return self._output(stream)
 
     def run_batched(self, tasks: Iterable[str]) -> list[Any]:
@@ -379,10 +379,10 @@ class Agent:
         inbox: list[str] = []
         spec = spec_of(self, inbox)
         images = [*([img] if img is not None else []), *(imgs or ())]
-        loop = spec.loop(spec, [_on_demand.opening(task, images)])
+        loop = spec.loop(spec, [on_demand.opening(task, images)])
         wanted = callback or self.streaming_callback
         view = View(events, reasoning, None if self.stream else wanted, wanted if self.stream else None)
-        return Run(self.agent_name, task, loop, view, inbox, _display.note if self.verbose else None)
+        return Run(self.agent_name, task, loop, view, inbox, display.note if self.verbose else None)
 
     def _output(self, stream: RunStream[Any] | AsyncRunStream[Any]) -> Any:
         return format_output(self.output_type, stream.messages, stream.final)

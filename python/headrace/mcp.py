@@ -16,8 +16,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from ._mcp_servers import HTTPServer, Server, StdioServer, parse_servers
-from ._mcp_sessions import Worker
+from ._mcp.servers import HTTPServer, Server, StdioServer, parse_servers
+from ._mcp.sessions import Worker
 from .errors import ConfigurationError
 from .tools import Tool
 

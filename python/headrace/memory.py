@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from ._context import estimate_tokens, fit
+from ._conversation.trimming import estimate_tokens, fit
 from .errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ class Memory:
         Raises:
             ConfigurationError: There is no such format, or the file cannot be written.
         """
-        from ._export import renderer
+        from ._conversation.export import renderer
 
         render = renderer(format)
         rendered = render(self.read()) + "\n"

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from ._price_list import facts, find
-from ._prices import bill, prices_of
+from ._models.price_list import facts, find
+from ._models.prices import bill, prices_of
 
 if TYPE_CHECKING:
     from .types import Usage

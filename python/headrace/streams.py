@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
-from ._drive import adrive, drive
-from ._run import Run
-from ._stream import AsyncStream, Stream, Told
+from ._run.drive import adrive, drive
+from ._run.run import Run
+from ._run.streams import AsyncStream, Stream, Told
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

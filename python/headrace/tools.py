@@ -18,8 +18,8 @@ from .errors import ConfigurationError
 from .types import ToolCall, Value
 
 if TYPE_CHECKING:
-    from ._dispatch import Dispatcher
-    from ._schema import BoundCall
+    from ._tools.dispatch import Dispatcher
+    from ._tools.schema import BoundCall
 
 __all__ = ["Approve", "Tool", "ToolErrorKind", "ToolResult", "Toolbox", "as_tool", "no_such_tool"]
 
@@ -96,8 +96,8 @@ class Tool:
         Raises:
             ConfigurationError: The name, the schema or the timeout cannot be one.
         """
-        from ._callables import is_async
-        from ._schema import BoundCall, parse_object
+        from ._tools.callables import is_async
+        from ._tools.schema import BoundCall, parse_object
 
         if parameters.get("type", "object") != "object":
             raise ConfigurationError(f"the parameters of tool {name!r} must have a schema of type 'object'")
@@ -168,8 +168,8 @@ def as_tool(
         return function
     if not callable(function):
         raise ConfigurationError(f"{function!r} cannot be a tool: it cannot be called")
-    from ._callables import is_async, name_of
-    from ._schema import describe
+    from ._tools.callables import is_async, name_of
+    from ._tools.schema import describe
 
     name = name_of(function) if name is None else name
     _check_name(name)
@@ -262,7 +262,7 @@ class Toolbox:
         self._dispatcher = self._make_dispatcher() if by_name else None
 
     def _make_dispatcher(self) -> Dispatcher:
-        from ._dispatch import Dispatcher
+        from ._tools.dispatch import Dispatcher
 
         return Dispatcher(self._by_name, self._limit, self._timeout, self._retry_attempts, self._approve)
 
@@ -323,7 +323,7 @@ class Toolbox:
         Returns:
             Their results, in the same order.
         """
-        from ._threads import on_private_loop
+        from ._concurrency.threads import on_private_loop
 
         return on_private_loop(lambda: self.run(calls))
 

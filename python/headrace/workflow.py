@@ -11,10 +11,10 @@ from abc import ABC, abstractmethod
 from collections import Counter, deque
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from ._config import check_task
-from ._flow import Flow
-from ._flow_streams import AsyncWorkflowStream, WorkflowStream
-from ._output import check_output_type, format_output
+from ._agent.config import check_task
+from ._conversation.output import check_output_type, format_output
+from ._workflow.run import Flow
+from ._workflow.streams import AsyncWorkflowStream, WorkflowStream
 from .agent import Agent
 from .errors import ConfigurationError
 from .events import AgentFailed
@@ -22,7 +22,7 @@ from .events import AgentFailed
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from ._flow import Step
+    from ._workflow.run import Step
     from .events import Event
 
 __all__ = [

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 
 from harness import receive_request, serving
-from headrace import _frames, _litellm
+from headrace._providers.litellm import build, templates
 from seam_wire import Wire, cut_wire
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Introduce(Protocol):
 @pytest.fixture(scope="session")
 def litellm() -> Any:
     """The installed litellm, as headrace imports it."""
-    return _litellm.load()
+    return build.load()
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def wire(litellm: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wire]:
     for name in os.environ:
         if name.endswith(("_API_KEY", "_API_BASE")) or name.startswith("AWS_"):
             monkeypatch.delenv(name)
-    _frames.forget()
+    templates.forget()
     with cut_wire() as wire:
         yield wire
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from headrace import _litellm
+from headrace._providers.litellm import build
 from headrace.types import ModelCall, ModelSettings
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def call_of(provider: Provider, talk: Talk) -> ModelCall:
 
 def by_litellm(provider: Provider, talk: Talk) -> None:
     """The same, asked of litellm by a user of its own. Whatever becomes of it, the wire has seen the request."""
-    litellm: Any = _litellm.load()
+    litellm: Any = build.load()
     arguments: dict[str, Any] = {
         "model": provider.model,
         "messages": [dict(message) for message in talk.told or talk.asked],

@@ -17,7 +17,7 @@ THINKING = VECTORS / "anthropic" / "thinking-and-tools.sse"
 
 
 def headrace(*arguments: str | Path, data: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, "-m", "headrace.cli", "decode", *map(str, arguments)]
+    command = [sys.executable, "-m", "headrace", "decode", *map(str, arguments)]
     return subprocess.run(command, input=data, capture_output=True, timeout=30, check=False)
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-COMMAND = [sys.executable, "-m", "headrace.cli", "run"]
+COMMAND = [sys.executable, "-m", "headrace", "run"]
 TURNS = [
     {"when": {"role": "tool"}, "text": "It is 42."},
     {

@@ -130,7 +130,7 @@ class Own:
         self._chunks = chunks
 
     def register(self, monkeypatch: pytest.MonkeyPatch) -> Agent:
-        litellm = importlib.import_module("headrace._litellm").load()
+        litellm = importlib.import_module("headrace._providers.litellm.build").load()
         chunks = self._chunks
 
         class Handler(litellm.CustomLLM):  # type: ignore[misc, name-defined]

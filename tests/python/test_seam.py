@@ -1,6 +1,6 @@
 """The contract of the seam: the request that is taken from litellm's hands is the one that it would have sent.
 
-Held for every provider in ``_wires.NATIVE``, against the litellm that is installed; ``make test-litellm-floor`` holds
+Held for every provider in ``catalog.NATIVE``, against the litellm that is installed; ``make test-litellm-floor`` holds
 it against the oldest that is allowed.
 """
 
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from harness import run_python
-from headrace import _wires, providers
+from headrace._providers import catalog, prepare, requests
 from seam_providers import PROVIDERS, Provider
 from seam_talks import TALKS
 from seam_wire import by_litellm, call_of
@@ -38,7 +38,7 @@ OF_THE_TIME: Final = re.compile(r"(?<=Signature=)[0-9a-f]{64}|(?<=Credential=AKI
 
 
 def test_the_table_covers_the_providers_that_are_captured() -> None:
-    assert {provider.name for provider in PROVIDERS} == _wires.NATIVE
+    assert {provider.name for provider in PROVIDERS} == catalog.NATIVE
     assert {provider.dialect for provider in PROVIDERS} == DIALECTS
 
 
@@ -47,20 +47,20 @@ def test_what_is_captured_is_what_litellm_sends(
     provider: Provider, talk: str, wire: Wire, introduce: Introduce
 ) -> None:
     introduce(provider)
-    prepared = providers.prepare(call_of(provider, TALKS[talk]))
+    prepared = prepare.prepare(call_of(provider, TALKS[talk]))
     asides = wire.take()
     by_litellm(provider, TALKS[talk])
     *others, sent = wire.take()
     # Nothing for the model has left, and nothing else that litellm does not send on its own.
     assert [aside for aside in [*asides, *others] if not aside.path.endswith(provider.aside)] == []
-    assert isinstance(prepared, providers.PreparedRequest)
+    assert isinstance(prepared, requests.PreparedRequest)
     assert prepared.url == sent.url
     assert prepared.body == sent.body
     headers = dict(prepared.headers)
     assert timeless(headers) == timeless(sent.kept)
     assert len(headers) == len(prepared.headers)
     assert signed_headers(headers) <= {*headers, "host"}
-    assert prepared.dialect == provider.dialect == _wires.dialect_of(sent.url, sent.body)
+    assert prepared.dialect == provider.dialect == catalog.dialect_of(sent.url, sent.body)
     assert prepared.provider == provider.name
 
 
@@ -82,8 +82,8 @@ def test_litellms_own_core_in_rust_is_not_asked(
     """It would send without httpx, past the guard."""
     monkeypatch.setenv("LITELLM_RUST", "true")
     introduce(provider)
-    prepared = providers.prepare(call_of(provider, TALKS["text"]))
-    assert isinstance(prepared, providers.PreparedRequest)
+    prepared = prepare.prepare(call_of(provider, TALKS["text"]))
+    assert isinstance(prepared, requests.PreparedRequest)
     assert [aside for aside in wire.take() if not aside.path.endswith(provider.aside)] == []
 
 
@@ -92,14 +92,14 @@ def test_chats_are_not_in_the_catalog_of_litellms_own_core(monkeypatch: pytest.M
     monkeypatch.setenv("LITELLM_RUST", "true")
     asked = {"features": frozenset({catalog.Feature.STREAMING})} if hasattr(catalog, "Feature") else {}
     for route in (catalog.Route.CHAT_COMPLETIONS, catalog.Route.RESPONSES):
-        for provider in [None, *_wires.NATIVE]:
+        for provider in [None, *catalog.NATIVE]:
             assert catalog.decision(catalog.RouteContext(route, provider, **asked)).name == "PYTHON"
 
 
 def test_capturing_leaves_nothing_behind(wire: Wire, introduce: Introduce) -> None:
     def capture() -> None:
         for provider in OF_EACH_DIALECT:
-            providers.prepare(call_of(provider, TALKS["tools"]))
+            prepare.prepare(call_of(provider, TALKS["tools"]))
 
     for provider in OF_EACH_DIALECT:
         introduce(provider)
@@ -125,14 +125,14 @@ def test_the_guard_stands_from_the_first_use_on_and_the_process_ends_in_silence(
         import asyncio, gc, sys
         import httpx
         real = httpx.HTTPTransport.handle_request
-        from headrace import providers
+        from headrace._providers import prepare
         from headrace.types import ModelCall, ModelSettings
 
         assert httpx.HTTPTransport.handle_request is real
         assert "litellm" not in sys.modules
         settings = ModelSettings("bedrock/invoke/us.amazon.nova-lite-v1:0")
         asked = ModelCall(settings, ({"role": "user", "content": "Hi."},))
-        print(providers.prepare(asked).dialect)
+        print(prepare.prepare(asked).dialect)
         assert httpx.HTTPTransport.handle_request is not real
         assert httpx.HTTPTransport.handle_request.__wrapped__ is real
         gc.collect()
@@ -140,7 +140,7 @@ def test_the_guard_stands_from_the_first_use_on_and_the_process_ends_in_silence(
 
         async def inside_a_loop():
             tasks = asyncio.all_tasks()
-            assert providers.prepare(asked).dialect == "bedrock"
+            assert prepare.prepare(asked).dialect == "bedrock"
             assert asyncio.all_tasks() == tasks
 
         asyncio.run(inside_a_loop())

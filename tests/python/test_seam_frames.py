@@ -10,7 +10,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from headrace import _frames, providers
+from headrace._providers import prepare
+from headrace._providers.litellm import templates
 from headrace.types import ModelCall, ModelSettings
 from seam_providers import KEY, PROVIDERS, Provider
 from seam_talks import TALKS, TOOL
@@ -47,7 +48,7 @@ TRICKY: Final = (
     "data:image/png;base64,AAAA",
     "https://example.org/cat.png",
     "hEaDrAcE0sLoT",
-    _frames._MARK.format(0),
+    templates._MARK.format(0),
     "x" * 100_000,
 )
 
@@ -65,7 +66,7 @@ def asked(*texts: str, **changes: Any) -> ModelCall:
 
 
 def request_for(call: ModelCall) -> providers.PreparedRequest:
-    prepared = providers.prepare(call)
+    prepared = prepare.prepare(call)
     assert isinstance(prepared, providers.PreparedRequest)
     return prepared
 
@@ -92,7 +93,7 @@ def test_the_third_call_does_not_enter_litellm(entries: list[Any]) -> None:
     entries.clear()
     third = asked("Be kind.", "Three.")
     prepared = request_for(third)
-    assert providers.prepare_at_once(third) == prepared
+    assert prepare.prepare_at_once(third) == prepared
     assert entries == []
     body = json.loads(prepared.body)
     assert body["messages"] == [{"role": "user", "content": [{"type": "text", "text": "Three."}]}]
@@ -116,7 +117,7 @@ def test_a_filled_frame_is_what_litellm_builds(
     for number in range(2):
         request_for(call(tuple(f"{role} {number}" for role in "abcdefgh")))
     signed = provider.name in NEVER_FRAMED or "AWS_ACCESS_KEY_ID" in provider.environment
-    assert (_frames.filled(call(ROLES)) is None) is signed
+    assert (templates.filled(call(ROLES)) is None) is signed
     if signed:
         return
 
@@ -145,7 +146,7 @@ def test_a_text_that_litellm_may_change_is_left_to_it(text: str, entries: list[A
     for word in ("One.", "Two.", "Three."):
         request_for(asked("Be terse.", word))
     entries.clear()
-    assert providers.prepare_at_once(asked("Be terse.", text)) is None
+    assert prepare.prepare_at_once(asked("Be terse.", text)) is None
 
 
 @pytest.mark.parametrize(
@@ -162,7 +163,7 @@ def test_a_message_that_is_no_plain_text_has_no_frame(message: dict[str, Any], e
         request_for(asked("Be terse.", word))
     call = asked("Be terse.", "Four.")
     assert entries
-    assert _frames.filled(replace(call, messages=(call.messages[0], message))) is None
+    assert templates.filled(replace(call, messages=(call.messages[0], message))) is None
 
 
 # --- what has changed ----------------------------------------------------------------------------------------
@@ -288,5 +289,5 @@ def test_a_token_from_elsewhere_is_asked_for_every_time(wire: Wire, monkeypatch:
     for word in ("One.", "Two.", "Three."):
         call = ModelCall(settled, ({"role": "user", "content": word},))
         assert header("authorization")(request_for(call)) == "Bearer a-token-that-expires"
-        assert providers.prepare_at_once(call) is None
+        assert prepare.prepare_at_once(call) is None
     assert {sent.path for sent in wire.take()} == {"/identity/token"}

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headrace._spoken import SpokenField
+from headrace._run.partial_json import SpokenField
 
 FIELD = "summary"
 

@@ -1,0 +1,212 @@
+"""From an agent's attributes to the specification of a run, with everything that can be wrong about them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
+
+from headrace._conversation.output import check_output_type
+from headrace._loop.spec import AgentSpec, AutoSpec, Patience, Stop, Transform
+from headrace._loop.turns import HANDOFF, agent_turns
+from headrace.errors import ConfigurationError
+from headrace.types import ModelSettings
+
+from . import display, on_demand
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from headrace.agent import Agent
+
+__all__ = ["check_agent", "check_task", "default_model", "spec_of"]
+
+_DEFAULT_MODEL = "local/smollm2-135m"
+
+
+def spec_of(agent: Agent, inbox: list[str]) -> AgentSpec:
+    """The specification of a run that starts now.
+
+    Each agent that the task may be handed to is read once: they may hand to each other, in a circle too.
+    """
+    spec = _spec_alone(agent, inbox)
+    handed_to: dict[Agent, AgentSpec] = {}
+    pending = [(agent, spec)]
+    while pending:
+        agent, giver = pending.pop()
+        for other in agent.handoffs:
+            if other not in handed_to:
+                # A steering message is for the agent that the user talks to, so these have an inbox of their own. So
+                # has that agent itself, where it is handed a task.
+                handed_to[other] = _spec_alone(other, [])
+                pending.append((other, handed_to[other]))
+            giver.handoffs.append(handed_to[other])
+    return spec
+
+
+def _spec_alone(agent: Agent, inbox: list[str]) -> AgentSpec:
+    """The specification without its handoffs."""
+    check_agent(agent)
+    settings = _settings(agent)
+    return AgentSpec(
+        name=agent.agent_name,
+        description=agent.agent_description,
+        settings=settings,
+        toolbox=agent.toolbox,
+        loop=on_demand.autonomous_loop() if agent.max_loops == "auto" else agent_turns,
+        inbox=inbox,
+        handoffs=[],
+        system_prompt=agent.system_prompt,
+        max_loops=agent.max_loops if isinstance(agent.max_loops, int) else None,
+        tool_choice=agent.tool_choice,
+        stops=tuple(_stops(agent)),
+        loop_interval=agent.loop_interval,
+        patience=Patience(
+            attempts=agent.retry_attempts,
+            interval=agent.retry_interval,
+            budget=agent.retry_budget,
+            fallbacks=_fallbacks(agent, settings),
+            resumes=agent.resume_on_error,
+        ),
+        servers=agent.mcp,
+        memory=agent.memory,
+        transform=_transform(agent),
+        keeps_task=agent.transforms is None,
+        auto=AutoSpec(
+            tools=_selected(agent.selected_tools),
+            plan_attempts=agent.max_plan_attempts,
+            subtask_turns=agent.max_subtask_loops,
+        ),
+    )
+
+
+def _settings(agent: Agent) -> ModelSettings:
+    extra = dict(agent.llm_args)
+    headers = _headers(extra.pop("extra_headers", None))
+    thinking = {"type": "enabled", "budget_tokens": agent.thinking_tokens} if agent.thinking_tokens else None
+    given = {
+        "temperature": agent.temperature,
+        "max_tokens": agent.max_tokens,
+        "top_p": agent.top_p,
+        "reasoning_effort": agent.reasoning_effort,
+        "thinking": thinking,
+    }
+    return ModelSettings(
+        model=agent.model_name,
+        base_url=agent.llm_base_url,
+        api_key=agent.llm_api_key,
+        parameters={name: value for name, value in given.items() if value is not None} | extra,
+        headers=headers,
+        timeouts=agent.timeouts,
+        llm=agent.llm,
+        prompt_caching=agent.prompt_caching,
+    )
+
+
+def _fallbacks(agent: Agent, settings: ModelSettings) -> tuple[ModelSettings, ...]:
+    """The other models. They are at the first one's URL, and have its key, unless they are another provider's."""
+    names = [agent.fallback_model_name] if agent.fallback_model_name else []
+    return tuple(_instead(settings, name) for name in (*names, *agent.fallback_models))
+
+
+def _instead(settings: ModelSettings, model: str) -> ModelSettings:
+    provider, slash, _ = model.partition("/")
+    if not slash or settings.model.startswith(f"{provider}/"):
+        return replace(settings, model=model, llm=None)
+    return replace(settings, model=model, llm=None, base_url=None, api_key=None)
+
+
+def _headers(given: object) -> dict[str, str]:
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        raise ConfigurationError(f"extra_headers must be a dict of strings, not {type(given).__name__}")
+    headers = cast("Mapping[object, object]", given)
+    for name, value in headers.items():
+        if not isinstance(name, str) or not isinstance(value, str):
+            # Not the value: it may be a key.
+            raise ConfigurationError(f"extra_headers: the header {name!r} must be a string with a string for its value")
+    return cast("dict[str, str]", dict(headers))
+
+
+def _stops(agent: Agent) -> Iterable[Stop]:
+    token = agent.stopping_token
+    if token:
+        yield lambda text: token in text
+    for stop in (agent.stopping_func, agent.stopping_condition):
+        if stop is not None:
+            yield stop
+
+
+def _transform(agent: Agent) -> Transform | None:
+    if agent.transforms is not None:
+        return agent.transforms
+    if agent.context_length is None:
+        return None
+    return on_demand.fitting(agent.context_length, agent.max_tokens or 0)
+
+
+def _selected(names: str | Iterable[str]) -> frozenset[str] | None:
+    if names == "all":
+        return None
+    chosen = frozenset([names] if isinstance(names, str) else names)
+    known = on_demand.autonomous_tools()
+    unknown = chosen.difference(known)
+    if unknown:
+        raise ConfigurationError(f"selected_tools names {sorted(unknown)}; known: {', '.join(known)}")
+    return chosen
+
+
+def check_agent(agent: Agent) -> None:
+    """Raises ``ConfigurationError`` for what cannot work."""
+    loops = agent.max_loops
+    if loops != "auto" and (isinstance(loops, bool) or not isinstance(loops, int) or loops < 1):
+        raise ConfigurationError(f"max_loops must be a whole number from 1 or 'auto', not {loops!r}")
+    for name in ("retry_attempts", "retry_interval", "loop_interval", "max_plan_attempts", "max_subtask_loops"):
+        value: Any = getattr(agent, name)
+        if value < 0:
+            raise ConfigurationError(f"{name} must not be negative, but is {value!r}")
+    if agent.retry_budget is not None and agent.retry_budget < 0:
+        raise ConfigurationError(f"retry_budget must not be negative, but is {agent.retry_budget!r}")
+    if isinstance(agent.fallback_models, str):
+        raise ConfigurationError("fallback_models must be a list of models' names; fallback_model_name is one name")
+    check_output_type(agent.output_type)
+    _check_handoffs(agent)
+    if loops == "auto":
+        _check_names(agent.toolbox.names)
+    _selected(agent.selected_tools)
+
+
+def _check_names(names: Iterable[str]) -> None:
+    taken = sorted(set(names).intersection(on_demand.autonomous_tools()))
+    if taken:
+        raise ConfigurationError(f"tools are called {taken}, as the autonomous cycle's own are: rename them")
+
+
+def _check_handoffs(agent: Agent) -> None:
+    names = [other.agent_name for other in agent.handoffs]
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise ConfigurationError(
+            f"two agents of handoffs are called {sorted(twice)}: the model could not tell them apart"
+        )
+    if names and HANDOFF in agent.toolbox.names:
+        raise ConfigurationError(f"a tool is called {HANDOFF!r}, which is the tool by which the model uses handoffs")
+
+
+def check_task(task: object) -> None:
+    """Raises ``ConfigurationError`` for what is no task."""
+    if not isinstance(task, str):
+        raise ConfigurationError(f"the task must be a string, not {type(task).__name__}")
+    if not task.strip():
+        raise ConfigurationError("the task is empty: say what the agent is to do")
+
+
+def default_model() -> str:
+    """The model of an agent that names none."""
+    named = os.environ.get("HEADRACE_MODEL")
+    if named:
+        return named
+    display.note(f"no model_name and no HEADRACE_MODEL, so this uses {_DEFAULT_MODEL} on this machine")
+    return _DEFAULT_MODEL

@@ -1,0 +1,78 @@
+"""What only some agents need, imported when the first of them does.
+
+Each of these brings modules that other programs can do without: an agent pays for what it uses.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from headrace._loop.spec import RunLoop, Transform
+    from headrace.mcp import MCPTools
+    from headrace.memory import Memory
+    from headrace.types import Message
+
+__all__ = ["autonomous_loop", "autonomous_tools", "fitting", "memory", "opening", "refuse_keywords", "servers"]
+
+
+def servers(url: str | None, urls: Sequence[str] | None, config: Mapping[str, Any] | None) -> MCPTools | None:
+    """The MCP servers that an agent is given; None where there are none."""
+    if url is None and urls is None and config is None:
+        return None
+    from headrace.mcp import MCPTools, parse_servers
+
+    return MCPTools(parse_servers(url, urls, config))
+
+
+def memory(agent_name: str, path: str | Path | None) -> Memory:
+    """The memory of an agent that has one."""
+    from headrace.memory import Memory
+
+    return Memory(agent_name, path)
+
+
+def fitting(context_length: int, reserve: int) -> Transform:
+    """The rule by which a conversation is cut to a model's context."""
+    from headrace._conversation.trimming import fit
+
+    return partial(fit, context_length=context_length, reserve=reserve)
+
+
+def opening(task: str, images: list[str]) -> Message:
+    """The message that a run begins with."""
+    if not images:
+        return {"role": "user", "content": task}
+    from headrace._conversation.images import user_message
+
+    return user_message(task, images)
+
+
+def autonomous_loop() -> RunLoop:
+    """The autonomous cycle."""
+    from headrace._loop.autonomous import autonomous_turns
+
+    return autonomous_turns
+
+
+def autonomous_tools() -> tuple[str, ...]:
+    """The names of the autonomous cycle's own tools."""
+    from headrace._loop.autonomous import AUTO_TOOLS
+
+    return AUTO_TOOLS
+
+
+def refuse_keywords(function: Callable[..., Any], unknown: Iterable[str]) -> NoReturn:
+    """Raises ``TypeError`` for what ``**unknown`` of a function collected; the message names the nearest keyword."""
+    import difflib
+    import inspect
+
+    name = next(iter(unknown))
+    *known, _unknown = inspect.signature(function).parameters
+    nearest = difflib.get_close_matches(name, known, n=1)
+    hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+    raise TypeError(f"{function.__name__}() got an unexpected keyword argument {name!r}{hint}")

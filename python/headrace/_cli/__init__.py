@@ -1,0 +1,3 @@
+"""The command ``headrace``."""
+
+__all__ = ["app"]

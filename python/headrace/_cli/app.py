@@ -1,0 +1,152 @@
+"""The command ``headrace``.
+
+Results go to standard output, progress and errors to standard error. An error that headrace knows is one line and
+exit code 1. A further command is one more function with ``@app.command()``.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from headrace import local
+from headrace.errors import ConfigurationError, HeadraceError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="headrace",
+    help="Stream LLM tokens.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+model_app = typer.Typer(help="Models that run on this machine, without an API key.", no_args_is_help=True)
+app.add_typer(model_app, name="model")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command and exits.
+
+    Args:
+        arguments: The arguments after the command's name; those of this process if None.
+
+    Raises:
+        SystemExit: Always. Code 0 for success, 1 for an error that headrace knows, 2 for wrong usage.
+    """
+    try:
+        app(args=None if arguments is None else list(arguments))
+    except HeadraceError as error:
+        typer.echo(f"headrace: {error}", err=True)
+        raise SystemExit(1) from None
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"headrace {version('headrace')}")
+        raise typer.Exit
+
+
+@app.callback()
+def headrace(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Stream LLM tokens."""
+
+
+@app.command("run")
+def run(
+    task: Annotated[str, typer.Argument(help="What the agent is to do.")],
+    *,
+    model: Annotated[str | None, typer.Option(help="The model; HEADRACE_MODEL, else the local one.")] = None,
+    base_url: Annotated[str | None, typer.Option(help="The URL of an OpenAI-compatible endpoint.")] = None,
+    system: Annotated[str | None, typer.Option(help="The system prompt.")] = None,
+    tool: Annotated[list[str] | None, typer.Option(help="A tool, as module:function. May be repeated.")] = None,
+    max_loops: Annotated[str, typer.Option(help="The most turns, or 'auto'.")] = "1",
+    events: Annotated[bool, typer.Option(help="Print every event as a line of JSON, not the text.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the result as one line of JSON, not the text.")
+    ] = False,
+) -> None:
+    """Run a task: text to standard output as it comes, tool calls and timing to standard error."""
+    from headrace.agent import Agent
+
+    from .run import load_tool, read_loops, show_run
+
+    agent = Agent(
+        model_name=model,
+        llm_base_url=base_url,
+        system_prompt=system,
+        tools=[load_tool(reference) for reference in tool or ()],
+        max_loops=read_loops(max_loops),
+    )
+    try:
+        show_run(agent, task, "events" if events else "json" if as_json else "text")
+    except KeyboardInterrupt:
+        # 128 + SIGINT, as a shell expects it; typer's own way is a message and code 1.
+        raise typer.Exit(130) from None
+
+
+@app.command("decode")
+def decode(
+    file: Annotated[
+        typer.FileBinaryRead, typer.Argument(help="The recorded body of a response; - for standard input.")
+    ],
+    *,
+    dialect: Annotated[
+        str,
+        typer.Option(help="openai_chat, openai_responses, anthropic, gemini, cohere, ollama, bedrock; auto to look."),
+    ] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON, each delta included.")] = False,
+) -> None:
+    """Decode a recorded answer of a provider. Exit code 0 if it is complete, 1 if it is not, 2 for wrong usage."""
+    from .decode import decode_file, show_response
+
+    try:
+        response = decode_file(file, dialect)
+    except ConfigurationError as error:
+        raise typer.BadParameter(str(error), param_hint="--dialect") from None
+    show_response(response, as_json=as_json)
+    if response.state != "complete":
+        raise typer.Exit(1)
+
+
+@model_app.command("pull")
+def pull(name: Annotated[str, typer.Argument(help="The model.")] = local.DEFAULT_MODEL) -> None:
+    """Download a model's weights and print their path."""
+    typer.echo(local.pull(name, progress=_to_stderr))
+
+
+@model_app.command("list")
+def list_models() -> None:
+    """List the models: name, size, whether the weights are here, and their path."""
+    for model in local.MODELS.values():
+        state = "present" if model.present else "absent"
+        typer.echo(f"{model.name:<16} {model.size // 1_000_000:>6} MB  {state:<8} {model.path}")
+
+
+@model_app.command("info")
+def info(
+    name: Annotated[str, typer.Argument(help="The model, such as openai/gpt-4o.")],
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON, prices in USD per token.")] = False,
+) -> None:
+    """Tell what litellm's price list knows about a model: limits, abilities, and prices in USD per million tokens."""
+    from .model import show_info
+
+    show_info(name, as_json=as_json)
+
+
+def _to_stderr(line: str) -> None:
+    typer.echo(line, err=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""``headrace run``: one task, streamed to the terminal."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import TYPE_CHECKING, Any, Literal, TextIO
+
+from headrace.errors import ConfigurationError
+from headrace.events import Event, Refusal, RunEnd, Token, ToolCallRequested, ToolResultReturned, TurnEnd
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from headrace.agent import Agent
+
+__all__ = ["load_tool", "read_loops", "show_run"]
+
+
+def load_tool(reference: str) -> Callable[..., Any]:
+    """Imports a tool.
+
+    Args:
+        reference: ``module:function``; the working directory is searched too.
+
+    Returns:
+        The function.
+
+    Raises:
+        ConfigurationError: There is no such module or function.
+    """
+    module, colon, name = reference.partition(":")
+    if not (module and colon and name):
+        raise ConfigurationError(f"a tool is named as module:function, not {reference!r}")
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    try:
+        found: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ConfigurationError(f"the tool {reference!r} cannot be imported: {error}") from error
+    return found
+
+
+def read_loops(text: str) -> int | Literal["auto"]:
+    """Reads ``--max-loops``."""
+    if text == "auto":
+        return "auto"
+    try:
+        return int(text)
+    except ValueError:
+        raise ConfigurationError(f"--max-loops must be a whole number or 'auto', not {text!r}") from None
+
+
+def show_run(agent: Agent, task: str, form: Literal["text", "events", "json"]) -> None:
+    """Runs a task and shows it.
+
+    Args:
+        agent: Who does it.
+        task: What is to be done.
+        form: What goes to standard output: the ``text``, token by token; all ``events``, a line of JSON each; or one
+            line of ``json`` at the end. Tool calls and timing go to standard error.
+    """
+    with agent.run_stream(task, with_events=True) as stream:
+        _show(stream, form, sys.stdout, sys.stderr)
+
+
+def _show(events: Iterable[Event], form: str, out: TextIO, err: TextIO) -> None:
+    for event in events:
+        if form == "events":
+            print(event.to_json(), file=out, flush=True)
+        match event:
+            case Token(text=text) | Refusal(text=text) if form == "text":
+                print(text, end="", file=out, flush=True)
+            case RunEnd() if form == "json":
+                print(event.to_json(), file=out, flush=True)
+            case RunEnd(text=text) if form == "text" and text and not text.endswith("\n"):
+                print(file=out, flush=True)
+            case ToolCallRequested(call=call):
+                print(f"\n[{call.name} {call.arguments}]", file=err, flush=True)
+            case ToolResultReturned(content=content):
+                print(f"[-> {content[:200]}]", file=err, flush=True)
+            case TurnEnd():
+                print(_timing_line(event), file=err, flush=True)
+            case _:
+                pass
+
+
+def _timing_line(turn: TurnEnd) -> str:
+    timing = turn.timing
+    ttft = "-" if timing.ttft is None else f"{timing.ttft * 1e3:.1f} ms"
+    itl = "-" if timing.itl is None else f"p50 {timing.itl.p50 * 1e3:.1f} p99 {timing.itl.p99 * 1e3:.1f} ms"
+    return f"\n[turn {turn.turn}: TTFT {ttft}, ITL {itl}, {timing.chunks} chunks, {turn.finish_reason}]"

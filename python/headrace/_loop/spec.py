@@ -1,0 +1,96 @@
+"""An agent's configuration as one run sees it: taken when the run starts, and never changed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from headrace.types import Message, ModelSettings
+
+if TYPE_CHECKING:
+    from headrace.mcp import MCPTools
+    from headrace.memory import Memory
+    from headrace.tools import Toolbox
+    from headrace.types import Outcome
+
+    from .effects import Loop
+
+__all__ = ["AgentSpec", "AutoSpec", "Patience", "RunLoop", "Stop", "Transform"]
+
+Stop = Callable[[str], bool]
+"""Says of a turn's text whether the run is to end with it."""
+
+RunLoop = Callable[["AgentSpec", Sequence[Message]], "Loop[Outcome]"]
+"""What an agent does with the messages that a run begins with."""
+
+Transform = Callable[[Sequence[Message]], Sequence[Message]]
+"""Makes the messages that are sent from those of the conversation."""
+
+
+class AutoSpec(NamedTuple):
+    """The bounds of an autonomous run.
+
+    Attributes:
+        tools: Which of the cycle's own tools the model is offered; None for all.
+        plan_attempts: How many turns the model has to make a plan, before it is let do without.
+        subtask_turns: How many turns one subtask may take.
+        summary_attempts: How many turns the summary may take.
+    """
+
+    tools: frozenset[str] | None = None
+    plan_attempts: int = 3
+    subtask_turns: int = 20
+    summary_attempts: int = 3
+
+
+class Patience(NamedTuple):
+    """What is done about a turn that failed.
+
+    Attributes:
+        attempts: How often it is tried again with the same model.
+        interval: Seconds before the first of these; twice as long each time.
+        budget: Seconds from the turn's first request after which no other is made; None for no limit.
+        fallbacks: The models to ask instead, in order.
+        resumes: A turn that failed after tokens of it were seen is asked anew.
+        clock: Tells the time in seconds.
+    """
+
+    attempts: int = 0
+    interval: float = 1.0
+    budget: float | None = None
+    fallbacks: tuple[ModelSettings, ...] = ()
+    resumes: bool = False
+    clock: Callable[[], float] = time.monotonic
+
+
+class AgentSpec(NamedTuple):
+    """What a loop must know of an agent; the attributes are those of ``Agent``.
+
+    The agents of ``handoffs`` may have this one among theirs, so two specifications are not to be compared.
+    ``handed_on`` is how many times the task was handed on before it came to this agent.
+    """
+
+    name: str
+    settings: ModelSettings
+    toolbox: Toolbox
+    loop: RunLoop
+    inbox: list[str]
+    handoffs: list[AgentSpec]
+    description: str | None = None
+    system_prompt: str | None = None
+    max_loops: int | None = 1
+    tool_choice: object = None
+    stops: tuple[Stop, ...] = ()
+    loop_interval: float = 0.0
+    patience: Patience = Patience()
+    handed_on: int = 0
+    servers: MCPTools | None = None
+    memory: Memory | None = None
+    transform: Transform | None = None
+    keeps_task: bool = True
+    auto: AutoSpec = AutoSpec()
+
+    def with_loops(self, max_loops: int) -> AgentSpec:
+        """The same agent with another bound on its turns."""
+        return self._replace(max_loops=max_loops)

@@ -1,0 +1,155 @@
+"""Which MCP servers there are: what users write, as frozen objects."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias, cast
+
+from headrace.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+__all__ = ["HTTPServer", "Server", "StdioServer", "parse_servers"]
+
+_TRANSPORTS: Final = {
+    "command": ("stdio", "mcp"),
+    "url": ("http", "streamable-http", "streamable_http", "mcp"),
+}
+"""What other clients, swarms among them, write as the transport of a server."""
+
+_URL: Final = re.compile(r"https?://(?:[^/?#]*@)?([^/?#][^?#]*)")
+"""A URL; the group is what of it is not secret."""
+
+# An unknown key is refused, as a misspelt one would else be ignored, and no error shows a value, which may be a key.
+_STRICT: Final[dict[str, Any]] = {"extra": "forbid", "hide_input_in_errors": True}
+
+
+@dataclass(frozen=True)
+class StdioServer:
+    """A server that is started as a subprocess, and is talked to over its standard input and output.
+
+    Attributes:
+        name: What it is called in messages, and in the names of tools that several servers have.
+        command: The program.
+        args: Its arguments.
+        env: Environment variables beside the few that it inherits, such as ``PATH`` and ``HOME``.
+        cwd: The directory that it runs in; None for this one.
+        timeout: Seconds that a call of its tools may take; None for the toolbox's.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+
+    name: str
+    command: str
+    args: tuple[str, ...] = field(default=(), repr=False)
+    env: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    cwd: str | Path | None = None
+    timeout: float | None = None
+
+
+@dataclass(frozen=True)
+class HTTPServer:
+    """A server that is reached by streamable HTTP.
+
+    Attributes:
+        name: What it is called in messages, and in the names of tools that several servers have.
+        url: Where it is. Like the headers it may hold a key, and is not shown.
+        headers: Headers of each request.
+        timeout: Seconds that a call of its tools may take; None for the toolbox's.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+
+    name: str
+    url: str = field(repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    timeout: float | None = None
+
+
+Server: TypeAlias = StdioServer | HTTPServer
+
+
+def parse_servers(
+    mcp_url: str | None = None, mcp_urls: Sequence[str] | None = None, mcp_config: Mapping[str, Any] | None = None
+) -> tuple[Server, ...]:
+    """Reads which servers there are.
+
+    Args:
+        mcp_url: The URL of a server of streamable HTTP.
+        mcp_urls: More of them.
+        mcp_config: Servers by name, as MCP's clients write them: ``{"mcpServers": {name: {"command", "args", "env",
+            "cwd"}}}``, or ``{name: {"url", "headers"}}``; the outer dict may be left out. A dict that has a ``url``
+            or a ``command`` itself is one server. Each may have ``transport`` (or ``type``), ``timeout`` in seconds
+            for each call, and, with a URL, ``authorization_token``.
+
+    Returns:
+        The servers; a URL that is given twice is one.
+
+    Raises:
+        ConfigurationError: Something cannot be a server. The message shows no value, as that may be secret.
+    """
+    if isinstance(mcp_urls, str):
+        raise ConfigurationError("mcp_urls must be a list of URLs; one URL goes to mcp_url")
+    urls = dict.fromkeys([*([] if mcp_url is None else [mcp_url]), *(mcp_urls or ())])
+    servers = [_server(None, {"url": url}) for url in urls]
+    servers += [_server(name, entry) for name, entry in _entries(mcp_config)]
+    for name, count in Counter(server.name for server in servers).items():
+        if count > 1:
+            raise ConfigurationError(f"{count} MCP servers are called {name!r}: name them in mcp_config")
+    return tuple(servers)
+
+
+def _entries(config: object) -> Iterator[tuple[str | None, object]]:
+    if config is None:
+        return
+    if not isinstance(config, Mapping):
+        raise ConfigurationError(f"mcp_config must be a dict, not {type(config).__name__}")
+    given = cast("Mapping[str, object]", config)
+    if isinstance(given.get("url"), str) or isinstance(given.get("command"), str):
+        yield None, given
+        return
+    servers = given.get("mcpServers", given)
+    if not isinstance(servers, Mapping):
+        raise ConfigurationError("mcpServers must be a dict of servers by name")
+    yield from cast("Mapping[str, object]", servers).items()
+
+
+def _server(name: str | None, entry: object) -> Server:
+    from pydantic import TypeAdapter, ValidationError
+
+    where = f"the MCP server {name!r}" if name else "an MCP server"
+    if not isinstance(entry, Mapping):
+        raise ConfigurationError(f"{where} must be a dict with a 'command' or a 'url', not {type(entry).__name__}")
+    given = {key: value for key, value in cast("Mapping[str, Any]", entry).items() if value is not None}
+    kinds = [kind for kind in _TRANSPORTS if kind in given]
+    if len(kinds) != 1:
+        raise ConfigurationError(f"{where} must have a 'command' or a 'url', and not both")
+    (kind,) = kinds
+    for transport in (given.pop("transport", None), given.pop("type", None)):
+        if transport is not None and transport not in _TRANSPORTS[kind]:
+            raise ConfigurationError(
+                f"{where} has a {kind!r}, which goes with the transport {_TRANSPORTS[kind][0]!r}, not {transport!r}"
+            )
+    named = _URL.match(str(given[kind])) if kind == "url" else None
+    if kind == "url" and named is None:
+        raise ConfigurationError(f"{where} must have a URL that begins with http:// or https://")
+    if kind == "url" and "authorization_token" in given:
+        authorization = {"Authorization": f"Bearer {given.pop('authorization_token')}"}
+        headers = given.get("headers", {})
+        given["headers"] = {**authorization, **headers} if isinstance(headers, Mapping) else headers
+    path = Path(str(given[kind])).name if named is None else named[1].rstrip("/").removesuffix("/mcp")
+    given["name"] = name or given.get("name") or path
+    try:
+        server: Server = TypeAdapter(StdioServer if kind == "command" else HTTPServer).validate_python(given)
+    except ValidationError as error:
+        wrong = [f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}" for detail in error.errors()]
+        raise ConfigurationError(f"{where} cannot be used: {'; '.join(wrong)}") from None
+    if server.timeout is not None and not 0 < server.timeout < math.inf:
+        raise ConfigurationError(f"{where} has a timeout of {server.timeout!r}: it must be a number of seconds over 0")
+    return server

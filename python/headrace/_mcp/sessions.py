@@ -1,0 +1,303 @@
+"""The sessions with MCP servers, on a thread of their own.
+
+A session belongs to the event loop that opened it, and the loops that tools are called from come and go: each
+``Toolbox.run_sync`` has one. So all sessions live on the loop of one background thread, and calls are sent there.
+
+The official SDK is imported where it is used, as it is an extra, and slow to import.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import concurrent.futures
+import contextlib
+import contextvars
+import json
+import logging
+import math
+import os
+import threading
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final, TextIO, TypeAlias, TypeVar, cast
+
+from headrace.errors import ConfigurationError
+
+from .servers import HTTPServer, Server, StdioServer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Sequence
+
+    from mcp import Client, types
+
+__all__ = ["Worker"]
+
+_T = TypeVar("_T")
+_Started: TypeAlias = concurrent.futures.Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]]
+_log = logging.getLogger(__name__)
+
+_GRACE: Final = 2.0
+"""Seconds in which a server over HTTP may confirm the end of a session."""
+
+_END: Final = 10.0
+"""Seconds to wait for the end of all sessions. A process that ignores its signals takes the SDK six."""
+
+_workers: Final[set[Worker]] = set()
+
+
+@atexit.register
+def _stop_workers() -> None:
+    for worker in list(_workers):
+        worker.stop()
+
+
+class Worker:
+    """The thread, its event loop, and the sessions on it."""
+
+    def __init__(self, servers: Sequence[Server], timeout: float) -> None:
+        self._servers = servers
+        self._timeout = timeout
+        self._sessions: dict[str, _Session] = {}
+        self._pid = os.getpid()
+        # A garbage collection, anywhere in this class, may stop a worker.
+        self._lock = threading.RLock()
+        self._stopped = False
+        started: _Started = concurrent.futures.Future()
+        self._thread = threading.Thread(target=self._run, args=(started,), name="headrace-mcp", daemon=True)
+        self._thread.start()
+        self._loop, self._stopping = started.result()
+
+    def _run(self, started: _Started) -> None:
+        _workers.add(self)
+        try:
+            asyncio.run(self._main(started))
+        finally:
+            _workers.discard(self)
+
+    async def _main(self, started: _Started) -> None:
+        stopping = asyncio.Event()
+        started.set_result((asyncio.get_running_loop(), stopping))
+        await stopping.wait()
+        for session in self._sessions.values():
+            session.end()
+        # Calls that wait for an answer are told that there will be none.
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        if others:
+            await asyncio.wait(others, timeout=_END)
+
+    def submit(self, work: Callable[[], Coroutine[Any, Any, _T]]) -> concurrent.futures.Future[_T]:
+        """Runs a coroutine on the loop."""
+        with self._lock:
+            if self._stopped:
+                raise ConnectionError("the connections to MCP servers were closed")
+            return asyncio.run_coroutine_threadsafe(work(), self._loop)
+
+    def stop(self, *, wait: bool = True) -> None:
+        """Ends the sessions and the thread."""
+        if self._pid != os.getpid():
+            return  # The child of a fork shares the loop's wakening socket with the parent.
+        with self._lock:
+            if not self._stopped:
+                self._stopped = True
+                self._loop.call_soon_threadsafe(self._stopping.set)
+        if wait and threading.current_thread() is not self._thread:
+            self._thread.join(_END)
+
+    async def open_all(self) -> list[tuple[Server, list[types.Tool]]]:
+        """Connects to all servers at once, and lists their tools."""
+        opened = await asyncio.gather(*[self._session(server).opened() for server in self._servers])
+        return [(server, tools) for server, (_, tools) in zip(self._servers, opened, strict=True)]
+
+    async def call(self, server: Server, tool: str, arguments: dict[str, Any]) -> Any:
+        """Calls a tool. The message of what it raises is for the model."""
+        from anyio import BrokenResourceError, ClosedResourceError
+        from mcp import MCPError
+        from mcp.types import CONNECTION_CLOSED, INVALID_REQUEST
+
+        session = self._session(server)
+        try:
+            client, _ = await session.opened()
+        except ConfigurationError as error:
+            raise ConnectionError(str(error)) from error
+        try:
+            return _content(await client.call_tool(tool, arguments))
+        except (MCPError, BrokenResourceError, ClosedResourceError) as error:
+            # Over HTTP, a server that was started anew refuses a session that it does not know.
+            lost = {CONNECTION_CLOSED, INVALID_REQUEST} if isinstance(server, HTTPServer) else {CONNECTION_CLOSED}
+            if isinstance(error, MCPError) and error.code not in lost:
+                raise RuntimeError(error.message) from error
+            session.end()
+            raise ConnectionError(
+                f"the connection to the MCP server {server.name!r} was lost, and whether the call had its effect is "
+                f"not known; the next call connects anew ({error or type(error).__name__})"
+            ) from error
+
+    def _session(self, server: Server) -> _Session:
+        session = self._sessions.get(server.name)
+        if session is None or session.over:
+            if self._stopped:
+                raise ConnectionError("the connections to MCP servers were closed")
+            session = self._sessions[server.name] = _Session(server, self._timeout)
+        return session
+
+
+class _Session:
+    """One session with a server."""
+
+    def __init__(self, server: Server, timeout: float) -> None:
+        import anyio
+
+        self._server = server
+        self._timeout = timeout
+        self._ending = asyncio.Event()
+        self._scope = anyio.CancelScope()
+        self._opened: asyncio.Future[tuple[Client, list[types.Tool]]] = asyncio.get_running_loop().create_future()
+        # Whoever wanted to know may have been cancelled, and asyncio logs errors that nobody asked for.
+        self._opened.add_done_callback(lambda opened: opened.cancelled() or opened.exception())
+        # One task enters and leaves the SDK's contexts, as they demand; it is not the call's that opens the session,
+        # nor has it that call's context variables, for the session outlives it.
+        self._task = contextvars.Context().run(asyncio.create_task, self._live())
+
+    @property
+    def over(self) -> bool:
+        """It has come to its end, or is about to."""
+        return self._ending.is_set() or self._task.done()
+
+    def end(self) -> None:
+        """Ends the session, if need be before it has begun."""
+        self._ending.set()
+        if not self._opened.done():
+            self._scope.cancel()
+
+    async def opened(self) -> tuple[Client, list[types.Tool]]:
+        """Waits until the session stands. Gives the client, and the server's tools."""
+        return await asyncio.shield(self._opened)
+
+    async def _live(self) -> None:
+        import anyio
+
+        said: deque[str] = deque(maxlen=3)
+        reason = f"no answer within {self._timeout:g} s"
+        try:
+            self._scope.deadline = anyio.current_time() + self._timeout
+            with self._scope:
+                async with _client(self._server, said) as client:
+                    tools = await _listed(client)
+                    self._scope.deadline = math.inf
+                    self._opened.set_result((client, tools))
+                    await self._ending.wait()
+                    self._scope.deadline = anyio.current_time() + _GRACE
+        except Exception as error:  # noqa: BLE001 - whatever the SDK and its transports raise
+            reason = _reason(error)
+            _log.debug("the session with the MCP server %r ended: %s", self._server.name, reason)
+        if not self._opened.done():
+            if self._ending.is_set():
+                reason = "the connection was closed"
+            hint = f" (it said: {' | '.join(said)})" if said else ""
+            message = f"the MCP server {self._server.name!r} cannot be used: {reason}{hint}"
+            self._opened.set_exception(ConfigurationError(message))
+
+
+@contextlib.asynccontextmanager
+async def _client(server: Server, said: deque[str]) -> AsyncGenerator[Client, None]:
+    from mcp import Client, StdioServerParameters, stdio_client
+
+    if isinstance(server, StdioServer):
+        parameters = StdioServerParameters(
+            command=server.command,
+            args=list(server.args),
+            env=dict(server.env),
+            cwd=server.cwd and os.fspath(server.cwd),
+        )
+        with _errors_of(server.name, said) as pipe:
+            async with Client(stdio_client(parameters, errlog=pipe)) as client:
+                yield client
+        return
+    import httpx2
+    from mcp.client.streamable_http import streamable_http_client
+
+    # The SDK's own limits, unless the server was given more time.
+    limits = httpx2.Timeout(30.0, read=max(300.0, server.timeout or 0.0))
+    http = httpx2.AsyncClient(headers=dict(server.headers), timeout=limits)
+    async with http, Client(streamable_http_client(server.url, http_client=http)) as client:
+        yield client
+
+
+@contextlib.contextmanager
+def _errors_of(name: str, said: deque[str]) -> Generator[TextIO, None, None]:
+    """A pipe for what a server writes to its standard error, which would else mix with this program's own output.
+
+    Its last lines are kept in ``said``, and all go to the log.
+    """
+    read, write = os.pipe()
+
+    def follow() -> None:
+        with os.fdopen(read, errors="replace") as lines:
+            for line in lines:
+                said.append(line.strip()[:500])
+                _log.debug("%s: %s", name, line.rstrip())
+
+    thread = threading.Thread(target=follow, name="headrace-mcp-errors", daemon=True)
+    thread.start()
+    try:
+        with os.fdopen(write, "w") as pipe:
+            yield pipe
+    finally:
+        # The server is gone, and so the pipe is at its end, unless a child of either process still has it open.
+        thread.join(0.1)
+
+
+async def _listed(client: Client) -> list[types.Tool]:
+    tools: list[types.Tool] = []
+    cursor: str | None = None
+    while True:
+        page = await client.list_tools(cursor=cursor)
+        tools += page.tools
+        cursor = page.next_cursor
+        if not cursor:
+            return tools
+
+
+def _content(result: types.CallToolResult) -> Any:
+    """What the model is told of a result."""
+    lines = [_described(block) for block in result.content]
+    if result.is_error:
+        raise RuntimeError("\n".join(lines) or "the tool failed, and did not say why")
+    structured = result.structured_content
+    if structured is None:
+        return "\n".join(lines)
+    # The SDK's servers wrap what is no object in one.
+    members = cast("dict[str, Any]", structured) if isinstance(structured, dict) else {}
+    value: Any = members["result"] if list(members) == ["result"] else result.structured_content
+    texts = [block.text for block in result.content if block.type == "text"]
+    parsed = [_parsed(text) for text in texts]
+    # Servers say in text, for older clients, what they say in JSON.
+    restated = not texts or any(said in (structured, value) for said in (texts, parsed, *texts, *parsed))
+    if restated and len(texts) == len(lines):
+        return value
+    return "\n".join(lines if restated and texts else [*lines, json.dumps(value, ensure_ascii=False)])
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _described(block: types.ContentBlock) -> str:
+    if block.type == "text":
+        return block.text
+    if block.type == "resource_link":
+        return f"[a link to {block.uri}: {block.description or block.name}]"
+    if block.type == "resource":
+        text = getattr(block.resource, "text", None)
+        return text if text is not None else f"[the file {block.resource.uri}, which is no text and is not shown]"
+    return f"[{block.type} of type {block.mime_type}, which is not shown]"
+
+
+def _reason(error: BaseException) -> str:
+    """What is in the middle of groups of exceptions."""
+    while inner := getattr(error, "exceptions", None):
+        error = inner[0]
+    return str(error) or type(error).__name__

@@ -1,0 +1,3 @@
+"""From a model call to an HTTP request."""
+
+__all__ = ["prepare", "requests"]

@@ -1,0 +1,153 @@
+"""OpenAI-compatible endpoints that are known by their URL: no translation, no litellm."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING, Final
+
+# Not in the first run, which would save 2 ms here: a fork in the middle of an import leaves the child its lock.
+from urllib.parse import urlsplit, urlunsplit
+
+from headrace._conversation.reasoning import sent
+from headrace.errors import ConfigurationError, MissingKeyError
+
+from .requests import PreparedRequest, encoded
+
+if TYPE_CHECKING:
+    from headrace.types import ModelCall, ModelSettings
+
+__all__ = ["is_plain", "request"]
+
+OPENAI_BASE_URL: Final = "https://api.openai.com/v1"
+
+_SERVERS: Final = frozenset(
+    {
+        "openai",
+        "openai_like",
+        "custom_openai",
+        "hosted_vllm",
+        "lm_studio",
+        "llamafile",
+        "litellm_proxy",
+        "xinference",
+        "docker_model_runner",
+    }
+)
+"""Prefixes that name a kind of server, and are no part of the model's name there."""
+
+_OTHER_WIRES: Final = frozenset(
+    {
+        "anthropic",
+        "anthropic_text",
+        "azure",
+        "azure_ai",
+        "bedrock",
+        "cohere",
+        "cohere_chat",
+        "gemini",
+        "ollama",
+        "ollama_chat",
+        "palm",
+        "replicate",
+        "sagemaker",
+        "sagemaker_chat",
+        "vertex_ai",
+        "vertex_ai_beta",
+        "watsonx",
+        "watsonx_text",
+    }
+)
+"""Prefixes of providers that do not speak OpenAI, at whatever URL: litellm knows what they speak."""
+
+_SPELLED_BY_MODEL: Final = frozenset({"max_tokens", "reasoning_effort", "thinking"})
+"""Parameters that OpenAI wants otherwise from model to model: litellm knows how."""
+
+
+def is_plain(settings: ModelSettings) -> bool:
+    """Whether the endpoint is OpenAI-compatible and known by its URL.
+
+    Args:
+        settings: The model to ask.
+
+    Returns:
+        True for a base URL (unless the name says that another wire is spoken there, as ``anthropic/…`` does), for a
+        local model, and for ``openai/NAME`` where nothing is asked that OpenAI wants otherwise from model to model.
+    """
+    provider, slash, name = settings.model.partition("/")
+    if slash and name.startswith("responses/"):
+        return False
+    if settings.base_url is not None:
+        return not slash or provider not in _OTHER_WIRES
+    if slash and provider == "local":
+        return True
+    if not slash or provider != "openai":
+        return False
+    return _openai_url() != OPENAI_BASE_URL or _SPELLED_BY_MODEL.isdisjoint(settings.parameters)
+
+
+def request(call: ModelCall) -> PreparedRequest:
+    """Builds the request for one turn.
+
+    Args:
+        call: The model and the conversation.
+
+    Returns:
+        The request.
+
+    Raises:
+        MissingKeyError: OpenAI needs a key, and there is none.
+        ConfigurationError: The URL is none, or a message or parameter cannot be written as JSON.
+    """
+    settings = call.settings
+    name, base_url, api_key = _endpoint(settings)
+    url = _chat_url(base_url)
+    body: dict[str, object] = {
+        "model": name,
+        "messages": sent(call.messages, "openai_chat"),
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        **settings.parameters,
+    }
+    if call.tools:
+        body["tools"] = call.tools
+        if call.tool_choice is not None:
+            body["tool_choice"] = call.tool_choice
+    headers = list(settings.headers.items())
+    if api_key:
+        headers.append(("authorization", f"Bearer {api_key}"))
+    provider = "openai" if base_url == OPENAI_BASE_URL else None
+    return PreparedRequest(url, headers, encoded(body), "openai_chat", provider)
+
+
+def _endpoint(settings: ModelSettings) -> tuple[str, str, str | None]:
+    """The model's name at its endpoint, the endpoint's base URL, and the key."""
+    provider, slash, name = settings.model.partition("/")
+    if settings.base_url is not None:
+        known = name if slash and provider in _SERVERS else settings.model
+        return known, settings.base_url, settings.api_key or os.environ.get("OPENAI_API_KEY")
+    if provider == "local":
+        # Here, because the local engine is an extra that most users do not need.
+        from headrace.local import serve
+
+        return name, serve(name), None
+    base_url = _openai_url()
+    api_key = settings.api_key or os.environ.get("OPENAI_API_KEY")
+    if not api_key and base_url == OPENAI_BASE_URL:
+        raise MissingKeyError(
+            f"no API key for {settings.model!r}: set the environment variable OPENAI_API_KEY or pass llm_api_key=…"
+        )
+    return name, base_url, api_key
+
+
+def _openai_url() -> str:
+    return os.environ.get("OPENAI_BASE_URL") or OPENAI_BASE_URL
+
+
+def _chat_url(base_url: str) -> str:
+    """Where an endpoint is asked: the path stands before the query that some (Azure) want."""
+    with contextlib.suppress(ValueError):
+        parts = urlsplit(base_url)
+        if parts.scheme in {"http", "https"} and parts.hostname:
+            return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/chat/completions"))
+    raise ConfigurationError(f"the base URL must begin with http:// or https:// and name a host, not {base_url!r}")

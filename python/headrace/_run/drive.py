@@ -1,0 +1,206 @@
+"""The two drivers: they carry out what a loop asks for, and yield what comes of it.
+
+They are alike line by line; all that differs is how they wait. asyncio is imported where it is used: it is half of the
+time that ``import headrace`` would take.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+from headrace import _native
+from headrace._concurrency.wakeups import bell_of_running_loop
+from headrace._loop.effects import Connect, Effect, Emit, OpenTurn, Recall, Remember, RunTools, Sleep
+from headrace._providers.prepare import FedRequest, PreparedRequest, prepare, prepare_at_once
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Coroutine, Generator
+
+    from headrace.types import ModelCall
+
+    from .read import Item, Reader
+    from .run import Run
+    from .tool_turn import ToolTurn
+
+__all__ = ["adrive", "drive"]
+
+T = TypeVar("T")
+
+Carried: TypeAlias = "tuple[object, list[Item]]"
+"""What the loop is sent, and what the caller is shown."""
+
+
+def drive(run: Run) -> Generator[Item, None, None]:
+    """Drives a run, waiting in this thread."""
+    calls_back = run.calls_back
+    with run:
+        yield from run.begun()
+        effect = run.start()
+        while effect is not None:
+            result: object
+            shown: list[Item] = []
+            try:
+                if isinstance(effect, OpenTurn):
+                    yield from run.turn_begun(effect)
+                    reader = _open(run, effect, prepare(effect.call))
+                    while (batch := reader.wait()) is not None:
+                        run.hold(batch)
+                        yield from run.called_back(batch) if calls_back else batch
+                    result, shown = run.turn_ended(effect)
+                elif isinstance(effect, RunTools):
+                    turn = _tool_turn(run, effect)
+                    while (returned := run.on_private_loop(turn.next)) is not None:
+                        yield from run.tool_ended(effect, returned)
+                    result = turn.results
+                else:
+                    result, shown = _carry_out(run, effect)
+                effect = run.send(result)
+            except Exception as error:  # noqa: BLE001 — the loop decides, and what it lets pass is raised below
+                effect = run.throw(error)
+            yield from shown
+        yield from run.ended()
+        run.raise_error()
+
+
+async def adrive(run: Run) -> AsyncGenerator[Item, None]:
+    """Drives a run, waiting on the running event loop."""
+    calls_back = run.calls_back
+    bell = bell_of_running_loop()
+    with run:
+        for item in run.begun():
+            yield item
+        effect = run.start()
+        while effect is not None:
+            result: object
+            shown: list[Item] = []
+            try:
+                if isinstance(effect, OpenTurn):
+                    for item in run.turn_begun(effect):
+                        yield item
+                    reader = _open(run, effect, await _prepare(effect.call))
+                    with bell.ready(reader.stream) as listener:
+                        while True:
+                            if (rung := listener.listen()) is not None:
+                                await rung
+                            if (batch := reader.take()) is None:
+                                break
+                            for item in run.hold(batch):
+                                yield run.call_back(item) if calls_back else item
+                    result, shown = run.turn_ended(effect)
+                elif isinstance(effect, RunTools):
+                    turn = _tool_turn(run, effect)
+                    try:
+                        while (returned := await turn.next()) is not None:
+                            for item in run.tool_ended(effect, returned):
+                                yield item
+                    finally:
+                        await turn.close()
+                    result = turn.results
+                else:
+                    result, shown = await _acarry_out(run, effect)
+                effect = run.send(result)
+            except Exception as error:  # noqa: BLE001 — the loop decides, and what it lets pass is raised below
+                effect = run.throw(error)
+            for item in shown:
+                yield item
+        for item in run.ended():
+            yield item
+        run.raise_error()
+
+
+def _carry_out(run: Run, effect: Effect) -> Carried:
+    """Everything but turns and tools, waiting in this thread."""
+    match effect:
+        case Emit():
+            return None, run.emit(effect)
+        case Sleep():
+            run.sleep(effect.seconds)
+        case Remember():
+            effect.memory.append(effect.messages)
+        case Recall():
+            return effect.memory.read(), []
+        case Connect():
+            return effect.servers.connect(), []
+        case OpenTurn() | RunTools():  # the driver's own
+            pass
+    return None, []
+
+
+async def _acarry_out(run: Run, effect: Effect) -> Carried:
+    """Everything but turns and tools, waiting on the running event loop."""
+    import asyncio
+
+    match effect:
+        case Emit():
+            return None, run.emit(effect)
+        case Sleep():
+            await _unless_closed(run, asyncio.sleep(effect.seconds))
+        case Remember():
+            await asyncio.to_thread(effect.memory.append, effect.messages)
+        case Recall():
+            return await asyncio.to_thread(effect.memory.read), []
+        case Connect():
+            return await asyncio.to_thread(effect.servers.connect), []
+        case OpenTurn() | RunTools():  # the driver's own
+            pass
+    return None, []
+
+
+def _tool_turn(run: Run, effect: RunTools) -> ToolTurn:
+    from .tool_turn import ToolTurn
+
+    return ToolTurn(run, effect)
+
+
+async def _unless_closed(run: Run, work: Coroutine[Any, Any, T]) -> T:
+    """Awaits some work, and cancels it when the stream is closed, from whatever thread."""
+    import asyncio
+
+    loop = asyncio.get_running_loop()
+    task = asyncio.ensure_future(work)
+    run.on_close(lambda: loop.call_soon_threadsafe(task.cancel))
+    try:
+        return await task
+    except asyncio.CancelledError:
+        run.check_open()
+        raise
+    finally:
+        run.on_close(None)
+
+
+async def _prepare(call: ModelCall) -> PreparedRequest | FedRequest:
+    request = prepare_at_once(call)
+    if request is not None:
+        return request
+    from headrace._concurrency.threads import in_thread
+
+    return await in_thread(lambda: prepare(call))
+
+
+def _open(run: Run, effect: OpenTurn, request: PreparedRequest | FedRequest) -> Reader:
+    """Asks the model, in whatever lane."""
+    run.check_open()
+    settings = effect.call.settings
+    timeouts = settings.timeouts
+    if isinstance(request, PreparedRequest):
+        stream = _native.open_stream(
+            request.url,
+            request.headers,
+            request.body,
+            request.dialect,
+            connect_timeout=timeouts.connect,
+            first_token_timeout=timeouts.first_token,
+            idle_timeout=timeouts.idle,
+            max_event_bytes=settings.max_event_bytes,
+            model=settings.model,
+        )
+        return run.read(stream, effect, request.provider)
+    source, stream = _native.open_fed_stream(
+        request.name,
+        "openai_chat",
+        first_token_timeout=timeouts.first_token,
+        idle_timeout=timeouts.idle,
+        max_event_bytes=settings.max_event_bytes,
+        model=settings.model,
+    )
+    return run.read(stream, effect, request.provider, stop=request.start(source))

@@ -1,0 +1,74 @@
+"""The tool calls of one turn while they run, for the two drivers: each result as soon as it is there."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from headrace._loop.effects import RunTools
+    from headrace.tools import ToolResult
+
+    from .run import Run
+
+__all__ = ["ToolTurn"]
+
+
+class ToolTurn:
+    """The calls of a turn, all of whose methods are awaited on one event loop.
+
+    Args:
+        run: The run that they belong to. Closing its stream cancels them, from whatever thread.
+        effect: What to run.
+
+    Attributes:
+        results: All results in the order of the calls, once there is no next one.
+    """
+
+    def __init__(self, run: Run, effect: RunTools) -> None:
+        self._run = run
+        self._effect = effect
+        self._returned: asyncio.Queue[ToolResult | None] = asyncio.Queue()
+        self._work: asyncio.Task[tuple[ToolResult, ...]] | None = None
+        self.results: tuple[ToolResult, ...] = ()
+
+    async def next(self) -> ToolResult | None:
+        """The next result, of whichever call; None if there are no more. The first time it starts the calls.
+
+        Raises:
+            StreamClosedError: The stream was closed.
+        """
+        work = self._work = self._work or self._start()
+        began = time.monotonic()
+        try:
+            returned = await self._returned.get()
+        except asyncio.CancelledError:
+            await self.close()
+            raise
+        self._run.tool_time += time.monotonic() - began
+        if returned is None:
+            self._run.on_close(None)
+            self._run.check_open()
+            self.results = work.result()
+        return returned
+
+    async def close(self) -> None:
+        """Cancels the calls that still run, and waits until they have ended."""
+        self._run.on_close(None)
+        if self._work is not None:
+            self._work.cancel()
+            await asyncio.wait({self._work})
+
+    def _start(self) -> asyncio.Task[tuple[ToolResult, ...]]:
+        loop = asyncio.get_running_loop()
+        work = asyncio.ensure_future(self._effect.toolbox.run(self._effect.calls, self._returned.put_nowait))
+        work.add_done_callback(lambda _: self._returned.put_nowait(None))
+
+        def cancel() -> None:
+            with contextlib.suppress(RuntimeError):  # The loop is gone.
+                loop.call_soon_threadsafe(work.cancel)
+
+        self._run.on_close(cancel)
+        return work

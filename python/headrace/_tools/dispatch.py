@@ -1,0 +1,229 @@
+"""How the calls of a turn are run, and how their results are put into words for the model."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from pydantic_core import to_jsonable_python
+
+from headrace._concurrency.threads import finishes, in_thread
+from headrace.tools import ToolResult, no_such_tool
+
+from .callables import is_async
+from .schema import InvalidArgumentsError, parse_object
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from headrace.tools import Approve, Tool, ToolErrorKind
+    from headrace.types import ToolCall
+
+    from .schema import BoundCall
+
+__all__ = ["Dispatcher"]
+
+
+class _FailedCallError(Exception):
+    """A call that came to nothing. The message is for the model."""
+
+    def __init__(
+        self, kind: ToolErrorKind, message: str, *, exception: BaseException | None = None, value: Any = None
+    ) -> None:
+        super().__init__(message)
+        self.kind: ToolErrorKind = kind
+        self.exception = exception
+        self.value = value
+
+    def result(self, call: ToolCall, duration: float) -> ToolResult:
+        return ToolResult(call, _sendable(str(self)), self.value, self.kind, duration, self.exception)
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatcher:
+    """Runs calls.
+
+    Attributes:
+        tools: The tools by name; None stands for a raw schema, whose calls are recorded.
+        limit: How many calls run at once.
+        timeout: Seconds for each call of a tool that has no timeout of its own.
+        retry_attempts: How often a tool that raised is called again.
+        approve: Who is asked before each call.
+    """
+
+    tools: Mapping[str, Tool | None]
+    limit: int
+    timeout: float | None
+    retry_attempts: int
+    approve: Approve | None
+
+    async def run(
+        self, calls: Sequence[ToolCall], tell: Callable[[ToolResult], object] | None = None
+    ) -> tuple[ToolResult, ...]:
+        """Runs calls, and leaves none running.
+
+        Args:
+            calls: The calls.
+            tell: Is told each result as soon as it is there.
+
+        Returns:
+            Their results, in the same order.
+        """
+        slots = asyncio.Semaphore(self.limit)
+        asking = asyncio.Lock()
+
+        async def answer(call: ToolCall) -> ToolResult:
+            result = await self._answer(call, slots, asking)
+            if tell is not None:
+                tell(result)
+            return result
+
+        # A task for each call, so that a tool that cancels itself is told from a caller who cancels the turn.
+        tasks = [asyncio.create_task(answer(call)) for call in calls]
+        try:
+            return tuple(await asyncio.gather(*tasks))
+        finally:
+            for task in tasks:
+                task.cancel()
+            if tasks:
+                await asyncio.wait(tasks)
+
+    async def _answer(self, call: ToolCall, slots: asyncio.Semaphore, asking: asyncio.Lock) -> ToolResult:
+        async with slots:
+            try:
+                tool = self._tool(call)
+                if tool is None:
+                    return _recorded(call)
+                bound = _bound(tool, call)
+                async with asking:
+                    await self._check_approval(call, bound)
+            except _FailedCallError as failure:
+                return failure.result(call, 0.0)
+            begun = time.perf_counter()
+            try:
+                value = await self._attempts(tool, call, bound)
+                content = _rendered(tool, value)
+            except _FailedCallError as failure:
+                return failure.result(call, time.perf_counter() - begun)
+            return ToolResult(call, content, value, None, time.perf_counter() - begun)
+
+    def _tool(self, call: ToolCall) -> Tool | None:
+        if call.name in self.tools:
+            return self.tools[call.name]
+        raise _FailedCallError("unknown_tool", no_such_tool(call.name, self.tools))
+
+    async def _check_approval(self, call: ToolCall, bound: BoundCall) -> None:
+        approve = self.approve
+        if approve is None:
+            return
+        arguments = dict(bound.arguments)
+        work = asyncio.create_task(_called(lambda: approve(call, arguments), on_loop=is_async(approve)))
+        await finishes(work, None)
+        verdict = work.result()
+        if verdict is None or verdict is True:
+            return
+        reason = f": {verdict}" if isinstance(verdict, str) and verdict else "."
+        raise _FailedCallError("refused", f"The call of {call.name!r} was not approved{reason}")
+
+    async def _attempts(self, tool: Tool, call: ToolCall, bound: BoundCall) -> Any:
+        for _ in range(self.retry_attempts):
+            try:
+                return await self._attempt(tool, bound)
+            except _FailedCallError as failure:
+                if failure.kind != "exception":
+                    raise
+            # The tool may have changed its arguments before it raised.
+            bound = _bound(tool, call)
+        return await self._attempt(tool, bound)
+
+    async def _attempt(self, tool: Tool, bound: BoundCall) -> Any:
+        timeout = self.timeout if tool.timeout is None else tool.timeout
+        work = asyncio.create_task(_called(bound.run, on_loop=tool.is_async))
+        if not await finishes(work, timeout):
+            raise _FailedCallError("timeout", f"{tool.name!r} gave no result within {timeout:g} s.")
+        if work.cancelled():
+            raise _FailedCallError("exception", f"{tool.name!r} was cancelled.")
+        error = work.exception()
+        if error is None:
+            return work.result()
+        if not isinstance(error, Exception):
+            raise error
+        raise _raised(tool, error)
+
+
+async def _called(function: Callable[[], Any], *, on_loop: bool) -> Any:
+    value = function() if on_loop else await in_thread(function)
+    # A plain function may return a coroutine: a lambda does, and many a decorator.
+    return await value if inspect.isawaitable(value) else value
+
+
+def _bound(tool: Tool, call: ToolCall) -> BoundCall:
+    try:
+        return tool.bind(call.arguments)
+    except InvalidArgumentsError as error:
+        raise _FailedCallError("invalid_arguments", f"{tool.name!r} was not called. {error}") from error
+    except Exception as error:  # A validator of the tool's own types may raise anything.
+        raise _raised(tool, error) from error
+
+
+def _raised(tool: Tool, error: Exception) -> _FailedCallError:
+    # The traceback module also knows what to say of an exception that cannot be printed.
+    said = "".join(traceback.format_exception_only(error)).strip()
+    return _FailedCallError("exception", f"{tool.name!r} failed: {said}", exception=error)
+
+
+def _recorded(call: ToolCall) -> ToolResult:
+    try:
+        arguments = parse_object(call.arguments)
+    except InvalidArgumentsError as error:
+        raise _FailedCallError("invalid_arguments", str(error)) from error
+    return ToolResult(call, f"The call of {call.name!r} was recorded for the caller.", arguments)
+
+
+def _rendered(tool: Tool, value: object) -> str:
+    """A result as text; see Toolbox."""
+    try:
+        jsonable = _jsonable(value)
+        return _sendable(jsonable if isinstance(jsonable, str) else json.dumps(jsonable, ensure_ascii=False))
+    except Exception as error:  # A serialiser of the value's own may raise anything.
+        raise _FailedCallError(
+            "unserialisable",
+            f"{tool.name!r} succeeded, but its result cannot be shown: {error}. A tool returns text, numbers, lists, "
+            "dicts, dataclasses or pydantic models.",
+            exception=error,
+            value=value,
+        ) from error
+
+
+def _jsonable(value: object) -> Any:
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        raise TypeError("bytes are no text: decode them, or return where they were stored")
+    if isinstance(value, Iterator):
+        raise TypeError("an iterator yields its values one by one: return a list")
+    return to_jsonable_python(value, fallback=_plainer)
+
+
+def _plainer(value: object) -> object:
+    """What stands for an object that pydantic does not know."""
+    kind = type(value)
+    if isinstance(value, memoryview):
+        raise TypeError("bytes are no text: decode them, or return where they were stored")
+    if isinstance(value, Mapping):
+        return dict(cast("Mapping[object, object]", value))
+    if isinstance(value, (Sequence, AbstractSet)):
+        return list(cast("Collection[object]", value))
+    if kind.__str__ is object.__str__ and kind.__repr__ is object.__repr__:
+        raise TypeError(f"{kind.__name__} objects are neither data nor text")
+    return str(value)
+
+
+def _sendable(text: str) -> str:
+    # Half a surrogate pair, as in the names of some files, cannot go into a request.
+    return text.encode("utf-8", "replace").decode("utf-8")
