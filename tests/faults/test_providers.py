@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from test_secrets import assert_no_key_in
 
-from harness import KEY, Reader, Simulate, agent_at
+from conversations import bodies
+from harness import KEY, Reader, Simulate, agent_at, assert_no_key_in
 from headrace import (
     Agent,
     AuthenticationError,
@@ -25,7 +25,6 @@ from headrace import (
     ServerError,
     StreamError,
 )
-from test_agent_loops import bodies
 from wires import WIRES, Wire, agent_on
 
 if TYPE_CHECKING:

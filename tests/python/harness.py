@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import pickle
 import socket
 import subprocess
 import sys
 import textwrap
 import threading
+import time
+import traceback
 from abc import ABC, abstractmethod
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -54,6 +57,11 @@ def agent_at(where: Simulator | str, **options: Any) -> Agent:
     """An agent whose model is at a simulator, or at a URL."""
     url = where if isinstance(where, str) else where.base_url
     return Agent(**{"model_name": "openai/sim", "llm_base_url": url, "print_on": False, **options})
+
+
+def asking(llm: object, **options: Any) -> Agent:
+    """An agent whose model is this."""
+    return Agent(**{"llm": llm, "print_on": False, **options})
 
 
 # --- reading ---------------------------------------------------------------------------------------------------
@@ -239,6 +247,29 @@ def the_request(simulator: Simulator) -> dict[str, Any]:
     return request
 
 
+def bytes_written(simulator: Simulator) -> int:
+    return int(simulator.report()["requests"][0]["bytes_written"])
+
+
+def wait_until_it_waits(simulator: Simulator) -> int:
+    """Waits until the simulator writes no more, and gives how much it has written."""
+    deadline = time.monotonic() + 10
+    before, written = -1, bytes_written(simulator)
+    while before != written:
+        assert time.monotonic() < deadline, f"still writing after {written} bytes that nobody reads"
+        simulator.wait_for(lambda _: False, timeout=0.1)
+        before, written = written, bytes_written(simulator)
+    return written
+
+
+def assert_no_key_in(error: Exception, key: str = KEY) -> None:
+    shown = [str(error), repr(error), repr(vars(error)), pickle.dumps(error).decode("latin1")]
+    shown += traceback.format_exception(type(error), error, error.__traceback__)
+    for text in shown:
+        # Half a key is too much, too.
+        assert key[:12] not in text, text
+
+
 def count_descriptors() -> int:
     """How many file descriptors this process has open."""
     return len(list(Path("/proc/self/fd").iterdir())) - 1
@@ -269,6 +300,22 @@ def run_python(
     command = [sys.executable, "-c", textwrap.dedent(code), *arguments]
     env = {**os.environ, **(environment or {})}
     return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False, env=env)
+
+
+def run_headrace(simulator: Simulator, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Runs the command ``headrace run`` to its end."""
+    command = [
+        sys.executable,
+        "-m",
+        "headrace",
+        "run",
+        *arguments,
+        "--model",
+        "openai/sim",
+        "--base-url",
+        simulator.base_url,
+    ]
+    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False, cwd=cwd)
 
 
 @contextmanager

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from conversations import ADDS, add, bodies, calling, conversation
 from harness import Reader, Simulate, agent_at, wait_for_outcomes
 from headrace.events import RunEnd, Token
-from test_agent_loops import ADDS, add, bodies, calling, conversation
 
 if TYPE_CHECKING:
     from headrace import Agent

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from conversations import ADDS, add, bodies, calling, conversation
 from harness import (
     Reader,
     Simulate,
@@ -24,7 +25,6 @@ from harness import (
 )
 from headrace import StreamClosedError
 from headrace.events import ToolCallRequested, TurnEnd
-from test_agent_loops import ADDS, add, bodies, calling, conversation
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from conversations import bodies, calling
 from harness import Simulate, agent_at, collect
 from headrace.events import ToolResultReturned
-from test_agent_loops import bodies, calling
 
 if TYPE_CHECKING:
     from headrace import Agent

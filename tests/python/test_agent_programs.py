@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from conversations import bodies, calling, conversation, sent
 from harness import KEY, REPOSITORY, receive_request, serving, wait_for_outcomes
 from headrace import Agent
-from test_agent_loops import bodies, calling, conversation, sent
 
 if TYPE_CHECKING:
     import socket

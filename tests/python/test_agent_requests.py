@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from conversations import ADDS, add, bodies, calling, conversation, sent
 from harness import Reader, Simulate, agent_at
 from headrace import ConfigurationError
-from test_agent_loops import ADDS, add, bodies, calling, conversation, sent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

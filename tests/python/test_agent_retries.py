@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from conversations import ADDS, add, bodies, calling, conversation, refusing, sent
 from harness import Reader, Simulate, agent_at, collect, outcomes, receive_request, serving, wait_for_outcomes
 from headrace import (
     AuthenticationError,
@@ -24,16 +25,9 @@ from headrace import (
     TruncatedError,
 )
 from headrace.events import RunEnd, TurnEnd, TurnStart
-from test_agent_loops import ADDS, add, bodies, calling, conversation, sent
 
 if TYPE_CHECKING:
     import socket
-
-
-def refusing(status: int, times: int | None = 1, **members: Any) -> dict[str, Any]:
-    """A fault: a status, for the first few requests."""
-    fault = {"kind": "status", "status": status, "times": times, **members}
-    return {name: value for name, value in fault.items() if value is not None}
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 529])

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from conversations import bodies, calling, sent
 from harness import Simulate, agent_at, outcomes, wait_for_outcomes
 from headrace import ConfigurationError, ServerError
-from test_agent_loops import bodies, calling, sent
 
 if TYPE_CHECKING:
     from headrace.testing import Simulator

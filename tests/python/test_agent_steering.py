@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
+from conversations import ADDS, add, bodies, calling, conversation, sent
 from harness import Reader, Simulate, agent_at
-from test_agent_loops import ADDS, add, bodies, calling, conversation, sent
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness import agent_at, collect, outcomes, wait_for_outcomes
+from autonomous import WHOLE, bot_at, plans
+from conversations import ADDS, add, bodies, conversation, sent
+from harness import agent_at, collect, outcomes, wait_for_outcomes, wait_until_it_waits
 from headrace import (
     ConnectionFailedError,
     FirstTokenTimeoutError,
@@ -18,9 +20,6 @@ from headrace import (
     StreamClosedError,
     Timeouts,
 )
-from test_agent_loops import ADDS, add, bodies, conversation, sent
-from test_auto_cycle import WHOLE, bot_at, plans
-from test_backpressure import wait_until_it_waits
 
 if TYPE_CHECKING:
     from harness import Reader, Simulate

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from conversations import add, bodies, calling, conversation, sent
 from harness import Reader, Simulate, agent_at, collect
 from headrace import StreamClosedError
 from headrace.events import ToolCallDelta, ToolCallRequested, ToolResultReturned
-from test_agent_loops import add, bodies, calling, conversation, sent
 
 if TYPE_CHECKING:
     from harness import Reading

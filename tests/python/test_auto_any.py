@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from autonomous import assert_every_call_is_answered, bot_at, completes, done, plans, says, step
+from conversations import bodies, calling
 from harness import collect
 from headrace.events import PhaseEnd, PhaseStart, RunEnd, Token, ToolCallRequested, ToolResultReturned
 from headrace.testing import Simulator
-from test_agent_loops import bodies, calling
-from test_auto_cycle import assert_every_call_is_answered, bot_at, completes, done, plans, says, step
 
 if TYPE_CHECKING:
     from collections.abc import Callable

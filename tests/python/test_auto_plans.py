@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from autonomous import ADDS, bot_at, completes, done, offered, plans, results, says, step
+from conversations import bodies, calling, conversation, sent
 from headrace.events import PhaseStart, ToolResultReturned
-from test_agent_loops import bodies, calling, conversation, sent
-from test_auto_cycle import ADDS, bot_at, completes, done, offered, plans, results, says, step
 
 if TYPE_CHECKING:
     from harness import Reader, Simulate

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from autonomous import ADDS, WHOLE, bot_at, completes, done, plans, says
+from conversations import bodies, calling, conversation
 from harness import wait_for_outcomes
 from headrace import ConnectionFailedError, TruncatedError
 from headrace.events import Token, ToolCallDelta, TurnEnd
-from test_agent_loops import bodies, calling, conversation
-from test_auto_cycle import ADDS, WHOLE, bot_at, completes, done, plans, says
 
 if TYPE_CHECKING:
     from harness import Reader, Simulate

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from autonomous import ADDS, bot_at, completes, done, offered, plans, results
+from conversations import bodies, calling, conversation, sent
 from harness import agent_at
 from headrace import ConfigurationError
 from headrace.events import ToolResultReturned
-from test_agent_loops import bodies, calling, conversation, sent
-from test_auto_cycle import ADDS, bot_at, completes, done, offered, plans, results
 
 if TYPE_CHECKING:
     from harness import Reader, Simulate

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-from harness import Reader, Simulate, agent_at
+from harness import Reader, Simulate, agent_at, bytes_written, wait_until_it_waits
 
 if TYPE_CHECKING:
     from headrace.testing import Simulator
@@ -21,21 +20,6 @@ REPEAT = 100  # some 24 MB of stream
 def flood(simulate: Simulate) -> Simulator:
     """Sends far more than sockets and buffers hold, as fast as it can."""
     return simulate(WORDS, repeat=REPEAT)
-
-
-def bytes_written(simulator: Simulator) -> int:
-    return int(simulator.report()["requests"][0]["bytes_written"])
-
-
-def wait_until_it_waits(simulator: Simulator) -> int:
-    """Waits until the simulator writes no more, and gives how much it has written."""
-    deadline = time.monotonic() + 10
-    before, written = -1, bytes_written(simulator)
-    while before != written:
-        assert time.monotonic() < deadline, f"still writing after {written} bytes that nobody reads"
-        simulator.wait_for(lambda _: False, timeout=0.1)
-        before, written = written, bytes_written(simulator)
-    return written
 
 
 def test_a_reader_that_does_not_read_stops_the_provider(flood: Simulator, reader: Reader) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness import run_headrace
 from headrace.testing import Simulator
 
 if TYPE_CHECKING:
@@ -38,41 +39,35 @@ def simulator() -> Iterator[Simulator]:
         yield running
 
 
-def headrace(simulator: Simulator, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Runs the command to its end."""
-    command = [*COMMAND, *arguments, "--model", "openai/sim", "--base-url", simulator.base_url]
-    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False, cwd=cwd)
-
-
 def test_text_goes_to_standard_output_and_nothing_else(simulator: Simulator) -> None:
-    done = headrace(simulator, "Hi.")
+    done = run_headrace(simulator, "Hi.")
     assert (done.returncode, done.stdout) == (0, "Hello, world.\n")
     assert "TTFT" in done.stderr
 
 
 def test_a_tool_is_imported_and_called(simulator: Simulator, tmp_path: Path) -> None:
     (tmp_path / "sums.py").write_text("def add(a: int, b: int) -> int:\n    '''Adds.'''\n    return a + b\n")
-    done = headrace(simulator, "add them", "--tool", "sums:add", "--max-loops", "3", cwd=tmp_path)
+    done = run_headrace(simulator, "add them", "--tool", "sums:add", "--max-loops", "3", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (0, "I add. It is 42.\n")
     assert "[add " in done.stderr
     assert "[-> 42]" in done.stderr
 
 
 def test_events_are_lines_of_json(simulator: Simulator) -> None:
-    done = headrace(simulator, "Hi.", "--events")
+    done = run_headrace(simulator, "Hi.", "--events")
     events = [json.loads(line) for line in done.stdout.splitlines()]
     assert [event["seq"] for event in events] == list(range(len(events)))
     assert "".join(event["token"] for event in events if event["type"] == "token") == "Hello, world."
 
 
 def test_json_is_the_result_in_one_line(simulator: Simulator) -> None:
-    done = headrace(simulator, "Hi.", "--json")
+    done = run_headrace(simulator, "Hi.", "--json")
     result = json.loads(done.stdout)
     assert (result["text"], result["state"]) == ("Hello, world.", "complete")
 
 
 def test_an_error_comes_after_the_text_as_one_line_and_code_1(simulator: Simulator) -> None:
-    done = headrace(simulator, "break")
+    done = run_headrace(simulator, "break")
     assert (done.returncode, done.stdout) == (1, "one two\n")
     assert done.stderr.splitlines()[-1].startswith("headrace: the stream from")
 
@@ -87,7 +82,7 @@ def test_an_error_comes_after_the_text_as_one_line_and_code_1(simulator: Simulat
     ],
 )
 def test_wrong_options_are_explained(simulator: Simulator, arguments: list[str], complaint: str) -> None:
-    done = headrace(simulator, "Hi.", *arguments)
+    done = run_headrace(simulator, "Hi.", *arguments)
     assert done.returncode == 1
     assert complaint in done.stderr
     assert "Traceback" not in done.stderr

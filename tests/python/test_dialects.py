@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from conversations import bodies, conversation
 from harness import Reader, Simulate, run_python
 from headrace.events import Reasoning, Token, ToolCallRequested, TurnEnd
-from test_agent_loops import bodies, conversation
 from wires import IMAGE, SCRIPT, WIRES, Wire, agent_on
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from typing_extensions import assert_type
 
+from conversations import ADDS, add, calling, conversation
 from harness import Reader, Simulate, agent_at
 from headrace import (
     AsyncRunStream,
@@ -40,7 +41,6 @@ from headrace.events import (
     TurnStart,
 )
 from headrace.workflow import WorkflowStream
-from test_agent_loops import ADDS, add, calling, conversation
 
 if TYPE_CHECKING:
     from headrace import Agent

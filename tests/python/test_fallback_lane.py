@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
+from conversations import bodies
 from harness import KEY, Reader, Simulate, agent_at, outcomes, wait_for_outcomes
 from headrace import (
     Agent,
@@ -31,7 +32,6 @@ from headrace import (
     Timeouts,
     TruncatedError,
 )
-from test_agent_loops import bodies
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator

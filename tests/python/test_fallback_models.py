@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from conversations import add, bodies, calling, refusing
 from harness import KEY, Reader, Result, Simulate, agent_at, receive_request, serving, wait_for_outcomes
 from headrace import (
     Agent,
@@ -23,8 +24,6 @@ from headrace import (
     Timeouts,
 )
 from headrace.events import Fallback, RunEnd, Token, TurnEnd, TurnStart
-from test_agent_loops import add, bodies, calling
-from test_agent_retries import refusing
 
 if TYPE_CHECKING:
     import socket

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from conversations import add, bodies, calling, conversation, sent
 from harness import Reader, Simulate, agent_at, wait_for_outcomes
 from headrace import ConfigurationError, ServerError
 from headrace.events import AgentEnd, AgentStart, Token, ToolCallRequested, ToolResultReturned, TurnStart
-from test_agent_loops import add, bodies, calling, conversation, sent
 
 if TYPE_CHECKING:
     from headrace import Agent

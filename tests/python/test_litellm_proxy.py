@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
+from conversations import bodies, conversation
 from harness import REPOSITORY, Reader, agent_at
 from headrace import BadRequestError, RateLimitError, StreamError
 from headrace.testing import Simulator
-from test_agent_loops import bodies, conversation
 from wires import weather
 
 if TYPE_CHECKING:

@@ -9,24 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness import Reader, agent_at
+from conversations import add
+from harness import Reader, agent_at, asking
 from headrace import (
-    Agent,
     ConfigurationError,
     OverloadedError,
     RateLimitError,
 )
-from test_agent_loops import add
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
 
     from headrace.types import Message
-
-
-def asking(llm: object, **options: Any) -> Agent:
-    """An agent whose model is this."""
-    return Agent(**{"llm": llm, "print_on": False, **options})
 
 
 def text_chunk(text: str, **members: Any) -> dict[str, Any]:

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness import Reader, collect
+from harness import Reader, asking, collect
 from headrace import FirstTokenTimeoutError, StreamClosedError, Timeouts
-from test_llm import asking
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from conversations import ADDS, add, conversation
 from harness import Simulate, agent_at
 from headrace import ConfigurationError
-from test_agent_loops import ADDS, add, conversation
 
 if TYPE_CHECKING:
     from collections.abc import Callable

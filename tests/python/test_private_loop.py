@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 
+from conversations import calling, conversation
 from harness import Reader, Simulate, SyncReader, agent_at
 from headrace import StreamClosedError, TruncatedError
 from headrace.events import ToolResultReturned
-from test_agent_loops import calling, conversation
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from harness import agent_at, wait_for_outcomes
+from autonomous import bot_at, done, plans
+from conversations import ADDS, add, bodies, conversation, sent
+from harness import agent_at, run_headrace, wait_for_outcomes
 from headrace import ConnectionFailedError
 from headrace.events import Refusal, RunEnd, Token, TurnEnd
-from test_agent_loops import ADDS, add, bodies, conversation, sent
-from test_auto_cycle import bot_at, done, plans
-from test_cli_run import headrace as command
 
 if TYPE_CHECKING:
     import pytest
@@ -102,5 +101,5 @@ def test_the_command_prints_it() -> None:
     from headrace.testing import Simulator
 
     with Simulator(turns=[{"refusal": NO}]) as simulator:
-        ran = command(simulator, "Hi.")
+        ran = run_headrace(simulator, "Hi.")
     assert (ran.returncode, ran.stdout) == (0, "I will not.\n")
