@@ -34,7 +34,7 @@ test-python: setup $(PROXY)
 
 # The contract with litellm, held against the oldest that pyproject.toml allows.
 test-litellm-floor: setup target/litellm-floor
-	PYTHONPATH=target/litellm-floor $(BIN)/python -m pytest -n auto tests/python/test_seam*.py
+	PYTHONPATH=target/litellm-floor $(BIN)/python -m pytest -n auto tests/providers/litellm
 
 target/litellm-floor: pyproject.toml | .venv/maturin
 	rm -rf $@

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from harness import Reader, Simulate, agent_at, receive_request, serving
 from headrace import (
     BadRequestError,
     ConnectionFailedError,
@@ -19,6 +18,7 @@ from headrace import (
     StreamError,
     TruncatedError,
 )
+from support.harness import Reader, Simulate, agent_at, receive_request, serving
 
 WORDS = ["one", " two", " three", " four", " five"]
 AFTER = [0, 1, 3, 5]

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from harness import KEY, Reader, Simulate, agent_at, outcomes, run_python
 from headrace import Agent, ConfigurationError, MissingKeyError, Timeouts
 from headrace.testing import Simulator
+from support.harness import KEY, Reader, Simulate, agent_at, outcomes, run_python
 
 # --- the task ------------------------------------------------------------------------------------------------
 

@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from conversations import bodies
-from harness import KEY, Reader, Simulate, agent_at, assert_no_key_in
 from headrace import (
     Agent,
     AuthenticationError,
@@ -25,7 +23,9 @@ from headrace import (
     ServerError,
     StreamError,
 )
-from wires import WIRES, Wire, agent_on
+from support.conversations import bodies
+from support.dialects import WIRES, Wire, agent_on
+from support.harness import KEY, Reader, Simulate, agent_at, assert_no_key_in
 
 if TYPE_CHECKING:
     from headrace.testing import Simulator

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from harness import KEY, Reader, Simulate, agent_at, assert_no_key_in
 from headrace import StreamError
+from support.harness import KEY, Reader, Simulate, agent_at, assert_no_key_in
 
 
 def failed(simulate: Simulate, reader: Reader, fault: dict[str, Any], **options: Any) -> StreamError:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness import Simulate, run_python, wait_for_outcomes
+from support.harness import Simulate, run_python, wait_for_outcomes
 
 if TYPE_CHECKING:
     from headrace.testing import Simulator

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from harness import Reader, Simulate, agent_at, receive_request, serving, wait_for_outcomes
 from headrace import FirstTokenTimeoutError, IdleTimeoutError, Timeouts
+from support.harness import Reader, Simulate, agent_at, receive_request, serving, wait_for_outcomes
 
 if TYPE_CHECKING:
     import socket

@@ -10,13 +10,13 @@ import httpx
 import pytest
 
 from headrace import ProtocolError, ServerError, StreamError, TruncatedError
-from wires import WIRES, Wire, agent_on
+from support.dialects import WIRES, Wire, agent_on
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from harness import Reader, Simulate
     from headrace.testing import Simulator
+    from support.harness import Reader, Simulate
 
 ONE_OF_EACH = {name: WIRES[name] for name in WIRES if name not in {"azure", "bedrock_invoke"}}
 TEXTUAL = {name: wire for name, wire in ONE_OF_EACH.items() if wire.dialect != "bedrock"}
