@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from headrace import local
 from headrace.errors import ConfigurationError
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 
 # The fixtures of the tests that need litellm.
 pytest_plugins = ["support.litellm_fixtures"]
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 # A job in the background of a shell ignores Ctrl-C, and so would every program that the tests start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

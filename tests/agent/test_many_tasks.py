@@ -13,7 +13,7 @@ import pytest
 
 from headrace import ConfigurationError, ServerError
 from support.conversations import bodies, calling, sent
-from support.harness import Simulate, agent_at, outcomes, wait_for_outcomes
+from support.harness import PATIENCE, Simulate, agent_at, outcomes, wait_for_outcomes
 
 if TYPE_CHECKING:
     from headrace.testing import Simulator
@@ -57,7 +57,7 @@ def test_they_run_at_the_same_time(simulate: Simulate, way: str) -> None:
     barrier = threading.Barrier(4)
 
     def meet() -> str:
-        barrier.wait(10)
+        barrier.wait(PATIENCE)
         return "met"
 
     agent = agent_at(simulator, tools=[meet], max_loops=2)
@@ -119,7 +119,7 @@ def test_the_error_of_one_run_leaves_no_other_running(simulate: Simulate) -> Non
 
     asyncio.run(main())
     # A run that was cancelled early enough has not even asked.
-    assert simulator.wait_for(lambda report: all(request["outcome"] != "running" for request in report["requests"]))
+    assert "running" not in outcomes(simulator)
 
 
 def test_cancelling_arun_concurrent_closes_every_connection(simulate: Simulate) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from headrace.events import ToolResultReturned
 from support.conversations import bodies, calling
-from support.harness import Simulate, agent_at, collect
+from support.harness import PATIENCE, Simulate, agent_at, collect
 
 if TYPE_CHECKING:
     from headrace import Agent
@@ -180,7 +180,7 @@ def test_tools_of_runs_at_once_run_at_once(simulate: Simulate) -> None:
     barrier = threading.Barrier(6)
 
     def meet() -> str:
-        barrier.wait(10)
+        barrier.wait(PATIENCE)
         return "met"
 
     agent = agent_at(simulator, tools=[meet], max_loops=2)

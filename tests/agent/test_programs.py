@@ -13,7 +13,7 @@ import pytest
 
 from headrace import Agent
 from support.conversations import bodies, calling, conversation, sent
-from support.harness import KEY, REPOSITORY, receive_request, serving, wait_for_outcomes
+from support.harness import KEY, PATIENCE, REPOSITORY, receive_request, serving, wait_for_outcomes
 
 if TYPE_CHECKING:
     import socket
@@ -115,7 +115,7 @@ def test_the_writer_never_blocks_the_event_loop() -> None:
         receive_request(connection)
         connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n")
         for word in words:
-            assert asked_for.acquire(timeout=30)
+            assert asked_for.acquire(timeout=PATIENCE)
             chunk = {"choices": [{"index": 0, "delta": {"content": word}}]}
             connection.sendall(f"data: {json.dumps(chunk)}\n\n".encode())
         connection.sendall(b"data: [DONE]\n\n")

@@ -19,7 +19,7 @@ from headrace import (
 )
 from support.autonomous import WHOLE, bot_at, plans
 from support.conversations import ADDS, add, bodies, conversation, sent
-from support.harness import agent_at, collect, outcomes, wait_for_outcomes, wait_until_it_waits
+from support.harness import PATIENCE, agent_at, collect, outcomes, wait_for_outcomes, wait_until_it_waits
 
 if TYPE_CHECKING:
     from headrace.testing import Simulator
@@ -163,8 +163,8 @@ def test_a_cycle_of_a_model_that_ends_nothing_ends(simulate: Simulate, reader: R
 # --- a server that goes silent hangs it for ever ---------------------------------------------------------------
 
 SILENCES: dict[str, tuple[dict[str, Any], Timeouts, type[Exception]]] = {
-    "before the first token": ({"kind": "silent"}, Timeouts(first_token=0.3), FirstTokenTimeoutError),
-    "after some tokens": ({"kind": "stall", "after": 2}, Timeouts(idle=0.3), IdleTimeoutError),
+    "before the first token": ({"kind": "silent"}, Timeouts(first_token=1.0), FirstTokenTimeoutError),
+    "after some tokens": ({"kind": "stall", "after": 2}, Timeouts(idle=1.0), IdleTimeoutError),
 }
 
 
@@ -255,5 +255,5 @@ def test_nothing_is_left_after_runs_of_all_kinds(simulate: Simulate, reader: Rea
         reader.read(agent, with_events=True)
     # The thread of a tool may be at its very end.
     for thread in set(threading.enumerate()) - before:
-        thread.join(10)
+        thread.join(PATIENCE)
         assert not thread.is_alive()

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from support.harness import REPOSITORY
+from support.harness import PATIENCE, REPOSITORY
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,7 +18,7 @@ THINKING = VECTORS / "anthropic" / "thinking-and-tools.sse"
 
 def headrace(*arguments: str | Path, data: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     command = [sys.executable, "-m", "headrace", "decode", *map(str, arguments)]
-    return subprocess.run(command, input=data, capture_output=True, timeout=30, check=False)
+    return subprocess.run(command, input=data, capture_output=True, timeout=PATIENCE, check=False)
 
 
 def test_a_complete_answer_is_shown() -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from headrace.testing import Simulator
-from support.harness import run_headrace
+from support.harness import PATIENCE, run_headrace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,7 +97,7 @@ def test_ctrl_c_stops_cleanly_with_code_130(simulator: Simulator) -> None:
         assert process.stdout is not None
         assert process.stdout.read(7) == "one two"
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, out) == (130, "")
     assert "Traceback" not in err
-    assert simulator.wait_for(lambda report: report["requests"][-1]["outcome"] == "disconnected")
+    assert simulator.wait_for(lambda report: report["requests"][-1]["outcome"] == "disconnected", PATIENCE)

@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from headrace import memory
 from headrace.errors import ConfigurationError
 from headrace.memory import Memory, estimate_tokens, fit
+from support.harness import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -77,7 +78,7 @@ def python(code: str, *arguments: object) -> Generator[subprocess.Popen[str]]:
 
 
 def assert_success(process: subprocess.Popen[str]) -> None:
-    _out, err = process.communicate(timeout=50)
+    _out, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, err) == (0, "")
 
 
@@ -143,7 +144,7 @@ def test_what_was_cleared_is_not_in_the_file_any_more(path: Path) -> None:
     assert b"a confession" not in path.read_bytes()
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), st.text(st.characters(exclude_categories=["Cs"])))
 def test_any_text_is_kept(tmp_path_factory: pytest.TempPathFactory, name: str, text: str) -> None:
     kept = Memory(name, tmp_path_factory.getbasetemp() / "unicode.sqlite3")
@@ -609,7 +610,6 @@ def tokens(messages: list[Message]) -> int:
     return sum(map(estimate_tokens, messages))
 
 
-@settings(deadline=None)
 @given(conversations, st.integers(0, 150), st.integers(0, 20))
 def test_what_remains_keeps_every_promise(messages: list[Message], context: int, reserve: int) -> None:
     healthy = fit(messages, sys.maxsize)
@@ -634,7 +634,6 @@ def test_what_remains_keeps_every_promise(messages: list[Message], context: int,
     assert [message for message in more if message in remaining] == remaining
 
 
-@settings(deadline=None)
 @given(conversations)
 def test_every_message_that_is_not_broken_stays_if_it_fits(messages: list[Message]) -> None:
     healthy = fit(messages, tokens(messages))

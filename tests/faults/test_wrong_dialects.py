@@ -11,6 +11,7 @@ import pytest
 
 from headrace import ProtocolError, ServerError, StreamError, TruncatedError
 from support.dialects import WIRES, Wire, agent_on
+from support.harness import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,7 +39,9 @@ def answer_of(wire: Wire, simulate: Simulate) -> bytes:
     simulator = simulate(["one", " two"])
     agent_on(wire, simulator, tools=[], max_loops=1).run("Go.")
     [request] = simulator.report()["requests"]
-    return httpx.post(simulator.base_url.removesuffix("/v1") + request["path"], json=request["body"]).content
+    return httpx.post(
+        simulator.base_url.removesuffix("/v1") + request["path"], json=request["body"], timeout=PATIENCE
+    ).content
 
 
 def first_half(body: bytes) -> bytes:

@@ -57,7 +57,7 @@ def aread(agent: Agent) -> list[Any]:
 
 @pytest.mark.parametrize("read_all", [read, aread], ids=["run_stream", "arun_stream"])
 @given(turns=st.lists(TURNS, min_size=1, max_size=12))
-@settings(max_examples=40, deadline=None, database=None)
+@settings(max_examples=40, database=None)
 def test_any_model_comes_to_an_end_by_the_rules(
     read_all: Callable[[Agent], list[Any]], turns: list[dict[str, Any]]
 ) -> None:

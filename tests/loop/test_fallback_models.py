@@ -211,7 +211,7 @@ def test_a_stream_that_is_given_up_ends_when_another_model_is_asked(simulate: Si
         model_name="anthropic/claude-3-haiku-20240307",
         llm_api_key=KEY,
         llm_args={"response_format": schema},
-        timeouts=Timeouts(first_token=0.3, idle=20),
+        timeouts=Timeouts(first_token=2.0),
         fallback_models=["anthropic/claude-3-opus-20240229"],
     )
     with reader.start(agent) as reading:

@@ -21,15 +21,13 @@ from headrace.errors import ConfigurationError
 from headrace.mcp import HTTPServer, MCPTools, Server, StdioServer, parse_servers
 from headrace.tools import Toolbox, ToolResult
 from headrace.types import ToolCall
-from support.harness import REPOSITORY, count_descriptors, needs_proc, run_python
+from support.harness import PATIENCE, REPOSITORY, count_descriptors, needs_proc, run_python
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
 SCRIPT = str(REPOSITORY / "tests" / "support" / "mcp_server.py")
-PATIENCE = 20.0
-"""Seconds after which a test gives up waiting for what must come at once."""
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +60,7 @@ def port(sdk: None) -> Iterator[int]:  # noqa: ARG001 - it skips
 
 @contextmanager
 def connected(*servers: Server, **options: Any) -> Iterator[Toolbox]:
-    tools = MCPTools(servers, **options)
+    tools = MCPTools(servers, **{"connect_timeout": PATIENCE, **options})
     try:
         yield Toolbox(tools.connect())
     finally:
@@ -190,10 +188,10 @@ def test_headers_are_sent(toolbox: Toolbox, request: pytest.FixtureRequest) -> N
 
 @needs_sdk
 def test_a_subprocess_gets_its_environment_and_folder_and_a_call_its_timeout(tmp_path: Path) -> None:
-    with connected(stdio(env={"CITY": "Delft"}, cwd=str(tmp_path), timeout=0.5)) as toolbox:
+    with connected(stdio(env={"CITY": "Delft"}, cwd=str(tmp_path), timeout=2.5)) as toolbox:
         assert call(toolbox, "environment", name="CITY").content == "Delft"
         result = call(toolbox, "hang", folder=".")
-        assert (result.error, result.content) == ("timeout", "'hang' gave no result within 0.5 s.")
+        assert (result.error, result.content) == ("timeout", "'hang' gave no result within 2.5 s.")
         wait_until((tmp_path / "cancelled").exists)
 
 
@@ -211,7 +209,7 @@ def test_tools_of_one_name_get_their_servers_name(port: int) -> None:
 
 @needs_sdk
 def test_a_server_that_dies_is_started_again_and_close_ends_it() -> None:
-    tools = MCPTools([stdio()])
+    tools = MCPTools([stdio()], connect_timeout=PATIENCE)
     toolbox = Toolbox(tools.connect())
     first = call(toolbox, "pid").value
     result = call(toolbox, "die")
@@ -240,7 +238,7 @@ def test_a_server_over_http_that_dies_is_found_again() -> None:
 
 @needs_sdk
 def test_closing_fails_the_calls_that_run(tmp_path: Path) -> None:
-    tools = MCPTools([stdio()])
+    tools = MCPTools([stdio()], connect_timeout=PATIENCE)
     toolbox = Toolbox(tools.connect())
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(call, toolbox, "hang", folder=str(tmp_path))
@@ -267,7 +265,7 @@ def test_nothing_is_left_behind(port: int, threads_are_gone: Callable[[], bool])
 
 @needs_sdk
 def test_tools_that_nobody_has_any_more_are_closed(threads_are_gone: Callable[[], bool]) -> None:
-    tools = MCPTools([stdio()])
+    tools = MCPTools([stdio()], connect_timeout=PATIENCE)
     toolbox = Toolbox(tools.connect())
     del tools
     gc.collect()
@@ -279,7 +277,7 @@ def test_tools_that_nobody_has_any_more_are_closed(threads_are_gone: Callable[[]
 
 @needs_sdk
 def test_threads_connect_once() -> None:
-    tools = MCPTools([stdio()])
+    tools = MCPTools([stdio()], connect_timeout=PATIENCE)
     with ThreadPoolExecutor(4) as pool:
         found = {id(made) for made in pool.map(lambda _: tools.connect(), range(4))}
     assert found == {id(tools.connect())}
@@ -292,7 +290,7 @@ from headrace.mcp import MCPTools, StdioServer
 from headrace.tools import Toolbox
 from headrace.types import ToolCall
 
-tools = MCPTools([StdioServer("local", sys.executable, ({SCRIPT!r}, "stdio"))])
+tools = MCPTools([StdioServer("local", sys.executable, ({SCRIPT!r}, "stdio"))], connect_timeout={PATIENCE})
 toolbox = Toolbox(tools.connect())
 def pid():
     return toolbox.run_sync([ToolCall("1", "pid", "")])[0].value
@@ -350,7 +348,7 @@ def unused_port() -> int:
 def test_a_server_that_cannot_be_reached_is_named(
     make: Callable[[], Server], reason: str, threads_are_gone: Callable[[], bool]
 ) -> None:
-    tools = MCPTools([make()])
+    tools = MCPTools([make()], connect_timeout=PATIENCE)
     with pytest.raises(ConfigurationError, match=f"the MCP server 'bad' cannot be used: .*{reason}"):
         tools.connect()
     wait_until(threads_are_gone)
@@ -358,7 +356,7 @@ def test_a_server_that_cannot_be_reached_is_named(
 
 @needs_sdk
 def test_one_bad_server_ends_the_others(threads_are_gone: Callable[[], bool]) -> None:
-    tools = MCPTools([stdio(), StdioServer("bad", "no-such-program")])
+    tools = MCPTools([stdio(), StdioServer("bad", "no-such-program")], connect_timeout=PATIENCE)
     with pytest.raises(ConfigurationError, match="'bad'"):
         tools.connect()
     wait_until(threads_are_gone)

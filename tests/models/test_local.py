@@ -22,6 +22,7 @@ import pytest
 from headrace import local
 from headrace._cli import app
 from headrace.errors import ConfigurationError
+from support.harness import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -82,9 +83,9 @@ def files_below(directory: Path) -> list[str]:
 
 
 def run_python(code: str) -> subprocess.CompletedProcess[str]:
-    """Runs a program that has this process's environment, and does not wait for it for long."""
+    """Runs a program that has this process's environment."""
     command = [sys.executable, "-c", textwrap.dedent(code)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
 
 
 # --- names and places ------------------------------------------------------------------------------------------
@@ -221,7 +222,7 @@ def chat(url: str, **request: Any) -> Generator[http.client.HTTPResponse]:
     """Sends a chat request and gives the response, its body unread."""
     parts = urlsplit(url)
     body = {"messages": [{"role": "user", "content": "Tell me a story."}], "temperature": 0, **request}
-    with contextlib.closing(http.client.HTTPConnection(parts.netloc, timeout=60)) as connection:
+    with contextlib.closing(http.client.HTTPConnection(parts.netloc, timeout=PATIENCE)) as connection:
         connection.request("POST", f"{parts.path}/chat/completions", json.dumps(body))
         yield connection.getresponse()
 
@@ -329,7 +330,7 @@ STREAM_IN_FLIGHT = f"""
 def test_the_server_ends_with_its_process(ending: str, code: int) -> None:
     run = run_python(f"{STREAM_IN_FLIGHT}\n    {ending}")
     assert (run.returncode, run.stderr) == (code, "")
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + PATIENCE
     while is_serving(run.stdout.strip()):
         assert time.monotonic() < deadline, "the server outlived its process"
 

@@ -31,7 +31,7 @@ from headrace import (
     TruncatedError,
 )
 from support.conversations import bodies
-from support.harness import KEY, Reader, Simulate, agent_at, outcomes, wait_for_outcomes
+from support.harness import KEY, PATIENCE, Reader, Simulate, agent_at, outcomes, wait_for_outcomes
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -180,7 +180,7 @@ def test_its_generator_is_closed_when_nobody_reads(reader: Reader, monkeypatch: 
     with reader.start(Own(own).register(monkeypatch)) as reading:
         assert reading.take(2) == ["again ", "again "]
     for thread in threads_of_litellm():
-        thread.join(10)
+        thread.join(PATIENCE)
         assert not thread.is_alive()
     # Nothing but this test holds it.
     own.close()
@@ -197,7 +197,7 @@ def test_closing_closes_litellms_connection(simulate: Simulate, reader: Reader) 
     wait_for_outcomes(simulator, "disconnected")
     assert reading.stream.state == "cancelled"
     for thread in threads_of_litellm():
-        thread.join(10)
+        thread.join(PATIENCE)
         assert not thread.is_alive()
 
 
@@ -214,13 +214,13 @@ def test_no_response_is_left_to_the_garbage_collector(simulate: Simulate, reader
     with reader.start(litellms(simulator)) as reading:
         assert reading.take(2) == ["one", " two"]
     for thread in threads_of_litellm():
-        thread.join(10)
+        thread.join(PATIENCE)
     assert [response for response in open_responses() if id(response) not in before] == []
 
 
 def test_running_out_of_time_closes_litellms_connection(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate("one", fault={"kind": "stall", "after": 0})
-    result = reader.read(litellms(simulator, timeouts=Timeouts(first_token=0.3)))
+    result = reader.read(litellms(simulator, timeouts=Timeouts(first_token=2.0)))
     assert type(result.error) is FirstTokenTimeoutError
     wait_for_outcomes(simulator, "disconnected")
 

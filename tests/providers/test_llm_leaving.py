@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from headrace import FirstTokenTimeoutError, StreamClosedError, Timeouts
-from support.harness import Reader, asking, collect
+from support.harness import PATIENCE, Reader, asking, collect
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -52,10 +52,10 @@ def endless(request: pytest.FixtureRequest) -> Endless:
 
 def assert_gone(endless: Endless) -> None:
     """The generator was closed, and its thread has ended."""
-    assert endless.closed.wait(10)
+    assert endless.closed.wait(PATIENCE)
     for thread in threading.enumerate():
         if thread.name.startswith("headrace llm"):
-            thread.join(10)
+            thread.join(PATIENCE)
             assert not thread.is_alive()
 
 
@@ -109,10 +109,10 @@ def test_a_function_that_does_not_answer_keeps_nobody(reader: Reader) -> None:
 
     def answer(_messages: object) -> str:
         asked.set()
-        answered.wait(20)
+        answered.wait(PATIENCE)
         return "too late"
 
-    result = reader.read(asking(answer, timeouts=Timeouts(first_token=0.1)))
+    result = reader.read(asking(answer, timeouts=Timeouts(first_token=1.0)))
     assert type(result.error) is FirstTokenTimeoutError
     assert asked.is_set()
     answered.set()
@@ -123,7 +123,7 @@ def test_nobody_who_reads_means_nobody_who_asks(reader: Reader) -> None:
     endless = Endless(is_async=False)
     with reader.start(asking(endless.llm)) as reading:
         reading.take(1)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE
         before = -1
         while before != endless.said:
             assert time.monotonic() < deadline, "it never waits for its reader"

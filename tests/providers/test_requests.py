@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from headrace import Agent, AuthenticationError
-from support.harness import KEY, Reader, Simulate, agent_at, collect, connections_to, needs_proc, the_request
+from support.harness import KEY, PATIENCE, Reader, Simulate, agent_at, collect, connections_to, needs_proc, the_request
 
 
 def body_of(simulate: Simulate, reader: Reader, **options: Any) -> dict[str, Any]:
@@ -218,7 +218,7 @@ def test_a_connection_that_the_server_has_closed_meanwhile_is_not_used_again(
     agent = agent_at(first)
     assert reader.read(agent).error is None
     first.stop()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while connections_to(port):
         assert time.monotonic() < deadline, "the connection was kept although the server had closed it"
         time.sleep(0.001)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.harness import Reader, Simulate, agent_at, bytes_written, wait_until_it_waits
+from support.harness import PATIENCE, Reader, Simulate, agent_at, bytes_written, wait_until_it_waits
 
 if TYPE_CHECKING:
     from headrace.testing import Simulator
@@ -37,7 +37,7 @@ def test_a_stream_whose_provider_waits_can_be_closed(flood: Simulator, reader: R
     with reader.start(agent_at(flood)) as reading:
         reading.take(1)
         wait_until_it_waits(flood)
-    assert flood.wait_for(lambda report: report["requests"][0]["outcome"] == "disconnected")
+    assert flood.wait_for(lambda report: report["requests"][0]["outcome"] == "disconnected", PATIENCE)
 
 
 def test_a_reader_with_pauses_loses_nothing(simulate: Simulate) -> None:
@@ -58,7 +58,7 @@ def test_an_answer_that_is_whole_waits_for_its_reader(simulate: Simulate, reader
     simulator = simulate(WORDS[:200])
     reading = reader.start(agent_at(simulator))
     first = reading.take(1)
-    assert simulator.wait_for(lambda report: report["requests"][0]["outcome"] == "complete")
+    assert simulator.wait_for(lambda report: report["requests"][0]["outcome"] == "complete", PATIENCE)
     simulator.stop()
     rest = reading.to_end()
     assert (first + rest.tokens, rest.error) == (WORDS[:200], None)

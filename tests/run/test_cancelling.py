@@ -14,6 +14,7 @@ from headrace import StreamClosedError
 from headrace.events import ToolCallRequested, TurnEnd
 from support.conversations import ADDS, add, bodies, calling, conversation
 from support.harness import (
+    PATIENCE,
     Reader,
     Simulate,
     agent_at,
@@ -117,7 +118,7 @@ def test_cancelling_does_not_wait_for_a_sync_tool(simulate: Simulate) -> None:
 
     def wait() -> None:
         began.set()
-        over.wait(30)
+        over.wait(2 * PATIENCE)
 
     async def main() -> None:
         before = set(threading.enumerate())
@@ -210,7 +211,7 @@ def test_a_task_may_be_cancelled_at_any_await(simulate: Simulate, max_loops: Any
             pass
 
     asyncio.run(main())
-    assert simulator.wait_for(lambda report: all(request["outcome"] != "running" for request in report["requests"]))
+    assert "running" not in outcomes(simulator)
 
 
 @needs_proc
@@ -290,7 +291,7 @@ def test_aclose_cancels_the_async_tools_that_run(simulate: Simulate) -> None:
         reading = asyncio.ensure_future(collect(stream))
         await come_to(lambda: tool.log, reading)
         await stream.aclose()
-        done, _ = await asyncio.wait([reading], timeout=0.3)
+        done, _ = await asyncio.wait([reading], timeout=PATIENCE)
         reading.cancel()
         assert done
         assert isinstance(reading.exception(), StreamClosedError)
@@ -305,7 +306,7 @@ def test_close_from_another_thread_does_not_wait_for_tools(simulate: Simulate) -
 
     def wait() -> None:
         began.set()
-        over.wait(30)
+        over.wait(2 * PATIENCE)
 
     stream = agent_at(simulator, tools=[wait], max_loops=2).run_stream("Go.")
     errors: list[Exception] = []
@@ -318,9 +319,9 @@ def test_close_from_another_thread_does_not_wait_for_tools(simulate: Simulate) -
 
     thread = threading.Thread(target=read)
     thread.start()
-    assert began.wait(10)
+    assert began.wait(PATIENCE)
     stream.close()
-    thread.join(0.5)
+    thread.join(PATIENCE)
     ended = not thread.is_alive()
     over.set()
     thread.join()

@@ -13,6 +13,7 @@ import pytest
 
 from headrace import StreamClosedError
 from support.harness import (
+    PATIENCE,
     Reader,
     Simulate,
     agent_at,
@@ -42,7 +43,7 @@ def one_and_one_later(simulate: Simulate) -> Simulator:
 
 def wait_for_frames(simulator: Simulator, count: int) -> None:
     """Waits until so many events have been sent, the one for the role included."""
-    assert simulator.wait_for(lambda report: report["requests"][0]["frames_written"] >= count)
+    assert simulator.wait_for(lambda report: report["requests"][0]["frames_written"] >= count, PATIENCE)
 
 
 def test_close_closes_the_connection(stalled: Simulator, reader: Reader) -> None:
@@ -238,7 +239,7 @@ def test_a_task_that_is_cancelled_before_the_first_token_closes_the_connection(s
 def test_a_wait_with_a_time_limit_closes_the_connection_when_it_runs_out(stalled: Simulator) -> None:
     async def main() -> None:
         with pytest.raises(asyncio.TimeoutError):
-            await asyncio.wait_for(collect(agent_at(stalled).arun_stream("Go.")), 0.05)
+            await asyncio.wait_for(collect(agent_at(stalled).arun_stream("Go.")), 1.0)
         await asyncio.to_thread(wait_for_outcomes, stalled, "disconnected")
 
     asyncio.run(main())
@@ -272,9 +273,9 @@ def test_close_from_another_thread_ends_a_blocked_reader(stalled: Simulator) -> 
 
     thread = threading.Thread(target=read)
     thread.start()
-    assert blocked.wait(10)
+    assert blocked.wait(PATIENCE)
     stream.close()
-    thread.join(10)
+    thread.join(PATIENCE)
     assert [type(error) for error in errors] == [StreamClosedError]
     assert (stream.state, stream.text) == ("cancelled", "one two")
     wait_for_outcomes(stalled, "disconnected")
@@ -335,7 +336,7 @@ def test_aclose_returns_when_the_connection_is_gone(stalled: Simulator) -> None:
     async def main() -> None:
         stream = agent_at(stalled).arun_stream("Go.")
         await anext(stream)
-        await asyncio.wait_for(stream.aclose(), 10)
+        await asyncio.wait_for(stream.aclose(), PATIENCE)
         # What is left is for the simulator to notice.
         await asyncio.to_thread(wait_for_outcomes, stalled, "disconnected")
 
@@ -369,7 +370,7 @@ def test_a_stream_may_be_closed_at_any_moment_from_any_thread(endless: Simulator
             reading = pool.submit(read, stream)
             time.sleep(moment / 2500)
             stream.close()
-            tokens, error = reading.result(10)
+            tokens, error = reading.result(PATIENCE)
             assert tokens == WORDS[: len(tokens)]
             assert "closed by its reader" in str(error)
             assert stream.state == "cancelled"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from support.harness import (
+    PATIENCE,
     Reader,
     Simulate,
     agent_at,
@@ -39,7 +40,7 @@ kept: the client's end of it and the simulator's, which is in the same process."
 
 def assert_comes_down_to(count: Callable[[], int], most: int) -> None:
     """Looks again while there is hope: the simulator, whose threads and sockets count too, lets go a little later."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while (found := count()) > most:
         assert time.monotonic() < deadline, f"{count.__name__}: {found}, and not {most}"
         time.sleep(0.01)

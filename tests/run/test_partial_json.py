@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace._run.partial_json import SpokenField
@@ -164,7 +164,6 @@ texts = st.builds(
 places = st.lists(st.integers(min_value=0), max_size=12)
 
 
-@settings(deadline=None)
 @given(texts, places)
 def test_any_object_speaks_its_field(text: str, places: list[int]) -> None:
     says = expected(text)
@@ -172,7 +171,6 @@ def test_any_object_speaks_its_field(text: str, places: list[int]) -> None:
     assert spoken(list(text)) == says
 
 
-@settings(deadline=None)
 @given(texts, places, st.integers(min_value=0), st.sampled_from('"\\{}[]:,u0d \n'), st.integers(0, 3))
 def test_a_damaged_object_speaks_the_same_however_it_is_cut(
     text: str, places: list[int], place: int, inserted: str, removed: int

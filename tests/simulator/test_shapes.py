@@ -16,6 +16,7 @@ from google.genai import types as google
 from pydantic import TypeAdapter
 
 from headrace import sse
+from support.harness import PATIENCE
 
 if TYPE_CHECKING:
     from support.harness import Simulate
@@ -39,7 +40,7 @@ def event_type(union: Any, event: dict[str, Any]) -> Any:
 
 def sent(url: str, body: dict[str, Any]) -> list[dict[str, Any]]:
     """The events that answer a request, but for OpenAI's end marker."""
-    with httpx.stream("POST", url, json=body) as response:
+    with httpx.stream("POST", url, json=body, timeout=PATIENCE) as response:
         return [event.json() for event in sse.decode(response.iter_raw()) if event.data != "[DONE]"]
 
 
@@ -49,7 +50,7 @@ def test_chat_completions(simulate: Simulate, turn: dict[str, Any]) -> None:
     body = {"messages": QUESTION, "stream": True, "stream_options": {"include_usage": True}}
     for event in sent(url, body):
         TypeAdapter(openai.types.chat.ChatCompletionChunk).validate_python(event)
-    document = httpx.post(url, json={"messages": QUESTION}).json()
+    document = httpx.post(url, json={"messages": QUESTION}, timeout=PATIENCE).json()
     TypeAdapter(openai.types.chat.ChatCompletion).validate_python(document)
 
 
@@ -61,7 +62,7 @@ def test_responses(simulate: Simulate, turn: dict[str, Any]) -> None:
     for event in sent(url, {"input": "hi", "stream": True}):
         kind = event_type(openai.types.responses.ResponseStreamEvent, event)
         TypeAdapter(kind).validate_python(event)
-    document = httpx.post(url, json={"input": "hi"}).json()
+    document = httpx.post(url, json={"input": "hi"}, timeout=PATIENCE).json()
     TypeAdapter(openai.types.responses.Response).validate_python(document)
 
 
@@ -72,7 +73,7 @@ def test_messages(simulate: Simulate, turn: dict[str, Any]) -> None:
     for event in sent(url, {**body, "stream": True}):
         kind = event_type(anthropic.types.RawMessageStreamEvent, event)
         TypeAdapter(kind).validate_python(event)
-    TypeAdapter(anthropic.types.Message).validate_python(httpx.post(url, json=body).json())
+    TypeAdapter(anthropic.types.Message).validate_python(httpx.post(url, json=body, timeout=PATIENCE).json())
 
 
 @pytest.mark.parametrize("turn", TURNS)
@@ -82,5 +83,5 @@ def test_generate_content(simulate: Simulate, turn: dict[str, Any]) -> None:
     # These types refuse what they do not know.
     for event in sent(f"{url}:streamGenerateContent?alt=sse", body):
         TypeAdapter(google.GenerateContentResponse).validate_python(event)
-    document = httpx.post(f"{url}:generateContent", json=body).json()
+    document = httpx.post(f"{url}:generateContent", json=body, timeout=PATIENCE).json()
     TypeAdapter(google.GenerateContentResponse).validate_python(document)

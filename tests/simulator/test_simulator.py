@@ -12,7 +12,7 @@ import pytest
 
 from headrace import ConfigurationError
 from headrace.testing import Simulator
-from support.harness import Simulate, agent_at, count_descriptors, count_threads, needs_proc, run_python
+from support.harness import PATIENCE, Simulate, agent_at, count_descriptors, count_threads, needs_proc, run_python
 
 
 def test_the_example_of_its_documentation() -> None:
@@ -84,7 +84,7 @@ def test_wait_for_says_whether_it_came_to_be(simulate: Simulate) -> None:
     simulator = simulate()
     assert not simulator.wait_for(lambda report: report["requests_seen"] == 1, timeout=0.01)
     with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(simulator.wait_for, lambda report: report["requests_seen"] == 1)
+        waiting = pool.submit(simulator.wait_for, lambda report: report["requests_seen"] == 1, PATIENCE)
         agent_at(simulator).run("Go.")
         assert waiting.result()
 
@@ -121,8 +121,7 @@ def test_a_report_can_be_asked_for_while_another_thread_waits() -> None:
             simulator.reset()
             thread.join()
         print("fine")
-        """,
-        timeout=10,
+        """
     )
     assert run.stdout == "fine\n"
 
@@ -131,8 +130,8 @@ def test_other_clients_may_ask_for_the_report(simulate: Simulate) -> None:
     simulator = simulate()
     root = simulator.base_url.removesuffix("/v1")
     agent_at(simulator).run("Go.")
-    assert httpx.get(f"{root}/_report").json()["requests_seen"] == 1
-    assert httpx.get(f"{simulator.base_url}/models").json()["data"][0]["id"] == "sim"
+    assert httpx.get(f"{root}/_report", timeout=PATIENCE).json()["requests_seen"] == 1
+    assert httpx.get(f"{simulator.base_url}/models", timeout=PATIENCE).json()["data"][0]["id"] == "sim"
 
 
 def test_many_workers_serve_many_clients(simulate: Simulate) -> None:

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from headrace.testing import Simulator
 
 KEY: Final = "sk-test-0123456789abcdef"
+
+PATIENCE: Final = 240.0
+"""Seconds, far more than anything takes, on a busy machine too: a limit of a test is there only to end a hang."""
+
 REPOSITORY: Final = Path(__file__).parents[2]
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts with Linux's /proc")
@@ -222,12 +226,13 @@ def wait_for_outcomes(simulator: Simulator, outcome: str, count: int = 1) -> Non
     def met(report: dict[str, Any]) -> bool:
         return [request["outcome"] for request in report["requests"]].count(outcome) >= count
 
-    assert simulator.wait_for(met), f"not {count} x {outcome!r}: {outcomes(simulator)}"
+    assert simulator.wait_for(met, PATIENCE), f"not {count} x {outcome!r}: {outcomes(simulator)}"
 
 
 def wait_until_disconnected(simulator: Simulator) -> None:
     """Waits until no connection is open."""
-    assert simulator.wait_for(lambda report: report["connections"]["open"] == 0), simulator.report()["connections"]
+    closed = simulator.wait_for(lambda report: report["connections"]["open"] == 0, PATIENCE)
+    assert closed, simulator.report()["connections"]
 
 
 def outcomes(simulator: Simulator) -> list[str]:
@@ -236,7 +241,7 @@ def outcomes(simulator: Simulator) -> list[str]:
     def all_ended(report: dict[str, Any]) -> bool:
         return all(request["outcome"] != "running" for request in report["requests"])
 
-    simulator.wait_for(all_ended, timeout=5.0)
+    simulator.wait_for(all_ended, PATIENCE)
     return [request["outcome"] for request in simulator.report()["requests"]]
 
 
@@ -253,7 +258,7 @@ def bytes_written(simulator: Simulator) -> int:
 
 def wait_until_it_waits(simulator: Simulator) -> int:
     """Waits until the simulator writes no more, and gives how much it has written."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     before, written = -1, bytes_written(simulator)
     while before != written:
         assert time.monotonic() < deadline, f"still writing after {written} bytes that nobody reads"
@@ -294,9 +299,9 @@ def count_threads() -> int:
 
 
 def run_python(
-    code: str, *arguments: str, timeout: float = 30, environment: Mapping[str, str] | None = None
+    code: str, *arguments: str, timeout: float = PATIENCE, environment: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Runs a program, and does not wait for it for long."""
+    """Runs a program to its end."""
     command = [sys.executable, "-c", textwrap.dedent(code), *arguments]
     env = {**os.environ, **(environment or {})}
     return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False, env=env)
@@ -315,7 +320,7 @@ def run_headrace(simulator: Simulator, *arguments: str, cwd: Path | None = None)
         "--base-url",
         simulator.base_url,
     ]
-    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False, cwd=cwd)
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False, cwd=cwd)
 
 
 @contextmanager
@@ -348,7 +353,7 @@ def answer_on_demand(tokens: Sequence[str], wanted: threading.Semaphore) -> Call
         connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n")
         chunks = [json.dumps({"choices": [{"index": 0, "delta": {"content": token}}]}) for token in tokens]
         for data in [*chunks, "[DONE]"]:
-            if not wanted.acquire(timeout=20):
+            if not wanted.acquire(timeout=PATIENCE):
                 return
             connection.sendall(f"data: {data}\n\n".encode())
 

@@ -22,12 +22,11 @@ from pydantic import BaseModel
 from headrace.errors import ConfigurationError
 from headrace.tools import Tool, Toolbox, ToolResult, as_tool
 from headrace.types import ToolCall
-from support.harness import run_python
+from support.harness import PATIENCE, run_python
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-PATIENCE = 20.0
 """Seconds after which a test gives up waiting for what must come at once."""
 
 

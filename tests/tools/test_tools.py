@@ -21,7 +21,7 @@ from typing_extensions import TypedDict, Unpack
 from headrace.errors import ConfigurationError
 from headrace.tools import Tool, Toolbox, ToolResult, as_tool
 from headrace.types import ToolCall
-from support.harness import run_python
+from support.harness import PATIENCE, run_python
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -631,7 +631,7 @@ def test_a_tool_may_be_made_of_a_schema(kind: str) -> None:
         return arguments
 
     given = {"type": "object", "required": ["q"]}
-    tool = Tool.from_schema("search", "Searches.", given, sync_call if kind == "sync" else async_call, timeout=1)
+    tool = Tool.from_schema("search", "Searches.", given, sync_call if kind == "sync" else async_call, timeout=PATIENCE)
     assert tool.schema()["function"] == {
         "name": "search",
         "description": "Searches.",

@@ -13,7 +13,7 @@ import pytest
 from headrace import StreamClosedError
 from headrace.events import ToolCallDelta, ToolCallRequested, ToolResultReturned
 from support.conversations import add, bodies, calling, conversation, sent
-from support.harness import Reader, Simulate, agent_at, collect
+from support.harness import PATIENCE, Reader, Simulate, agent_at, collect
 
 if TYPE_CHECKING:
     from headrace.testing import Simulator
@@ -61,14 +61,14 @@ def test_calls_of_one_turn_run_at_once(simulate: Simulate, reader: Reader, kind:
     barrier, here, all_here = threading.Barrier(4), [0], asyncio.Event()
 
     def meet() -> str:
-        barrier.wait(10)
+        barrier.wait(PATIENCE)
         return "met"
 
     async def ameet() -> str:
         here[0] += 1
         if here[0] == 4:
             all_here.set()
-        await asyncio.wait_for(all_here.wait(), 10)
+        await asyncio.wait_for(all_here.wait(), PATIENCE)
         return "met"
 
     ameet.__name__ = "meet"
@@ -87,7 +87,7 @@ def test_of_many_calls_only_some_run_at_once(simulate: Simulate, reader: Reader)
             now[0] += 1
             most[0] = max(most[0], now[0])
         if n < 8:
-            eight.wait(10)
+            eight.wait(PATIENCE)
         with lock:
             now[0] -= 1
         return n
@@ -102,7 +102,7 @@ def test_results_go_back_in_the_models_order_whatever_finishes_first(simulate: S
     fast_is_done = threading.Event()
 
     def slow() -> str:
-        return f"slow, after fast: {fast_is_done.wait(10)}"
+        return f"slow, after fast: {fast_is_done.wait(PATIENCE)}"
 
     def fast() -> str:
         fast_is_done.set()
@@ -252,7 +252,7 @@ def test_a_tool_that_takes_too_long_is_told_and_the_run_goes_on(simulate: Simula
     over = threading.Event()
 
     def sleeper() -> None:
-        over.wait(10)
+        over.wait(PATIENCE)
 
     async def asleeper() -> None:
         await asyncio.sleep(3600)
@@ -277,7 +277,7 @@ def test_a_sync_tool_does_not_block_the_event_loop(simulate: Simulate) -> None:
 
     def wait() -> bool:
         tool_began.set()
-        return loop_ran.wait(10)
+        return loop_ran.wait(PATIENCE)
 
     async def main() -> None:
         streaming = asyncio.ensure_future(collect(agent_at(simulator, tools=[wait], max_loops=2).arun_stream("Go.")))
@@ -458,7 +458,7 @@ class Slow:
             self._loop.call_soon_threadsafe(self._agoing.set)
 
     def slow(self) -> str:
-        assert self._going.wait(30)
+        assert self._going.wait(PATIENCE)
         return "slow"
 
     async def aslow(self) -> str:

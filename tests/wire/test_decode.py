@@ -8,7 +8,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import headrace
@@ -219,7 +219,6 @@ def test_a_document(dialect: str, head: bytes) -> None:
 
 
 @given(cuts=st.lists(st.integers(0, len(ANTHROPIC)), max_size=30).map(sorted))
-@settings(deadline=None)
 def test_the_cuts_change_nothing(cuts: list[int]) -> None:
     pieces = [ANTHROPIC[start:end] for start, end in zip([0, *cuts], [*cuts, len(ANTHROPIC)], strict=True)]
     assert decode(pieces) == decode(ANTHROPIC)

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from headrace import sse
+from support.harness import PATIENCE
 
 if TYPE_CHECKING:
     from support.harness import Simulate
@@ -33,13 +34,13 @@ def url(simulate: Simulate, request: pytest.FixtureRequest) -> str:
 
 
 def test_decode_reads_httpx(url: str) -> None:
-    with httpx.Client() as client, client.stream("POST", url, json=REQUEST) as response:
+    with httpx.Client(timeout=PATIENCE) as client, client.stream("POST", url, json=REQUEST) as response:
         assert words(list(sse.decode(response.iter_raw()))) == WORDS
 
 
 def test_adecode_reads_httpx(url: str) -> None:
     async def main() -> list[sse.ServerSentEvent]:
-        async with httpx.AsyncClient() as client, client.stream("POST", url, json=REQUEST) as response:
+        async with httpx.AsyncClient(timeout=PATIENCE) as client, client.stream("POST", url, json=REQUEST) as response:
             return [event async for event in sse.adecode(response.aiter_raw())]
 
     assert words(asyncio.run(main())) == WORDS
@@ -56,6 +57,6 @@ def test_adecode_reads_aiohttp(url: str) -> None:
 def test_events_come_before_the_answer_is_whole(simulate: Simulate) -> None:
     simulator = simulate(WORDS, fault={"kind": "stall", "after": 1})
     url = f"{simulator.base_url}/chat/completions"
-    with httpx.Client() as client, client.stream("POST", url, json=REQUEST) as response:
+    with httpx.Client(timeout=PATIENCE) as client, client.stream("POST", url, json=REQUEST) as response:
         events = sse.decode(response.iter_raw())
         assert [next(events).json()["choices"][0]["delta"].get("content") or "" for _ in range(2)] == ["", "one"]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace import EventTooLargeError
@@ -102,7 +102,6 @@ PARTS = st.sampled_from(
 )
 
 
-@settings(deadline=None)
 @given(
     parts=st.lists(PARTS, max_size=40), cuts=st.lists(st.integers(1, 9), min_size=1), limit=st.sampled_from([24, 4096])
 )

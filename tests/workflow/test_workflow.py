@@ -15,15 +15,7 @@ import pytest
 from headrace import ConfigurationError, ProviderError, ServerError, StreamClosedError, TruncatedError
 from headrace.events import AgentEnd, AgentFailed, AgentStart, RunEnd, RunStart, Token, ToolResultReturned
 from headrace.workflow import AgentRearrange, ConcurrentWorkflow, SequentialWorkflow
-from support.harness import (
-    Reader,
-    Reading,
-    Simulate,
-    agent_at,
-    outcomes,
-    run_python,
-    wait_for_outcomes,
-)
+from support.harness import PATIENCE, Reader, Reading, Simulate, agent_at, outcomes, run_python, wait_for_outcomes
 
 if TYPE_CHECKING:
     from headrace import Agent
@@ -79,12 +71,14 @@ def told(simulator: Simulator, model: str) -> list[str]:
 
 def wait_until_none_runs(simulator: Simulator) -> None:
     """Waits until no answer is being sent."""
-    assert simulator.wait_for(lambda report: all(r["outcome"] != "running" for r in report["requests"]))
+    assert "running" not in outcomes(simulator)
 
 
 def is_waiting(simulator: Simulator, count: int) -> bool:
     """Waits until so many requests have sent two tokens, and before them the role."""
-    return simulator.wait_for(lambda report: [r["frames_written"] for r in report["requests"]].count(3) == count)
+    return simulator.wait_for(
+        lambda report: [r["frames_written"] for r in report["requests"]].count(3) == count, PATIENCE
+    )
 
 
 # --- what is passed on -----------------------------------------------------------------------------------------
@@ -193,7 +187,8 @@ def test_the_first_token_comes_while_the_others_are_silent(simulate: Simulate, r
         assert reading.stream.state == "streaming"
         # What the simulator says of an answer may come a moment after the answer.
         assert simulator.wait_for(
-            lambda report: sorted(request["outcome"] for request in report["requests"]) == ["complete", "running"]
+            lambda report: sorted(request["outcome"] for request in report["requests"]) == ["complete", "running"],
+            PATIENCE,
         )
 
 
@@ -229,7 +224,7 @@ def test_a_reader_that_does_not_read_stops_all_agents(simulate: Simulate, reader
     with start(reader, ConcurrentWorkflow(agents=agents)) as reading:
         tokens = reading.take(200)
         before: list[int] = []
-        while before != (held := written()):
+        while before != (held := written()) or len(held) < 2:
             before = held
             simulator.wait_for(lambda _: False, timeout=0.1)
         tokens += reading.to_end().tokens
@@ -530,7 +525,7 @@ def test_close_from_another_thread_ends_a_blocked_reader(stalled: Team, kind: Ca
         assert is_waiting(simulator, requests)
         stream.close()
         with pytest.raises(StreamClosedError):
-            reading.result(10)
+            reading.result(PATIENCE)
     assert stream.state == "cancelled"
     wait_for_outcomes(simulator, "disconnected", requests)
 

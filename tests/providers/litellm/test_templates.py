@@ -121,7 +121,7 @@ def test_a_filled_frame_is_what_litellm_builds(
     if signed:
         return
 
-    @settings(max_examples=2, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=2, database=None, suppress_health_check=list(HealthCheck))
     @given(st.tuples(*[TEXT] * len(ROLES)))
     @example(TRICKY[:8])
     @example(TRICKY[8:16])

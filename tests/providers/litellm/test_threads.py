@@ -16,7 +16,7 @@ from headrace._providers import prepare, requests
 from headrace._providers.litellm import capture as seam
 from headrace._providers.litellm import templates
 from headrace.types import ModelCall, ModelSettings
-from support.harness import collect, outcomes
+from support.harness import PATIENCE, collect, outcomes
 from support.litellm_providers import KEY
 
 if TYPE_CHECKING:
@@ -60,12 +60,12 @@ def test_requests_of_other_threads_pass(simulate: Simulate) -> None:
     start = threading.Barrier(6)
 
     def capturing(first: int) -> list[bytes]:
-        start.wait(20)
+        start.wait(PATIENCE)
         return [capture(first + number) for number in range(ROUNDS)]
 
     def sending(first: int) -> list[str]:
-        start.wait(20)
-        with httpx.Client() as client:
+        start.wait(PATIENCE)
+        with httpx.Client(timeout=PATIENCE) as client:
             return [client.post(url, json=body(first + number)).text for number in range(ROUNDS)]
 
     with ThreadPoolExecutor(6) as pool:
@@ -96,11 +96,11 @@ def test_requests_of_other_tasks_pass(simulate: Simulate) -> None:
         return await collect(agent.arun_stream("Go."))
 
     async def send(number: int) -> str:
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=PATIENCE) as client:
             return (await client.post(url, json=body(number))).text
 
     async def send_from_a_thread(number: int) -> str:
-        return (await asyncio.to_thread(httpx.post, url, json=body(number))).text
+        return (await asyncio.to_thread(httpx.post, url, json=body(number), timeout=PATIENCE)).text
 
     async def main() -> tuple[list[list[str]], list[str]]:
         streams = asyncio.gather(*map(stream, range(ROUNDS)))
@@ -118,7 +118,7 @@ def test_a_request_of_the_same_thread_passes_after_a_capture(simulate: Simulate)
     capture(1)
     with pytest.raises(ZeroDivisionError):
         seam.capture(lambda: 1 // 0)
-    assert "Hello." in httpx.post(f"{simulator.base_url}/chat/completions", json=body(1)).text
+    assert "Hello." in httpx.post(f"{simulator.base_url}/chat/completions", json=body(1), timeout=PATIENCE).text
 
 
 def test_what_a_capture_starts_and_leaves_is_not_captured(simulate: Simulate) -> None:
@@ -128,8 +128,8 @@ def test_what_a_capture_starts_and_leaves_is_not_captured(simulate: Simulate) ->
     pool = ThreadPoolExecutor(1)
 
     def log() -> str:
-        assert over.wait(20)
-        return httpx.post(f"{simulator.base_url}/chat/completions", json=body(1)).text
+        assert over.wait(PATIENCE)
+        return httpx.post(f"{simulator.base_url}/chat/completions", json=body(1), timeout=PATIENCE).text
 
     with pool:
         returned = seam.capture(lambda: pool.submit(contextvars.copy_context().run, log))
@@ -144,9 +144,9 @@ def test_only_requests_for_a_model_are_taken(simulate: Simulate) -> None:
     def build() -> httpx.Response:
         url = f"{simulator.base_url}/models"
         for content in (b"", b"no JSON", b"[1]", b'"messages"', b'{"grant_type": "refresh_token"}'):
-            assert httpx.post(url, content=content).status_code >= 400
-        assert httpx.get(url, params={"messages": "1"}).status_code < 500
-        return httpx.post(f"{simulator.base_url}/chat/completions", json=body(7))
+            assert httpx.post(url, content=content, timeout=PATIENCE).status_code >= 400
+        assert httpx.get(url, params={"messages": "1"}, timeout=PATIENCE).status_code < 500
+        return httpx.post(f"{simulator.base_url}/chat/completions", json=body(7), timeout=PATIENCE)
 
     captured = seam.capture(build)
     assert isinstance(captured, seam.Captured)
@@ -162,8 +162,8 @@ def test_an_interrupted_capture_neither_hangs_nor_sends(simulate: Simulate) -> N
 
     def build() -> None:
         try:
-            assert interrupted.wait(20)
-            httpx.post(f"{simulator.base_url}/chat/completions", json=body(1))
+            assert interrupted.wait(PATIENCE)
+            httpx.post(f"{simulator.base_url}/chat/completions", json=body(1), timeout=PATIENCE)
         finally:
             finished.set()
 
@@ -175,5 +175,5 @@ def test_an_interrupted_capture_neither_hangs_nor_sends(simulate: Simulate) -> N
         with pytest.raises(KeyboardInterrupt):
             seam.capture(build)
     interrupted.set()
-    assert finished.wait(20)
+    assert finished.wait(PATIENCE)
     assert outcomes(simulator) == []
