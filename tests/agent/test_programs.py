@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import runpy
-import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +11,7 @@ import pytest
 
 from headrace import Agent
 from support.conversations import bodies, calling, conversation, sent
-from support.harness import KEY, PATIENCE, REPOSITORY, receive_request, serving, wait_for_outcomes
+from support.harness import PATIENCE, receive_request, serving, wait_for_outcomes
 
 if TYPE_CHECKING:
     import socket
@@ -209,45 +207,3 @@ def test_each_of_its_phases_streams_before_it_is_whole(simulate: Simulate, reade
             while said != streamed:
                 said += reading.next()
                 assert streamed.startswith(said)
-
-
-# --- the same as examples --------------------------------------------------------------------------------------
-
-EXAMPLES = {
-    "calculator": "17 + 25 is 42.",
-    "writer": "The old wheel turns slowly",
-    "autobot": "the result is 142.",
-}
-
-
-def run_example(monkeypatch: pytest.MonkeyPatch, name: str, *arguments: str) -> None:
-    path = str(REPOSITORY / "examples" / f"{name}.py")
-    monkeypatch.setattr(sys, "argv", [path, *arguments])
-    runpy.run_path(path, run_name="__main__")
-
-
-@pytest.mark.parametrize("name", EXAMPLES)
-def test_an_example_runs_with_a_scripted_model(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
-) -> None:
-    run_example(monkeypatch, name, "--simulate")
-    out, err = capsys.readouterr()
-    assert EXAMPLES[name] in out
-    assert err == ""
-
-
-@pytest.mark.parametrize("name", EXAMPLES)
-@pytest.mark.parametrize("way", ["argument", "environment"])
-def test_an_example_runs_with_any_model_that_is_named(
-    simulate: Simulate, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, way: str
-) -> None:
-    simulator = simulate("I am real.", api_key=KEY)
-    monkeypatch.setenv("OPENAI_BASE_URL", simulator.base_url)
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    if way == "environment":
-        monkeypatch.setenv("HEADRACE_MODEL", "openai/real")
-        run_example(monkeypatch, name)
-    else:
-        run_example(monkeypatch, name, "openai/real")
-    assert "I am real." in capsys.readouterr().out
-    assert {body["model"] for body in bodies(simulator)} == {"real"}
