@@ -11,6 +11,7 @@ import os
 import shutil
 import socket
 import subprocess
+import time
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -20,14 +21,11 @@ from headrace import BadRequestError, RateLimitError, StreamError
 from headrace.testing import Simulator
 from support.conversations import bodies, conversation
 from support.dialects import weather
-from support.harness import REPOSITORY, Reader, agent_at
+from support.harness import PATIENCE, REPOSITORY, Reader, agent_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-# The first test waits until the proxy has started.
-pytestmark = pytest.mark.timeout(180)
 
 MASTER_KEY = "sk-0123456789abcdefghijklmnop"
 HELLO = "Hello from the proxy."
@@ -97,14 +95,15 @@ def proxy(upstream: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Iter
         finally:
             process.terminate()
             try:
-                process.wait(20)
+                process.wait(PATIENCE)
             except subprocess.TimeoutExpired:
                 process.kill()
 
 
 def wait_until_it_lives(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
     """Asks the proxy again and again, until it answers or has ended."""
-    for _ in range(600):
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
         with contextlib.suppress(httpx.TransportError):
             if httpx.get(f"{url}/health/liveliness").is_success:
                 return
