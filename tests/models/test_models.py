@@ -470,7 +470,7 @@ def test_without_a_list_nothing_is_known(tmp_path: Path, text: str | None) -> No
         print(model_info("gpt-4o"), cost("gpt-4o", Usage(1, 1)), flush=True)
         app.main(["model", "info", "gpt-4o"])
         """,
-        environment={"PYTHONPATH": str(tmp_path)},
+        environment={"PYTHONPATH": os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))},
     )
     assert run.stdout.split() == ["None", "None"]
     assert (run.returncode, run.stderr) == (
