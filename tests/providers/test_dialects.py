@@ -10,7 +10,7 @@ import pytest
 
 from headrace.events import Reasoning, Token, ToolCallRequested, TurnEnd
 from support.conversations import bodies, conversation
-from support.dialects import IMAGE, SCRIPT, WIRES, Wire, agent_on
+from support.dialects import IMAGE, SCRIPT, SERVICES, Service, agent_on
 from support.harness import REPOSITORY, Reader, Simulate, run_python
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from headrace.testing import Simulator
 
-each_wire = pytest.mark.parametrize("wire", WIRES.values(), ids=WIRES.keys())
+each_service = pytest.mark.parametrize("service", SERVICES.values(), ids=SERVICES.keys())
 
 TASK = "How is it there?"
 COUNTS = ("input_tokens", "output_tokens", "total_tokens", "cached_tokens", "reasoning_tokens")
@@ -30,19 +30,19 @@ def simulator(simulate: Simulate) -> Simulator:
     return simulate(turns=SCRIPT)
 
 
-@each_wire
-def test_what_is_sent_is_what_the_provider_reads(simulator: Simulator, reader: Reader, wire: Wire) -> None:
-    result = reader.read(agent_on(wire, simulator), TASK, img=IMAGE)
+@each_service
+def test_what_is_sent_is_what_the_provider_reads(simulator: Simulator, reader: Reader, service: Service) -> None:
+    result = reader.read(agent_on(service, simulator), TASK, img=IMAGE)
     assert result.error is None
     requests = simulator.report()["requests"]
-    assert [request["path"] for request in requests] == [wire.path] * 3
+    assert [request["path"] for request in requests] == [service.path] * 3
     sent: dict[str, Any] = requests[2]["body"]
-    assert {name: sent.get(name) for name in wire.expected} == wire.expected
+    assert {name: sent.get(name) for name in service.expected} == service.expected
 
 
-@each_wire
-def test_what_is_understood_is_the_same_in_each_dialect(simulator: Simulator, reader: Reader, wire: Wire) -> None:
-    stream = reader.read(agent_on(wire, simulator), TASK, img=IMAGE).stream
+@each_service
+def test_what_is_understood_is_the_same_in_each_dialect(simulator: Simulator, reader: Reader, service: Service) -> None:
+    stream = reader.read(agent_on(service, simulator), TASK, img=IMAGE).stream
     assert [turn.text for turn in stream.turns] == ["Let me look.", "", "Cold everywhere."]
     assert [turn.reasoning for turn in stream.turns] == ["Two places.", "One more.", ""]
     asked = [[(call.name, json.loads(call.arguments)) for call in turn.tool_calls] for turn in stream.turns]
@@ -50,14 +50,16 @@ def test_what_is_understood_is_the_same_in_each_dialect(simulator: Simulator, re
     assert asked == [[oslo, rome], [bergen], []]
     ids = [call.id for turn in stream.turns for call in turn.tool_calls]
     assert ids == ["call_0_0", "call_0_1", "call_1_0"]
-    assert {turn.dialect for turn in stream.turns} == {wire.dialect}
+    assert {turn.dialect for turn in stream.turns} == {service.dialect}
     assert (stream.final, stream.state) == ("Cold everywhere.", "complete")
 
 
-@each_wire
-def test_what_is_streamed_comes_piece_by_piece_and_in_order(simulator: Simulator, reader: Reader, wire: Wire) -> None:
-    assert reader.read(agent_on(wire, simulator)).tokens == ["Let me", " look.", "Cold", " everywhere."]
-    events: list[Any] = reader.read(agent_on(wire, simulator), with_events=True).tokens
+@each_service
+def test_what_is_streamed_comes_piece_by_piece_and_in_order(
+    simulator: Simulator, reader: Reader, service: Service
+) -> None:
+    assert reader.read(agent_on(service, simulator)).tokens == ["Let me", " look.", "Cold", " everywhere."]
+    events: list[Any] = reader.read(agent_on(service, simulator), with_events=True).tokens
     told: list[tuple[str, Any]] = []
     for event in events:
         match event:
@@ -88,21 +90,21 @@ def test_what_is_streamed_comes_piece_by_piece_and_in_order(simulator: Simulator
     ]
 
 
-@each_wire
-def test_counts_and_reasons_are_told_in_common_words(simulator: Simulator, reader: Reader, wire: Wire) -> None:
-    stream = reader.read(agent_on(wire, simulator)).stream
+@each_service
+def test_counts_and_reasons_are_told_in_common_words(simulator: Simulator, reader: Reader, service: Service) -> None:
+    stream = reader.read(agent_on(service, simulator)).stream
     first, second, last = stream.turns
     told = {"input_tokens": 50, "output_tokens": 12, "total_tokens": 62, "cached_tokens": 5, "reasoning_tokens": 3}
     assert {name: getattr(first.usage, name) for name in COUNTS} == {
-        name: None if name in wire.unseen else count for name, count in told.items()
+        name: None if name in service.unseen else count for name, count in told.items()
     }
     assert stream.usage is not None
     assert (stream.usage.input_tokens, stream.usage.output_tokens) == (50 + 70 + 90, 12 + 6 + 2)
-    with_calls, without = wire.words
+    with_calls, without = service.words
     assert [turn.finish_reason_raw for turn in stream.turns] == [with_calls, with_calls, without]
     assert last.finish_reason == "stop"
     # Ollama has one word for both, and says "stop".
-    asked = "stop" if wire.dialect == "ollama" else "tool_calls"
+    asked = "stop" if service.dialect == "ollama" else "tool_calls"
     assert (first.finish_reason, second.finish_reason) == (asked, asked)
 
 
@@ -119,9 +121,9 @@ ENCRYPTED = conversation(
 )
 
 
-def last_assistant(wire: Wire, simulator: Simulator, reader: Reader, **options: Any) -> Any:
+def last_assistant(service: Service, simulator: Simulator, reader: Reader, **options: Any) -> Any:
     """What the second request has of the first turn."""
-    assert reader.read(agent_on(wire, simulator, **options)).error is None
+    assert reader.read(agent_on(service, simulator, **options)).error is None
     body = bodies(simulator)[1]
     if "input" in body:
         return [item for item in body["input"] if item["type"] == "reasoning"]
@@ -131,7 +133,7 @@ def last_assistant(wire: Wire, simulator: Simulator, reader: Reader, **options: 
 
 @pytest.mark.parametrize("name", ["anthropic", "bedrock_invoke"])
 def test_redacted_thinking_goes_back_to_anthropic(simulate: Simulate, reader: Reader, name: str) -> None:
-    message = last_assistant(WIRES[name], simulate(turns=ENCRYPTED), reader)
+    message = last_assistant(SERVICES[name], simulate(turns=ENCRYPTED), reader)
     assert message["content"][:2] == [
         {"type": "thinking", "thinking": "Hm.", "signature": "c2lnbmVk"},
         {"type": "redacted_thinking", "data": "ZW5jcnlwdGVk"},
@@ -141,7 +143,7 @@ def test_redacted_thinking_goes_back_to_anthropic(simulate: Simulate, reader: Re
 def test_encrypted_reasoning_goes_back_to_openai(simulate: Simulate, reader: Reader) -> None:
     options = {"llm_args": {"store": False, "include": ["reasoning.encrypted_content"]}}
     simulator = simulate(turns=ENCRYPTED)
-    [item] = last_assistant(WIRES["openai_responses"], simulator, reader, **options)
+    [item] = last_assistant(SERVICES["openai_responses"], simulator, reader, **options)
     assert item == {
         "type": "reasoning",
         "id": "rs_0",
@@ -152,19 +154,19 @@ def test_encrypted_reasoning_goes_back_to_openai(simulate: Simulate, reader: Rea
 
 
 def test_encrypted_reasoning_goes_back_to_those_who_write_openai_chat(simulate: Simulate, reader: Reader) -> None:
-    message = last_assistant(WIRES["openai_chat"], simulate(turns=ENCRYPTED), reader)
+    message = last_assistant(SERVICES["openai_chat"], simulate(turns=ENCRYPTED), reader)
     assert message["reasoning_details"] == [
         {"type": "reasoning.text", "text": "Hm.", "signature": "c2lnbmVk", "id": None, "index": 0},
         {"type": "reasoning.encrypted", "data": "ZW5jcnlwdGVk", "id": None, "index": 1},
     ]
 
 
-@pytest.mark.parametrize("name", sorted(set(WIRES) - {"anthropic", "bedrock_invoke", "bedrock_converse"}))
+@pytest.mark.parametrize("name", sorted(set(SERVICES) - {"anthropic", "bedrock_invoke", "bedrock_converse"}))
 def test_what_one_provider_signed_no_other_gets(simulate: Simulate, reader: Reader, tmp_path: Path, name: str) -> None:
     memory = {"persistent_memory": True, "memory_path": tmp_path / "memory.db"}
-    assert reader.read(agent_on(WIRES["anthropic"], simulate(turns=SCRIPT), **memory)).error is None
+    assert reader.read(agent_on(SERVICES["anthropic"], simulate(turns=SCRIPT), **memory)).error is None
     simulator = simulate("I see.")
-    result = reader.read(agent_on(WIRES[name], simulator, **memory), "And now?")
+    result = reader.read(agent_on(SERVICES[name], simulator, **memory), "And now?")
     assert (result.error, result.stream.final) == (None, "I see.")
     body = json.dumps(bodies(simulator)[0])
     assert "c2lnbmVk" not in body
@@ -181,7 +183,7 @@ def test_a_call_without_an_id_gets_one_that_its_result_has(simulate: Simulate, r
     chunk = {"candidates": [{"content": {"role": "model", "parts": parts}, "finishReason": "STOP"}]}
     raw = {"kind": "raw", "body": f"data: {json.dumps(chunk)}\r\n\r\n"}
     simulator = simulate(turns=conversation({"fault": raw}, {"text": "Cold."}))
-    stream = reader.read(agent_on(WIRES["gemini"], simulator)).stream
+    stream = reader.read(agent_on(SERVICES["gemini"], simulator)).stream
     first, second = stream.turns[0].tool_calls
     assert first.id
     assert second.id
@@ -199,8 +201,8 @@ def test_a_call_without_an_id_gets_one_that_its_result_has(simulate: Simulate, r
 
 
 def test_a_model_that_litellm_does_not_know_streams_its_responses(simulator: Simulator, reader: Reader) -> None:
-    wire = replace(WIRES["openai_responses"], model="openai/responses/gpt-of-the-future")
-    result = reader.read(agent_on(wire, simulator))
+    service = replace(SERVICES["openai_responses"], model="openai/responses/gpt-of-the-future")
+    result = reader.read(agent_on(service, simulator))
     assert result.tokens == ["Let me", " look.", "Cold", " everywhere."]
     assert result.stream.turns[0].tool_calls[0].arguments == '{"city":"Oslo"}'
     assert [body["stream"] for body in bodies(simulator)] == [True] * 3
@@ -208,8 +210,8 @@ def test_a_model_that_litellm_does_not_know_streams_its_responses(simulator: Sim
 
 def test_a_model_that_cannot_stream_is_not_asked_to(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate("It took a while.")
-    wire = replace(WIRES["openai_responses"], model="openai/responses/o1-pro")
-    result = reader.read(agent_on(wire, simulator, tools=[]))
+    service = replace(SERVICES["openai_responses"], model="openai/responses/o1-pro")
+    result = reader.read(agent_on(service, simulator, tools=[]))
     assert ("".join(result.tokens), result.error) == ("It took a while.", None)
     [body] = bodies(simulator)
     assert "stream" not in body
@@ -221,7 +223,7 @@ MARK = {"type": "ephemeral"}
 
 
 def test_prompt_caching_marks_what_anthropic_is_to_cache(simulator: Simulator, reader: Reader) -> None:
-    agent = agent_on(WIRES["anthropic"], simulator, prompt_caching=True)
+    agent = agent_on(SERVICES["anthropic"], simulator, prompt_caching=True)
     assert reader.read(agent, TASK, img=IMAGE).error is None
     for body in bodies(simulator):
         assert body["tools"][-1]["cache_control"] == MARK
@@ -232,7 +234,7 @@ def test_prompt_caching_marks_what_anthropic_is_to_cache(simulator: Simulator, r
 
 @pytest.mark.parametrize("name", ["bedrock_converse", "bedrock_invoke"])
 def test_prompt_caching_marks_what_bedrock_is_to_cache(simulator: Simulator, reader: Reader, name: str) -> None:
-    assert reader.read(agent_on(WIRES[name], simulator, prompt_caching=True)).error is None
+    assert reader.read(agent_on(SERVICES[name], simulator, prompt_caching=True)).error is None
     word = "cachePoint" if name == "bedrock_converse" else "cache_control"
     assert [json.dumps(body).count(word) for body in bodies(simulator)] == [3, 3, 3]
 
@@ -241,10 +243,10 @@ def test_prompt_caching_marks_what_bedrock_is_to_cache(simulator: Simulator, rea
 def test_prompt_caching_changes_nothing_for_those_who_do_not_ask_for_marks(
     simulator: Simulator, reader: Reader, name: str
 ) -> None:
-    wire = WIRES[name]
-    assert reader.read(agent_on(wire, simulator, prompt_caching=True), TASK, img=IMAGE).error is None
+    service = SERVICES[name]
+    assert reader.read(agent_on(service, simulator, prompt_caching=True), TASK, img=IMAGE).error is None
     sent = bodies(simulator)[2]
-    assert {member: sent.get(member) for member in wire.expected} == wire.expected
+    assert {member: sent.get(member) for member in service.expected} == service.expected
 
 
 # --- what is left behind --------------------------------------------------------------------------------------------
@@ -257,10 +259,10 @@ def test_a_program_that_asks_through_litellm_ends_without_a_word() -> None:
         import asyncio, sys
         sys.path.insert(0, {str(REPOSITORY / "tests")!r})
         from headrace.testing import Simulator
-        from support.dialects import WIRES, agent_on
+        from support.dialects import SERVICES, agent_on
         with Simulator() as simulator:
-            print(agent_on(WIRES["bedrock_invoke"], simulator).run("Go."))
-            print(agent_on(WIRES["gemini"], simulator).run("Go."))
+            print(agent_on(SERVICES["bedrock_invoke"], simulator).run("Go."))
+            print(agent_on(SERVICES["gemini"], simulator).run("Go."))
         """,
         environment={"PYTHONDEVMODE": "1"},
     )

@@ -55,7 +55,7 @@ def weather(city: str) -> str:
 
 
 @dataclass(frozen=True)
-class Wire:
+class Service:
     """A model, and how it is asked.
 
     Attributes:
@@ -94,48 +94,48 @@ _SIGNED: Final = {
 }
 _CLAUDE: Final = "anthropic.claude-3-7-sonnet-20250219-v1:0"
 
-WIRES: Final = {
-    "anthropic": Wire(
+SERVICES: Final = {
+    "anthropic": Service(
         "anthropic/claude-sonnet-4-5", "anthropic", "anthropic", "", "/v1/messages", "anthropic", _THINKING,
         unseen=frozenset({"total_tokens"}), words=("tool_use", "end_turn"),
     ),
-    "gemini": Wire(
+    "gemini": Service(
         "gemini/gemini-2.5-flash", "gemini", "gemini", "/v1beta",
         "/v1beta/models/gemini-2.5-flash:streamGenerateContent?alt=sse", "gemini", _THINKING, words=("STOP", "STOP"),
     ),
-    "cohere": Wire(
+    "cohere": Service(
         "cohere/command-r-plus", "cohere", "cohere", "/v2/chat", "/v2/chat", "openai_chat_unsigned",
         unseen=frozenset({"total_tokens", "reasoning_tokens"}), words=("TOOL_CALL", "COMPLETE"),
     ),
-    "ollama_chat": Wire(
+    "ollama_chat": Service(
         "ollama_chat/llama3", "ollama", "ollama_chat", "", "/api/chat", "ollama_chat",
         unseen=frozenset({"total_tokens", "reasoning_tokens", "cached_tokens"}), words=("stop", "stop"),
     ),
-    "openai_responses": Wire(
+    "openai_responses": Service(
         "openai/responses/gpt-5", "openai_responses", "openai", "/v1", "/v1/responses", "openai_responses",
         words=("completed", "completed"),
     ),
-    "azure": Wire(
+    "azure": Service(
         "azure/gpt-4o", "openai_chat", "azure", "",
         "/openai/deployments/gpt-4o/chat/completions?api-version=2024-10-21", "openai_chat_unsigned",
         {"llm_args": {"api_version": "2024-10-21"}},
     ),
-    "bedrock_converse": Wire(
+    "bedrock_converse": Service(
         f"bedrock/{_CLAUDE}", "bedrock", "bedrock", "",
         f"/model/{_CLAUDE.replace(':', '%3A')}/converse-stream", "bedrock_converse", {**_THINKING, **_SIGNED},
         unseen=frozenset({"reasoning_tokens"}), words=("tool_use", "end_turn"),
     ),
-    "bedrock_invoke": Wire(
+    "bedrock_invoke": Service(
         f"bedrock/invoke/{_CLAUDE}", "bedrock", "bedrock", "",
         f"/model/{_CLAUDE}/invoke-with-response-stream", "anthropic", {**_THINKING, **_SIGNED},
         unseen=frozenset({"total_tokens"}), words=("tool_use", "end_turn"),
     ),
-    "openai_chat": Wire("openai/gpt-4o", "openai_chat", None, "/v1", "/v1/chat/completions", "openai_chat"),
+    "openai_chat": Service("openai/gpt-4o", "openai_chat", None, "/v1", "/v1/chat/completions", "openai_chat"),
 }  # fmt: skip
 
 
-def agent_on(wire: Wire, simulator: Simulator, **options: Any) -> Agent:
-    """An agent that asks a simulator as it would ask the wire's provider."""
-    url = simulator.base_url.removesuffix("/v1") + wire.base
+def agent_on(service: Service, simulator: Simulator, **options: Any) -> Agent:
+    """An agent that asks a simulator as it would ask the service's provider."""
+    url = simulator.base_url.removesuffix("/v1") + service.base
     given: dict[str, Any] = {"llm_api_key": KEY, "tools": [weather], "system_prompt": "You look up.", "max_loops": 3}
-    return Agent(model_name=wire.model, llm_base_url=url, print_on=False, **{**given, **wire.options, **options})
+    return Agent(model_name=service.model, llm_base_url=url, print_on=False, **{**given, **service.options, **options})

@@ -54,7 +54,7 @@ _PICTURE: Final = {
 
 
 @dataclass(frozen=True)
-class Talk:
+class Conversation:
     """A conversation.
 
     ``asked`` are the messages that headrace gets; ``told`` those that litellm gets, where they are others.
@@ -66,24 +66,24 @@ class Talk:
     parameters: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
-def _signed(family: str, told: Mapping[str, Any], **parameters: Any) -> Talk:
+def _signed(family: str, told: Mapping[str, Any], **parameters: Any) -> Conversation:
     """A conversation in which the model has thought, with a signature, before it called a tool."""
     thought = {"text": "Hm.", "kind": "signed", "id": "rs_1", "signature": "c2lnbmVk"}
     calls = {"call_1": "c2lnbmVk"} if family == "gemini" else {}
     kept = {"family": family, "thoughts": [thought] if family != "gemini" else [], "calls": calls}
-    return Talk(
+    return Conversation(
         (_USER, {**_CALLED, "reasoning": kept}, _RESULT), (_USER, {**_CALLED, **told}, _RESULT), (TOOL,), parameters
     )
 
 
-TALKS: Final[dict[str, Talk]] = {
-    "text": Talk((_SYSTEM, _USER)),
-    "tools": Talk((_SYSTEM, _USER, _CALLED, _RESULT), tools=(TOOL,)),
-    "image": Talk((_SYSTEM, _PICTURE)),
-    "schema": Talk((_SYSTEM, _USER), parameters={"response_format": SCHEMA}),
-    "effort": Talk((_SYSTEM, _USER), parameters={"reasoning_effort": "low", "max_tokens": 4000}),
-    "limits": Talk((_SYSTEM, _USER), parameters={"temperature": 0.5, "max_tokens": 100}),
-    "tools nevertheless": Talk(
+CONVERSATIONS: Final[dict[str, Conversation]] = {
+    "text": Conversation((_SYSTEM, _USER)),
+    "tools": Conversation((_SYSTEM, _USER, _CALLED, _RESULT), tools=(TOOL,)),
+    "image": Conversation((_SYSTEM, _PICTURE)),
+    "schema": Conversation((_SYSTEM, _USER), parameters={"response_format": SCHEMA}),
+    "effort": Conversation((_SYSTEM, _USER), parameters={"reasoning_effort": "low", "max_tokens": 4000}),
+    "limits": Conversation((_SYSTEM, _USER), parameters={"temperature": 0.5, "max_tokens": 100}),
+    "tools nevertheless": Conversation(
         (_SYSTEM, _USER, _CALLED, _RESULT), tools=(TOOL,), parameters={"allowed_openai_params": ["tools"]}
     ),
     "signed by anthropic": _signed(

@@ -1,4 +1,4 @@
-"""Fixtures of the tests that need litellm: itself, the end of the line, and what each provider wants to find."""
+"""Fixtures of the tests that need litellm: itself, a network that ends here, and what each provider wants to find."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from headrace._providers.litellm import build, templates
 from support.harness import receive_request, serving
-from support.litellm_network import Wire, cut_wire
+from support.litellm_network import Network, cut_network
 
 if TYPE_CHECKING:
     import socket
@@ -35,15 +35,15 @@ def litellm() -> Any:
 
 
 @pytest.fixture
-def wire(litellm: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wire]:
-    """The end of the line, with no frames learnt and no key in the environment."""
+def network(litellm: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Network]:
+    """A network that nothing leaves, with no template kept and no key in the environment."""
     assert litellm is not None
     for name in os.environ:
         if name.endswith(("_API_KEY", "_API_BASE")) or name.startswith("AWS_"):
             monkeypatch.delenv(name)
     templates.forget()
-    with cut_wire() as wire:
-        yield wire
+    with cut_network() as network:
+        yield network
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Beneath the guard: the end of the line, where nothing goes out, and what litellm sends on its own."""
+"""A network that nothing leaves: it notes what headrace and litellm send through httpx, and refuses it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from headrace.types import ModelCall, ModelSettings
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from support.litellm_conversations import Talk
+    from support.litellm_conversations import Conversation
     from support.litellm_providers import Provider
 
 OF_THE_CONNECTION: Final = {
@@ -35,7 +35,7 @@ OF_THE_CONNECTION: Final = {
 
 @dataclass(frozen=True)
 class Sent:
-    """A request that came to the end of the line."""
+    """A request that was noted."""
 
     method: str
     url: str
@@ -68,7 +68,7 @@ _ANSWERS: Final = {
 """What is answered to requests that are not for a model. Those are refused."""
 
 
-class Wire:
+class Network:
     """Takes all that httpx and httpx2 send, from beneath their transports."""
 
     def __init__(self) -> None:
@@ -85,7 +85,7 @@ class Wire:
             sent = Sent(request.method.decode(), bytes(request.url).decode(), headers, b"".join(request.stream))
             self.sent.append(sent)
             answer = _ANSWERS.get(sent.path)
-            refusal = {"error": {"message": "the end of the line", "type": "invalid_request_error"}}
+            refusal = {"error": {"message": "nothing leaves this test", "type": "invalid_request_error"}}
             content = json.dumps(refusal if answer is None else answer).encode()
             status = 400 if answer is None else 200
             return library.Response(status, headers=[(b"content-type", b"application/json")], content=content)
@@ -94,48 +94,48 @@ class Wire:
 
 
 @contextmanager
-def cut_wire() -> Iterator[Wire]:
+def cut_network() -> Iterator[Network]:
     """No request leaves, whether the guard stands above or not."""
     with pytest.MonkeyPatch.context() as patch:
-        wire = Wire()
+        network = Network()
         for name in ("httpcore", "httpcore2"):
             if importlib.util.find_spec(name) is not None:
                 library = importlib.import_module(name)
-                patch.setattr(library.ConnectionPool, "handle_request", wire.answering(library))
-        yield wire
+                patch.setattr(library.ConnectionPool, "handle_request", network.answering(library))
+        yield network
 
 
-def call_of(provider: Provider, talk: Talk) -> ModelCall:
+def call_of(provider: Provider, conversation: Conversation) -> ModelCall:
     """What headrace is asked."""
     settings = ModelSettings(
         provider.model,
         provider.base_url,
         provider.key,
-        {**provider.parameters, **talk.parameters},
+        {**provider.parameters, **conversation.parameters},
         {"x-of-the-user": "a value"},
     )
-    return ModelCall(settings, talk.asked, talk.tools)
+    return ModelCall(settings, conversation.asked, conversation.tools)
 
 
-def by_litellm(provider: Provider, talk: Talk) -> None:
-    """The same, asked of litellm by a user of its own. Whatever becomes of it, the wire has seen the request."""
+def by_litellm(provider: Provider, conversation: Conversation) -> None:
+    """The same, asked of litellm by a user of its own. Whatever becomes of it, the network has seen the request."""
     litellm: Any = build.load()
     arguments: dict[str, Any] = {
         "model": provider.model,
-        "messages": [dict(message) for message in talk.told or talk.asked],
+        "messages": [dict(message) for message in conversation.told or conversation.asked],
         "stream": True,
         "stream_options": {"include_usage": True},
         "api_key": provider.key,
         "api_base": provider.base_url,
         "extra_headers": {"x-of-the-user": "a value"},
-        "tools": list(talk.tools) or None,
+        "tools": list(conversation.tools) or None,
         "max_retries": 0,
         **provider.parameters,
-        **talk.parameters,
+        **conversation.parameters,
     }
 
     def ask() -> None:
-        with suppress(Exception):  # The end of the line refuses.
+        with suppress(Exception):  # The network refuses.
             next(litellm.completion(**{name: value for name, value in arguments.items() if value is not None}))
 
     # In the main thread litellm would make an event loop and leave it.

@@ -17,15 +17,16 @@ _USUAL: Final = ("tools", "limits")
 class Provider:
     """How a provider is asked.
 
-    ``talks`` are names in ``litellm_conversations.TALKS``. ``aside`` are the paths of requests that litellm makes
-    besides the one for the model: for what a model can do, where it is served, for a token. ``needs`` is a package that
-    litellm wants. ``called`` is the provider's name where the model's does not begin with it. ``since`` is a version of
-    litellm that asks like this, where the oldest that is allowed does not: it wants another package, or another URL.
+    ``conversations`` are names in ``CONVERSATIONS``. ``aside`` are the paths of requests that
+    litellm makes besides the one for the model: for what a model can do, where it is served, for a token. ``needs``
+    is a package that litellm wants. ``called`` is the provider's name where the model's does not begin with it.
+    ``since`` is a version of litellm that asks like this, where the oldest that is allowed does not: it wants another
+    package, or another URL.
     """
 
     model: str
     dialect: str = "openai_chat"
-    talks: tuple[str, ...] = _USUAL
+    conversations: tuple[str, ...] = _USUAL
     key: str | None = KEY
     base_url: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -55,12 +56,12 @@ _FOUNDRY: Final = "https://somebody.services.ai.azure.com"
 _HERE: Final = "http://models.invalid/v1"
 
 
-def _bedrock(model: str, *talks: str) -> Provider:
-    return Provider(model, "bedrock", talks, key=None, environment=_AWS)
+def _bedrock(model: str, *conversations: str) -> Provider:
+    return Provider(model, "bedrock", conversations, key=None, environment=_AWS)
 
 
-def _vertex(model: str, dialect: str, *talks: str, since: tuple[int, int] = (1, 84)) -> Provider:
-    return Provider(model, dialect, talks, key=None, parameters=_GOOGLE, needs="google.auth", since=since)
+def _vertex(model: str, dialect: str, *conversations: str, since: tuple[int, int] = (1, 84)) -> Provider:
+    return Provider(model, dialect, conversations, key=None, parameters=_GOOGLE, needs="google.auth", since=since)
 
 
 def _server(name: str) -> Provider:
@@ -85,13 +86,13 @@ _WITHOUT_TOOLS: Final = (  # noqa: SIM905 — one name a line would be a page
 
 PROVIDERS: Final[tuple[Provider, ...]] = (
     *(Provider(f"{name}/some-model") for name in _ORDINARY),
-    *(Provider(f"{name}/some-model", talks=("text", "tools nevertheless")) for name in _WITHOUT_TOOLS),
+    *(Provider(f"{name}/some-model", conversations=("text", "tools nevertheless")) for name in _WITHOUT_TOOLS),
     *(_server(name) for name in ("hosted_vllm", "litellm_proxy", "llamafile", "lm_studio")),
     *(Provider(f"{name}/some-model", parameters={"api_base": _HERE}) for name in ("custom_openai", "xinference")),
-    Provider("openai/gpt-4o", talks=("limits",)),
-    Provider("openai/gpt-5-mini", talks=("effort",)),
-    Provider("openai/o3-mini", talks=("effort",)),
-    Provider("gpt-4o", talks=(*_USUAL, "image", "schema"), called="openai"),
+    Provider("openai/gpt-4o", conversations=("limits",)),
+    Provider("openai/gpt-5-mini", conversations=("effort",)),
+    Provider("openai/o3-mini", conversations=("effort",)),
+    Provider("gpt-4o", conversations=(*_USUAL, "image", "schema"), called="openai"),
     Provider(
         "openai/responses/gpt-5-mini",
         "openai_responses",
@@ -99,7 +100,7 @@ PROVIDERS: Final[tuple[Provider, ...]] = (
     ),
     Provider(
         "azure/a-deployment",
-        talks=(*_USUAL, "image", "schema"),
+        conversations=(*_USUAL, "image", "schema"),
         base_url=_AZURE,
         parameters={"api_version": "2024-10-21"},
     ),
@@ -144,28 +145,30 @@ PROVIDERS: Final[tuple[Provider, ...]] = (
     Provider(
         "databricks/databricks-claude-sonnet-4-5",
         environment={"DATABRICKS_API_BASE": "https://somebody.cloud.databricks.com/serving-endpoints"},
-        talks=(*_USUAL, "effort"),
+        conversations=(*_USUAL, "effort"),
     ),
     Provider(
         "databricks/databricks-meta-llama-3-3-70b-instruct",
         environment={"DATABRICKS_API_BASE": "https://somebody.cloud.databricks.com/serving-endpoints"},
     ),
     Provider("deepseek/deepseek-chat"),
-    Provider("featherless_ai/some-model", talks=("limits",)),
-    Provider("deepseek/deepseek-reasoner", talks=("text", "tools")),
-    Provider("fireworks_ai/accounts/fireworks/models/llama-v3p3-70b-instruct", talks=(*_USUAL, "schema")),
+    Provider("featherless_ai/some-model", conversations=("limits",)),
+    Provider("deepseek/deepseek-reasoner", conversations=("text", "tools")),
+    Provider("fireworks_ai/accounts/fireworks/models/llama-v3p3-70b-instruct", conversations=(*_USUAL, "schema")),
     Provider("groq/llama-3.3-70b-versatile"),
-    Provider("groq/openai/gpt-oss-120b", talks=("text", "effort")),
+    Provider("groq/openai/gpt-oss-120b", conversations=("text", "effort")),
     Provider("heroku/claude-4-sonnet", environment={"HEROKU_API_BASE": "https://us.inference.heroku.com"}),
     Provider("huggingface/together/deepseek-ai/DeepSeek-R1", aside=("/config.json", "/deepseek-ai/DeepSeek-R1")),
     Provider("huggingface/meta-llama/Llama-3.1-8B-Instruct", aside=("/config.json",)),
-    Provider("mistral/mistral-large-latest", talks=(*_USUAL, "image", "schema")),
-    Provider("mistral/magistral-medium-latest", talks=("text", "effort")),
+    Provider("mistral/mistral-large-latest", conversations=(*_USUAL, "image", "schema")),
+    Provider("mistral/magistral-medium-latest", conversations=("text", "effort")),
     Provider("ollama/llama3.1", "ollama", ("limits",), key=None, aside=("/api/show",)),
     Provider("ollama/llava", "ollama", ("image",), key=None, aside=("/api/show",), since=_LATER),
     Provider("ollama_chat/llama3.1", "ollama", (*_USUAL, "image", "schema"), key=None, aside=("/api/show",)),
-    Provider("openrouter/anthropic/claude-sonnet-4.5", talks=(*_USUAL, "image", "effort", "signed by openrouter")),
-    Provider("perplexity/sonar-pro", talks=("limits", "schema")),
+    Provider(
+        "openrouter/anthropic/claude-sonnet-4.5", conversations=(*_USUAL, "image", "effort", "signed by openrouter")
+    ),
+    Provider("perplexity/sonar-pro", conversations=("limits", "schema")),
     Provider("together_ai/meta-llama/Llama-3.3-70B-Instruct-Turbo"),
     Provider(
         "watsonx/ibm/granite-3-3-8b-instruct",
@@ -175,5 +178,5 @@ PROVIDERS: Final[tuple[Provider, ...]] = (
             "WATSONX_TOKEN": "a-token",
         },
     ),
-    Provider("xai/grok-4", talks=("text", "tools", "limits", "image")),
+    Provider("xai/grok-4", conversations=("text", "tools", "limits", "image")),
 )

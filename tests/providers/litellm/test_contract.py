@@ -1,4 +1,4 @@
-"""The contract of the seam: the request that is taken from litellm's hands is the one that it would have sent.
+"""The contract with litellm: the request that is taken from litellm's hands is the one that it would have sent.
 
 Held for every provider in ``catalog.NATIVE``, against the litellm that is installed; ``make test-litellm-floor`` holds
 it against the oldest that is allowed.
@@ -17,16 +17,18 @@ import pytest
 
 from headrace._providers import catalog, prepare, requests
 from support.harness import run_python
-from support.litellm_conversations import TALKS
+from support.litellm_conversations import CONVERSATIONS
 from support.litellm_network import by_litellm, call_of
 from support.litellm_providers import PROVIDERS, Provider
 
 if TYPE_CHECKING:
     from support.litellm_fixtures import Introduce
-    from support.litellm_network import Wire
+    from support.litellm_network import Network
 
 ASKED: Final = [
-    pytest.param(provider, talk, id=f"{provider.model}: {talk}") for provider in PROVIDERS for talk in provider.talks
+    pytest.param(provider, conversation, id=f"{provider.model}: {conversation}")
+    for provider in PROVIDERS
+    for conversation in provider.conversations
 ]
 
 DIALECTS: Final = {"openai_chat", "openai_responses", "anthropic", "gemini", "cohere", "bedrock", "ollama"}
@@ -42,15 +44,15 @@ def test_the_table_covers_the_providers_that_are_captured() -> None:
     assert {provider.dialect for provider in PROVIDERS} == DIALECTS
 
 
-@pytest.mark.parametrize(("provider", "talk"), ASKED)
+@pytest.mark.parametrize(("provider", "conversation"), ASKED)
 def test_what_is_captured_is_what_litellm_sends(
-    provider: Provider, talk: str, wire: Wire, introduce: Introduce
+    provider: Provider, conversation: str, network: Network, introduce: Introduce
 ) -> None:
     introduce(provider)
-    prepared = prepare.prepare(call_of(provider, TALKS[talk]))
-    asides = wire.take()
-    by_litellm(provider, TALKS[talk])
-    *others, sent = wire.take()
+    prepared = prepare.prepare(call_of(provider, CONVERSATIONS[conversation]))
+    asides = network.take()
+    by_litellm(provider, CONVERSATIONS[conversation])
+    *others, sent = network.take()
     # Nothing for the model has left, and nothing else that litellm does not send on its own.
     assert [aside for aside in [*asides, *others] if not aside.path.endswith(provider.aside)] == []
     assert isinstance(prepared, requests.PreparedRequest)
@@ -77,14 +79,14 @@ def signed_headers(headers: dict[str, str]) -> set[str]:
 
 @pytest.mark.parametrize("provider", OF_EACH_DIALECT, ids=lambda provider: provider.dialect)
 def test_litellms_own_core_in_rust_is_not_asked(
-    provider: Provider, wire: Wire, introduce: Introduce, monkeypatch: pytest.MonkeyPatch
+    provider: Provider, network: Network, introduce: Introduce, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It would send without httpx, past the guard."""
     monkeypatch.setenv("LITELLM_RUST", "true")
     introduce(provider)
-    prepared = prepare.prepare(call_of(provider, TALKS["text"]))
+    prepared = prepare.prepare(call_of(provider, CONVERSATIONS["text"]))
     assert isinstance(prepared, requests.PreparedRequest)
-    assert [aside for aside in wire.take() if not aside.path.endswith(provider.aside)] == []
+    assert [aside for aside in network.take() if not aside.path.endswith(provider.aside)] == []
 
 
 def test_chats_are_not_in_the_catalog_of_litellms_own_core(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,10 +98,10 @@ def test_chats_are_not_in_the_catalog_of_litellms_own_core(monkeypatch: pytest.M
             assert rust_catalog.decision(rust_catalog.RouteContext(route, provider, **asked)).name == "PYTHON"
 
 
-def test_capturing_leaves_nothing_behind(wire: Wire, introduce: Introduce) -> None:
+def test_capturing_leaves_nothing_behind(network: Network, introduce: Introduce) -> None:
     def capture() -> None:
         for provider in OF_EACH_DIALECT:
-            prepare.prepare(call_of(provider, TALKS["tools"]))
+            prepare.prepare(call_of(provider, CONVERSATIONS["tools"]))
 
     for provider in OF_EACH_DIALECT:
         introduce(provider)
@@ -107,7 +109,7 @@ def test_capturing_leaves_nothing_behind(wire: Wire, introduce: Introduce) -> No
     before = left_behind()
     capture()
     assert left_behind() == before
-    assert [sent.path for sent in wire.take() if sent.path != "/api/show"] == []
+    assert [sent.path for sent in network.take() if sent.path != "/api/show"] == []
 
 
 def left_behind() -> tuple[set[threading.Thread], list[object], set[int]]:

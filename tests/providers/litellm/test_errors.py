@@ -10,13 +10,13 @@ import pytest
 from headrace import ConfigurationError, MissingKeyError
 from headrace._providers import prepare, requests
 from headrace.types import ModelCall, ModelSettings
-from support.litellm_conversations import TALKS
+from support.litellm_conversations import CONVERSATIONS
 from support.litellm_network import call_of
 from support.litellm_providers import KEY, PROVIDERS, Provider
 
 if TYPE_CHECKING:
     from support.litellm_fixtures import Introduce
-    from support.litellm_network import Wire
+    from support.litellm_network import Network
 
 OPENAIS: Final = "sk-of-openai-0123456789"
 
@@ -39,13 +39,13 @@ def asked(model: str, **settled: Any) -> ModelCall:
 
 
 def without_a_key(provider: Provider) -> ModelCall:
-    settled = call_of(provider, TALKS["text"]).settings
+    settled = call_of(provider, CONVERSATIONS["text"]).settings
     return asked(settled.model, base_url=settled.base_url, parameters=settled.parameters)
 
 
 @pytest.mark.parametrize("name", WANT_A_KEY)
 def test_a_missing_key_is_named_as_it_is_read(
-    name: str, wire: Wire, introduce: Introduce, monkeypatch: pytest.MonkeyPatch
+    name: str, network: Network, introduce: Introduce, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """OpenAI's library would take OpenAI's key for anybody."""
     provider = BY_NAME[name]
@@ -66,19 +66,19 @@ def test_a_missing_key_is_named_as_it_is_read(
     assert isinstance(prepared, requests.PreparedRequest)
     assert KEY in str(prepared.headers)
     assert OPENAIS not in str(prepared.headers)
-    assert [sent for sent in wire.take() if not sent.path.endswith(provider.aside)] == []
+    assert [sent for sent in network.take() if not sent.path.endswith(provider.aside)] == []
 
 
-def test_a_key_that_is_looked_for_nowhere_is_to_be_passed(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_that_is_looked_for_nowhere_is_to_be_passed(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", OPENAIS)
     with pytest.raises(MissingKeyError, match="'xinference/some-model': pass llm_api_key"):
         prepare.prepare(without_a_key(BY_NAME["xinference"]))
-    assert wire.take() == []
+    assert network.take() == []
 
 
 @pytest.mark.parametrize("name", sorted(KEYLESS))
 def test_a_server_of_ones_own_does_not_get_openais_key(
-    name: str, wire: Wire, introduce: Introduce, monkeypatch: pytest.MonkeyPatch
+    name: str, network: Network, introduce: Introduce, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     provider = BY_NAME[name]
     introduce(provider)
@@ -86,10 +86,10 @@ def test_a_server_of_ones_own_does_not_get_openais_key(
     prepared = prepare.prepare(without_a_key(provider))
     assert isinstance(prepared, requests.PreparedRequest)
     assert OPENAIS not in str(prepared.headers)
-    assert [sent for sent in wire.take() if not sent.path.endswith(provider.aside)] == []
+    assert [sent for sent in network.take() if not sent.path.endswith(provider.aside)] == []
 
 
-def test_openais_key_goes_to_whom_it_is_given(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_openais_key_goes_to_whom_it_is_given(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", OPENAIS)
     given = prepare.prepare(asked("hyperbolic/some-model", api_key=OPENAIS))
     assert isinstance(given, requests.PreparedRequest)
@@ -101,24 +101,24 @@ def test_openais_key_goes_to_whom_it_is_given(wire: Wire, monkeypatch: pytest.Mo
     own = prepare.prepare(asked("gpt-4o"))
     assert isinstance(own, requests.PreparedRequest)
     assert OPENAIS in str(own.headers)
-    assert wire.take() == []
+    assert network.take() == []
 
 
 @pytest.mark.parametrize("model", ["hosted_vllm/m", "litellm_proxy/m", "lm_studio/m", "xinference/m"])
-def test_a_server_that_nobody_has_placed_is_not_looked_for_at_openai(model: str, wire: Wire) -> None:
+def test_a_server_that_nobody_has_placed_is_not_looked_for_at_openai(model: str, network: Network) -> None:
     with pytest.raises(ConfigurationError, match="llm_base_url"):
         prepare.prepare(asked(model, api_key=KEY))
-    assert wire.take() == []
+    assert network.take() == []
 
 
 @pytest.mark.parametrize("model", ["nobody/some-model", "some-model", "/", "anthropic", ""])
-def test_an_unknown_provider_is_told_how_to_be_named(model: str, wire: Wire) -> None:
+def test_an_unknown_provider_is_told_how_to_be_named(model: str, network: Network) -> None:
     with pytest.raises(ConfigurationError, match="PROVIDER/NAME"):
         prepare.prepare(asked(model, api_key=KEY))
-    assert wire.take() == []
+    assert network.take() == []
 
 
-def test_a_parameter_that_the_model_does_not_take_is_told_or_left_out(wire: Wire) -> None:
+def test_a_parameter_that_the_model_does_not_take_is_told_or_left_out(network: Network) -> None:
     with pytest.raises(ConfigurationError, match=r"logprobs.*drop_params.*allowed_openai_params") as raised:
         prepare.prepare(asked("anthropic/claude-sonnet-4-5", api_key=KEY, parameters={"logprobs": True}))
     assert "proxy" not in str(raised.value)
@@ -127,21 +127,21 @@ def test_a_parameter_that_the_model_does_not_take_is_told_or_left_out(wire: Wire
     )
     assert isinstance(prepared, requests.PreparedRequest)
     assert b"logprobs" not in prepared.body
-    assert wire.take() == []
+    assert network.take() == []
 
 
-def test_a_parameter_that_is_not_taken_is_no_missing_key(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_parameter_that_is_not_taken_is_no_missing_key(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
     """The credentials may be where litellm's own check does not look."""
     monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", KEY)
     monkeypatch.setenv("AWS_REGION_NAME", "us-east-1")
     with pytest.raises(ConfigurationError, match="logprobs") as raised:
         prepare.prepare(asked("bedrock/us.amazon.nova-lite-v1:0", parameters={"logprobs": True}))
     assert not isinstance(raised.value, MissingKeyError)
-    assert wire.take() == []
+    assert network.take() == []
 
 
-def test_a_key_is_not_shown_by_an_error(wire: Wire) -> None:
+def test_a_key_is_not_shown_by_an_error(network: Network) -> None:
     with pytest.raises(ConfigurationError) as raised:
         prepare.prepare(asked("azure/a-deployment", api_key=KEY))
     assert KEY not in str(raised.value)
-    assert wire.take() == []
+    assert network.take() == []

@@ -1,4 +1,4 @@
-"""Frames: a warm call does not enter litellm, sends what litellm would, and notices what has changed."""
+"""Templates: a warm call does not enter litellm, sends what litellm would, and notices what has changed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from headrace._providers import prepare, requests
 from headrace._providers.litellm import templates
 from headrace.types import ModelCall, ModelSettings
-from support.litellm_conversations import TALKS, TOOL
+from support.litellm_conversations import CONVERSATIONS, TOOL
 from support.litellm_network import call_of
 from support.litellm_providers import KEY, PROVIDERS, Provider
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from support.litellm_fixtures import Introduce
-    from support.litellm_network import Wire
+    from support.litellm_network import Network
 
 # Their credentials are signatures and tokens that expire.
-NEVER_FRAMED: Final = {"sagemaker_chat", "vertex_ai", "vertex_ai_beta"}
+NEVER_KEPT: Final = {"sagemaker_chat", "vertex_ai", "vertex_ai_beta"}
 
 TRICKY: Final = (
     '"',
@@ -72,9 +72,9 @@ def request_for(call: ModelCall) -> requests.PreparedRequest:
 
 
 @pytest.fixture
-def entries(wire: Wire, litellm: Any, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+def entries(network: Network, litellm: Any, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What litellm is asked from now on, the key being in the environment."""
-    assert wire.sent == []
+    assert network.sent == []
     monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
     entered: list[Any] = []
     completion = litellm.completion
@@ -104,11 +104,11 @@ def test_the_third_call_does_not_enter_litellm(entries: list[Any]) -> None:
 
 
 @pytest.mark.parametrize("provider", PROVIDERS, ids=lambda provider: provider.model)
-def test_a_filled_frame_is_what_litellm_builds(
-    provider: Provider, wire: Wire, introduce: Introduce, monkeypatch: pytest.MonkeyPatch
+def test_a_filled_template_is_what_litellm_builds(
+    provider: Provider, network: Network, introduce: Introduce, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     introduce(provider)
-    settled = call_of(provider, TALKS[provider.talks[0]]).settings
+    settled = call_of(provider, CONVERSATIONS[provider.conversations[0]]).settings
 
     def call(texts: tuple[str, ...]) -> ModelCall:
         messages = tuple({"role": role, "content": text} for role, text in zip(ROLES, texts, strict=True))
@@ -116,7 +116,7 @@ def test_a_filled_frame_is_what_litellm_builds(
 
     for number in range(2):
         request_for(call(tuple(f"{role} {number}" for role in "abcdefgh")))
-    signed = provider.name in NEVER_FRAMED or "AWS_ACCESS_KEY_ID" in provider.environment
+    signed = provider.name in NEVER_KEPT or "AWS_ACCESS_KEY_ID" in provider.environment
     assert (templates.filled(call(ROLES)) is None) is signed
     if signed:
         return
@@ -135,7 +135,7 @@ def test_a_filled_frame_is_what_litellm_builds(
         assert replace(warm, body=b"") == replace(cold, body=b"")
 
     is_the_same()
-    assert [sent for sent in wire.take() if not sent.path.endswith(provider.aside)] == []
+    assert [sent for sent in network.take() if not sent.path.endswith(provider.aside)] == []
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_a_text_that_litellm_may_change_is_left_to_it(text: str, entries: list[A
         {"role": "user", "content": None},
     ],
 )
-def test_a_message_that_is_no_plain_text_has_no_frame(message: dict[str, Any], entries: list[Any]) -> None:
+def test_a_message_that_is_no_plain_text_has_no_template(message: dict[str, Any], entries: list[Any]) -> None:
     for word in ("One.", "Two.", "Three."):
         request_for(asked("Be terse.", word))
     call = asked("Be terse.", "Four.")
@@ -280,7 +280,7 @@ def test_classes_of_one_name_are_not_one_class(entries: list[Any]) -> None:
 # --- credentials that expire ---------------------------------------------------------------------------------
 
 
-def test_a_token_from_elsewhere_is_asked_for_every_time(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_token_from_elsewhere_is_asked_for_every_time(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
     """watsonx makes a token of the key, by a request that passes the guard."""
     monkeypatch.setenv("WATSONX_URL", "https://us-south.ml.cloud.ibm.com")
     monkeypatch.setenv("WATSONX_PROJECT_ID", "a-project")
@@ -290,4 +290,4 @@ def test_a_token_from_elsewhere_is_asked_for_every_time(wire: Wire, monkeypatch:
         call = ModelCall(settled, ({"role": "user", "content": word},))
         assert header("authorization")(request_for(call)) == "Bearer a-token-that-expires"
         assert prepare.prepare_at_once(call) is None
-    assert {sent.path for sent in wire.take()} == {"/identity/token"}
+    assert {sent.path for sent in network.take()} == {"/identity/token"}

@@ -13,8 +13,7 @@ import pytest
 
 from headrace import Agent
 from headrace._providers import prepare, requests
-from headrace._providers.litellm import capture as seam
-from headrace._providers.litellm import templates
+from headrace._providers.litellm import capture, templates
 from headrace.types import ModelCall, ModelSettings
 from support.harness import PATIENCE, collect, outcomes
 from support.litellm_providers import KEY
@@ -40,7 +39,7 @@ def standing(litellm: Any) -> None:
     templates.forget()
 
 
-def capture(number: int) -> bytes:
+def build_by_litellm(number: int) -> bytes:
     """A request that is built by litellm: no two are of one shape."""
     settled = ModelSettings(MODELS[number % len(MODELS)], api_key=KEY, headers={"x-number": str(number)})
     prepared = prepare.prepare(ModelCall(settled, ({"role": "user", "content": f"Number {number}."},)))
@@ -61,7 +60,7 @@ def test_requests_of_other_threads_pass(simulate: Simulate) -> None:
 
     def capturing(first: int) -> list[bytes]:
         start.wait(PATIENCE)
-        return [capture(first + number) for number in range(ROUNDS)]
+        return [build_by_litellm(first + number) for number in range(ROUNDS)]
 
     def sending(first: int) -> list[str]:
         start.wait(PATIENCE)
@@ -115,9 +114,9 @@ def test_requests_of_other_tasks_pass(simulate: Simulate) -> None:
 
 def test_a_request_of_the_same_thread_passes_after_a_capture(simulate: Simulate) -> None:
     simulator = simulate("Hello.")
-    capture(1)
+    build_by_litellm(1)
     with pytest.raises(ZeroDivisionError):
-        seam.capture(lambda: 1 // 0)
+        capture.capture(lambda: 1 // 0)
     assert "Hello." in httpx.post(f"{simulator.base_url}/chat/completions", json=body(1), timeout=PATIENCE).text
 
 
@@ -132,9 +131,9 @@ def test_what_a_capture_starts_and_leaves_is_not_captured(simulate: Simulate) ->
         return httpx.post(f"{simulator.base_url}/chat/completions", json=body(1), timeout=PATIENCE).text
 
     with pool:
-        returned = seam.capture(lambda: pool.submit(contextvars.copy_context().run, log))
+        returned = capture.capture(lambda: pool.submit(contextvars.copy_context().run, log))
         over.set()
-        assert isinstance(returned, seam.Returned)
+        assert isinstance(returned, capture.Returned)
         assert "Hello." in returned.value.result()
 
 
@@ -148,11 +147,11 @@ def test_only_requests_for_a_model_are_taken(simulate: Simulate) -> None:
         assert httpx.get(url, params={"messages": "1"}, timeout=PATIENCE).status_code < 500
         return httpx.post(f"{simulator.base_url}/chat/completions", json=body(7), timeout=PATIENCE)
 
-    captured = seam.capture(build)
-    assert isinstance(captured, seam.Captured)
+    captured = capture.capture(build)
+    assert isinstance(captured, capture.Captured)
     assert captured.url == f"{simulator.base_url}/chat/completions"
     assert b"Number 7." in captured.body
-    assert KEY not in repr(seam.Captured("https://models.invalid", [("authorization", KEY)], KEY.encode()))
+    assert KEY not in repr(capture.Captured("https://models.invalid", [("authorization", KEY)], KEY.encode()))
 
 
 def test_an_interrupted_capture_neither_hangs_nor_sends(simulate: Simulate) -> None:
@@ -173,7 +172,7 @@ def test_an_interrupted_capture_neither_hangs_nor_sends(simulate: Simulate) -> N
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("concurrent.futures.wait", lambda *_, **__: waits())
         with pytest.raises(KeyboardInterrupt):
-            seam.capture(build)
+            capture.capture(build)
     interrupted.set()
     assert finished.wait(PATIENCE)
     assert outcomes(simulator) == []
