@@ -12,19 +12,19 @@
 //! - [`source`]: a stream of bytes that the caller has;
 //! - [`end`]: the one typed way in which a stream ends;
 //! - [`timing`]: what the stamps say;
-//! - [`bell`]: how many streams wake one event loop;
+//! - [`notifier`]: how many streams wake one event loop;
 //! - `fork`: in which process this is;
 //! - [`clock`]: the clock of all stamps.
 //!
 //! Nothing here knows Python, and none of its threads ever runs any.
 
-#[cfg(unix)]
-pub mod bell;
 mod body;
 mod client;
 pub mod clock;
 pub mod end;
 mod fork;
+#[cfg(unix)]
+pub mod notifier;
 mod pump;
 mod rejection;
 pub mod request;

@@ -2,7 +2,7 @@
 //!
 //! - `stream`: one request's stream, and how Python waits for it;
 //! - `source`: a stream of bytes that Python has;
-//! - `bell`: what wakes an event loop;
+//! - `notifier`: what wakes an event loop;
 //! - `fork`: tells the engine of forks;
 //! - `sse`: the event stream decoder by itself;
 //! - `decode`: the decoder of recorded bodies;
@@ -10,12 +10,12 @@
 //! - `errors`: failures as the exceptions of `headrace.errors`;
 //! - `simulator`: the scripted provider.
 
-#[cfg(unix)]
-mod bell;
 mod convert;
 mod decode;
 mod errors;
 mod fork;
+#[cfg(unix)]
+mod notifier;
 mod simulator;
 mod source;
 mod sse;
@@ -26,11 +26,11 @@ mod stream;
 mod _native {
     use pyo3::prelude::*;
 
-    #[cfg(unix)]
-    #[pymodule_export]
-    use crate::bell::{Bell, Rope};
     #[pymodule_export]
     use crate::decode::RecordedBody;
+    #[cfg(unix)]
+    #[pymodule_export]
+    use crate::notifier::{Bell, Rope};
     #[pymodule_export]
     use crate::simulator::Simulator;
     #[pymodule_export]

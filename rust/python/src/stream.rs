@@ -12,7 +12,7 @@ use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 
-use crate::bell::Rope;
+use crate::notifier::Rope;
 use crate::source::{Raised, Source};
 use crate::{convert, errors};
 

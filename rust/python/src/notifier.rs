@@ -9,14 +9,14 @@ use pyo3::prelude::*;
 /// The bell of one event loop.
 #[pyclass(frozen, module = "headrace._native")]
 pub(crate) struct Bell {
-    pub(crate) bell: Arc<headrace_engine::bell::Bell>,
+    pub(crate) bell: Arc<headrace_engine::notifier::Bell>,
 }
 
 #[pymethods]
 impl Bell {
     #[new]
     fn new() -> PyResult<Self> {
-        Ok(Self { bell: Arc::new(headrace_engine::bell::Bell::new()?) })
+        Ok(Self { bell: Arc::new(headrace_engine::notifier::Bell::new()?) })
     }
 
     fn fileno(&self) -> i32 {
