@@ -13,14 +13,14 @@ from ._run.read import Delta
 from .errors import StreamError
 
 __all__ = [
-    "Bell",
+    "Notifier",
     "RecordedBody",
-    "Rope",
     "SSEDecoder",
     "ServerSentEvent",
     "Simulator",
     "Source",
     "Stream",
+    "Waker",
     "open_fed_stream",
     "open_stream",
 ]
@@ -120,24 +120,24 @@ class Stream:
     def take_deltas(self) -> list[Delta] | None:
         """As ``take``, for all that the model produces."""
 
-    def arm(self, rope: Rope) -> bool:
-        """Asks to be woken.
+    def arm(self, waker: Waker) -> bool:
+        """Registers a waker for the next tokens.
 
         Args:
-            rope: What to pull.
+            waker: What to wake.
 
         Returns:
-            True if there is something to take, or the end to see. If not, the rope will be pulled once there is.
+            True if there is something to take, or the stream has ended. If not, the waker will be woken once there is.
         """
 
-    def arm_gone(self, rope: Rope) -> bool:
-        """Asks to be woken when the connection has been let go of.
+    def arm_gone(self, waker: Waker) -> bool:
+        """Registers a waker for the release of the connection.
 
         Args:
-            rope: What to pull.
+            waker: What to wake.
 
         Returns:
-            True if it has been. If not, the rope will be pulled when that may have changed.
+            True if it has been released. If not, the waker will be woken when that may have changed.
         """
 
     def close(self) -> None:
@@ -177,22 +177,22 @@ class Source:
         """Says that there are no more bytes."""
 
 @final
-class Bell:
-    """What wakes an event loop: a descriptor to watch, and the keys of the streams that rang."""
+class Notifier:
+    """Wakes an event loop: a descriptor to watch, and the keys of the streams that became ready."""
 
-    def __new__(cls) -> Bell: ...
+    def __new__(cls) -> Notifier: ...
     def fileno(self) -> int:
-        """The descriptor: readable while a ring is unanswered."""
+        """The descriptor: readable while there is something to drain."""
 
-    def rope(self, key: int) -> Rope:
-        """What rings it with a key."""
+    def waker(self, key: int) -> Waker:
+        """A waker for the stream with this key."""
 
-    def answer(self) -> list[int]:
-        """The keys that rang since the last answer."""
+    def drain(self) -> list[int]:
+        """Takes the keys of the streams that were woken since the last call."""
 
 @final
-class Rope:
-    """What rings a bell for one stream. Pulled by network threads."""
+class Waker:
+    """Wakes the event loop on behalf of one stream. Network threads call it."""
 
 @final
 class ServerSentEvent:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from headrace import _native
-from headrace._concurrency.wakeups import bell_of_running_loop
+from headrace._concurrency.wakeups import notifier_of_running_loop
 from headrace._loop.effects import Connect, Effect, Emit, OpenTurn, Recall, Remember, RunTools, Sleep
 from headrace._providers.prepare import FedRequest, PreparedRequest, prepare, prepare_at_once
 
@@ -65,7 +65,7 @@ def drive(run: Run) -> Generator[Item, None, None]:
 async def adrive(run: Run) -> AsyncGenerator[Item, None]:
     """Drives a run, waiting on the running event loop."""
     calls_back = run.calls_back
-    bell = bell_of_running_loop()
+    notifier = notifier_of_running_loop()
     with run:
         for item in run.begun():
             yield item
@@ -78,10 +78,10 @@ async def adrive(run: Run) -> AsyncGenerator[Item, None]:
                     for item in run.turn_begun(effect):
                         yield item
                     reader = _open(run, effect, await _prepare(effect.call))
-                    with bell.ready(reader.stream) as listener:
+                    with notifier.ready(reader.stream) as listener:
                         while True:
-                            if (rung := listener.listen()) is not None:
-                                await rung
+                            if (ready := listener.listen()) is not None:
+                                await ready
                             if (batch := reader.take()) is None:
                                 break
                             for item in run.hold(batch):

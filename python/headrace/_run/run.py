@@ -160,10 +160,10 @@ class Run:
 
     async def wait_closed(self) -> None:
         """Waits until the connection of the closed stream is gone."""
-        from headrace._concurrency.wakeups import bell_of_running_loop
+        from headrace._concurrency.wakeups import notifier_of_running_loop
 
         for reader in self._readers[-1:]:
-            await bell_of_running_loop().gone(reader.stream)
+            await notifier_of_running_loop().gone(reader.stream)
 
     # --- for the drivers ---------------------------------------------------------------------------------------
 

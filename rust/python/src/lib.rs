@@ -30,7 +30,7 @@ mod _native {
     use crate::decode::RecordedBody;
     #[cfg(unix)]
     #[pymodule_export]
-    use crate::notifier::{Bell, Rope};
+    use crate::notifier::{Notifier, Waker};
     #[pymodule_export]
     use crate::simulator::Simulator;
     #[pymodule_export]

@@ -2,38 +2,37 @@
 
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
-use std::task::Waker;
 
 use pyo3::prelude::*;
 
-/// The bell of one event loop.
+/// Wakes one event loop.
 #[pyclass(frozen, module = "headrace._native")]
-pub(crate) struct Bell {
-    pub(crate) bell: Arc<headrace_engine::notifier::Bell>,
+pub(crate) struct Notifier {
+    notifier: Arc<headrace_engine::notifier::Notifier>,
 }
 
 #[pymethods]
-impl Bell {
+impl Notifier {
     #[new]
     fn new() -> PyResult<Self> {
-        Ok(Self { bell: Arc::new(headrace_engine::notifier::Bell::new()?) })
+        Ok(Self { notifier: Arc::new(headrace_engine::notifier::Notifier::new()?) })
     }
 
     fn fileno(&self) -> i32 {
-        self.bell.descriptor().as_raw_fd()
+        self.notifier.descriptor().as_raw_fd()
     }
 
-    fn rope(&self, key: u64) -> Rope {
-        Rope { waker: self.bell.waker(key) }
+    fn waker(&self, key: u64) -> Waker {
+        Waker { waker: self.notifier.waker(key) }
     }
 
-    fn answer(&self) -> Vec<u64> {
-        self.bell.answer()
+    fn drain(&self) -> Vec<u64> {
+        self.notifier.drain()
     }
 }
 
-/// What rings a bell for one stream.
+/// Wakes the event loop on behalf of one stream.
 #[pyclass(frozen, module = "headrace._native")]
-pub(crate) struct Rope {
-    pub(crate) waker: Waker,
+pub(crate) struct Waker {
+    pub(crate) waker: std::task::Waker,
 }

@@ -12,7 +12,7 @@ use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 
-use crate::notifier::Rope;
+use crate::notifier::Waker;
 use crate::source::{Raised, Source};
 use crate::{convert, errors};
 
@@ -111,14 +111,14 @@ impl Stream {
         self.look(py, || self.deltas(py))
     }
 
-    /// True if there is something to take. If not, the rope will be pulled when there is.
-    fn arm(&self, py: Python<'_>, rope: &Rope) -> bool {
-        self.lock(py).poll(&mut Context::from_waker(&rope.waker)) != Standing::Waiting
+    /// True if there is something to take. If not, the waker will be woken when there is.
+    fn arm(&self, py: Python<'_>, waker: &Waker) -> bool {
+        self.lock(py).poll(&mut Context::from_waker(&waker.waker)) != Standing::Waiting
     }
 
-    /// True if the connection has been let go of. If not, the rope will be pulled when that may have changed.
-    fn arm_gone(&self, py: Python<'_>, rope: &Rope) -> bool {
-        self.lock(py).poll_gone(&mut Context::from_waker(&rope.waker))
+    /// True if the connection has been released. If not, the waker will be woken when that may have changed.
+    fn arm_gone(&self, py: Python<'_>, waker: &Waker) -> bool {
+        self.lock(py).poll_gone(&mut Context::from_waker(&waker.waker))
     }
 
     /// Closes the stream and its connection. Does nothing to a stream that has ended.
