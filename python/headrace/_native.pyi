@@ -10,7 +10,7 @@ from typing import Any, Literal, TypedDict, final, type_check_only
 from typing_extensions import Buffer
 
 from ._run.read import Delta
-from .errors import StreamError
+from .errors import ProviderError, StreamError
 
 __all__ = [
     "Notifier",
@@ -21,8 +21,10 @@ __all__ = [
     "Source",
     "Stream",
     "Waker",
+    "error_class_of_status",
     "open_fed_stream",
     "open_stream",
+    "retry_after",
 ]
 
 @type_check_only
@@ -379,4 +381,24 @@ def open_fed_stream(
     Raises:
         ConfigurationError: A limit is no number of seconds, there is no such dialect, or the network threads cannot
             be started.
+    """
+
+def error_class_of_status(status: int) -> type[ProviderError] | None:
+    """The exception class that an HTTP status means.
+
+    Args:
+        status: The status.
+
+    Returns:
+        None if the status means no class of its own.
+    """
+
+def retry_after(headers: list[tuple[str, str]]) -> float | None:
+    """How many seconds a response asks its client to wait.
+
+    Args:
+        headers: Names, in any case, and values.
+
+    Returns:
+        From ``retry-after-ms`` or ``Retry-After``, as a number or a date; None if neither gives a time.
     """

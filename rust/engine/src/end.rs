@@ -1,6 +1,6 @@
 //! The one typed way in which a stream ends.
 
-use headrace_wire::ErrorClass;
+use headrace_wire::{EndState, ErrorClass};
 
 /// How a stream ended.
 #[derive(Debug, Clone, PartialEq)]
@@ -11,18 +11,6 @@ pub enum End {
     Cancelled,
     /// Anything else.
     Failed(Box<Failure>),
-}
-
-impl End {
-    /// The terminal state as users see it.
-    #[must_use]
-    pub const fn state(&self) -> &'static str {
-        match self {
-            Self::Complete => "complete",
-            Self::Cancelled => "cancelled",
-            Self::Failed(failure) => failure.kind.state(),
-        }
-    }
 }
 
 /// What went wrong, with all that is known about it.
@@ -127,18 +115,18 @@ pub enum FailureKind {
 }
 
 impl FailureKind {
-    /// The terminal state as users see it.
+    /// The state in which such a failure ends a stream.
     #[must_use]
-    pub const fn state(self) -> &'static str {
+    pub const fn state(self) -> EndState {
         match self {
             Self::InvalidRequest | Self::Connect | Self::Dns | Self::Tls | Self::Broken | Self::Internal => {
-                "transport"
+                EndState::Transport
             }
-            Self::ConnectTimeout | Self::FirstTokenTimeout | Self::IdleTimeout => "timeout",
-            Self::Rejected => "rejected",
-            Self::InBand | Self::Source => "error",
-            Self::Truncated => "truncated",
-            Self::Protocol | Self::EventTooLarge => "protocol",
+            Self::ConnectTimeout | Self::FirstTokenTimeout | Self::IdleTimeout => EndState::Timeout,
+            Self::Rejected => EndState::Rejected,
+            Self::InBand | Self::Source => EndState::Error,
+            Self::Truncated => EndState::Truncated,
+            Self::Protocol | Self::EventTooLarge => EndState::Protocol,
         }
     }
 }

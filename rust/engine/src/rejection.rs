@@ -4,10 +4,10 @@ use std::time::SystemTime;
 
 use headrace_wire::ProviderError;
 use headrace_wire::openai_chat::read_error;
-use reqwest::header::HeaderMap;
 use reqwest::{Response, StatusCode};
 
 use crate::end::{Failure, FailureKind};
+use crate::retry_after::retry_after;
 
 /// How much of a body is kept to explain an error.
 const BODY_BYTES: usize = 64 * 1024;
@@ -29,20 +29,20 @@ pub(crate) async fn read(mut response: Response) -> Failure {
     let place = format!("{}{}", response.url().origin().ascii_serialization(), response.url().path());
     let error = explain(&body);
     let class = error.class(Some(status.as_u16()));
-    let location = response.headers().get("location").and_then(|value| value.to_str().ok());
+    let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
     Failure {
         kind: FailureKind::Rejected,
         message: format!(
             "HTTP {} from {place}: {}{}",
             named(status),
             error.message,
-            hint(status.as_u16(), location)
+            hint(status.as_u16(), header("location"))
         ),
         class,
         status: Some(status.as_u16()),
         code: error.code.or(error.kind),
-        retry_after: retry_after(response.headers()),
-        request_id: request_id(response.headers()),
+        retry_after: retry_after(header, SystemTime::now()),
+        request_id: request_id(header),
         body: Some(body),
     }
 }
@@ -100,29 +100,9 @@ fn hint(status: u16, location: Option<&str>) -> String {
     }
 }
 
-/// Seconds to wait: OpenAI's `retry-after-ms`, or RFC 9110 section 10.2.3 in either of its forms.
-fn retry_after(headers: &HeaderMap) -> Option<f64> {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
-    if let Some(milliseconds) = text("retry-after-ms").and_then(|text| text.parse::<f64>().ok()) {
-        return Some(milliseconds / 1000.0).filter(|seconds| is_a_wait(*seconds));
-    }
-    let value = text("retry-after")?;
-    if let Ok(seconds) = value.parse::<f64>() {
-        return Some(seconds).filter(|seconds| is_a_wait(*seconds));
-    }
-    let date = httpdate::parse_http_date(value).ok()?;
-    // A date that has passed means "now".
-    Some(date.duration_since(SystemTime::now()).map_or(0.0, |wait| wait.as_secs_f64()))
-}
-
-fn is_a_wait(seconds: f64) -> bool {
-    seconds.is_finite() && seconds >= 0.0
-}
-
-fn request_id(headers: &HeaderMap) -> Option<String> {
+fn request_id<'a>(header: impl Fn(&str) -> Option<&'a str>) -> Option<String> {
     ["x-request-id", "request-id", "x-amzn-requestid", "x-goog-request-id", "cf-ray"]
-        .iter()
-        .find_map(|name| headers.get(*name))
-        .and_then(|value| value.to_str().ok())
+        .into_iter()
+        .find_map(header)
         .map(str::to_owned)
 }

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use headrace_wire::sse::DEFAULT_MAX_EVENT_BYTES;
-use headrace_wire::{Delta, Dialect, Outcome, RecordedBody as Body};
+use headrace_wire::{Delta, Dialect, RecordedBody as Body, RecordedEnd};
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
 use pyo3::types::{PyDict, PyList};
@@ -40,17 +40,19 @@ impl RecordedBody {
     fn finish<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyList>, Bound<'py, PyDict>)> {
         let mut deltas = Vec::new();
         let body = &mut *self.lock(py);
-        let outcome = py.detach(|| body.finish(&mut deltas));
+        let end = py.detach(|| body.finish(&mut deltas));
         let dict = convert::whole_response(py, body.response())?;
         let dialect = body.dialect().map(Dialect::as_str);
         let model = body.response().info.model.as_deref();
-        let error = match &outcome {
-            Outcome::Complete => None,
-            Outcome::Truncated => Some(errors::truncated(py, model)),
-            Outcome::Error => body.response().error.as_ref().map(|error| errors::reported(py, error, model)),
-            Outcome::Protocol(error) => Some(errors::body(py, error, model)),
+        let error = match &end {
+            RecordedEnd::Complete => None,
+            RecordedEnd::Truncated => Some(errors::truncated(py, model)),
+            RecordedEnd::Error => {
+                body.response().error.as_ref().map(|error| errors::reported(py, error, model))
+            }
+            RecordedEnd::Protocol(error) => Some(errors::body(py, error, model)),
         };
-        dict.set_item("state", outcome.as_str())?;
+        dict.set_item("state", end.state().as_str())?;
         dict.set_item("dialect", dialect)?;
         dict.set_item("error", error.map(|error| error.into_value(py)))?;
         Ok((listed(py, &deltas)?, dict))

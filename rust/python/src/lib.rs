@@ -28,6 +28,8 @@ mod _native {
 
     #[pymodule_export]
     use crate::decode::RecordedBody;
+    #[pymodule_export]
+    use crate::errors::{error_class_of_status, retry_after};
     #[cfg(unix)]
     #[pymodule_export]
     use crate::notifier::{Notifier, Waker};
