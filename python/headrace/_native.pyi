@@ -5,7 +5,7 @@ are.
 """
 
 from collections.abc import Callable
-from typing import Any, Literal, TypedDict, final, type_check_only
+from typing import Any, Final, Literal, TypedDict, final, type_check_only
 
 from typing_extensions import Buffer
 
@@ -13,6 +13,10 @@ from ._run.read import Delta
 from .errors import ProviderError, StreamError
 
 __all__ = [
+    "DEFAULT_CONNECT_TIMEOUT",
+    "DEFAULT_FIRST_TOKEN_TIMEOUT",
+    "DEFAULT_IDLE_TIMEOUT",
+    "DEFAULT_MAX_EVENT_BYTES",
     "Notifier",
     "RecordedBody",
     "SSEDecoder",
@@ -26,6 +30,11 @@ __all__ = [
     "open_stream",
     "retry_after",
 ]
+
+DEFAULT_MAX_EVENT_BYTES: Final[int]
+DEFAULT_CONNECT_TIMEOUT: Final[float]
+DEFAULT_FIRST_TOKEN_TIMEOUT: Final[float]
+DEFAULT_IDLE_TIMEOUT: Final[float]
 
 @type_check_only
 class UsageDict(TypedDict):
@@ -145,10 +154,6 @@ class Stream:
     def close(self) -> None:
         """Closes the stream and its connection. Does nothing to a stream that has ended."""
 
-    @property
-    def state(self) -> str | None:
-        """How the stream ended; None until its last token has been taken."""
-
     def response(self) -> ResponseDict:
         """What has been taken so far, put together."""
 
@@ -232,10 +237,10 @@ class SSEDecoder:
     """An incremental decoder of one event stream, by the WHATWG HTML standard, section 9.2.6.
 
     Args:
-        max_event_bytes: The cap on one line, and on the data of one event.
+        max_event_bytes: The cap on one line, and on the data of one event; by default ``DEFAULT_MAX_EVENT_BYTES``.
     """
 
-    def __new__(cls, *, max_event_bytes: int = 16777216) -> SSEDecoder: ...
+    def __new__(cls, *, max_event_bytes: int = ...) -> SSEDecoder: ...
     def feed(self, data: Buffer) -> list[ServerSentEvent]:
         """Takes the next bytes of the stream, split anywhere.
 
@@ -280,13 +285,13 @@ class RecordedBody:
 
     Args:
         dialect: How it is written; None to look.
-        max_event_bytes: The cap on one event, and on a body that is no stream.
+        max_event_bytes: The cap on one event or non-stream body; by default ``DEFAULT_MAX_EVENT_BYTES``.
 
     Raises:
         ConfigurationError: There is no such dialect.
     """
 
-    def __new__(cls, dialect: str | None = None, *, max_event_bytes: int = 16777216) -> RecordedBody: ...
+    def __new__(cls, dialect: str | None = None, *, max_event_bytes: int = ...) -> RecordedBody: ...
     def feed(self, data: Buffer) -> list[tuple[Any, ...]]:
         """Takes the next bytes of the body, cut anywhere. Those after its end are ignored.
 

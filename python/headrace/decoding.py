@@ -21,7 +21,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from ._native import RecordedBody
+from ._native import DEFAULT_MAX_EVENT_BYTES, RecordedBody
 from .types import ToolCall, Usage
 
 if TYPE_CHECKING:
@@ -50,8 +50,6 @@ __all__ = [
     "UsageDelta",
     "decode",
 ]
-
-DEFAULT_MAX_EVENT_BYTES = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,14 +15,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ._native import ServerSentEvent, SSEDecoder
+from ._native import DEFAULT_MAX_EVENT_BYTES, ServerSentEvent, SSEDecoder
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 
 __all__ = ["SSEDecoder", "ServerSentEvent", "adecode", "decode"]
-
-DEFAULT_MAX_EVENT_BYTES = 16 * 1024 * 1024
 
 
 def decode(chunks: Iterable[bytes], *, max_event_bytes: int = DEFAULT_MAX_EVENT_BYTES) -> Iterator[ServerSentEvent]:

@@ -99,18 +99,27 @@ impl fmt::Debug for Request {
 pub struct Timeouts {
     /// From the first attempt to connect until the connection stands, TLS included.
     pub connect: Option<Duration>,
-    /// From the request until the first token. A slow model thinks long, so this is generous.
+    /// From the request until the first token.
     pub first_token: Option<Duration>,
     /// From one token until the next. Comments, pings and empty chunks do not count as tokens.
     pub idle: Option<Duration>,
 }
 
+impl Timeouts {
+    /// The default for [`Timeouts::connect`].
+    pub const DEFAULT_CONNECT: Duration = Duration::from_secs(10);
+    /// The default for [`Timeouts::first_token`]. A model may reason for minutes before its first token.
+    pub const DEFAULT_FIRST_TOKEN: Duration = Duration::from_secs(300);
+    /// The default for [`Timeouts::idle`].
+    pub const DEFAULT_IDLE: Duration = Duration::from_secs(60);
+}
+
 impl Default for Timeouts {
     fn default() -> Self {
         Self {
-            connect: Some(Duration::from_secs(10)),
-            first_token: Some(Duration::from_secs(300)),
-            idle: Some(Duration::from_secs(60)),
+            connect: Some(Self::DEFAULT_CONNECT),
+            first_token: Some(Self::DEFAULT_FIRST_TOKEN),
+            idle: Some(Self::DEFAULT_IDLE),
         }
     }
 }

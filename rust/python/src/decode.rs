@@ -19,10 +19,7 @@ pub(crate) struct RecordedBody {
 #[pymethods]
 impl RecordedBody {
     #[new]
-    #[pyo3(
-        signature = (dialect = None, *, max_event_bytes = DEFAULT_MAX_EVENT_BYTES),
-        text_signature = "(dialect=None, *, max_event_bytes=16777216)"
-    )]
+    #[pyo3(signature = (dialect = None, *, max_event_bytes = DEFAULT_MAX_EVENT_BYTES))]
     fn new(py: Python<'_>, dialect: Option<&str>, max_event_bytes: usize) -> PyResult<Self> {
         let dialect = dialect.map(|name| convert::dialect(py, name)).transpose()?;
         Ok(Self { body: Mutex::new(Body::new(dialect, max_event_bytes)) })

@@ -24,6 +24,7 @@ mod stream;
 /// The native part of headrace.
 #[pyo3::pymodule(gil_used = false)]
 mod _native {
+    use headrace_engine::Timeouts;
     use pyo3::prelude::*;
 
     #[pymodule_export]
@@ -41,6 +42,15 @@ mod _native {
     use crate::sse::{SSEDecoder, ServerSentEvent};
     #[pymodule_export]
     use crate::stream::{Stream, open_fed_stream, open_stream};
+
+    #[pymodule_export]
+    const DEFAULT_MAX_EVENT_BYTES: usize = headrace_wire::sse::DEFAULT_MAX_EVENT_BYTES;
+    #[pymodule_export]
+    const DEFAULT_CONNECT_TIMEOUT: f64 = Timeouts::DEFAULT_CONNECT.as_secs_f64();
+    #[pymodule_export]
+    const DEFAULT_FIRST_TOKEN_TIMEOUT: f64 = Timeouts::DEFAULT_FIRST_TOKEN.as_secs_f64();
+    #[pymodule_export]
+    const DEFAULT_IDLE_TIMEOUT: f64 = Timeouts::DEFAULT_IDLE.as_secs_f64();
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

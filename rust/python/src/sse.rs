@@ -56,7 +56,7 @@ struct State {
 #[pymethods]
 impl SSEDecoder {
     #[new]
-    #[pyo3(signature = (*, max_event_bytes = DEFAULT_MAX_EVENT_BYTES), text_signature = "(*, max_event_bytes=16777216)")]
+    #[pyo3(signature = (*, max_event_bytes = DEFAULT_MAX_EVENT_BYTES))]
     fn new(max_event_bytes: usize) -> Self {
         let decoder = SseDecoder::with_limit(max_event_bytes);
         Self { state: Mutex::new(State { decoder, failed: None }) }
