@@ -126,13 +126,6 @@ impl Stream {
         self.closer.close();
     }
 
-    /// How the stream ended; `None` while it has not, or while its last tokens have not been taken.
-    #[getter]
-    fn state(&self, py: Python<'_>) -> Option<&'static str> {
-        let stream = self.lock(py);
-        stream.recorder().ended_ns().and_then(|_| stream.end()).map(End::state)
-    }
-
     /// What has been taken so far.
     fn response<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         convert::response(py, self.lock(py).response(), self.dialect)
