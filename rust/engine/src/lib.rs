@@ -2,22 +2,22 @@
 //!
 //! A map, in the direction in which a token travels:
 //!
-//! - [`request`]: what to send, and how long to wait for what;
-//! - `client`: the HTTP clients and their connection pools;
-//! - `runtime`: the threads that they run on, one set per process;
-//! - `pump`: the task of one stream: reads, decodes, stamps, pushes;
-//! - `body`: what a response's body turns out to be;
-//! - `rejection`: what a provider says when it says no;
-//! - `retry_after`: how long it asks to wait;
-//! - [`stream`]: the reader's end of it;
-//! - [`source`]: a stream of bytes that the caller has;
-//! - [`end`]: the one typed way in which a stream ends;
-//! - [`timing`]: what the stamps say;
+//! - [`request`]: what to send, and the timeouts;
+//! - `client`: HTTP clients and their connection pools;
+//! - `runtime`: the network threads, one set per process;
+//! - `pump`: the task of one stream: it reads, decodes, timestamps and pushes;
+//! - `body`: errors of a response's body;
+//! - `rejection`: a provider's error responses;
+//! - `retry_after`: how long a provider asks to wait before a retry;
+//! - [`stream`]: the reader's end of the stream;
+//! - [`source`]: a stream whose bytes the caller feeds;
+//! - [`end`]: how a stream ended;
+//! - [`timing`]: latencies computed from the timestamps;
 //! - [`notifier`]: how many streams wake one event loop;
-//! - `fork`: in which process this is;
-//! - [`clock`]: the clock of all stamps.
+//! - `fork`: detects a forked child;
+//! - [`clock`]: the clock of all timestamps.
 //!
-//! Nothing here knows Python, and none of its threads ever runs any.
+//! Nothing here knows of Python, and no thread of the engine ever runs any.
 
 mod body;
 mod client;
@@ -41,4 +41,4 @@ pub use request::{Request, Timeouts};
 pub use retry_after::retry_after;
 pub use runtime::RuntimeError;
 pub use source::Source;
-pub use stream::{Arrival, Closer, Standing, Stream};
+pub use stream::{Arrival, Closer, Readiness, Stream};

@@ -1,4 +1,4 @@
-//! How long a provider asks its client to wait before the next request.
+//! How long a provider asks to wait before a retry.
 
 use std::time::SystemTime;
 

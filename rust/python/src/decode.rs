@@ -31,7 +31,7 @@ impl RecordedBody {
         let mut deltas = Vec::new();
         let body = &mut *self.lock(py);
         py.detach(|| body.feed(&bytes, &mut deltas));
-        listed(py, &deltas)
+        list_of(py, &deltas)
     }
 
     fn finish<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyList>, Bound<'py, PyDict>)> {
@@ -52,7 +52,7 @@ impl RecordedBody {
         dict.set_item("state", end.state().as_str())?;
         dict.set_item("dialect", dialect)?;
         dict.set_item("error", error.map(|error| error.into_value(py)))?;
-        Ok((listed(py, &deltas)?, dict))
+        Ok((list_of(py, &deltas)?, dict))
     }
 }
 
@@ -62,7 +62,7 @@ impl RecordedBody {
     }
 }
 
-fn listed<'py>(py: Python<'py>, deltas: &[Delta]) -> PyResult<Bound<'py, PyList>> {
+fn list_of<'py>(py: Python<'py>, deltas: &[Delta]) -> PyResult<Bound<'py, PyList>> {
     let list = PyList::empty(py);
     for delta in deltas {
         list.append(convert::any_delta(py, delta)?)?;

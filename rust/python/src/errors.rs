@@ -1,10 +1,11 @@
-//! Failures as the exceptions of `headrace.errors`. The one place where the two trees meet.
+//! Failures as the exceptions of `headrace.errors`. The only place that maps one to the other.
 
+use std::collections::HashMap;
 use std::time::SystemTime;
 
 use headrace_engine::{Failure, FailureKind, RuntimeError};
 use headrace_wire::sse::EventTooLarge;
-use headrace_wire::{BodyError, DecodeError, Dialect, EndState, ErrorClass, ProviderError};
+use headrace_wire::{BodyError, DecodeError, Dialect, ErrorClass, ProviderError};
 use pyo3::prelude::*;
 use pyo3::types::{IntoPyDict, PyDict};
 
@@ -19,12 +20,12 @@ pub(crate) fn failure(py: Python<'_>, failure: &Failure, model: Option<&str>) ->
         details.set_item("body", failure.body.as_deref())?;
         details.set_item("model", model)
     });
-    let state = failure.kind.state();
-    // A provider may refuse by status or inside the stream: the class is the same, and says the second.
-    if state == EndState::Rejected {
-        return error.value(py).setattr("state", state.as_str()).err().unwrap_or(error);
+    // A configuration error has no state.
+    if failure.kind == FailureKind::InvalidRequest {
+        return error;
     }
-    error
+    // Not left to the class: a provider may report the same class by status or inside the stream.
+    error.value(py).setattr("state", failure.kind.state().as_str()).err().unwrap_or(error)
 }
 
 /// The exception for a recorded body that ends before its end marker.
@@ -33,7 +34,7 @@ pub(crate) fn truncated(py: Python<'_>, model: Option<&str>) -> PyErr {
     raised(py, "TruncatedError", message, |details| details.set_item("model", model))
 }
 
-/// The exception for an error that a recorded body tells.
+/// The exception for an error that the provider reported in a recorded body.
 pub(crate) fn reported(py: Python<'_>, error: &ProviderError, model: Option<&str>) -> PyErr {
     let name = provider_exception_name(error.class(None));
     raised(py, name, &error.message, |details| {
@@ -43,7 +44,7 @@ pub(crate) fn reported(py: Python<'_>, error: &ProviderError, model: Option<&str
     })
 }
 
-/// The exception for a recorded body that is not what it should be.
+/// The exception for a recorded body that cannot be decoded.
 pub(crate) fn body(py: Python<'_>, error: &BodyError, model: Option<&str>) -> PyErr {
     let name = match error {
         BodyError::Decode(DecodeError::EventTooLarge(_)) => "EventTooLargeError",
@@ -82,6 +83,7 @@ pub(crate) fn event_too_large(py: Python<'_>, error: EventTooLarge) -> PyErr {
     raised(py, "EventTooLargeError", &error.to_string(), |_| Ok(()))
 }
 
+/// The name of the exception class for a failure.
 const fn exception_name(kind: FailureKind, class: Option<ErrorClass>) -> &'static str {
     match kind {
         FailureKind::InvalidRequest => "ConfigurationError",
@@ -132,7 +134,7 @@ fn build(
     let details = Vec::<(&str, &str)>::new().into_py_dict(py)?;
     fill(&details)?;
     let class = exception(py, class)?;
-    // A configuration error has no details: it is not about a response.
+    // A configuration error is not about a response, and takes no details.
     let details = if class.hasattr("state")? { details } else { PyDict::new(py) };
     Ok(PyErr::from_value(class.call((message,), Some(&details))?))
 }
@@ -141,19 +143,17 @@ fn exception<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
     py.import("headrace.errors")?.getattr(name)
 }
 
-/// The exception class that an HTTP status means; `None` where it means none.
+/// The exception class for an HTTP status; `None` if the status has none.
 #[pyfunction]
 pub(crate) fn error_class_of_status(py: Python<'_>, status: i64) -> PyResult<Option<Bound<'_, PyAny>>> {
     let class = u16::try_from(status).ok().and_then(ErrorClass::of_status);
     class.map(|class| exception(py, provider_exception_name(Some(class)))).transpose()
 }
 
-/// How many seconds a response's headers ask to wait.
+/// The seconds to wait that a response's headers name.
 #[pyfunction]
 pub(crate) fn retry_after(headers: Vec<(String, String)>) -> Option<f64> {
-    let header = |name: &str| {
-        let found = headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
-        found.map(|(_, value)| value.as_str())
-    };
-    headrace_engine::retry_after(header, SystemTime::now())
+    let headers: HashMap<String, String> =
+        headers.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect();
+    headrace_engine::retry_after(|name| headers.get(name).map(String::as_str), SystemTime::now())
 }

@@ -1,12 +1,12 @@
-//! The binding. It converts values, lets go of the interpreter while it waits, and maps errors; it decides nothing.
+//! The binding. It converts values, detaches from the interpreter while it waits, and maps errors. It makes no decisions.
 //!
-//! - `stream`: one request's stream, and how Python waits for it;
-//! - `source`: a stream of bytes that Python has;
+//! - `stream`: a stream, and how Python waits for it;
+//! - `source`: the source of a stream whose bytes Python feeds;
 //! - `notifier`: what wakes an event loop;
-//! - `fork`: tells the engine of forks;
-//! - `sse`: the event stream decoder by itself;
+//! - `fork`: tells the engine about forks;
+//! - `sse`: the event stream decoder on its own;
 //! - `decode`: the decoder of recorded bodies;
-//! - `convert`: answers and stamps as Python objects;
+//! - `convert`: responses and timings as Python objects;
 //! - `errors`: failures as the exceptions of `headrace.errors`;
 //! - `simulator`: the scripted provider.
 
