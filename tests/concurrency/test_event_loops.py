@@ -72,7 +72,7 @@ def test_a_loop_that_is_gone_takes_its_descriptor_along(simulate: Simulate) -> N
         loop.close()
     del loop, loops
     gc.collect()
-    # A second connection may have been opened: two descriptors. Five loops' bells would be ten.
+    # A second connection may have been opened: two descriptors. Five loops' notifiers would be ten.
     assert count_descriptors() <= before + 4
 
 

@@ -1,7 +1,7 @@
 """The contract with litellm: the request that is taken from litellm's hands is the one that it would have sent.
 
-Held for every provider in ``catalog.NATIVE``, against the litellm that is installed; ``make test-litellm-floor`` holds
-it against the oldest that is allowed.
+Held for every provider of the catalogue that ``is_captured``, against the litellm that is installed;
+``make test-litellm-floor`` holds it against the oldest that is allowed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from headrace._providers import catalog, prepare, requests
+from headrace._models.catalog import CATALOG
+from headrace._providers import prepare, requests
+from headrace._providers.dialects import dialect_of
 from support.harness import run_python
 from support.litellm_conversations import CONVERSATIONS
 from support.litellm_network import by_litellm, call_of
@@ -31,6 +33,8 @@ ASKED: Final = [
     for conversation in provider.conversations
 ]
 
+CAPTURED: Final = {row.name for row in CATALOG.values() if row.is_captured}
+
 DIALECTS: Final = {"openai_chat", "openai_responses", "anthropic", "gemini", "cohere", "bedrock", "ollama"}
 
 OF_EACH_DIALECT: Final = [next(each for each in PROVIDERS if each.dialect == dialect) for dialect in sorted(DIALECTS)]
@@ -40,7 +44,7 @@ OF_THE_TIME: Final = re.compile(r"(?<=Signature=)[0-9a-f]{64}|(?<=Credential=AKI
 
 
 def test_the_table_covers_the_providers_that_are_captured() -> None:
-    assert {provider.name for provider in PROVIDERS} == catalog.NATIVE
+    assert {provider.name for provider in PROVIDERS} == CAPTURED
     assert {provider.dialect for provider in PROVIDERS} == DIALECTS
 
 
@@ -49,7 +53,7 @@ def test_what_is_captured_is_what_litellm_sends(
     provider: Provider, conversation: str, network: Network, introduce: Introduce
 ) -> None:
     introduce(provider)
-    prepared = prepare.prepare(call_of(provider, CONVERSATIONS[conversation]))
+    prepared = prepare.preparation(call_of(provider, CONVERSATIONS[conversation])).request()
     asides = network.take()
     by_litellm(provider, CONVERSATIONS[conversation])
     *others, sent = network.take()
@@ -62,7 +66,7 @@ def test_what_is_captured_is_what_litellm_sends(
     assert timeless(headers) == timeless(sent.kept)
     assert len(headers) == len(prepared.headers)
     assert signed_headers(headers) <= {*headers, "host"}
-    assert prepared.dialect == provider.dialect == catalog.dialect_of(sent.url, sent.body)
+    assert prepared.dialect == provider.dialect == dialect_of(sent.url, sent.body)
     assert prepared.provider == provider.name
 
 
@@ -84,7 +88,7 @@ def test_litellms_own_core_in_rust_is_not_asked(
     """It would send without httpx, past the guard."""
     monkeypatch.setenv("LITELLM_RUST", "true")
     introduce(provider)
-    prepared = prepare.prepare(call_of(provider, CONVERSATIONS["text"]))
+    prepared = prepare.preparation(call_of(provider, CONVERSATIONS["text"])).request()
     assert isinstance(prepared, requests.PreparedRequest)
     assert [aside for aside in network.take() if not aside.path.endswith(provider.aside)] == []
 
@@ -94,14 +98,14 @@ def test_chats_are_not_in_the_catalog_of_litellms_own_core(monkeypatch: pytest.M
     monkeypatch.setenv("LITELLM_RUST", "true")
     asked = {"features": frozenset({rust_catalog.Feature.STREAMING})} if hasattr(rust_catalog, "Feature") else {}
     for route in (rust_catalog.Route.CHAT_COMPLETIONS, rust_catalog.Route.RESPONSES):
-        for provider in [None, *catalog.NATIVE]:
+        for provider in [None, *CAPTURED]:
             assert rust_catalog.decision(rust_catalog.RouteContext(route, provider, **asked)).name == "PYTHON"
 
 
 def test_capturing_leaves_nothing_behind(network: Network, introduce: Introduce) -> None:
     def capture() -> None:
         for provider in OF_EACH_DIALECT:
-            prepare.prepare(call_of(provider, CONVERSATIONS["tools"]))
+            prepare.preparation(call_of(provider, CONVERSATIONS["tools"])).request()
 
     for provider in OF_EACH_DIALECT:
         introduce(provider)
@@ -134,7 +138,7 @@ def test_the_guard_stands_from_the_first_use_on_and_the_process_ends_in_silence(
         assert "litellm" not in sys.modules
         settings = ModelSettings("bedrock/invoke/us.amazon.nova-lite-v1:0")
         asked = ModelCall(settings, ({"role": "user", "content": "Hi."},))
-        print(prepare.prepare(asked).dialect)
+        print(prepare.preparation(asked).request().dialect)
         assert httpx.HTTPTransport.handle_request is not real
         assert httpx.HTTPTransport.handle_request.__wrapped__ is real
         gc.collect()
@@ -142,7 +146,7 @@ def test_the_guard_stands_from_the_first_use_on_and_the_process_ends_in_silence(
 
         async def inside_a_loop():
             tasks = asyncio.all_tasks()
-            assert prepare.prepare(asked).dialect == "bedrock"
+            assert prepare.preparation(asked).request().dialect == "bedrock"
             assert asyncio.all_tasks() == tasks
 
         asyncio.run(inside_a_loop())

@@ -54,7 +54,7 @@ def test_a_missing_key_is_named_as_it_is_read(
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("OPENAI_API_KEY", OPENAIS)
     with pytest.raises(MissingKeyError, match=re.escape(provider.model)) as raised:
-        prepare.prepare(without_a_key(provider))
+        prepare.preparation(without_a_key(provider)).request()
     assert OPENAIS not in str(raised.value)
     told = re.search(r"environment variables? ([A-Z0-9_, ]+) or", str(raised.value))
     assert told is not None
@@ -62,7 +62,7 @@ def test_a_missing_key_is_named_as_it_is_read(
     for variable in told[1].split(", "):
         if variable not in provider.environment or "KEY" in variable:
             monkeypatch.setenv(variable, KEY)
-    prepared = prepare.prepare(without_a_key(provider))
+    prepared = prepare.preparation(without_a_key(provider)).request()
     assert isinstance(prepared, requests.PreparedRequest)
     assert KEY in str(prepared.headers)
     assert OPENAIS not in str(prepared.headers)
@@ -72,7 +72,7 @@ def test_a_missing_key_is_named_as_it_is_read(
 def test_a_key_that_is_looked_for_nowhere_is_to_be_passed(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", OPENAIS)
     with pytest.raises(MissingKeyError, match="'xinference/some-model': pass llm_api_key"):
-        prepare.prepare(without_a_key(BY_NAME["xinference"]))
+        prepare.preparation(without_a_key(BY_NAME["xinference"])).request()
     assert network.take() == []
 
 
@@ -83,7 +83,7 @@ def test_a_server_of_ones_own_does_not_get_openais_key(
     provider = BY_NAME[name]
     introduce(provider)
     monkeypatch.setenv("OPENAI_API_KEY", OPENAIS)
-    prepared = prepare.prepare(without_a_key(provider))
+    prepared = prepare.preparation(without_a_key(provider)).request()
     assert isinstance(prepared, requests.PreparedRequest)
     assert OPENAIS not in str(prepared.headers)
     assert [sent for sent in network.take() if not sent.path.endswith(provider.aside)] == []
@@ -91,14 +91,14 @@ def test_a_server_of_ones_own_does_not_get_openais_key(
 
 def test_openais_key_goes_to_whom_it_is_given(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", OPENAIS)
-    given = prepare.prepare(asked("hyperbolic/some-model", api_key=OPENAIS))
+    given = prepare.preparation(asked("hyperbolic/some-model", api_key=OPENAIS)).request()
     assert isinstance(given, requests.PreparedRequest)
     assert OPENAIS in str(given.headers)
     monkeypatch.setenv("HYPERBOLIC_API_KEY", OPENAIS)
-    found = prepare.prepare(asked("hyperbolic/some-model"))
+    found = prepare.preparation(asked("hyperbolic/some-model")).request()
     assert isinstance(found, requests.PreparedRequest)
     assert OPENAIS in str(found.headers)
-    own = prepare.prepare(asked("gpt-4o"))
+    own = prepare.preparation(asked("gpt-4o")).request()
     assert isinstance(own, requests.PreparedRequest)
     assert OPENAIS in str(own.headers)
     assert network.take() == []
@@ -107,24 +107,24 @@ def test_openais_key_goes_to_whom_it_is_given(network: Network, monkeypatch: pyt
 @pytest.mark.parametrize("model", ["hosted_vllm/m", "litellm_proxy/m", "lm_studio/m", "xinference/m"])
 def test_a_server_that_nobody_has_placed_is_not_looked_for_at_openai(model: str, network: Network) -> None:
     with pytest.raises(ConfigurationError, match="llm_base_url"):
-        prepare.prepare(asked(model, api_key=KEY))
+        prepare.preparation(asked(model, api_key=KEY)).request()
     assert network.take() == []
 
 
 @pytest.mark.parametrize("model", ["nobody/some-model", "some-model", "/", "anthropic", ""])
 def test_an_unknown_provider_is_told_how_to_be_named(model: str, network: Network) -> None:
     with pytest.raises(ConfigurationError, match="PROVIDER/NAME"):
-        prepare.prepare(asked(model, api_key=KEY))
+        prepare.preparation(asked(model, api_key=KEY)).request()
     assert network.take() == []
 
 
 def test_a_parameter_that_the_model_does_not_take_is_told_or_left_out(network: Network) -> None:
     with pytest.raises(ConfigurationError, match=r"logprobs.*drop_params.*allowed_openai_params") as raised:
-        prepare.prepare(asked("anthropic/claude-sonnet-4-5", api_key=KEY, parameters={"logprobs": True}))
+        prepare.preparation(asked("anthropic/claude-sonnet-4-5", api_key=KEY, parameters={"logprobs": True})).request()
     assert "proxy" not in str(raised.value)
-    prepared = prepare.prepare(
+    prepared = prepare.preparation(
         asked("anthropic/claude-sonnet-4-5", api_key=KEY, parameters={"logprobs": True, "drop_params": True})
-    )
+    ).request()
     assert isinstance(prepared, requests.PreparedRequest)
     assert b"logprobs" not in prepared.body
     assert network.take() == []
@@ -135,13 +135,13 @@ def test_a_parameter_that_is_not_taken_is_no_missing_key(network: Network, monke
     monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", KEY)
     monkeypatch.setenv("AWS_REGION_NAME", "us-east-1")
     with pytest.raises(ConfigurationError, match="logprobs") as raised:
-        prepare.prepare(asked("bedrock/us.amazon.nova-lite-v1:0", parameters={"logprobs": True}))
+        prepare.preparation(asked("bedrock/us.amazon.nova-lite-v1:0", parameters={"logprobs": True})).request()
     assert not isinstance(raised.value, MissingKeyError)
     assert network.take() == []
 
 
 def test_a_key_is_not_shown_by_an_error(network: Network) -> None:
     with pytest.raises(ConfigurationError) as raised:
-        prepare.prepare(asked("azure/a-deployment", api_key=KEY))
+        prepare.preparation(asked("azure/a-deployment", api_key=KEY)).request()
     assert KEY not in str(raised.value)
     assert network.take() == []

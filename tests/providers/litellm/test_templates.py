@@ -65,8 +65,14 @@ def asked(*texts: str, **changes: Any) -> ModelCall:
     return ModelCall(ModelSettings("anthropic/claude-sonnet-4-5", **options), messages)
 
 
+def at_once(call: ModelCall) -> requests.PreparedRequest | requests.FedRequest | None:
+    """The request that takes no time; None where building it may."""
+    way = prepare.preparation(call)
+    return None if way.blocks else way.request()
+
+
 def request_for(call: ModelCall) -> requests.PreparedRequest:
-    prepared = prepare.prepare(call)
+    prepared = prepare.preparation(call).request()
     assert isinstance(prepared, requests.PreparedRequest)
     return prepared
 
@@ -93,7 +99,7 @@ def test_the_third_call_does_not_enter_litellm(entries: list[Any]) -> None:
     entries.clear()
     third = asked("Be kind.", "Three.")
     prepared = request_for(third)
-    assert prepare.prepare_at_once(third) == prepared
+    assert at_once(third) == prepared
     assert entries == []
     body = json.loads(prepared.body)
     assert body["messages"] == [{"role": "user", "content": [{"type": "text", "text": "Three."}]}]
@@ -146,7 +152,7 @@ def test_a_text_that_litellm_may_change_is_left_to_it(text: str, entries: list[A
     for word in ("One.", "Two.", "Three."):
         request_for(asked("Be terse.", word))
     entries.clear()
-    assert prepare.prepare_at_once(asked("Be terse.", text)) is None
+    assert at_once(asked("Be terse.", text)) is None
 
 
 @pytest.mark.parametrize(
@@ -289,5 +295,5 @@ def test_a_token_from_elsewhere_is_asked_for_every_time(network: Network, monkey
     for word in ("One.", "Two.", "Three."):
         call = ModelCall(settled, ({"role": "user", "content": word},))
         assert header("authorization")(request_for(call)) == "Bearer a-token-that-expires"
-        assert prepare.prepare_at_once(call) is None
+        assert at_once(call) is None
     assert {sent.path for sent in network.take()} == {"/identity/token"}

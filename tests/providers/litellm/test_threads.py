@@ -42,7 +42,7 @@ def standing(litellm: Any) -> None:
 def build_by_litellm(number: int) -> bytes:
     """A request that is built by litellm: no two are of one shape."""
     settled = ModelSettings(MODELS[number % len(MODELS)], api_key=KEY, headers={"x-number": str(number)})
-    prepared = prepare.prepare(ModelCall(settled, ({"role": "user", "content": f"Number {number}."},)))
+    prepared = prepare.preparation(ModelCall(settled, ({"role": "user", "content": f"Number {number}."},))).request()
     assert isinstance(prepared, requests.PreparedRequest)
     assert dict(prepared.headers)["x-number"] == str(number)
     return prepared.body

@@ -1,7 +1,7 @@
 //! The way out for the body of one response.
 
-use crate::ledger::Entry;
 use crate::render::wire::Wire;
+use crate::request_log::Entry;
 use crate::socket::{Gone, Socket};
 
 /// How much is written before others get their turn.

@@ -1,4 +1,4 @@
-//! What moving one token costs, beside rtrb, the field's best-known channel of this kind.
+//! What moving one token through the channel costs, beside rtrb, a well-known ring buffer for the same purpose.
 
 use std::hint::black_box;
 
@@ -11,7 +11,7 @@ type Item = [u64; 6];
 const BATCH: u64 = 64;
 
 fn push_and_take(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("ring_push_take");
+    let mut group = criterion.benchmark_group("channel_push_take");
     group.throughput(Throughput::Elements(BATCH));
     group.bench_function("headrace", |bencher| {
         let (mut producer, mut consumer) = channel::<Item>(256);

@@ -1,4 +1,4 @@
-//! How many streams wake one event loop: a list of streams that became ready, and a file descriptor that the loop
+//! How many streams wake one event loop: a queue of the streams that became ready, and a file descriptor that the loop
 //! watches. However many streams become ready before the loop looks, the descriptor is written once.
 
 use std::io;
@@ -9,68 +9,70 @@ use std::task::{Wake, Waker};
 
 use crossbeam_queue::SegQueue;
 
-/// The bell of one event loop. Ringing takes no lock and, while one ring is unanswered, no system call.
+/// Wakes one event loop. Notifying takes no lock, and makes no system call while an earlier notification has not been
+/// drained.
 #[derive(Debug)]
-pub struct Bell {
+pub struct Notifier {
     ready: SegQueue<u64>,
-    rung: AtomicBool,
+    notified: AtomicBool,
     reader: OwnedFd,
     writer: OwnedFd,
 }
 
-impl Bell {
-    /// A bell that nobody has rung.
+impl Notifier {
+    /// A notifier with nothing to drain.
     ///
     /// # Errors
     /// When the process is out of file descriptors.
     pub fn new() -> io::Result<Self> {
         let (reader, writer) = descriptors()?;
-        Ok(Self { ready: SegQueue::new(), rung: AtomicBool::new(false), reader, writer })
+        Ok(Self { ready: SegQueue::new(), notified: AtomicBool::new(false), reader, writer })
     }
 
-    /// The descriptor to watch: readable while a ring is unanswered.
+    /// The descriptor to watch: readable while there is something to drain.
     #[must_use]
     pub fn descriptor(&self) -> BorrowedFd<'_> {
         self.reader.as_fd()
     }
 
-    /// A waker that rings for the stream of that key.
+    /// A waker for the stream with this key.
     #[must_use]
     pub fn waker(self: &Arc<Self>, key: u64) -> Waker {
-        Waker::from(Arc::new(Rope { bell: Arc::clone(self), key }))
+        Waker::from(Arc::new(StreamWaker { notifier: Arc::clone(self), key }))
     }
 
-    /// Answers: the keys of the streams that rang since the last time, each as often as it rang.
-    pub fn answer(&self) -> Vec<u64> {
+    /// Takes the keys of the streams that were woken since the last call, each as often as it was woken.
+    pub fn drain(&self) -> Vec<u64> {
         let mut bytes = [0; 8];
-        // Not readable means that nobody rang, which is an answer too.
+        // Fails if the descriptor is not readable: then there is nothing to reset.
         let _ = rustix::io::read(&self.reader, &mut bytes);
-        // Before the list is read: a stream that comes later rings anew.
-        self.rung.store(false, Ordering::SeqCst);
+        // Before the queue is read: a stream that becomes ready from here on writes the descriptor again.
+        self.notified.store(false, Ordering::SeqCst);
         std::iter::from_fn(|| self.ready.pop()).collect()
     }
 
-    fn ring(&self, key: u64) {
+    fn notify(&self, key: u64) {
         self.ready.push(key);
-        if !self.rung.swap(true, Ordering::SeqCst) {
-            // Cannot fill up: there is at most one unanswered write of eight bytes, and one more that crossed an answer.
+        if !self.notified.swap(true, Ordering::SeqCst) {
+            // The descriptor cannot be full: at most one write is pending, plus one made during a `drain`.
             let _ = rustix::io::write(&self.writer, &1_u64.to_ne_bytes());
         }
     }
 }
 
-struct Rope {
-    bell: Arc<Bell>,
+/// Wakes the event loop on behalf of one stream.
+struct StreamWaker {
+    notifier: Arc<Notifier>,
     key: u64,
 }
 
-impl Wake for Rope {
+impl Wake for StreamWaker {
     fn wake(self: Arc<Self>) {
-        self.bell.ring(self.key);
+        self.notifier.notify(self.key);
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.bell.ring(self.key);
+        self.notifier.notify(self.key);
     }
 }
 
