@@ -5,11 +5,10 @@ classes unchanged.
 """
 
 from collections.abc import Callable
-from typing import Any, Final, Literal, TypedDict, final, type_check_only
+from typing import Any, Final, Literal, TypeAlias, TypedDict, final, type_check_only
 
 from typing_extensions import Buffer
 
-from ._run.read import Delta
 from .errors import ProviderError, StreamError
 
 __all__ = [
@@ -35,6 +34,8 @@ DEFAULT_MAX_EVENT_BYTES: Final[int]
 DEFAULT_CONNECT_TIMEOUT: Final[float]
 DEFAULT_FIRST_TOKEN_TIMEOUT: Final[float]
 DEFAULT_IDLE_TIMEOUT: Final[float]
+
+_Delta: TypeAlias = ...
 
 @type_check_only
 class UsageDict(TypedDict):
@@ -125,10 +126,10 @@ class Stream:
             ForkedError: This process is a fork of the one that opened the stream.
         """
 
-    def next_deltas(self) -> list[Delta] | None:
+    def next_deltas(self) -> list[_Delta] | None:
         """Like ``next_batch``, but every kind of delta."""
 
-    def take_deltas(self) -> list[Delta] | None:
+    def take_deltas(self) -> list[_Delta] | None:
         """Like ``take``, but every kind of delta."""
 
     def arm(self, waker: Waker) -> bool:

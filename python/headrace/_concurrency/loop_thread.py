@@ -51,7 +51,7 @@ class LoopThread:
         self._waiting: set[concurrent.futures.Future[Any]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._serving: asyncio.Task[None] | None = None
-        self._begun = self._over = False
+        self._begun = self._ending = self._over = False
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._main, name=name, daemon=True)
 
@@ -66,7 +66,7 @@ class LoopThread:
             cancels the coroutine.
         """
         outcome: concurrent.futures.Future[_T] = concurrent.futures.Future()
-        work = _Work(main, outcome)
+        work = _Work(main, outcome, lambda: self._ending)
         self._start()
         with self._lock:
             # The callback sees the context of this call, and so does the task that it makes.
@@ -181,17 +181,32 @@ class LoopThread:
     async def _serve(self) -> None:
         self._loop, self._serving = asyncio.get_running_loop(), asyncio.current_task()
         self._ready.set()
-        await self._loop.create_future()
+        try:
+            await self._loop.create_future()
+        finally:
+            self._ending = True
 
 
 class _Work(Generic[_T]):
-    """One coroutine on its way to the loop, and on it."""
+    """One coroutine on its way to the loop, and on it.
 
-    __slots__ = ("_main", "_outcome", "_task")
+    Args:
+        main: Makes the coroutine.
+        outcome: Where what it comes to goes.
+        is_ending: Whether the loop is ending.
+    """
 
-    def __init__(self, main: Callable[[], Awaitable[_T]], outcome: concurrent.futures.Future[_T]) -> None:
+    __slots__ = ("_is_ending", "_main", "_outcome", "_task")
+
+    def __init__(
+        self,
+        main: Callable[[], Awaitable[_T]],
+        outcome: concurrent.futures.Future[_T],
+        is_ending: Callable[[], bool],
+    ) -> None:
         self._main = main
         self._outcome = outcome
+        self._is_ending = is_ending
         self._task: asyncio.Task[_T] | None = None
 
     def begin(self) -> None:
@@ -211,7 +226,9 @@ class _Work(Generic[_T]):
     def _settle(self, task: asyncio.Task[_T]) -> None:
         with contextlib.suppress(concurrent.futures.InvalidStateError):  # It was cancelled meanwhile.
             if task.cancelled():
-                self._outcome.set_exception(asyncio.CancelledError())
+                # A loop that ends cancels its tasks, and then says what ended it.
+                if not self._is_ending():
+                    self._outcome.set_exception(asyncio.CancelledError())
             elif (error := task.exception()) is not None:
                 self._outcome.set_exception(error)
             else:
