@@ -105,9 +105,10 @@ class House:
         return name.removeprefix("headrace.") if name.startswith("headrace.") else None
 
     def offered(self, module: str) -> set[str]:
-        """The names in a module's ``__all__``."""
+        """What others may import of a module, by its ``__all__``; of a room, the modules in its ``OFFERED``."""
+        name = "OFFERED" if self._is_package(module) else "__all__"
         for node in ast.parse(self.sources[module]).body:
-            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
                 return set(ast.literal_eval(node.value))
         return set()
 
@@ -205,7 +206,7 @@ def test_no_imports_go_in_a_circle() -> None:
 SOUND: Final = {
     "__init__": "from .agent import Agent",
     "errors": "",
-    "_low": '__all__ = ["door"]',
+    "_low": 'OFFERED = ("door",)',
     "_low.door": '__all__ = ["open_it"]\nfrom .inner import thing',
     "_low.inner": "from headrace.errors import Broken",
     "agent": "from ._low.door import open_it",
@@ -266,7 +267,7 @@ def test_a_circle_is_caught(statement: str) -> None:
 
 def test_a_module_that_imports_itself_through_its_room_is_a_circle() -> None:
     assert list(
-        faults({"_low": '__all__ = ["door"]\nfrom . import door', "_low.inner": "from headrace import _low"})
+        faults({"_low": 'OFFERED = ("door",)\nfrom . import door', "_low.inner": "from headrace import _low"})
     ) == ["circles"]
 
 

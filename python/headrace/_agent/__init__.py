@@ -1,3 +1,4 @@
 """An agent's options: checking them, and making the specification of a run."""
 
-__all__ = ["config", "display", "on_demand"]
+OFFERED = ("config", "display", "on_demand")
+"""The modules that other rooms may import."""

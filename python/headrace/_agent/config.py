@@ -161,7 +161,7 @@ def _selected(names: str | Iterable[str]) -> frozenset[str] | None:
 
 def check_agent(agent: AgentOptions) -> None:
     """Raises ``ConfigurationError`` for what cannot work."""
-    loops = agent.max_loops
+    loops: object = agent.max_loops
     if loops != "auto" and (isinstance(loops, bool) or not isinstance(loops, int) or loops < 1):
         raise ConfigurationError(f"max_loops must be a whole number from 1 or 'auto', not {loops!r}")
     for name in ("retry_attempts", "retry_interval", "loop_interval", "max_plan_attempts", "max_subtask_loops"):

@@ -1,3 +1,4 @@
 """The command ``headrace``."""
 
-__all__ = ["app"]
+OFFERED = ("app",)
+"""The modules that other rooms may import."""

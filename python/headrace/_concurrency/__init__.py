@@ -1,3 +1,4 @@
 """Threads, event loops, and how native streams wake them."""
 
-__all__ = ["loop_thread", "threads", "wakeups"]
+OFFERED = ("loop_thread", "threads", "wakeups")
+"""The modules that other rooms may import."""

@@ -1,3 +1,4 @@
 """Messages: their parts, trimming, pictures, signed reasoning, and the forms they are given out in."""
 
-__all__ = ["export", "images", "output", "parts", "reasoning", "trimming"]
+OFFERED = ("export", "images", "output", "parts", "reasoning", "trimming")
+"""The modules that other rooms may import."""

@@ -1,3 +1,4 @@
 """What an agent does next: policy, no I/O."""
 
-__all__ = ["autonomous", "calls", "effects", "spec", "turns"]
+OFFERED = ("autonomous", "calls", "effects", "spec", "turns")
+"""The modules that other rooms may import."""

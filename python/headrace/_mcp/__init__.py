@@ -1,3 +1,4 @@
 """The tools of MCP servers: which servers there are, and the sessions with them."""
 
-__all__ = ["servers", "sessions"]
+OFFERED = ("servers", "sessions")
+"""The modules that other rooms may import."""

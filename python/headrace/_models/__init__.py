@@ -1,3 +1,4 @@
 """What is known of a model and of who serves it: the catalogue of providers, the price list, what a request costs."""
 
-__all__ = ["catalog", "price_list", "prices"]
+OFFERED = ("catalog", "price_list", "prices")
+"""The modules that other rooms may import."""

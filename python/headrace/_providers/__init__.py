@@ -1,3 +1,4 @@
 """From a model call to an HTTP request."""
 
-__all__ = ["prepare", "requests"]
+OFFERED = ("prepare", "requests")
+"""The modules that other rooms may import."""

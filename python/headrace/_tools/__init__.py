@@ -1,3 +1,4 @@
 """A Python function as a tool, and running the calls that a model makes."""
 
-__all__ = ["arguments", "tool", "toolbox"]
+OFFERED = ("arguments", "tool", "toolbox")
+"""The modules that other rooms may import."""

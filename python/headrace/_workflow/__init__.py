@@ -1,3 +1,4 @@
 """Agents together: the steps of a workflow, and how several agents are read at once."""
 
-__all__ = ["run", "streams"]
+OFFERED = ("run", "streams")
+"""The modules that other rooms may import."""

@@ -1,3 +1,4 @@
 """The only code that knows litellm: it builds requests for whatever litellm can name."""
 
-__all__ = ["build", "templates"]
+OFFERED = ("build", "templates")
+"""The modules that other rooms may import."""
