@@ -169,7 +169,7 @@ class Agent:
         self.system_prompt = system_prompt
         self.model_name = model_name or ("llm" if llm is not None else default_model())
         self.llm = llm
-        self.max_loops = max_loops
+        self.max_loops: int | Literal["auto"] = max_loops
         self.tool_choice = tool_choice
         self.temperature = temperature
         self.max_tokens = max_tokens

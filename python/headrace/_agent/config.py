@@ -161,9 +161,7 @@ def _selected(names: str | Iterable[str]) -> frozenset[str] | None:
 
 def check_agent(agent: AgentOptions) -> None:
     """Raises ``ConfigurationError`` for what cannot work."""
-    loops: object = agent.max_loops
-    if loops != "auto" and (isinstance(loops, bool) or not isinstance(loops, int) or loops < 1):
-        raise ConfigurationError(f"max_loops must be a whole number from 1 or 'auto', not {loops!r}")
+    _check_loops(agent.max_loops)
     for name in ("retry_attempts", "retry_interval", "loop_interval", "max_plan_attempts", "max_subtask_loops"):
         value: Any = getattr(agent, name)
         if value < 0:
@@ -174,9 +172,14 @@ def check_agent(agent: AgentOptions) -> None:
         raise ConfigurationError("fallback_models must be a list of models' names; fallback_model_name is one name")
     check_output_type(agent.output_type)
     _check_handoffs(agent)
-    if loops == "auto":
+    if agent.max_loops == "auto":
         _check_names(agent.toolbox.names)
     _selected(agent.selected_tools)
+
+
+def _check_loops(loops: object) -> None:
+    if loops != "auto" and (isinstance(loops, bool) or not isinstance(loops, int) or loops < 1):
+        raise ConfigurationError(f"max_loops must be a whole number from 1 or 'auto', not {loops!r}")
 
 
 def _check_names(names: Iterable[str]) -> None:
