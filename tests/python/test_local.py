@@ -19,7 +19,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from headrace import cli, local
+from headrace import local
+from headrace._cli import app
 from headrace.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -186,19 +187,19 @@ def test_damaged_weights_are_fetched_again(weights: Path, home: Path, index: Pat
 def test_model_list_tells_what_is_here(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = home / "models" / Path(MODEL.member).name
     with pytest.raises(SystemExit, match="0"):
-        cli.main(["model", "list"])
+        app.main(["model", "list"])
     assert capsys.readouterr().out.split() == [MODEL.name, "98", "MB", "absent", str(path)]
     path.parent.mkdir(parents=True)
     with path.open("wb") as file:
         file.truncate(MODEL.size)
     with pytest.raises(SystemExit, match="0"):
-        cli.main(["model", "list"])
+        app.main(["model", "list"])
     assert capsys.readouterr().out.split() == [MODEL.name, "98", "MB", "present", str(path)]
 
 
 def test_model_pull_prints_the_path_only(weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="0"):
-        cli.main(["model", "pull"])
+        app.main(["model", "pull"])
     out, err = capsys.readouterr()
     assert out == f"{weights}\n"
     assert err == "smollm2-135m is already here\n"
@@ -206,7 +207,7 @@ def test_model_pull_prints_the_path_only(weights: Path, capsys: pytest.CaptureFi
 
 def test_an_error_is_one_line_and_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="1"):
-        cli.main(["model", "pull", "smollm"])
+        app.main(["model", "pull", "smollm"])
     out, err = capsys.readouterr()
     assert out == ""
     assert err == "headrace: no local model is called 'smollm'; did you mean 'smollm2-135m'?\n"

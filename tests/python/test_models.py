@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from harness import REPOSITORY, run_python
-from headrace import Usage, cli, model_info
+from headrace import Usage, model_info
+from headrace._cli import app
 from headrace.models import ModelInfo, cost
 
 if TYPE_CHECKING:
@@ -463,10 +464,11 @@ def test_without_a_list_nothing_is_known(tmp_path: Path, text: str | None) -> No
         file.write_text(text, errors="surrogateescape")
     run = run_python(
         """
-        from headrace import Usage, cli, model_info
+        from headrace import Usage, model_info
+        from headrace._cli import app
         from headrace.models import cost
         print(model_info("gpt-4o"), cost("gpt-4o", Usage(1, 1)), flush=True)
-        cli.main(["model", "info", "gpt-4o"])
+        app.main(["model", "info", "gpt-4o"])
         """,
         environment={"PYTHONPATH": str(tmp_path)},
     )
@@ -670,11 +672,11 @@ def test_no_token_of_a_recorded_stream_is_paid_twice_or_not_at_all() -> None:
 @pytest.mark.usefixtures("a_list")
 def test_the_command_tells_what_is_known(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="0"):
-        cli.main(["model", "info", "anthropic/claude-m", "--json"])
+        app.main(["model", "info", "anthropic/claude-m", "--json"])
     told = json.loads(capsys.readouterr().out)
     assert ModelInfo(**told) == model_info("claude-m")
     with pytest.raises(SystemExit, match="0"):
-        cli.main(["model", "info", "anthropic/claude-m"])
+        app.main(["model", "info", "anthropic/claude-m"])
     lines = dict(line.split("  ", 1) for line in capsys.readouterr().out.splitlines())
     assert {name: value.strip() for name, value in lines.items()} == {
         "name": "claude-m",
@@ -694,5 +696,5 @@ def test_the_command_tells_what_is_known(capsys: pytest.CaptureFixture[str]) -> 
 
 def test_the_command_says_which_model_it_does_not_know(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="1"):
-        cli.main(["model", "info", "openai/nobody"])
+        app.main(["model", "info", "openai/nobody"])
     assert capsys.readouterr().err == "headrace: the model 'openai/nobody' is not in litellm's price list\n"

@@ -88,12 +88,12 @@ def test_litellms_own_core_in_rust_is_not_asked(
 
 
 def test_chats_are_not_in_the_catalog_of_litellms_own_core(monkeypatch: pytest.MonkeyPatch) -> None:
-    catalog: Any = pytest.importorskip("litellm.rust_bridge.catalog", reason="this litellm has no core in Rust")
+    rust_catalog: Any = pytest.importorskip("litellm.rust_bridge.catalog", reason="this litellm has no core in Rust")
     monkeypatch.setenv("LITELLM_RUST", "true")
-    asked = {"features": frozenset({catalog.Feature.STREAMING})} if hasattr(catalog, "Feature") else {}
-    for route in (catalog.Route.CHAT_COMPLETIONS, catalog.Route.RESPONSES):
+    asked = {"features": frozenset({rust_catalog.Feature.STREAMING})} if hasattr(rust_catalog, "Feature") else {}
+    for route in (rust_catalog.Route.CHAT_COMPLETIONS, rust_catalog.Route.RESPONSES):
         for provider in [None, *catalog.NATIVE]:
-            assert catalog.decision(catalog.RouteContext(route, provider, **asked)).name == "PYTHON"
+            assert rust_catalog.decision(rust_catalog.RouteContext(route, provider, **asked)).name == "PYTHON"
 
 
 def test_capturing_leaves_nothing_behind(wire: Wire, introduce: Introduce) -> None:

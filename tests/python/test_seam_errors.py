@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from headrace import ConfigurationError, MissingKeyError, providers
+from headrace import ConfigurationError, MissingKeyError
+from headrace._providers import prepare, requests
 from headrace.types import ModelCall, ModelSettings
 from seam_providers import KEY, PROVIDERS, Provider
 from seam_talks import TALKS
@@ -53,7 +54,7 @@ def test_a_missing_key_is_named_as_it_is_read(
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("OPENAI_API_KEY", OPENAIS)
     with pytest.raises(MissingKeyError, match=re.escape(provider.model)) as raised:
-        providers.prepare(without_a_key(provider))
+        prepare.prepare(without_a_key(provider))
     assert OPENAIS not in str(raised.value)
     told = re.search(r"environment variables? ([A-Z0-9_, ]+) or", str(raised.value))
     assert told is not None
@@ -61,8 +62,8 @@ def test_a_missing_key_is_named_as_it_is_read(
     for variable in told[1].split(", "):
         if variable not in provider.environment or "KEY" in variable:
             monkeypatch.setenv(variable, KEY)
-    prepared = providers.prepare(without_a_key(provider))
-    assert isinstance(prepared, providers.PreparedRequest)
+    prepared = prepare.prepare(without_a_key(provider))
+    assert isinstance(prepared, requests.PreparedRequest)
     assert KEY in str(prepared.headers)
     assert OPENAIS not in str(prepared.headers)
     assert [sent for sent in wire.take() if not sent.path.endswith(provider.aside)] == []
@@ -71,7 +72,7 @@ def test_a_missing_key_is_named_as_it_is_read(
 def test_a_key_that_is_looked_for_nowhere_is_to_be_passed(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", OPENAIS)
     with pytest.raises(MissingKeyError, match="'xinference/some-model': pass llm_api_key"):
-        providers.prepare(without_a_key(BY_NAME["xinference"]))
+        prepare.prepare(without_a_key(BY_NAME["xinference"]))
     assert wire.take() == []
 
 
@@ -82,23 +83,23 @@ def test_a_server_of_ones_own_does_not_get_openais_key(
     provider = BY_NAME[name]
     introduce(provider)
     monkeypatch.setenv("OPENAI_API_KEY", OPENAIS)
-    prepared = providers.prepare(without_a_key(provider))
-    assert isinstance(prepared, providers.PreparedRequest)
+    prepared = prepare.prepare(without_a_key(provider))
+    assert isinstance(prepared, requests.PreparedRequest)
     assert OPENAIS not in str(prepared.headers)
     assert [sent for sent in wire.take() if not sent.path.endswith(provider.aside)] == []
 
 
 def test_openais_key_goes_to_whom_it_is_given(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", OPENAIS)
-    given = providers.prepare(asked("hyperbolic/some-model", api_key=OPENAIS))
-    assert isinstance(given, providers.PreparedRequest)
+    given = prepare.prepare(asked("hyperbolic/some-model", api_key=OPENAIS))
+    assert isinstance(given, requests.PreparedRequest)
     assert OPENAIS in str(given.headers)
     monkeypatch.setenv("HYPERBOLIC_API_KEY", OPENAIS)
-    found = providers.prepare(asked("hyperbolic/some-model"))
-    assert isinstance(found, providers.PreparedRequest)
+    found = prepare.prepare(asked("hyperbolic/some-model"))
+    assert isinstance(found, requests.PreparedRequest)
     assert OPENAIS in str(found.headers)
-    own = providers.prepare(asked("gpt-4o"))
-    assert isinstance(own, providers.PreparedRequest)
+    own = prepare.prepare(asked("gpt-4o"))
+    assert isinstance(own, requests.PreparedRequest)
     assert OPENAIS in str(own.headers)
     assert wire.take() == []
 
@@ -106,25 +107,25 @@ def test_openais_key_goes_to_whom_it_is_given(wire: Wire, monkeypatch: pytest.Mo
 @pytest.mark.parametrize("model", ["hosted_vllm/m", "litellm_proxy/m", "lm_studio/m", "xinference/m"])
 def test_a_server_that_nobody_has_placed_is_not_looked_for_at_openai(model: str, wire: Wire) -> None:
     with pytest.raises(ConfigurationError, match="llm_base_url"):
-        providers.prepare(asked(model, api_key=KEY))
+        prepare.prepare(asked(model, api_key=KEY))
     assert wire.take() == []
 
 
 @pytest.mark.parametrize("model", ["nobody/some-model", "some-model", "/", "anthropic", ""])
 def test_an_unknown_provider_is_told_how_to_be_named(model: str, wire: Wire) -> None:
     with pytest.raises(ConfigurationError, match="PROVIDER/NAME"):
-        providers.prepare(asked(model, api_key=KEY))
+        prepare.prepare(asked(model, api_key=KEY))
     assert wire.take() == []
 
 
 def test_a_parameter_that_the_model_does_not_take_is_told_or_left_out(wire: Wire) -> None:
     with pytest.raises(ConfigurationError, match=r"logprobs.*drop_params.*allowed_openai_params") as raised:
-        providers.prepare(asked("anthropic/claude-sonnet-4-5", api_key=KEY, parameters={"logprobs": True}))
+        prepare.prepare(asked("anthropic/claude-sonnet-4-5", api_key=KEY, parameters={"logprobs": True}))
     assert "proxy" not in str(raised.value)
-    prepared = providers.prepare(
+    prepared = prepare.prepare(
         asked("anthropic/claude-sonnet-4-5", api_key=KEY, parameters={"logprobs": True, "drop_params": True})
     )
-    assert isinstance(prepared, providers.PreparedRequest)
+    assert isinstance(prepared, requests.PreparedRequest)
     assert b"logprobs" not in prepared.body
     assert wire.take() == []
 
@@ -134,13 +135,13 @@ def test_a_parameter_that_is_not_taken_is_no_missing_key(wire: Wire, monkeypatch
     monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", KEY)
     monkeypatch.setenv("AWS_REGION_NAME", "us-east-1")
     with pytest.raises(ConfigurationError, match="logprobs") as raised:
-        providers.prepare(asked("bedrock/us.amazon.nova-lite-v1:0", parameters={"logprobs": True}))
+        prepare.prepare(asked("bedrock/us.amazon.nova-lite-v1:0", parameters={"logprobs": True}))
     assert not isinstance(raised.value, MissingKeyError)
     assert wire.take() == []
 
 
 def test_a_key_is_not_shown_by_an_error(wire: Wire) -> None:
     with pytest.raises(ConfigurationError) as raised:
-        providers.prepare(asked("azure/a-deployment", api_key=KEY))
+        prepare.prepare(asked("azure/a-deployment", api_key=KEY))
     assert KEY not in str(raised.value)
     assert wire.take() == []

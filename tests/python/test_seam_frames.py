@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from headrace._providers import prepare
+from headrace._providers import prepare, requests
 from headrace._providers.litellm import templates
 from headrace.types import ModelCall, ModelSettings
 from seam_providers import KEY, PROVIDERS, Provider
@@ -65,9 +65,9 @@ def asked(*texts: str, **changes: Any) -> ModelCall:
     return ModelCall(ModelSettings("anthropic/claude-sonnet-4-5", **options), messages)
 
 
-def request_for(call: ModelCall) -> providers.PreparedRequest:
+def request_for(call: ModelCall) -> requests.PreparedRequest:
     prepared = prepare.prepare(call)
-    assert isinstance(prepared, providers.PreparedRequest)
+    assert isinstance(prepared, requests.PreparedRequest)
     return prepared
 
 
@@ -129,7 +129,7 @@ def test_a_filled_frame_is_what_litellm_builds(
     def is_the_same(texts: tuple[str, ...]) -> None:
         warm = request_for(call(texts))
         with monkeypatch.context() as patch:
-            patch.setattr(_frames, "filled", lambda _call: None)
+            patch.setattr(templates, "filled", lambda _call: None)
             cold = request_for(call(texts))
         assert json.loads(warm.body) == json.loads(cold.body)
         assert replace(warm, body=b"") == replace(cold, body=b"")
@@ -169,15 +169,15 @@ def test_a_message_that_is_no_plain_text_has_no_frame(message: dict[str, Any], e
 # --- what has changed ----------------------------------------------------------------------------------------
 
 
-def header(name: str) -> Callable[[providers.PreparedRequest], Any]:
+def header(name: str) -> Callable[[requests.PreparedRequest], Any]:
     return lambda prepared: dict(prepared.headers).get(name)
 
 
-def member(name: str) -> Callable[[providers.PreparedRequest], Any]:
+def member(name: str) -> Callable[[requests.PreparedRequest], Any]:
     return lambda prepared: json.loads(prepared.body).get(name)
 
 
-CHANGES: Final[dict[str, tuple[dict[str, Any], Callable[[providers.PreparedRequest], Any], Any]]] = {
+CHANGES: Final[dict[str, tuple[dict[str, Any], Callable[[requests.PreparedRequest], Any], Any]]] = {
     "the key": ({"api_key": "another"}, header("x-api-key"), "another"),
     "the URL": (
         {"base_url": "https://models.invalid"},

@@ -12,7 +12,10 @@ import httpx
 import pytest
 
 from harness import collect, outcomes
-from headrace import Agent, _frames, _seam, providers
+from headrace import Agent
+from headrace._providers import prepare, requests
+from headrace._providers.litellm import capture as seam
+from headrace._providers.litellm import templates
 from headrace.types import ModelCall, ModelSettings
 from seam_providers import KEY
 
@@ -34,14 +37,14 @@ ROUNDS: Final = 6
 def standing(litellm: Any) -> None:
     """The guard stands, and every call is new to it."""
     assert litellm is not None
-    _frames.forget()
+    templates.forget()
 
 
 def capture(number: int) -> bytes:
     """A request that is built by litellm: no two are of one shape."""
     settled = ModelSettings(MODELS[number % len(MODELS)], api_key=KEY, headers={"x-number": str(number)})
-    prepared = providers.prepare(ModelCall(settled, ({"role": "user", "content": f"Number {number}."},)))
-    assert isinstance(prepared, providers.PreparedRequest)
+    prepared = prepare.prepare(ModelCall(settled, ({"role": "user", "content": f"Number {number}."},)))
+    assert isinstance(prepared, requests.PreparedRequest)
     assert dict(prepared.headers)["x-number"] == str(number)
     return prepared.body
 
@@ -114,7 +117,7 @@ def test_a_request_of_the_same_thread_passes_after_a_capture(simulate: Simulate)
     simulator = simulate("Hello.")
     capture(1)
     with pytest.raises(ZeroDivisionError):
-        _seam.capture(lambda: 1 // 0)
+        seam.capture(lambda: 1 // 0)
     assert "Hello." in httpx.post(f"{simulator.base_url}/chat/completions", json=body(1)).text
 
 
@@ -129,9 +132,9 @@ def test_what_a_capture_starts_and_leaves_is_not_captured(simulate: Simulate) ->
         return httpx.post(f"{simulator.base_url}/chat/completions", json=body(1)).text
 
     with pool:
-        returned = _seam.capture(lambda: pool.submit(contextvars.copy_context().run, log))
+        returned = seam.capture(lambda: pool.submit(contextvars.copy_context().run, log))
         over.set()
-        assert isinstance(returned, _seam.Returned)
+        assert isinstance(returned, seam.Returned)
         assert "Hello." in returned.value.result()
 
 
@@ -145,11 +148,11 @@ def test_only_requests_for_a_model_are_taken(simulate: Simulate) -> None:
         assert httpx.get(url, params={"messages": "1"}).status_code < 500
         return httpx.post(f"{simulator.base_url}/chat/completions", json=body(7))
 
-    captured = _seam.capture(build)
-    assert isinstance(captured, _seam.Captured)
+    captured = seam.capture(build)
+    assert isinstance(captured, seam.Captured)
     assert captured.url == f"{simulator.base_url}/chat/completions"
     assert b"Number 7." in captured.body
-    assert KEY not in repr(_seam.Captured("https://models.invalid", [("authorization", KEY)], KEY.encode()))
+    assert KEY not in repr(seam.Captured("https://models.invalid", [("authorization", KEY)], KEY.encode()))
 
 
 def test_an_interrupted_capture_neither_hangs_nor_sends(simulate: Simulate) -> None:
@@ -170,7 +173,7 @@ def test_an_interrupted_capture_neither_hangs_nor_sends(simulate: Simulate) -> N
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("concurrent.futures.wait", lambda *_, **__: waits())
         with pytest.raises(KeyboardInterrupt):
-            _seam.capture(build)
+            seam.capture(build)
     interrupted.set()
     assert finished.wait(20)
     assert outcomes(simulator) == []
