@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from headrace import local
 from headrace.errors import ConfigurationError
 from headrace.testing import Simulator
-
-# The tests of each folder import from here.
-sys.path.insert(0, str(Path(__file__).parent / "python"))
-
-from harness import OF_THE_TURN, AsyncReader, Reader, Simulate, SyncReader
+from support.harness import OF_THE_TURN, AsyncReader, Reader, Simulate, SyncReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 # The fixtures of the tests that need litellm.
-pytest_plugins = ["seam_fixtures"]
+pytest_plugins = ["support.litellm_fixtures"]
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 # A job in the background of a shell ignores Ctrl-C, and so would every program that the tests start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -44,7 +44,7 @@ def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def simulate() -> Iterator[Simulate]:
-    """Starts simulators, which stop after the test. See :class:`harness.Simulate`."""
+    """Starts simulators, which stop after the test. See :class:`support.harness.Simulate`."""
     with ExitStack() as stack:
 
         def start(text: Any = "Hello from the simulator.", **script: Any) -> Simulator:

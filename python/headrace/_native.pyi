@@ -1,29 +1,41 @@
-"""The native part of headrace: what the network threads and the Python layer meet in.
+"""The native part of headrace: streams, decoders and the simulator, written in Rust.
 
-Everything here is thread-safe. Users want the modules above it; `headrace.sse` hands out two of these classes as they
-are.
+Everything here is thread-safe. It is internal: use the public modules instead. `headrace.sse` exports two of these
+classes unchanged.
 """
 
 from collections.abc import Callable
-from typing import Any, Literal, TypedDict, final, type_check_only
+from typing import Any, Final, Literal, TypeAlias, TypedDict, final, type_check_only
 
 from typing_extensions import Buffer
 
-from ._run.read import Delta
-from .errors import StreamError
+from .errors import ProviderError, StreamError
 
 __all__ = [
-    "Bell",
+    "DEFAULT_CONNECT_TIMEOUT",
+    "DEFAULT_FIRST_TOKEN_TIMEOUT",
+    "DEFAULT_IDLE_TIMEOUT",
+    "DEFAULT_MAX_EVENT_BYTES",
+    "Notifier",
     "RecordedBody",
-    "Rope",
     "SSEDecoder",
     "ServerSentEvent",
     "Simulator",
     "Source",
     "Stream",
+    "Waker",
+    "error_class_of_status",
     "open_fed_stream",
     "open_stream",
+    "retry_after",
 ]
+
+DEFAULT_MAX_EVENT_BYTES: Final[int]
+DEFAULT_CONNECT_TIMEOUT: Final[float]
+DEFAULT_FIRST_TOKEN_TIMEOUT: Final[float]
+DEFAULT_IDLE_TIMEOUT: Final[float]
+
+_Delta: TypeAlias = ...
 
 @type_check_only
 class UsageDict(TypedDict):
@@ -36,7 +48,7 @@ class UsageDict(TypedDict):
     raw: str
 
 @type_check_only
-class SaidDict(TypedDict):
+class ContentDict(TypedDict):
     text: str
     reasoning: str
     refusal: str
@@ -47,21 +59,21 @@ class SaidDict(TypedDict):
     finish_reason_raw: str | None
 
 @type_check_only
-class ToldDict(TypedDict):
+class MetadataDict(TypedDict):
     usage: UsageDict | None
     id: str | None
     model: str | None
 
 @type_check_only
-class ResponseDict(SaidDict, ToldDict):
+class ResponseDict(ContentDict, MetadataDict):
     dialect: str
 
 @type_check_only
-class ChoiceDict(SaidDict):
+class ChoiceDict(ContentDict):
     index: int
 
 @type_check_only
-class RecordedDict(ToldDict):
+class RecordedDict(MetadataDict):
     choices: list[ChoiceDict]
     state: Literal["complete", "truncated", "error", "protocol"]
     dialect: str | None
@@ -90,109 +102,105 @@ class TimingDict(TypedDict):
 
 @final
 class Stream:
-    """A stream that was opened. Dropping it closes its connection, unless the whole answer has arrived."""
+    """An open stream. Dropping it closes its connection, unless the whole answer has arrived."""
 
     def next_batch(self) -> list[str] | None:
-        """Waits in this thread for the next tokens of text or of a refusal. Ctrl-C is heard while it waits.
+        """Blocks this thread until the next tokens of text or of a refusal. Ctrl-C interrupts it.
 
         Returns:
-            At least one token; None is the end.
+            At least one token; None at the end.
 
         Raises:
-            StreamError: The stream failed, and everything before that has been taken.
+            StreamError: The stream failed, and all tokens before that have been taken.
             ForkedError: This process is a fork of the one that opened the stream.
         """
 
     def take(self) -> list[str] | None:
-        """The tokens of text that are there, without waiting.
+        """The tokens of text or of a refusal that have arrived, without waiting.
 
         Returns:
-            Perhaps no token; None is the end.
+            Perhaps no token; None at the end.
 
         Raises:
-            StreamError: The stream failed, and everything before that has been taken.
+            StreamError: The stream failed, and all tokens before that have been taken.
             ForkedError: This process is a fork of the one that opened the stream.
         """
 
-    def next_deltas(self) -> list[Delta] | None:
-        """As ``next_batch``, for all that the model produces."""
+    def next_deltas(self) -> list[_Delta] | None:
+        """Like ``next_batch``, but every kind of delta."""
 
-    def take_deltas(self) -> list[Delta] | None:
-        """As ``take``, for all that the model produces."""
+    def take_deltas(self) -> list[_Delta] | None:
+        """Like ``take``, but every kind of delta."""
 
-    def arm(self, rope: Rope) -> bool:
-        """Asks to be woken.
+    def arm(self, waker: Waker) -> bool:
+        """Registers a waker for the next tokens.
 
         Args:
-            rope: What to pull.
+            waker: What to wake.
 
         Returns:
-            True if there is something to take, or the end to see. If not, the rope will be pulled once there is.
+            True if there is something to take, or the stream has ended. If not, the waker will be woken once there is.
         """
 
-    def arm_gone(self, rope: Rope) -> bool:
-        """Asks to be woken when the connection has been let go of.
+    def arm_gone(self, waker: Waker) -> bool:
+        """Registers a waker for the release of the connection.
 
         Args:
-            rope: What to pull.
+            waker: What to wake.
 
         Returns:
-            True if it has been. If not, the rope will be pulled when that may have changed.
+            True if it has been released. If not, the waker will be woken when that may have changed.
         """
 
     def close(self) -> None:
-        """Closes the stream and its connection. Does nothing to a stream that has ended."""
-
-    @property
-    def state(self) -> str | None:
-        """How the stream ended; None until its last token has been taken."""
+        """Closes the stream and its connection. Does nothing if the stream has ended."""
 
     def response(self) -> ResponseDict:
-        """What has been taken so far, put together."""
+        """The response, as far as it has been taken."""
 
     def timing(self) -> TimingDict:
-        """What the stamps say of what has been taken so far."""
+        """Latencies, computed from the timestamps of what has been taken so far."""
 
     def arrivals(self) -> bytes:
         """When each chunk arrived: native 64-bit integers, nanoseconds of the monotonic clock."""
 
 @final
 class Source:
-    """Where the bytes of a stream go in that Python has. Not for an event loop's thread: feeding may wait."""
+    """Takes the bytes of a stream that Python feeds. Do not use it in an event loop's thread: feeding may block."""
 
     def feed(self, data: bytes) -> bool:
-        """Feeds the next bytes, waiting in this thread where the reader is slow.
+        """Feeds the next bytes, and blocks this thread while the reader is behind.
 
         Args:
-            data: The bytes, cut anywhere.
+            data: The bytes, split anywhere.
 
         Returns:
-            False when nobody reads any more.
+            False if the stream is no longer read.
         """
 
     def fail(self, error: BaseException) -> None:
-        """Ends the stream: its reader gets this exception, after what was fed before."""
+        """Ends the stream: its reader gets this exception, after the bytes fed so far."""
 
     def end(self) -> None:
-        """Says that there are no more bytes."""
+        """Ends the bytes."""
 
 @final
-class Bell:
-    """What wakes an event loop: a descriptor to watch, and the keys of the streams that rang."""
+class Notifier:
+    """Wakes an event loop: a descriptor to watch, and the keys of the streams that became ready."""
 
-    def __new__(cls) -> Bell: ...
+    def __new__(cls) -> Notifier: ...
     def fileno(self) -> int:
-        """The descriptor: readable while a ring is unanswered."""
+        """The descriptor: readable while there is something to drain."""
 
-    def rope(self, key: int) -> Rope:
-        """What rings it with a key."""
+    def waker(self, key: int) -> Waker:
+        """A waker for the stream with this key."""
 
-    def answer(self) -> list[int]:
-        """The keys that rang since the last answer."""
+    def drain(self) -> list[int]:
+        """Takes the keys of the streams that were woken since the last call."""
 
 @final
-class Rope:
-    """What rings a bell for one stream. Pulled by network threads."""
+class Waker:
+    """Wakes the event loop on behalf of one stream. Network threads call it."""
 
 @final
 class ServerSentEvent:
@@ -201,8 +209,8 @@ class ServerSentEvent:
     Attributes:
         event: The event's type: ``"message"`` unless an ``event`` field named another.
         data: The data, its lines joined by LF.
-        id: The last event id at the time of this event: it lasts until another replaces it.
-        retry: The reconnection time in milliseconds that the stream has set last; None if it has not.
+        id: The last event id at the time of this event; it stays the same until the stream sends another.
+        retry: The last reconnection time in milliseconds that the stream set; None if it set none.
     """
 
     __match_args__: tuple[str, str, str, str] = ("event", "data", "id", "retry")
@@ -230,10 +238,10 @@ class SSEDecoder:
     """An incremental decoder of one event stream, by the WHATWG HTML standard, section 9.2.6.
 
     Args:
-        max_event_bytes: The cap on one line, and on the data of one event.
+        max_event_bytes: The cap on one line, and on the data of one event; by default ``DEFAULT_MAX_EVENT_BYTES``.
     """
 
-    def __new__(cls, *, max_event_bytes: int = 16777216) -> SSEDecoder: ...
+    def __new__(cls, *, max_event_bytes: int = ...) -> SSEDecoder: ...
     def feed(self, data: Buffer) -> list[ServerSentEvent]:
         """Takes the next bytes of the stream, split anywhere.
 
@@ -241,32 +249,32 @@ class SSEDecoder:
             data: Any bytes-like object.
 
         Returns:
-            The events that these bytes complete.
+            The events completed by these bytes.
 
         Raises:
-            EventTooLargeError: An event is over the cap; after the events before it have been returned. The decoder
-                stays failed.
+            EventTooLargeError: An event is over the cap. Events before it are returned first. Every later call raises
+                the error again.
             TypeError: The data is not bytes.
         """
 
     def close(self) -> None:
-        """Says that there are no more bytes. An event without its blank line is discarded, by the standard.
+        """Ends the bytes. An event without its blank line is discarded, as the standard says.
 
         Raises:
-            EventTooLargeError: An event was over the cap, and no call of ``feed`` has said so.
+            EventTooLargeError: An event was over the cap.
         """
 
     @property
     def mid_event(self) -> bool:
-        """Whether the input so far stops inside an event."""
+        """Whether the input so far ends inside an event."""
 
     @property
     def last_event_id(self) -> str:
-        """What a reconnection sends as ``Last-Event-ID``."""
+        """What to send as ``Last-Event-ID`` when reconnecting."""
 
     @property
     def retry(self) -> int | None:
-        """The reconnection time in milliseconds that the stream has set last."""
+        """The last reconnection time in milliseconds that the stream set; None if it set none."""
 
     @property
     def comments(self) -> int:
@@ -274,35 +282,35 @@ class SSEDecoder:
 
 @final
 class RecordedBody:
-    """Decodes the body of one response that was recorded.
+    """Decodes a recorded response body.
 
     Args:
-        dialect: How it is written; None to look.
-        max_event_bytes: The cap on one event, and on a body that is no stream.
+        dialect: The dialect; None to detect it.
+        max_event_bytes: The cap on one event or non-stream body; by default ``DEFAULT_MAX_EVENT_BYTES``.
 
     Raises:
         ConfigurationError: There is no such dialect.
     """
 
-    def __new__(cls, dialect: str | None = None, *, max_event_bytes: int = 16777216) -> RecordedBody: ...
+    def __new__(cls, dialect: str | None = None, *, max_event_bytes: int = ...) -> RecordedBody: ...
     def feed(self, data: Buffer) -> list[tuple[Any, ...]]:
-        """Takes the next bytes of the body, cut anywhere. Those after its end are ignored.
+        """Takes the next bytes of the body, split anywhere. Bytes after its end are ignored.
 
         Args:
             data: Any bytes-like object.
 
         Returns:
-            What they say: kind, choice, and what belongs to the kind.
+            Deltas: kind, choice, and the fields of that kind.
 
         Raises:
             TypeError: The data is not bytes.
         """
 
     def finish(self) -> tuple[list[tuple[Any, ...]], RecordedDict]:
-        """Says that there are no more bytes.
+        """Ends the bytes.
 
         Returns:
-            What only that tells, and the response as a whole.
+            The last deltas, and the whole response.
         """
 
 @final
@@ -313,16 +321,16 @@ class Simulator:
     @property
     def base_url(self) -> str: ...
     def report(self) -> str:
-        """What it has seen, as JSON."""
+        """The requests so far, as JSON."""
 
     def reset(self) -> None:
-        """Forgets what it has seen."""
+        """Clears the report."""
 
     def wait_for(self, predicate: Callable[[str], object], timeout: float) -> bool:
-        """Waits until the predicate is true of the report; False when that many seconds pass first."""
+        """Waits until the predicate is true of the report; False if that many seconds pass first."""
 
     def stop(self) -> None:
-        """Stops it: when this returns, the port is free and every connection is closed."""
+        """Stops the simulator: when this returns, the port is free and every connection is closed."""
 
 def open_stream(
     url: str,
@@ -336,13 +344,13 @@ def open_stream(
     max_event_bytes: int,
     model: str | None,
 ) -> Stream:
-    """Sends a request. Returns its stream at once; whatever happens to it, the stream tells.
+    """Sends a request. Returns its stream at once; the stream reports tokens and failures.
 
     Args:
         url: The full URL.
         headers: Names and values.
         body: The body.
-        dialect: How the answer is written, such as ``"openai_chat"``.
+        dialect: The dialect of the response, such as ``"openai_chat"``.
         connect_timeout: Seconds; None for no limit.
         first_token_timeout: Seconds; None for no limit.
         idle_timeout: Seconds; None for no limit.
@@ -350,8 +358,8 @@ def open_stream(
         model: The model, for error messages.
 
     Raises:
-        ConfigurationError: A limit is no number of seconds, there is no such dialect, or the network threads cannot
-            be started.
+        ConfigurationError: A timeout is not a number of seconds, there is no such dialect, or the network threads
+            cannot be started.
     """
 
 def open_fed_stream(
@@ -363,20 +371,40 @@ def open_fed_stream(
     max_event_bytes: int,
     model: str | None,
 ) -> tuple[Source, Stream]:
-    """A stream of bytes that Python has.
+    """Opens a stream whose bytes Python feeds.
 
     Args:
-        name: Where they come from, for error messages.
-        dialect: How they are written.
+        name: The name of the source, for error messages.
+        dialect: The dialect of the bytes.
         first_token_timeout: Seconds; None for no limit.
         idle_timeout: Seconds; None for no limit.
         max_event_bytes: The cap on one event.
         model: The model, for error messages.
 
     Returns:
-        Where the bytes go in, and the stream.
+        The source, which takes the bytes, and the stream.
 
     Raises:
-        ConfigurationError: A limit is no number of seconds, there is no such dialect, or the network threads cannot
-            be started.
+        ConfigurationError: A timeout is not a number of seconds, there is no such dialect, or the network threads
+            cannot be started.
+    """
+
+def error_class_of_status(status: int) -> type[ProviderError] | None:
+    """The exception class for an HTTP status.
+
+    Args:
+        status: The status.
+
+    Returns:
+        None if the status has no class of its own.
+    """
+
+def retry_after(headers: list[tuple[str, str]]) -> float | None:
+    """The seconds that a response asks to wait before a retry.
+
+    Args:
+        headers: Names, in any case, and values.
+
+    Returns:
+        From ``retry-after-ms`` or ``Retry-After``, as a number or a date; None if neither gives a time.
     """

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from ._agent import display, on_demand
 from ._agent.config import check_agent, check_task, default_model, spec_of
 from ._conversation.output import format_output
+from ._run.read import View
 from ._run.run import Run
-from ._run.view import View
 from .streams import AsyncRunStream, RunStream
 from .tools import Toolbox
 from .types import Timeouts

@@ -1,6 +1,6 @@
-"""Recorded answers of providers, decoded: what they say, piece by piece and as a whole, and how they end.
+"""Decodes recorded responses of providers: their deltas, the whole response, and how it ended.
 
-:func:`decode` reads what was captured of a response's body, in any dialect that headrace streams::
+:func:`decode` reads the captured body of a response, in any dialect that headrace streams::
 
     response = headrace.decode(Path("capture.sse").read_bytes())
     print(response.state, response.text, response.tool_calls)
@@ -11,8 +11,8 @@
             case FinishDelta(reason, raw):
                 ...
 
-What the bytes say is described, never raised: a stream that breaks off, reports an error or is no stream at all is what
-one decodes a capture to see.
+Errors are part of the result and not raised: a stream that breaks off, reports an error or is not a stream at all is
+what one decodes a capture to see.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from ._native import RecordedBody
+from ._native import DEFAULT_MAX_EVENT_BYTES, RecordedBody
 from .types import ToolCall, Usage
 
 if TYPE_CHECKING:
@@ -51,8 +51,6 @@ __all__ = [
     "decode",
 ]
 
-DEFAULT_MAX_EVENT_BYTES = 16 * 1024 * 1024
-
 
 @dataclass(frozen=True, slots=True)
 class Delta:
@@ -60,7 +58,7 @@ class Delta:
 
     Attributes:
         type: The name of its kind.
-        choice: Which of the response's alternatives it belongs to; 0 also for what is about all of it.
+        choice: The number of its choice; 0 also if it is about the whole response.
     """
 
     type: ClassVar[str] = "delta"
@@ -93,11 +91,11 @@ class RefusalDelta(Delta):
 
 @dataclass(frozen=True, slots=True)
 class ToolCallStartDelta(Delta):
-    """A tool call begins. Said again, under the same index, where the provider told the call's id only after its name.
+    """A tool call begins. Repeated with the same index if the provider sends the call's id only after its name.
 
     Attributes:
         index: The call's number within its choice, from 0.
-        id: The provider's id of the call, where it sent one.
+        id: The provider's id of the call, if it sent one.
         name: The tool's name.
     """
 
@@ -126,7 +124,7 @@ class ToolCallEndDelta(Delta):
 
 @dataclass(frozen=True, slots=True)
 class LogprobsDelta(Delta):
-    """The log probabilities of the text that follows, as the provider told them."""
+    """The log probabilities of the text that follows, as the provider sent them."""
 
     type: ClassVar[str] = "logprobs"
     logprobs: Any
@@ -134,13 +132,13 @@ class LogprobsDelta(Delta):
 
 @dataclass(frozen=True, slots=True)
 class SignatureDelta(Delta):
-    """What the provider wants back, unchanged, with the next turn.
+    """A signature that the provider wants back, unchanged, with the next turn.
 
     Attributes:
-        kind: ``"signed"`` where it vouches for reasoning that was shown, ``"encrypted"`` where it is the reasoning.
+        kind: ``"signed"`` if it signs reasoning that was shown, ``"encrypted"`` if it contains the reasoning.
         value: The opaque text.
-        id: The provider's id of the reasoning, where it has one.
-        tool_call: The index of the call that it came with; None if it belongs to the reasoning before it.
+        id: The provider's id of the reasoning, if it has one.
+        tool_call: The index of its tool call; None if it belongs to the reasoning before it.
     """
 
     type: ClassVar[str] = "signature"
@@ -156,7 +154,7 @@ class FinishDelta(Delta):
 
     Attributes:
         reason: Why, in the common vocabulary; see :class:`Choice`.
-        raw: The provider's own word for it.
+        raw: The provider's own reason.
     """
 
     type: ClassVar[str] = "finish"
@@ -166,7 +164,7 @@ class FinishDelta(Delta):
 
 @dataclass(frozen=True, slots=True)
 class UsageDelta(Delta):
-    """Token counts. Where a provider sends several, each replaces the one before."""
+    """Token counts. If a provider sends several, each replaces the one before."""
 
     type: ClassVar[str] = "usage"
     usage: Usage
@@ -174,7 +172,7 @@ class UsageDelta(Delta):
 
 @dataclass(frozen=True, slots=True)
 class ResponseDelta(Delta):
-    """What identifies the response, as early as the provider tells it.
+    """The id and model of the response, as soon as the provider sends them.
 
     Attributes:
         id: The provider's id of the response.
@@ -191,10 +189,10 @@ class ErrorDelta(Delta):
     """The provider failed. Nothing follows.
 
     Attributes:
-        message: What the provider says happened.
-        kind: Its class of error.
-        code: Its code.
-        status: The HTTP status that the error stands for, where the provider wrote one.
+        message: The provider's message.
+        kind: The provider's class of error.
+        code: The provider's error code.
+        status: The HTTP status inside the error, if the provider wrote one.
     """
 
     type: ClassVar[str] = "error"
@@ -206,7 +204,7 @@ class ErrorDelta(Delta):
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One alternative of a response.
+    """One choice of a response.
 
     Attributes:
         index: Its number.
@@ -216,7 +214,7 @@ class Choice:
         tool_calls: The tool calls, in order of appearance. A call that came without an id has none.
         finish_reason: ``"stop"``, ``"length"``, ``"tool_calls"``, ``"content_filter"``, ``"error"`` or ``"other"``;
             None where it did not end.
-        finish_reason_raw: The provider's own word for it.
+        finish_reason_raw: The provider's own reason.
     """
 
     index: int = 0
@@ -228,35 +226,37 @@ class Choice:
     finish_reason_raw: str | None = None
 
     @classmethod
-    def from_native(cls, told: ChoiceDict) -> Choice:
-        """The choice that the native decoder put together."""
+    def from_native(cls, choice: ChoiceDict) -> Choice:
+        """A choice from the native decoder."""
         return cls(
-            told["index"],
-            told["text"],
-            told["reasoning"],
-            told["refusal"],
-            tuple(ToolCall(*call, told["call_signatures"].get(index)) for index, call in enumerate(told["tool_calls"])),
-            told["finish_reason"],
-            told["finish_reason_raw"],
+            choice["index"],
+            choice["text"],
+            choice["reasoning"],
+            choice["refusal"],
+            tuple(
+                ToolCall(*call, choice["call_signatures"].get(index)) for index, call in enumerate(choice["tool_calls"])
+            ),
+            choice["finish_reason"],
+            choice["finish_reason_raw"],
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A recorded answer. What stands in a choice is, without it, that of the first: ``response.text`` and so on.
+    """A recorded response. ``response.text`` and the other fields of a choice are those of the first choice.
 
     Attributes:
         state: ``"complete"``: the whole answer is there. ``"truncated"``: the bytes end before the dialect's end
-            marker. ``"error"``: the provider reported an error. ``"protocol"``: the bytes are not what the dialect
-            says, or show no dialect.
-        error: What is wrong, unless the answer is complete: a ``TruncatedError``, a ``ProviderError`` of the class that
-            goes with the provider's status or word for it, or a ``ProtocolError``. What came before it is kept.
-        dialect: How the answer is written; None where nothing shows it.
+            marker. ``"error"``: the provider reported an error. ``"protocol"``: the bytes are not valid in the
+            dialect, or the dialect could not be detected.
+        error: What is wrong, unless the answer is complete: a ``TruncatedError``, a ``ProviderError`` of the class for
+            the provider's status or error code, or a ``ProtocolError``. Deltas before it are kept.
+        dialect: The dialect of the response; None if it could not be detected.
         id: The provider's id of the response.
         model: The model that answered, in the provider's words.
-        usage: Token counts; None where the provider told none.
-        choices: The alternatives that have said anything, by their number.
-        deltas: Everything that was said, in order.
+        usage: Token counts; None if the provider sent none.
+        choices: The choices that have any content, by their number.
+        deltas: All deltas, in order.
     """
 
     state: Literal["complete", "truncated", "error", "protocol"]
@@ -270,7 +270,7 @@ class Response:
 
     @property
     def first(self) -> Choice:
-        """The first choice, which is the only one for nearly every request; an empty one where nothing was said."""
+        """The first choice, for nearly every request the only one; an empty one if there is none."""
         return self.choices[0] if self.choices and self.choices[0].index == 0 else Choice()
 
     @property
@@ -300,35 +300,35 @@ class Response:
 
     @property
     def finish_reason_raw(self) -> str | None:
-        """The provider's own word for it."""
+        """The provider's own reason."""
         return self.first.finish_reason_raw
 
 
 def decode(
     data: Buffer | Iterable[Buffer], dialect: str = "auto", *, max_event_bytes: int = DEFAULT_MAX_EVENT_BYTES
 ) -> Response:
-    """Decodes the body of a provider's response, as it was captured: a stream, or one JSON document.
+    """Decodes the captured body of a provider's response: a stream, or one JSON document.
 
     Args:
-        data: The body as bytes, or an iterable of pieces of it, cut anywhere. A binary file is one.
-        dialect: ``"auto"`` to look at how the body begins, or ``"openai_chat"`` (also legacy completions, and whoever
-            speaks it), ``"openai_responses"``, ``"anthropic"``, ``"gemini"``, ``"cohere"``, ``"ollama"`` or
+        data: The body as bytes, or an iterable of pieces of it, split anywhere, such as a binary file.
+        dialect: ``"auto"`` to detect it from the start of the body, or ``"openai_chat"`` (also legacy completions and
+            compatible providers), ``"openai_responses"``, ``"anthropic"``, ``"gemini"``, ``"cohere"``, ``"ollama"`` or
             ``"bedrock"`` (the binary event stream).
-        max_event_bytes: The cap on one event, and on a body that is no stream.
+        max_event_bytes: The cap on one event, and on a body that is not a stream.
 
     Returns:
-        What the body says. Whatever is wrong with it stands in ``error`` and ``state``.
+        The response. Its ``state`` and ``error`` say what is wrong with it.
 
     Raises:
         ConfigurationError: There is no such dialect.
         TypeError: The data is not bytes.
     """
     body = RecordedBody(None if dialect == "auto" else dialect, max_event_bytes=max_event_bytes)
-    told: list[tuple[Any, ...]] = []
+    fed: list[tuple[Any, ...]] = []
     for piece in _pieces(data):
-        told += body.feed(piece)
+        fed += body.feed(piece)
     last, response = body.finish()
-    deltas = tuple(_delta(*delta) for delta in told + last)
+    deltas = tuple(_delta(*delta) for delta in fed + last)
     error = response["error"]
     if error is not None:
         error.delivered = any(isinstance(delta, _OUTPUT) for delta in deltas)
@@ -383,9 +383,9 @@ _DELTAS = {
 }
 
 
-def _delta(kind: str, choice: int, *told: Any) -> Delta:
+def _delta(kind: str, choice: int, *fields: Any) -> Delta:
     if kind == "usage":
-        return UsageDelta(Usage.from_native(told[0]), choice=choice)
+        return UsageDelta(Usage.from_native(fields[0]), choice=choice)
     if kind == "logprobs":
-        return LogprobsDelta(json.loads(told[0]), choice=choice)
-    return _DELTAS[kind](*told, choice=choice)
+        return LogprobsDelta(json.loads(fields[0]), choice=choice)
+    return _DELTAS[kind](*fields, choice=choice)

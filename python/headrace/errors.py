@@ -3,11 +3,11 @@
 ::
 
     HeadraceError
-    ├── ConfigurationError            what the caller gave cannot work; nothing was sent
+    ├── ConfigurationError            the caller's arguments cannot work; nothing was sent
     │   ├── MissingKeyError           no API key; the message names the environment variable
     │   └── ForkedError               the stream belongs to the parent process
     ├── StreamClosedError             the stream was closed before it was read to its end
-    └── StreamError                   a stream ended in any way but complete (`.state` says which)
+    └── StreamError                   a stream failed (`.state` says how)
         ├── ConnectionFailedError     the connection could not be made, or broke
         │   ├── NameResolutionError   DNS has no answer for the host
         │   └── TLSError              the certificate or the handshake was refused
@@ -16,16 +16,16 @@
         │   ├── FirstTokenTimeoutError
         │   └── IdleTimeoutError
         ├── TruncatedError            the bytes ended before the dialect's end marker
-        ├── ProtocolError             the bytes are not what the dialect says
+        ├── ProtocolError             the bytes are not valid in the dialect
         │   └── EventTooLargeError    one event is over the cap
-        └── ProviderError             the provider said no, by status or inside the stream
+        └── ProviderError             the provider reported an error, by status or inside the stream
             ├── BadRequestError       400, 413, 422
             │   ├── ContextWindowExceededError   the conversation is longer than the model reads
             │   └── ContentPolicyViolationError  a filter refused the request or its answer
             ├── AuthenticationError   401
             ├── PermissionDeniedError 403
             ├── NotFoundError         404
-            ├── RateLimitError        429 (`.retry_after` in seconds, where it was told)
+            ├── RateLimitError        429 (`.retry_after` in seconds, where the provider gave it)
             ├── OverloadedError       503, 529
             └── ServerError           any other 5xx
 
@@ -67,15 +67,15 @@ __all__ = [
 
 
 class HeadraceError(Exception):
-    """The root of the tree: catch this to catch whatever headrace itself raises."""
+    """The base class of every exception that headrace raises itself."""
 
 
 class ConfigurationError(HeadraceError):
-    """What the caller gave cannot work. Nothing was sent."""
+    """The caller's arguments cannot work. Nothing was sent."""
 
 
 class MissingKeyError(ConfigurationError):
-    """No API key was found for the provider. The message names where one is looked for."""
+    """No API key was found for the provider. The message says where headrace looks for one."""
 
 
 class ForkedError(ConfigurationError):
@@ -83,23 +83,23 @@ class ForkedError(ConfigurationError):
 
 
 class StreamClosedError(HeadraceError):
-    """The stream was closed by its reader, so the rest of it does not exist."""
+    """The reader closed the stream, so it cannot be read any further."""
 
 
 class StreamError(HeadraceError):
-    """A stream that did not end complete.
+    """A stream failed.
 
     Attributes:
         state: The terminal state: ``"truncated"``, ``"rejected"``, ``"error"``, ``"transport"``,
             ``"timeout"`` or ``"protocol"``.
-        status: HTTP status of the response, or None where there was none.
-        code: The provider's own error code or type, where it gave one.
-        retry_after: Seconds that the provider asked to wait, where it did.
-        request_id: The provider's id of the request, where it gave one.
+        status: HTTP status of the response; None if there was none.
+        code: The provider's own error code or type, if it gave one.
+        retry_after: Seconds that the provider asked to wait, if it did.
+        request_id: The provider's id of the request, if it gave one.
         body: The start of the response body that explains the error (at most 64 KiB of text).
         model: The model that was asked.
-        provider: Who serves it, as litellm names providers; None for an endpoint that is known by its URL alone.
-        delivered: Tokens of the turn had reached the caller before the error.
+        provider: The provider, by litellm's name; None for an endpoint given only by its URL.
+        delivered: Whether tokens of the turn reached the caller before the error.
     """
 
     state: str = "error"
@@ -127,7 +127,7 @@ class StreamError(HeadraceError):
         self.provider = provider
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # The keyword-only arguments travel as state, so that an error survives pickling between processes.
+        # The keyword-only arguments are pickled as part of `__dict__`, since `__init__` gets only the message.
         return (type(self), (str(self),), self.__dict__)
 
 
@@ -142,7 +142,7 @@ class NameResolutionError(ConnectionFailedError):
 
 
 class TLSError(ConnectionFailedError):
-    """The TLS handshake failed: an untrusted certificate, a wrong name, or no TLS at the other end."""
+    """The TLS handshake failed: an untrusted certificate, a wrong host name, or a server without TLS."""
 
 
 class StreamTimeoutError(StreamError, TimeoutError):
@@ -160,7 +160,7 @@ class FirstTokenTimeoutError(StreamTimeoutError):
 
 
 class IdleTimeoutError(StreamTimeoutError):
-    """The stream went silent. Pings and comments do not count as a sign of life."""
+    """No token came in time after the last one. Pings and comments do not count."""
 
 
 class TruncatedError(StreamError):
@@ -170,7 +170,7 @@ class TruncatedError(StreamError):
 
 
 class ProtocolError(StreamError):
-    """The bytes are not what the dialect says: malformed JSON, or a body of another type."""
+    """The bytes are not valid in the dialect: malformed JSON, or a body of another type."""
 
     state = "protocol"
 
@@ -208,7 +208,7 @@ class NotFoundError(ProviderError):
 
 
 class RateLimitError(ProviderError):
-    """HTTP 429: too many requests or tokens. ``retry_after`` holds the provider's wish in seconds."""
+    """HTTP 429: too many requests or tokens. ``retry_after`` holds the seconds that the provider asked to wait."""
 
 
 class OverloadedError(ProviderError):

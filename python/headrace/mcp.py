@@ -7,15 +7,15 @@ SDK does the talking, and is imported when the first server is connected: ``pip 
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import itertools
 import os
 import re
 import threading
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
+from ._concurrency.threads import wait_for
 from ._mcp.servers import HTTPServer, Server, StdioServer, parse_servers
 from ._mcp.sessions import Worker
 from .errors import ConfigurationError
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from mcp import types
 
 __all__ = ["HTTPServer", "MCPTools", "Server", "StdioServer", "parse_servers"]
-
-_SLICE: Final = 0.1
-"""Seconds of one wait of a blocked caller: Windows notices Ctrl-C only between waits."""
 
 
 class MCPTools:
@@ -68,11 +65,9 @@ class MCPTools:
         try:
             opening = worker.submit(worker.open_all)
             try:
-                while not concurrent.futures.wait((opening,), timeout=_SLICE).done:
-                    pass
+                offers = wait_for(opening)
             finally:
-                opening.cancel()
-            offers = opening.result()
+                opening.cancel()  # if the wait was interrupted
         except BaseException:
             self.close()
             raise

@@ -1,6 +1,6 @@
-"""Server-sent events by themselves: the decoder that headrace streams with, for any source of bytes.
+"""Server-sent events on their own: headrace's decoder, for any source of bytes.
 
-It follows the WHATWG HTML standard, section 9.2.6, whole, and never depends on how the bytes were split::
+It follows all of the WHATWG HTML standard, section 9.2.6. The result never depends on how the bytes were split::
 
     with httpx.stream("POST", url, json=body) as response:
         for event in headrace.sse.decode(response.iter_raw()):
@@ -15,14 +15,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ._native import ServerSentEvent, SSEDecoder
+from ._native import DEFAULT_MAX_EVENT_BYTES, ServerSentEvent, SSEDecoder
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 
 __all__ = ["SSEDecoder", "ServerSentEvent", "adecode", "decode"]
-
-DEFAULT_MAX_EVENT_BYTES = 16 * 1024 * 1024
 
 
 def decode(chunks: Iterable[bytes], *, max_event_bytes: int = DEFAULT_MAX_EVENT_BYTES) -> Iterator[ServerSentEvent]:
@@ -33,7 +31,7 @@ def decode(chunks: Iterable[bytes], *, max_event_bytes: int = DEFAULT_MAX_EVENT_
         max_event_bytes: The cap on one event.
 
     Yields:
-        Each event as soon as its blank line has been read. By the standard an event without one is discarded.
+        Each event as soon as its blank line has been read. An event without one is discarded, as the standard says.
 
     Raises:
         EventTooLargeError: An event is over the cap. All events before it have been yielded.

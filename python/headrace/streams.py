@@ -78,4 +78,4 @@ class AsyncRunStream(_OfOneAgent, AsyncStream[Run, T], Generic[T]):
         super().__init__(run, cast("AsyncIterator[T]", adrive(run)))
 
     async def _wait_closed(self) -> None:
-        await self._run.wait_closed()
+        await self._run.work.released()

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
+from . import _native
+
 if TYPE_CHECKING:
     from ._native import ResponseDict, SpreadDict, TimingDict, UsageDict
 
@@ -72,9 +74,9 @@ class Timeouts(Value):
         idle: From one token until the next. Pings and comments do not count as tokens.
     """
 
-    connect: float | None = 10.0
-    first_token: float | None = 300.0
-    idle: float | None = 60.0
+    connect: float | None = _native.DEFAULT_CONNECT_TIMEOUT
+    first_token: float | None = _native.DEFAULT_FIRST_TOKEN_TIMEOUT
+    idle: float | None = _native.DEFAULT_IDLE_TIMEOUT
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -99,7 +101,7 @@ class ModelSettings(Value):
     parameters: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False)
     headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     timeouts: Timeouts = Timeouts()
-    max_event_bytes: int = 16 * 1024 * 1024
+    max_event_bytes: int = _native.DEFAULT_MAX_EVENT_BYTES
     llm: Any = field(default=None, repr=False)
     prompt_caching: bool = False
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from harness import Reader, Simulate, agent_at
 from headrace import EventTooLargeError, ProtocolError, ProviderError, StreamError, TruncatedError
+from support.harness import Reader, Simulate, agent_at
 
 COMPLETION: dict[str, Any] = {
     "id": "chatcmpl-1",

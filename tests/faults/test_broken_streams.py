@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from harness import Reader, Simulate, agent_at, receive_request, serving
 from headrace import (
     BadRequestError,
     ConnectionFailedError,
@@ -19,6 +18,7 @@ from headrace import (
     StreamError,
     TruncatedError,
 )
+from support.harness import PATIENCE, Reader, Simulate, agent_at, receive_request, serving
 
 WORDS = ["one", " two", " three", " four", " five"]
 AFTER = [0, 1, 3, 5]
@@ -164,7 +164,7 @@ def test_bytes_after_the_end_marker_are_not_waited_for(reader: Reader) -> None:
         events = b'data: {"choices":[{"index":0,"delta":{"content":"whole"}}]}\n\ndata: [DONE]\n\n'
         connection.sendall(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n%x\r\n%s\r\n" % (len(events), events))
         # It keeps the connection open without a word: the client leaves.
-        connection.settimeout(20)
+        connection.settimeout(PATIENCE)
         assert connection.recv(1) == b""
 
     with serving(answer) as port:

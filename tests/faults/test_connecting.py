@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 import pytest
 import trustme
 
-from harness import KEY, Reader, Simulate, agent_at, collect, receive_request, run_python, serving
 from headrace import (
     ConnectionFailedError,
     ConnectTimeoutError,
@@ -23,6 +22,7 @@ from headrace import (
     Timeouts,
     TLSError,
 )
+from support.harness import KEY, Reader, Simulate, agent_at, collect, receive_request, run_python, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

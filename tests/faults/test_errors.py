@@ -10,8 +10,8 @@ from multiprocessing import get_context
 import pytest
 
 import headrace
-from harness import Reader, Simulate, agent_at
 from headrace import ConfigurationError, HeadraceError, RateLimitError, StreamError, errors
+from support.harness import Reader, Simulate, agent_at
 
 CLASSES = [getattr(errors, name) for name in errors.__all__]
 STREAM_ERRORS = [kind for kind in CLASSES if issubclass(kind, StreamError)]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness import Simulate, needs_fork, run_python
+from support.harness import Simulate, needs_fork, run_python
 
 if TYPE_CHECKING:
     from headrace.testing import Simulator

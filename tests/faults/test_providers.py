@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from test_secrets import assert_no_key_in
 
-from harness import KEY, Reader, Simulate, agent_at
 from headrace import (
     Agent,
     AuthenticationError,
@@ -25,18 +23,19 @@ from headrace import (
     ServerError,
     StreamError,
 )
-from test_agent_loops import bodies
-from wires import WIRES, Wire, agent_on
+from support.conversations import bodies
+from support.dialects import SERVICES, Service, agent_on
+from support.harness import KEY, Reader, Simulate, agent_at, assert_no_key_in
 
 if TYPE_CHECKING:
     from headrace.testing import Simulator
 
-each_wire = pytest.mark.parametrize("wire", WIRES.values(), ids=WIRES.keys())
+each_service = pytest.mark.parametrize("service", SERVICES.values(), ids=SERVICES.keys())
 
 
-def failed(reader: Reader, wire: Wire, simulator: Simulator, **options: Any) -> StreamError:
+def failed(reader: Reader, service: Service, simulator: Simulator, **options: Any) -> StreamError:
     """The error of a run that says nothing."""
-    result = reader.read(agent_on(wire, simulator, tools=[], **options))
+    result = reader.read(agent_on(service, simulator, tools=[], **options))
     assert result.tokens == []
     assert isinstance(result.error, StreamError), result
     return result.error
@@ -116,10 +115,10 @@ REFUSALS = [
 def test_what_a_provider_says_tells_what_is_wrong(
     simulate: Simulate, reader: Reader, error: type[StreamError], name: str, status: int, body: Any
 ) -> None:
-    wire = WIRES[name]
-    raised = failed(reader, wire, simulate(fault={"kind": "status", "status": status, "body": body}))
+    service = SERVICES[name]
+    raised = failed(reader, service, simulate(fault={"kind": "status", "status": status, "body": body}))
     assert type(raised) is error
-    assert (raised.status, raised.provider, raised.model) == (status, wire.provider, wire.model)
+    assert (raised.status, raised.provider, raised.model) == (status, service.provider, service.model)
     words = body.get("message") or body["error"]["message"]
     assert words in str(raised)
     assert raised.body is not None
@@ -137,23 +136,23 @@ STATUSES = [
 ]
 
 
-@each_wire
+@each_service
 @pytest.mark.parametrize(("status", "error"), STATUSES)
 def test_a_status_is_the_same_error_whoever_says_it(
-    simulate: Simulate, reader: Reader, wire: Wire, status: int, error: type[StreamError]
+    simulate: Simulate, reader: Reader, service: Service, status: int, error: type[StreamError]
 ) -> None:
     simulator = simulate(fault={"kind": "status", "status": status, "headers": {"retry-after": "3"}})
-    raised = failed(reader, wire, simulator)
+    raised = failed(reader, service, simulator)
     assert type(raised) is error
-    assert (raised.state, raised.status, raised.provider) == ("rejected", status, wire.provider)
+    assert (raised.state, raised.status, raised.provider) == ("rejected", status, service.provider)
     assert raised.retry_after == 3.0
 
 
-@each_wire
-def test_an_unknown_model_says_what_to_look_at(simulate: Simulate, reader: Reader, wire: Wire) -> None:
-    raised = failed(reader, wire, simulate(fault={"kind": "status", "status": 404}))
+@each_service
+def test_an_unknown_model_says_what_to_look_at(simulate: Simulate, reader: Reader, service: Service) -> None:
+    raised = failed(reader, service, simulate(fault={"kind": "status", "status": 404}))
     assert "check the model's name and the base URL" in str(raised)
-    assert raised.model == wire.model
+    assert raised.model == service.model
 
 
 # --- refused inside the stream --------------------------------------------------------------------------------------
@@ -185,33 +184,33 @@ IN_BAND = [
 def test_an_error_inside_the_stream_comes_after_its_tokens(
     simulate: Simulate, reader: Reader, name: str, error: dict[str, Any], expected: type[StreamError]
 ) -> None:
-    wire = WIRES[name]
+    service = SERVICES[name]
     fault = {"kind": "error", "after": 1, "error": {"message": "It failed.", **error}}
-    result = reader.read(agent_on(wire, simulate(["one", " two"], fault=fault), tools=[], retry_attempts=3))
+    result = reader.read(agent_on(service, simulate(["one", " two"], fault=fault), tools=[], retry_attempts=3))
     assert result.tokens == ["one"]
     assert type(result.error) is expected
     assert isinstance(result.error, StreamError)
-    assert (result.error.provider, result.error.delivered, result.stream.state) == (wire.provider, True, "error")
+    assert (result.error.provider, result.error.delivered, result.stream.state) == (service.provider, True, "error")
     assert "It failed." in str(result.error)
 
 
 # --- no provider at all ---------------------------------------------------------------------------------------------
 
 
-@each_wire
-def test_a_web_page_says_that_the_url_is_wrong(simulate: Simulate, reader: Reader, wire: Wire) -> None:
-    raised = failed(reader, wire, simulate(fault={"kind": "html"}))
+@each_service
+def test_a_web_page_says_that_the_url_is_wrong(simulate: Simulate, reader: Reader, service: Service) -> None:
+    raised = failed(reader, service, simulate(fault={"kind": "html"}))
     assert type(raised) is ProtocolError
     assert "web page" in str(raised)
     assert "is the URL right?" in str(raised)
-    assert raised.provider == wire.provider
+    assert raised.provider == service.provider
 
 
-@each_wire
-def test_a_redirect_says_where_to_and_is_not_followed(simulate: Simulate, reader: Reader, wire: Wire) -> None:
+@each_service
+def test_a_redirect_says_where_to_and_is_not_followed(simulate: Simulate, reader: Reader, service: Service) -> None:
     other = simulate("I am another.")
     simulator = simulate(fault={"kind": "redirect", "location": f"{other.base_url}/elsewhere"})
-    raised = failed(reader, wire, simulator)
+    raised = failed(reader, service, simulator)
     assert raised.status == 307
     assert f"{other.base_url}/elsewhere" in str(raised)
     assert bodies(other) == []
@@ -251,20 +250,20 @@ def test_a_missing_key_is_named_before_anything_is_sent(
 
 def test_what_a_model_does_not_take_says_what_to_do(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate()
-    error = reader.read(agent_on(WIRES["cohere"], simulator, reasoning_effort="high")).error
+    error = reader.read(agent_on(SERVICES["cohere"], simulator, reasoning_effort="high")).error
     assert type(error) is ConfigurationError
     assert "drop_params" in str(error)
     assert bodies(simulator) == []
     options = {"reasoning_effort": "high", "llm_args": {"drop_params": True}}
-    assert reader.read(agent_on(WIRES["cohere"], simulator, **options)).error is None
+    assert reader.read(agent_on(SERVICES["cohere"], simulator, **options)).error is None
 
 
 # --- secrets --------------------------------------------------------------------------------------------------------
 
-SECRET = [wire for wire in WIRES.values() if wire.options.get("llm_api_key", KEY) is not None]
+SECRET = [service for service in SERVICES.values() if service.options.get("llm_api_key", KEY) is not None]
 
 
-@pytest.mark.parametrize("wire", SECRET, ids=lambda wire: str(wire.model))
+@pytest.mark.parametrize("service", SECRET, ids=lambda service: str(service.model))
 @pytest.mark.parametrize(
     "fault",
     [
@@ -277,8 +276,8 @@ SECRET = [wire for wire in WIRES.values() if wire.options.get("llm_api_key", KEY
     ],
     ids=lambda fault: str(fault["kind"]),
 )
-def test_no_key_is_in_an_error(simulate: Simulate, reader: Reader, wire: Wire, fault: dict[str, Any]) -> None:
-    error = reader.read(agent_on(wire, simulate(fault=fault), tools=[])).error
+def test_no_key_is_in_an_error(simulate: Simulate, reader: Reader, service: Service, fault: dict[str, Any]) -> None:
+    error = reader.read(agent_on(service, simulate(fault=fault), tools=[])).error
     assert isinstance(error, StreamError)
     assert_no_key_in(error)
 

@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-import pickle
-import traceback
 from typing import Any
 
 import pytest
 
-from harness import KEY, Reader, Simulate, agent_at
 from headrace import StreamError
-
-
-def assert_no_key_in(error: Exception, key: str = KEY) -> None:
-    shown = [str(error), repr(error), repr(vars(error)), pickle.dumps(error).decode("latin1")]
-    shown += traceback.format_exception(type(error), error, error.__traceback__)
-    for text in shown:
-        # Half a key is too much, too.
-        assert key[:12] not in text, text
+from support.harness import KEY, Reader, Simulate, agent_at, assert_no_key_in
 
 
 def failed(simulate: Simulate, reader: Reader, fault: dict[str, Any], **options: Any) -> StreamError:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness import Simulate, run_python, wait_for_outcomes
+from support.harness import PATIENCE, Simulate, run_python, wait_for_outcomes
 
 if TYPE_CHECKING:
     from headrace.testing import Simulator
@@ -74,7 +74,7 @@ def test_ctrl_c_ends_a_stream_that_waits(stalled: Simulator, program: str) -> No
         assert process.stdout is not None
         assert process.stdout.readline() == "one\n"
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=10)
+        out, err = process.communicate(timeout=PATIENCE)
     assert (out, err, process.returncode) == ("interrupted\n", "", 7)
     wait_for_outcomes(stalled, "disconnected")
 
@@ -85,7 +85,7 @@ def test_ctrl_c_ends_a_stream_before_its_first_token(simulate: Simulate, program
     with start(interruptible(program), silent) as process:
         wait_for_outcomes(silent, "running")
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=10)
+        out, err = process.communicate(timeout=PATIENCE)
     assert (out, err, process.returncode) == ("interrupted\n", "", 7)
     wait_for_outcomes(silent, "disconnected")
 
@@ -104,7 +104,7 @@ except headrace.StreamClosedError:
         assert process.stdout is not None
         assert process.stdout.readline() == "one\n"
         process.send_signal(signal.SIGUSR1)
-        out, err = process.communicate(timeout=10)
+        out, err = process.communicate(timeout=PATIENCE)
     assert (out, err, process.returncode) == ("cancelled\n", "", 0)
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from harness import Reader, Simulate, agent_at, the_request
 from headrace import (
     AuthenticationError,
     BadRequestError,
@@ -19,6 +18,7 @@ from headrace import (
     RateLimitError,
     ServerError,
 )
+from support.harness import Reader, Simulate, agent_at, the_request
 
 CLASSES = {
     400: BadRequestError,

@@ -10,16 +10,17 @@ import httpx
 import pytest
 
 from headrace import ProtocolError, ServerError, StreamError, TruncatedError
-from wires import WIRES, Wire, agent_on
+from support.dialects import SERVICES, Service, agent_on
+from support.harness import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from harness import Reader, Simulate
     from headrace.testing import Simulator
+    from support.harness import Reader, Simulate
 
-ONE_OF_EACH = {name: WIRES[name] for name in WIRES if name not in {"azure", "bedrock_invoke"}}
-TEXTUAL = {name: wire for name, wire in ONE_OF_EACH.items() if wire.dialect != "bedrock"}
+ONE_OF_EACH = {name: SERVICES[name] for name in SERVICES if name not in {"azure", "bedrock_invoke"}}
+TEXTUAL = {name: service for name, service in ONE_OF_EACH.items() if service.dialect != "bedrock"}
 
 
 def pairs(names: Iterable[str]) -> list[tuple[str, str]]:
@@ -33,12 +34,14 @@ def answering(simulate: Simulate, body: bytes, content_type: str = "text/event-s
     return simulate(fault={"kind": "raw", "body_base64": encoded, "content_type": content_type})
 
 
-def answer_of(wire: Wire, simulate: Simulate) -> bytes:
-    """The bytes of an answer in a wire's dialect: ``one``, `` two``."""
+def answer_of(service: Service, simulate: Simulate) -> bytes:
+    """The bytes of an answer in a service's dialect: ``one``, `` two``."""
     simulator = simulate(["one", " two"])
-    agent_on(wire, simulator, tools=[], max_loops=1).run("Go.")
+    agent_on(service, simulator, tools=[], max_loops=1).run("Go.")
     [request] = simulator.report()["requests"]
-    return httpx.post(simulator.base_url.removesuffix("/v1") + request["path"], json=request["body"]).content
+    return httpx.post(
+        simulator.base_url.removesuffix("/v1") + request["path"], json=request["body"], timeout=PATIENCE
+    ).content
 
 
 def first_half(body: bytes) -> bytes:
@@ -48,8 +51,8 @@ def first_half(body: bytes) -> bytes:
     return body[: body.index(mark, start) + len(mark)]
 
 
-def read(reader: Reader, wire: Wire, simulator: Simulator) -> tuple[list[str], StreamError]:
-    result = reader.read(agent_on(wire, simulator, tools=[], max_loops=1))
+def read(reader: Reader, service: Service, simulator: Simulator) -> tuple[list[str], StreamError]:
+    result = reader.read(agent_on(service, simulator, tools=[], max_loops=1))
     assert isinstance(result.error, StreamError), f"{result.tokens} was taken for a whole answer"
     assert result.stream.state == result.error.state != "complete"
     return result.tokens, result.error
@@ -75,9 +78,9 @@ def test_another_dialect_from_the_middle_is_half_an_answer(
 
 @pytest.mark.parametrize("name", TEXTUAL)
 def test_a_web_page_in_the_middle_is_half_an_answer(simulate: Simulate, reader: Reader, name: str) -> None:
-    wire = TEXTUAL[name]
-    body = first_half(answer_of(wire, simulate)) + b"<html><title>502 Bad Gateway</title></html>\n\n"
-    tokens, error = read(reader, wire, answering(simulate, body))
+    service = TEXTUAL[name]
+    body = first_half(answer_of(service, simulate)) + b"<html><title>502 Bad Gateway</title></html>\n\n"
+    tokens, error = read(reader, service, answering(simulate, body))
     assert tokens == ["one"]
     assert type(error) in {TruncatedError, ProtocolError}
 
@@ -87,9 +90,9 @@ def test_openais_error_in_the_middle_is_an_error_in_every_dialect(
     simulate: Simulate, reader: Reader, name: str
 ) -> None:
     # As gateways put it into whatever they pass on.
-    wire = TEXTUAL[name]
+    service = TEXTUAL[name]
     error = b'data: {"error":{"message":"The gateway lost it.","type":"server_error"}}\n\n'
-    tokens, raised = read(reader, wire, answering(simulate, first_half(answer_of(wire, simulate)) + error))
+    tokens, raised = read(reader, service, answering(simulate, first_half(answer_of(service, simulate)) + error))
     assert tokens == ["one"]
     assert type(raised) is ServerError
     assert "The gateway lost it." in str(raised)

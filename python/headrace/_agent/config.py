@@ -8,8 +8,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from headrace._conversation.output import check_output_type
-from headrace._loop.spec import AgentSpec, AutoSpec, Patience, Stop, Transform
-from headrace._loop.turns import HANDOFF, agent_turns
+from headrace._loop.calls import HANDOFF
+from headrace._loop.spec import AgentSpec, AutoSpec, RetryPolicy, Stop, Transform
+from headrace._loop.turns import agent_turns
 from headrace.errors import ConfigurationError
 from headrace.types import ModelSettings
 
@@ -18,20 +19,20 @@ from . import display, on_demand
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from headrace.agent import Agent
+    from .options import AgentOptions
 
 __all__ = ["check_agent", "check_task", "default_model", "spec_of"]
 
 _DEFAULT_MODEL = "local/smollm2-135m"
 
 
-def spec_of(agent: Agent, inbox: list[str]) -> AgentSpec:
+def spec_of(agent: AgentOptions, inbox: list[str]) -> AgentSpec:
     """The specification of a run that starts now.
 
     Each agent that the task may be handed to is read once: they may hand to each other, in a circle too.
     """
     spec = _spec_alone(agent, inbox)
-    handed_to: dict[Agent, AgentSpec] = {}
+    handed_to: dict[AgentOptions, AgentSpec] = {}
     pending = [(agent, spec)]
     while pending:
         agent, giver = pending.pop()
@@ -45,7 +46,7 @@ def spec_of(agent: Agent, inbox: list[str]) -> AgentSpec:
     return spec
 
 
-def _spec_alone(agent: Agent, inbox: list[str]) -> AgentSpec:
+def _spec_alone(agent: AgentOptions, inbox: list[str]) -> AgentSpec:
     """The specification without its handoffs."""
     check_agent(agent)
     settings = _settings(agent)
@@ -62,7 +63,7 @@ def _spec_alone(agent: Agent, inbox: list[str]) -> AgentSpec:
         tool_choice=agent.tool_choice,
         stops=tuple(_stops(agent)),
         loop_interval=agent.loop_interval,
-        patience=Patience(
+        retries=RetryPolicy(
             attempts=agent.retry_attempts,
             interval=agent.retry_interval,
             budget=agent.retry_budget,
@@ -81,7 +82,7 @@ def _spec_alone(agent: Agent, inbox: list[str]) -> AgentSpec:
     )
 
 
-def _settings(agent: Agent) -> ModelSettings:
+def _settings(agent: AgentOptions) -> ModelSettings:
     extra = dict(agent.llm_args)
     headers = _headers(extra.pop("extra_headers", None))
     thinking = {"type": "enabled", "budget_tokens": agent.thinking_tokens} if agent.thinking_tokens else None
@@ -104,7 +105,7 @@ def _settings(agent: Agent) -> ModelSettings:
     )
 
 
-def _fallbacks(agent: Agent, settings: ModelSettings) -> tuple[ModelSettings, ...]:
+def _fallbacks(agent: AgentOptions, settings: ModelSettings) -> tuple[ModelSettings, ...]:
     """The other models. They are at the first one's URL, and have its key, unless they are another provider's."""
     names = [agent.fallback_model_name] if agent.fallback_model_name else []
     return tuple(_instead(settings, name) for name in (*names, *agent.fallback_models))
@@ -130,7 +131,7 @@ def _headers(given: object) -> dict[str, str]:
     return cast("dict[str, str]", dict(headers))
 
 
-def _stops(agent: Agent) -> Iterable[Stop]:
+def _stops(agent: AgentOptions) -> Iterable[Stop]:
     token = agent.stopping_token
     if token:
         yield lambda text: token in text
@@ -139,7 +140,7 @@ def _stops(agent: Agent) -> Iterable[Stop]:
             yield stop
 
 
-def _transform(agent: Agent) -> Transform | None:
+def _transform(agent: AgentOptions) -> Transform | None:
     if agent.transforms is not None:
         return agent.transforms
     if agent.context_length is None:
@@ -158,7 +159,7 @@ def _selected(names: str | Iterable[str]) -> frozenset[str] | None:
     return chosen
 
 
-def check_agent(agent: Agent) -> None:
+def check_agent(agent: AgentOptions) -> None:
     """Raises ``ConfigurationError`` for what cannot work."""
     loops = agent.max_loops
     if loops != "auto" and (isinstance(loops, bool) or not isinstance(loops, int) or loops < 1):
@@ -184,7 +185,7 @@ def _check_names(names: Iterable[str]) -> None:
         raise ConfigurationError(f"tools are called {taken}, as the autonomous cycle's own are: rename them")
 
 
-def _check_handoffs(agent: Agent) -> None:
+def _check_handoffs(agent: AgentOptions) -> None:
     names = [other.agent_name for other in agent.handoffs]
     twice = {name for name in names if names.count(name) > 1}
     if twice:

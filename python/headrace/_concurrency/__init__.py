@@ -1,3 +1,3 @@
-"""Threads, event loops, and how a native stream wakes them."""
+"""Threads, event loops, and how native streams wake them."""
 
-__all__ = ["threads", "wakeups"]
+__all__ = ["loop_thread", "threads", "wakeups"]

@@ -1,7 +1,8 @@
 """How native streams wake an event loop.
 
-Each loop has one bell: a file descriptor that it watches, and those who listen for streams. Network threads put the
-keys of the streams that became ready on a list and write the descriptor once; the loop then wakes all of them.
+Each loop has one notifier: a file descriptor that the loop watches, and the listeners that wait for streams. Network
+threads queue the keys of the streams that became ready and write the descriptor once; the loop then wakes the listeners
+of all of them.
 """
 
 from __future__ import annotations
@@ -18,20 +19,20 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-__all__ = ["Listener", "bell_of_running_loop"]
+__all__ = ["Listener", "notifier_of_running_loop"]
 
 
-class LoopBell:
-    """The bell of one event loop."""
+class LoopNotifier:
+    """Wakes the tasks of one event loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        # Not the loop itself: the bell would keep it alive, and be kept alive by it. And not `get_running_loop`, which
-        # asks the kernel for the process id each time.
+        # A weak reference, since the loop holds this object too. Not `get_running_loop` at each wait, which asks the
+        # kernel for the process id each time.
         self._loop = weakref.ref(loop)
-        self.native = _native.Bell()
+        self.native = _native.Notifier()
         self.listeners: dict[int, list[Listener]] = {}
-        # The loop holds this object through its reader, not the other way round: a bell goes with its loop.
-        loop.add_reader(self.native.fileno(), self._answer)
+        # This makes the loop hold the notifier, so the notifier is freed with its loop.
+        loop.add_reader(self.native.fileno(), self._drain)
 
     def new_future(self) -> asyncio.Future[None]:
         """A future of the loop."""
@@ -45,69 +46,69 @@ class LoopBell:
         return Listener(self, id(stream), stream.arm)
 
     async def gone(self, stream: _native.Stream) -> None:
-        """Waits until a closed stream has let go of its connection."""
+        """Waits until a closed stream has released its connection."""
         with Listener(self, id(stream), stream.arm_gone) as listener:
-            while (rung := listener.listen()) is not None:
-                await rung
+            while (ready := listener.listen()) is not None:
+                await ready
 
-    def _answer(self) -> None:
-        for key in self.native.answer():
-            # A key that nobody listens for belongs to a stream that was left.
+    def _drain(self) -> None:
+        for key in self.native.drain():
+            # A key without listeners belongs to a stream that is no longer read.
             for listener in self.listeners.get(key, ()):
                 listener.wake()
 
 
 class Listener:
-    """Waits for one stream, again and again, in a ``with`` block: what beginning and ending cost is not paid each time.
+    """Waits for one stream, as often as needed, in a ``with`` block, so that setting up is paid once per stream.
 
-    A stream wakes one rope, so all who listen for one share its key, and are woken together. A key that is used again
-    for another stream can only wake somebody for nothing.
+    A stream keeps only one waker, so all listeners of one stream share its key and are woken together. If a later
+    stream gets the same key, the worst that can happen is a wake-up for nothing.
 
     Args:
-        bell: The bell to hear.
+        notifier: The notifier of the loop.
         key: Names the stream.
-        arm: Has the stream pull a rope when there is something; True if there is now.
+        arm: Registers a waker with the stream; True if there is no need to wait.
     """
 
-    __slots__ = ("_arm", "_bell", "_key", "_rope", "_rung")
+    __slots__ = ("_arm", "_key", "_notifier", "_ready", "_waker")
 
-    def __init__(self, bell: LoopBell, key: int, arm: Callable[[_native.Rope], bool]) -> None:
-        self._bell = bell
+    def __init__(self, notifier: LoopNotifier, key: int, arm: Callable[[_native.Waker], bool]) -> None:
+        self._notifier = notifier
         self._key = key
         self._arm = arm
-        self._rope = bell.native.rope(key)
-        self._rung: asyncio.Future[None] | None = None
+        self._waker = notifier.native.waker(key)
+        self._ready: asyncio.Future[None] | None = None
 
     def __enter__(self) -> Self:
-        self._bell.listeners.setdefault(self._key, []).append(self)
+        self._notifier.listeners.setdefault(self._key, []).append(self)
         return self
 
     def __exit__(
         self, _type: type[BaseException] | None, _error: BaseException | None, _traceback: TracebackType | None
     ) -> None:
-        listeners = self._bell.listeners[self._key]
+        listeners = self._notifier.listeners[self._key]
         listeners.remove(self)
         if not listeners:
-            del self._bell.listeners[self._key]
+            del self._notifier.listeners[self._key]
 
     def listen(self) -> asyncio.Future[None] | None:
-        """What to await; None where there is nothing to wait for. Giving it up loses nothing: it takes nothing."""
-        if self._arm(self._rope):
+        """What to await; None if there is no need to wait. Safe to cancel: nothing has been taken yet."""
+        if self._arm(self._waker):
             return None
-        self._rung = self._bell.new_future()
-        return self._rung
+        self._ready = self._notifier.new_future()
+        return self._ready
 
     def wake(self) -> None:
         """Ends the wait, if there is one."""
-        if self._rung is not None and not self._rung.done():
-            self._rung.set_result(None)
+        if self._ready is not None and not self._ready.done():
+            self._ready.set_result(None)
 
 
-_bells: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, LoopBell] = weakref.WeakKeyDictionary()
+_notifiers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, LoopNotifier] = weakref.WeakKeyDictionary()
 
 
-def bell_of_running_loop() -> LoopBell:
-    """The bell of the loop that runs in this thread, hung up at the first call.
+def notifier_of_running_loop() -> LoopNotifier:
+    """The notifier of the loop that runs in this thread, made at the first call.
 
     Raises:
         RuntimeError: No loop is running in this thread.
@@ -115,7 +116,7 @@ def bell_of_running_loop() -> LoopBell:
     from asyncio import get_running_loop
 
     loop = get_running_loop()
-    bell = _bells.get(loop)
-    if bell is None:
-        bell = _bells[loop] = LoopBell(loop)
-    return bell
+    notifier = _notifiers.get(loop)
+    if notifier is None:
+        notifier = _notifiers[loop] = LoopNotifier(loop)
+    return notifier

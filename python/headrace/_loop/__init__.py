@@ -1,3 +1,3 @@
 """What an agent does next: policy, no I/O."""
 
-__all__ = ["autonomous", "effects", "spec", "turns"]
+__all__ = ["autonomous", "calls", "effects", "spec", "turns"]

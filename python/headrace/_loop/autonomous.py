@@ -10,17 +10,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from headrace._tools.arguments import InvalidArgumentsError, parse_object
 from headrace.events import PhaseEnd, PhaseStart
 from headrace.tools import ToolResult
 from headrace.types import Message, Outcome, ToolCall, Turn
 
-from .effects import Emit, Loop, Sleep
-from .plan import PRIORITIES, PlanError, Subtask, read_arguments, read_plan
-from .turns import Conversation, agent_turns, begin, carry_out, connected, handoff_schemas, take_turn
+from .calls import handoff_schemas, run_calls
+from .effects import Loop, Sleep, emit
+from .plan import PRIORITIES, Subtask, read_plan
+from .turns import agent_turns, begin, connected, take_turn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from .conversation import Conversation
     from .spec import AgentSpec
 
 __all__ = ["AUTO_TOOLS", "autonomous_turns"]
@@ -122,8 +125,8 @@ class _Cycle:
             self.final = turn.refusal
         self.last_said = turn.text or self.last_said
         self.reasons = self.reasons or bool(turn.reasoning)
-        results = yield from carry_out(self.spec, turn.tool_calls, schemas, _OwnTools(self, subtask))
-        self.conversation.returned(results)
+        results = yield from run_calls(self.spec, turn.tool_calls, schemas, _OwnTools(self, subtask))
+        self.conversation.add_results(results)
         yield from self.conversation.remember()
         return turn
 
@@ -145,9 +148,9 @@ def autonomous_turns(spec: AgentSpec, opening: Sequence[Message]) -> Loop[Outcom
     """
     spec = yield from connected(spec)
     cycle = _Cycle(spec, (yield from begin(spec, opening)), reasons=_reasons_natively(spec))
-    yield Emit(spec.name, PhaseStart("plan"))
+    yield emit(PhaseStart, "plan", agent=spec.name)
     yield from _plan(cycle)
-    yield Emit(spec.name, PhaseEnd("plan"))
+    yield emit(PhaseEnd, "plan", agent=spec.name)
     if not cycle.plan and cycle.final is None:
         return (yield from _without_plan(cycle))
     for subtask in cycle.plan:
@@ -155,13 +158,13 @@ def autonomous_turns(spec: AgentSpec, opening: Sequence[Message]) -> Loop[Outcom
             break
         if subtask.id in cycle.done:  # the model did it along with another
             continue
-        yield Emit(spec.name, PhaseStart("execute", subtask.id))
+        yield emit(PhaseStart, "execute", subtask.id, agent=spec.name)
         yield from _execute(cycle, subtask)
-        yield Emit(spec.name, PhaseEnd("execute", subtask.id))
+        yield emit(PhaseEnd, "execute", subtask.id, agent=spec.name)
     if cycle.final is None:
-        yield Emit(spec.name, PhaseStart("summary"))
+        yield emit(PhaseStart, "summary", agent=spec.name)
         yield from _sum_up(cycle)
-        yield Emit(spec.name, PhaseEnd("summary"))
+        yield emit(PhaseEnd, "summary", agent=spec.name)
     yield from cycle.conversation.remember()
     return Outcome(cycle.answer, cycle.conversation.said)
 
@@ -173,20 +176,20 @@ def _reasons_natively(spec: AgentSpec) -> bool:
 def _plan(cycle: _Cycle) -> Loop[None]:
     if not cycle.schemas("create_plan"):
         return
-    cycle.conversation.say("First make a plan: call create_plan with the steps that the task needs.")
+    cycle.conversation.add_user("First make a plan: call create_plan with the steps that the task needs.")
     schemas = cycle.schemas("create_plan", "think", "respond_to_user")
     for _attempt in range(cycle.spec.auto.plan_attempts):
         turn = yield from cycle.turn(schemas)
         if cycle.plan or cycle.final is not None:
             return
         if not turn.tool_calls:
-            cycle.conversation.say("There is no plan yet: call create_plan.")
+            cycle.conversation.add_user("There is no plan yet: call create_plan.")
 
 
 def _without_plan(cycle: _Cycle) -> Loop[Outcome]:
     """The model will not plan. It has the conversation, so it is let work on the task as it likes."""
     spec = cycle.spec
-    cycle.conversation.say("Then work on the task without a plan, and answer when it is done.")
+    cycle.conversation.add_user("Then work on the task without a plan, and answer when it is done.")
     yield from cycle.conversation.remember()
     said = cycle.conversation.said
     rest = yield from agent_turns(spec.with_loops(spec.auto.subtask_turns), [], cycle.conversation.messages)
@@ -194,7 +197,7 @@ def _without_plan(cycle: _Cycle) -> Loop[Outcome]:
 
 
 def _execute(cycle: _Cycle, subtask: Subtask) -> Loop[None]:
-    cycle.conversation.say(
+    cycle.conversation.add_user(
         f"Now do subtask {subtask.id}: {subtask.description}\n"
         f"When it is done, or cannot be done, call subtask_done with task_id {subtask.id!r}."
     )
@@ -214,7 +217,7 @@ def _execute(cycle: _Cycle, subtask: Subtask) -> Loop[None]:
                 cycle.outcome[subtask.id], cycle.done[subtask.id] = turn.text, True
                 return
             silent = True
-            cycle.conversation.say(f"If subtask {subtask.id} is done, call subtask_done; else go on with it.")
+            cycle.conversation.add_user(f"If subtask {subtask.id} is done, call subtask_done; else go on with it.")
     cycle.outcome[subtask.id], cycle.done[subtask.id] = "given up: it took too many turns", False
 
 
@@ -223,7 +226,7 @@ def _sum_up(cycle: _Cycle) -> Loop[None]:
         f"- {subtask.id} ({'done' if cycle.done.get(subtask.id) else 'failed'}): {cycle.outcome.get(subtask.id, '')}"
         for subtask in cycle.plan
     ]
-    cycle.conversation.say(
+    cycle.conversation.add_user(
         "All subtasks have been worked on:\n" + "\n".join(lines) + "\nNow call complete_task: its summary is the "
         "answer that the user reads."
     )
@@ -239,7 +242,7 @@ def _sum_up(cycle: _Cycle) -> Loop[None]:
 
 @dataclass(frozen=True, slots=True)
 class _OwnTools:
-    """The cycle's own tools, as ``carry_out`` wants them."""
+    """The cycle's own tools, as ``run_calls`` wants them."""
 
     cycle: _Cycle
     subtask: Subtask | None
@@ -253,14 +256,14 @@ class _OwnTools:
         """Carries a call out."""
         try:
             return ToolResult(call, _answer_own(self.cycle, call, self.subtask))
-        except PlanError as error:
+        except InvalidArgumentsError as error:
             return ToolResult(call, f"error: {error}", error="invalid_arguments")
 
 
 def _answer_own(cycle: _Cycle, call: ToolCall, subtask: Subtask | None) -> str:
     if call.name == "create_plan":
         return _accept_plan(cycle, call.arguments)
-    arguments = read_arguments(call.arguments)
+    arguments = parse_object(call.arguments)
     if call.name == "subtask_done":
         return _accept_done(cycle, arguments, subtask)
     if call.name == "complete_task":
@@ -274,23 +277,23 @@ def _answer_own(cycle: _Cycle, call: ToolCall, subtask: Subtask | None) -> str:
 def _summary(arguments: Mapping[str, Any]) -> str:
     summary = arguments.get("summary")
     if not isinstance(summary, str) or not summary.strip():
-        raise PlanError("the summary must be a text: it is the answer that the user reads")
+        raise InvalidArgumentsError("the summary must be a text: it is the answer that the user reads")
     return summary
 
 
 def _accept_plan(cycle: _Cycle, arguments: str) -> str:
     if cycle.plan:
-        raise PlanError("there is a plan already; go on with it")
+        raise InvalidArgumentsError("there is a plan already; go on with it")
     cycle.plan = read_plan(arguments)
     return f"the plan is accepted; the order is {', '.join(subtask.id for subtask in cycle.plan)}"
 
 
 def _accept_done(cycle: _Cycle, arguments: Mapping[str, Any], subtask: Subtask | None) -> str:
     if subtask is None:
-        raise PlanError("no subtask is being worked on")
+        raise InvalidArgumentsError("no subtask is being worked on")
     name = str(arguments.get("task_id") or subtask.id)
     if all(name != known.id for known in cycle.plan):
-        raise PlanError(f"there is no subtask {name!r}; the current one is {subtask.id!r}")
+        raise InvalidArgumentsError(f"there is no subtask {name!r}; the current one is {subtask.id!r}")
     success = arguments.get("success", True) is not False
     cycle.outcome[name], cycle.done[name] = str(arguments.get("summary", "")), success
     return f"subtask {name} is noted as {'done' if success else 'failed'}"

@@ -1,16 +1,17 @@
-"""What a loop may ask its driver to do.
+"""Effects: what a loop may ask its driver to do.
 
-A loop is a generator: it yields an effect, and is sent the effect's result or thrown its error. It decides everything
-and does nothing, so that one loop serves the sync and the async driver alike.
+A loop is a generator: it yields an effect, and is sent the effect's result or has its error raised at the ``yield``. It
+decides everything and does no I/O, so one loop serves the sync and the async driver.
 
-Effects, like specifications, are named tuples: as immutable as frozen dataclasses, and a seventh of the
-time to define, which ``import headrace`` has to wait for.
+Effects and specifications are named tuples: as immutable as frozen dataclasses, and seven times faster to define, which
+counts because ``import headrace`` defines them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
+from collections.abc import Callable, Generator, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     from headrace.events import Event
@@ -30,9 +31,10 @@ __all__ = [
     "RunTools",
     "Sleep",
     "ask",
-    "call_tools",
     "connect",
+    "emit",
     "recall",
+    "run_tools",
 ]
 
 
@@ -53,18 +55,29 @@ class OpenTurn(NamedTuple):
 
 
 class RunTools(NamedTuple):
-    """Carry out tool calls. The result is a tuple of ``ToolResult``, in the order of the calls."""
+    """Run tool calls. The result is a tuple of ``ToolResult``, in the order of the calls.
+
+    Attributes:
+        agent: Whose calls they are.
+        toolbox: The agent's tools.
+        calls: The calls.
+        offered: The names of all tools that the model was offered, the loop's own included.
+    """
 
     agent: str
     toolbox: Toolbox
     calls: tuple[ToolCall, ...]
+    offered: tuple[str, ...]
 
 
 class Emit(NamedTuple):
-    """Tell the caller of an event, if it wants to know. The driver adds number and time."""
+    """Show the caller an event, if it wants events. :func:`emit` makes one.
 
-    agent: str
-    event: Event
+    Attributes:
+        make: Makes the event, given ``seq`` and ``at_ns``: the driver knows them, a loop does not.
+    """
+
+    make: Callable[..., Event]
 
 
 class Sleep(NamedTuple):
@@ -95,7 +108,18 @@ class Connect(NamedTuple):
 Effect: TypeAlias = OpenTurn | RunTools | Emit | Sleep | Remember | Recall | Connect
 
 _Result = TypeVar("_Result")
+_Fields = ParamSpec("_Fields")
 Loop: TypeAlias = Generator[Effect, Any, _Result]
+
+
+def emit(event: Callable[_Fields, Event], *args: _Fields.args, **kwargs: _Fields.kwargs) -> Emit:
+    """``Emit``, with the types of the event's fields.
+
+    Example::
+
+        yield emit(PhaseStart, "plan", agent=spec.name)
+    """
+    return Emit(partial(event, *args, **kwargs))
 
 
 def ask(effect: OpenTurn) -> Loop[Turn]:
@@ -104,9 +128,9 @@ def ask(effect: OpenTurn) -> Loop[Turn]:
     return turn
 
 
-def call_tools(agent: str, toolbox: Toolbox, calls: Sequence[ToolCall]) -> Loop[tuple[ToolResult, ...]]:
+def run_tools(effect: RunTools) -> Loop[tuple[ToolResult, ...]]:
     """``RunTools``, with the type of its result."""
-    results: tuple[ToolResult, ...] = yield RunTools(agent, toolbox, tuple(calls))
+    results: tuple[ToolResult, ...] = yield effect
     return results
 
 

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import heapq
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, cast
 
-__all__ = ["PRIORITIES", "PlanError", "Subtask", "read_arguments", "read_plan"]
+from headrace._tools.arguments import InvalidArgumentsError, parse_object
+
+__all__ = ["PRIORITIES", "Subtask", "read_plan"]
 
 PRIORITIES: Final = ("critical", "high", "medium", "low")
 """Most urgent first."""
-
-
-class PlanError(ValueError):
-    """What the model wrote cannot be worked with. The message is for the model."""
 
 
 class Subtask(NamedTuple):
@@ -33,27 +30,6 @@ class Subtask(NamedTuple):
     dependencies: tuple[str, ...] = ()
 
 
-def read_arguments(arguments: str) -> dict[str, Any]:
-    """Reads the arguments of a call of one of the cycle's own tools.
-
-    Args:
-        arguments: JSON text.
-
-    Returns:
-        The members.
-
-    Raises:
-        PlanError: It is not a JSON object.
-    """
-    try:
-        members = json.loads(arguments or "{}")
-    except ValueError as error:
-        raise PlanError(f"the arguments are not valid JSON: {error}") from None
-    if not isinstance(members, dict):
-        raise PlanError("the arguments must be a JSON object")
-    return cast("dict[str, Any]", members)
-
-
 def read_plan(arguments: str) -> list[Subtask]:
     """Reads what the model gave ``create_plan``.
 
@@ -64,13 +40,13 @@ def read_plan(arguments: str) -> list[Subtask]:
         The steps in the order in which they can be done: dependencies first, then by priority, then as written.
 
     Raises:
-        PlanError: It is no plan: no steps, a step without id or description, two of one id, a dependency that is no
-            step, or dependencies in a circle.
+        InvalidArgumentsError: It is not a plan: no steps, a step without id or description, two with the same id, a
+            dependency that is not a step, or dependencies in a circle.
     """
-    members = read_arguments(arguments)
+    members = parse_object(arguments)
     steps = members.get("steps")
     if not isinstance(steps, list) or not steps:
-        raise PlanError("steps must be a list with at least one step")
+        raise InvalidArgumentsError("steps must be a list with at least one step")
     subtasks = [_read_step(number, step) for number, step in enumerate(cast("list[object]", steps), 1)]
     _check(subtasks)
     return _in_order(subtasks)
@@ -78,19 +54,21 @@ def read_plan(arguments: str) -> list[Subtask]:
 
 def _read_step(number: int, step: object) -> Subtask:
     if not isinstance(step, Mapping):
-        raise PlanError(f"step {number} must be an object with step_id and description")
+        raise InvalidArgumentsError(f"step {number} must be an object with step_id and description")
     members = cast("Mapping[str, Any]", step)
     name, description = members.get("step_id"), members.get("description")
     if not isinstance(name, str | int) or name == "":
-        raise PlanError(f"step {number} has no step_id")
+        raise InvalidArgumentsError(f"step {number} has no step_id")
     if not isinstance(description, str) or not description.strip():
-        raise PlanError(f"step {name!r} has no description")
+        raise InvalidArgumentsError(f"step {name!r} has no description")
     priority = members.get("priority") or "medium"
     if priority not in PRIORITIES:
-        raise PlanError(f"step {name!r} has priority {priority!r}; it must be one of {', '.join(PRIORITIES)}")
+        raise InvalidArgumentsError(
+            f"step {name!r} has priority {priority!r}; it must be one of {', '.join(PRIORITIES)}"
+        )
     dependencies: object = members.get("dependencies") or []
     if not isinstance(dependencies, list):
-        raise PlanError(f"the dependencies of step {name!r} must be a list of step_ids")
+        raise InvalidArgumentsError(f"the dependencies of step {name!r} must be a list of step_ids")
     return Subtask(str(name), description, priority, tuple(map(str, cast("list[object]", dependencies))))
 
 
@@ -98,11 +76,11 @@ def _check(subtasks: Sequence[Subtask]) -> None:
     known = [subtask.id for subtask in subtasks]
     for name in known:
         if known.count(name) > 1:
-            raise PlanError(f"two steps have the step_id {name!r}")
+            raise InvalidArgumentsError(f"two steps have the step_id {name!r}")
     for subtask in subtasks:
         for dependency in subtask.dependencies:
             if dependency not in known:
-                raise PlanError(
+                raise InvalidArgumentsError(
                     f"step {subtask.id!r} depends on {dependency!r}, which is no step; steps: {', '.join(known)}"
                 )
 
@@ -122,7 +100,7 @@ def _in_order(subtasks: Sequence[Subtask]) -> list[Subtask]:
                 if not open_dependencies[subtask.id]:
                     heapq.heappush(ready, _rank(subtasks, subtask))
     if len(ordered) < len(subtasks):
-        raise PlanError(f"the dependencies go in a circle: {_left(subtasks, ordered)}")
+        raise InvalidArgumentsError(f"the dependencies go in a circle: {_left(subtasks, ordered)}")
     return ordered
 
 

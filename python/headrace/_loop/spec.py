@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from .effects import Loop
 
-__all__ = ["AgentSpec", "AutoSpec", "Patience", "RunLoop", "Stop", "Transform"]
+__all__ = ["AgentSpec", "AutoSpec", "RetryPolicy", "RunLoop", "Stop", "Transform"]
 
 Stop = Callable[[str], bool]
 """Says of a turn's text whether the run is to end with it."""
@@ -44,16 +44,16 @@ class AutoSpec(NamedTuple):
     summary_attempts: int = 3
 
 
-class Patience(NamedTuple):
-    """What is done about a turn that failed.
+class RetryPolicy(NamedTuple):
+    """What to do about a turn that failed.
 
     Attributes:
-        attempts: How often it is tried again with the same model.
-        interval: Seconds before the first of these; twice as long each time.
-        budget: Seconds from the turn's first request after which no other is made; None for no limit.
+        attempts: How often to ask the same model again.
+        interval: Seconds before the first retry; doubled each time.
+        budget: Seconds from the turn's first request after which no retry begins; None for no limit.
         fallbacks: The models to ask instead, in order.
-        resumes: A turn that failed after tokens of it were seen is asked anew.
-        clock: Tells the time in seconds.
+        resumes: Whether to ask again after the caller has seen tokens of the turn.
+        clock: The time in seconds.
     """
 
     attempts: int = 0
@@ -83,7 +83,7 @@ class AgentSpec(NamedTuple):
     tool_choice: object = None
     stops: tuple[Stop, ...] = ()
     loop_interval: float = 0.0
-    patience: Patience = Patience()
+    retries: RetryPolicy = RetryPolicy()
     handed_on: int = 0
     servers: MCPTools | None = None
     memory: Memory | None = None

@@ -19,8 +19,9 @@ import math
 import os
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final, TextIO, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TextIO, TypeVar, cast
 
+from headrace._concurrency.loop_thread import LoopThread
 from headrace.errors import ConfigurationError
 
 from .servers import HTTPServer, Server, StdioServer
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 __all__ = ["Worker"]
 
 _T = TypeVar("_T")
-_Started: TypeAlias = concurrent.futures.Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]]
 _log = logging.getLogger(__name__)
 
 _GRACE: Final = 2.0
@@ -52,56 +52,63 @@ def _stop_workers() -> None:
 
 
 class Worker:
-    """The thread, its event loop, and the sessions on it."""
+    """The sessions with some servers, and the event loop that they live on.
+
+    Args:
+        servers: The servers.
+        timeout: Seconds that it may take to open a session.
+    """
 
     def __init__(self, servers: Sequence[Server], timeout: float) -> None:
         self._servers = servers
         self._timeout = timeout
         self._sessions: dict[str, _Session] = {}
         self._pid = os.getpid()
-        # A garbage collection, anywhere in this class, may stop a worker.
+        # Reentrant: the garbage collector may stop a worker in the midst of any method.
         self._lock = threading.RLock()
-        self._stopped = False
-        started: _Started = concurrent.futures.Future()
-        self._thread = threading.Thread(target=self._run, args=(started,), name="headrace-mcp", daemon=True)
-        self._thread.start()
-        self._loop, self._stopping = started.result()
-
-    def _run(self, started: _Started) -> None:
+        self._ending: concurrent.futures.Future[None] | None = None
+        self._loop = LoopThread("headrace-mcp")
         _workers.add(self)
-        try:
-            asyncio.run(self._main(started))
-        finally:
-            _workers.discard(self)
-
-    async def _main(self, started: _Started) -> None:
-        stopping = asyncio.Event()
-        started.set_result((asyncio.get_running_loop(), stopping))
-        await stopping.wait()
-        for session in self._sessions.values():
-            session.end()
-        # Calls that wait for an answer are told that there will be none.
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        if others:
-            await asyncio.wait(others, timeout=_END)
 
     def submit(self, work: Callable[[], Coroutine[Any, Any, _T]]) -> concurrent.futures.Future[_T]:
-        """Runs a coroutine on the loop."""
+        """Starts a coroutine on the loop.
+
+        Raises:
+            ConnectionError: The worker was stopped.
+        """
         with self._lock:
-            if self._stopped:
-                raise ConnectionError("the connections to MCP servers were closed")
-            return asyncio.run_coroutine_threadsafe(work(), self._loop)
+            self._check_open()
+            return self._loop.submit(work)
 
     def stop(self, *, wait: bool = True) -> None:
-        """Ends the sessions and the thread."""
+        """Ends the sessions and the thread.
+
+        Args:
+            wait: Return when they have ended.
+        """
         if self._pid != os.getpid():
-            return  # The child of a fork shares the loop's wakening socket with the parent.
+            return  # The child of a fork shares the loop's wake-up socket with the parent.
         with self._lock:
-            if not self._stopped:
-                self._stopped = True
-                self._loop.call_soon_threadsafe(self._stopping.set)
-        if wait and threading.current_thread() is not self._thread:
-            self._thread.join(_END)
+            if self._ending is None:
+                self._ending = self._loop.submit(self._end_sessions)
+                self._ending.add_done_callback(self._ended)
+        if wait:
+            concurrent.futures.wait((self._ending,), timeout=_END)
+            self._loop.close()
+
+    def _ended(self, _ending: concurrent.futures.Future[None]) -> None:
+        self._loop.close(wait=0)
+        _workers.discard(self)
+
+    def _check_open(self) -> None:
+        if self._ending is not None:
+            raise ConnectionError("the connections to MCP servers were closed")
+
+    async def _end_sessions(self) -> None:
+        for session in self._sessions.values():
+            session.end()
+        # Calls that wait for an answer get an error.
+        await self._loop.wait_for_others(_END)
 
     async def open_all(self) -> list[tuple[Server, list[types.Tool]]]:
         """Connects to all servers at once, and lists their tools."""
@@ -135,8 +142,7 @@ class Worker:
     def _session(self, server: Server) -> _Session:
         session = self._sessions.get(server.name)
         if session is None or session.over:
-            if self._stopped:
-                raise ConnectionError("the connections to MCP servers were closed")
+            self._check_open()
             session = self._sessions[server.name] = _Session(server, self._timeout)
         return session
 

@@ -1,3 +1,3 @@
-"""What is known of a model: the price list, and what a request costs."""
+"""What is known of a model and of who serves it: the catalogue of providers, the price list, what a request costs."""
 
-__all__ = ["price_list", "prices"]
+__all__ = ["catalog", "price_list", "prices"]

@@ -17,6 +17,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
+from .catalog import canonical, provider_named
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -28,20 +30,6 @@ Entry: TypeAlias = Mapping[str, Any]
 _FILE: Final = "model_prices_and_context_window_backup.json"
 _NOT_MODELS: Final = {"sample_spec", "fallback_generalizations"}
 _MODES_OF_RULES: Final = {"chat", "responses"}
-
-# Providers that the list, or a model's name, splits up. What is paid is the same.
-_FAMILIES: Final = ("bedrock", "vertex_ai", "fireworks_ai")
-_ALIASES: Final = {
-    "ai21_chat": "ai21",
-    "anthropic_text": "anthropic",
-    "azure_text": "azure",
-    "cohere_chat": "cohere",
-    "ollama_chat": "ollama",
-    "text-completion-codestral": "codestral",
-    "text-completion-openai": "openai",
-}
-# Providers that pass requests on: what they are asked for is listed under another one's name.
-_GATEWAYS: Final = {"github", "litellm_proxy", "nadir"}
 
 _BEDROCK_ROUTE: Final = re.compile(
     r"(?:bedrock|chat_completions|converse|converse_like|invoke|openai|mantle|[a-z]{2}(?:-[a-z]+)+-\d+)/"
@@ -79,12 +67,12 @@ def find(model: str) -> Listed | None:
     """
     prefix, slash, name = model.partition("/")
     if (found := _look_up(model)) is not None:
-        provider = _canonical(found[1]["litellm_provider"])
+        provider = canonical(found[1]["litellm_provider"])
         return Listed(found[0], prefix if slash and _is_same(provider, prefix) else provider, found[1])
     for candidate in _more_general(prefix, name) if slash else _more_general("", model):
         found = _look_up(candidate)
         if found is not None and (not slash or _serves(prefix, found[1]["litellm_provider"])):
-            return Listed(found[0], prefix if slash else _canonical(found[1]["litellm_provider"]), found[1])
+            return Listed(found[0], prefix if slash else canonical(found[1]["litellm_provider"]), found[1])
     return None
 
 
@@ -105,7 +93,7 @@ def is_installed() -> bool:
 
 
 def _more_general(prefix: str, name: str) -> Iterator[str]:
-    provider = _canonical(prefix)
+    provider = canonical(prefix)
     if prefix:
         yield name
     if provider == "bedrock":
@@ -136,22 +124,15 @@ def _without_route(name: str) -> str:
     return name.rpartition("/")[2] if name.startswith("arn:") else name
 
 
-def _canonical(provider: str) -> str:
-    for family in _FAMILIES:
-        if provider.startswith(family):
-            return family
-    return _ALIASES.get(provider, provider)
-
-
 def _is_same(provider: str, prefix: str) -> bool:
-    return provider == _canonical(prefix)
+    return provider == canonical(prefix)
 
 
 def _serves(prefix: str, provider: str) -> bool:
     """Whether what is listed for a provider is what one gets under this prefix."""
-    if prefix in _GATEWAYS or (prefix == "azure_ai" and provider in {"azure", "openai"}):
+    if provider_named(prefix).is_gateway or (prefix == "azure_ai" and provider in {"azure", "openai"}):
         return True
-    return _is_same(_canonical(provider), prefix)
+    return _is_same(canonical(provider), prefix)
 
 
 # --- the lists ---------------------------------------------------------------------------------------------------

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, time, timezone, tzinfo
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
+from .catalog import CACHE_APART, provider_named
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -27,19 +29,6 @@ _WRITE_HOUR: Final = "cache_creation_input_token_cost_above_1hr"
 _NAMES: Final = (_INPUT, _OUTPUT, _REASONING, _READ, _WRITE, _WRITE_HOUR)
 _STEP: Final = re.compile(rf"({'|'.join(_NAMES)})_above_(\d+)(k?)_tokens")
 
-# Where the list says 0.0, it may mean "free" or "nobody knew". Only of one's own machine it is sure to be the first.
-_OWN_MACHINE: Final = {
-    *("docker_model_runner", "hosted_vllm", "lemonade", "llamafile", "lm_studio", "ollama", "ollama_chat"),
-    *("oobabooga", "vllm", "xinference"),
-}
-# Providers whose price goes up as soon as the prompt has that many tokens, not only above it.
-_STEP_INCLUDED: Final = {"xai"}
-# What cached tokens cost where the list tells no price for them, as a share of the input's price.
-_CACHED_SHARE: Final = {"fireworks_ai": 0.5}
-# Providers that do not count cached tokens among those that went in.
-_CACHE_APART: Final = ("anthropic", "bedrock", "vertex_ai-anthropic_models")
-# Providers that say in the usage what the request cost in USD.
-_STATED: Final = {"openrouter", "perplexity"}
 _TICK: Final = 1e-10  # USD, in which xAI counts
 
 
@@ -76,12 +65,13 @@ def prices_of(listed: Listed, prompt_tokens: int = 1, at: datetime | None = None
     """
     entry = listed.entry
     told = _told(entry)
-    for step in _steps(entry, prompt_tokens, included=listed.provider in _STEP_INCLUDED):
+    for step in _steps(entry, prompt_tokens, included=provider_named(listed.provider).steps_include):
         _overlay(told, step)
     off_peak = _mapping(entry.get("off_peak_pricing"))
     if at is not None and off_peak is not None and _is_off_peak(off_peak, at):
         _overlay(told, _told(off_peak))
-    if listed.provider not in _OWN_MACHINE and not any(told.values()):
+    # The list's 0.0 may mean "free" or "nobody knew". Only on one's own machine it is sure to be the first.
+    if not provider_named(listed.provider).is_local and not any(told.values()):
         return Prices()
     return Prices(*(told.get(name) for name in _NAMES))
 
@@ -228,7 +218,7 @@ def _is_cache_apart(listed: Listed | None, raw: Mapping[str, Any]) -> bool:
         return True
     if listed is None:
         return False
-    return listed.entry["litellm_provider"].startswith(_CACHE_APART) or (
+    return listed.entry["litellm_provider"].startswith(CACHE_APART) or (
         listed.provider == "azure_ai" and "claude" in listed.name
     )
 
@@ -240,7 +230,12 @@ def _is_reasoning_apart(listed: Listed | None, usage: Usage, raw: Mapping[str, A
     parts = (usage.input_tokens, usage.output_tokens, usage.reasoning_tokens)
     if usage.total_tokens is not None:
         return bool(usage.reasoning_tokens) and usage.total_tokens == sum(part or 0 for part in parts)
-    return not raw and listed is not None and listed.provider in {"gemini", "vertex_ai"} and "gemini" in listed.name
+    return (
+        not raw
+        and listed is not None
+        and provider_named(listed.provider).counts_reasoning_apart
+        and "gemini" in listed.name
+    )
 
 
 # --- the bill ----------------------------------------------------------------------------------------------------
@@ -272,7 +267,7 @@ def bill(listed: Listed | None, model: str, usage: Usage, at: datetime) -> float
         return None
     cached = prices.cached
     if cached is None:
-        cached = prices.input * _CACHED_SHARE.get(listed.provider, 1.0)
+        cached = prices.input * provider_named(listed.provider).cached_share
     write = prices.input if prices.write is None else prices.write
     return (
         tokens.fresh * prices.input
@@ -291,7 +286,7 @@ def _stated(model: str, usage: Usage) -> float | None:
     ticks = _number(raw.get("cost_in_usd_ticks"))
     if ticks is not None:
         return ticks * _TICK
-    if model.partition("/")[0] not in _STATED:
+    if not provider_named(model.partition("/")[0]).states_cost:
         return None
     cost = raw.get("cost")
     return _number((_mapping(cost) or {}).get("total_cost", cost))

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from headrace._models.catalog import provider_named
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -33,7 +35,8 @@ def cached(
     Returns:
         The messages and the tools.
     """
-    if provider != "anthropic" and not ("claude" in model and provider in {"bedrock", "vertex_ai", "databricks"}):
+    marks = provider_named(provider).marks_cache
+    if marks is None or (marks == "claude" and "claude" not in model):
         return list(messages), list(tools)
     marked = list(messages)
     for position in {_last_system(marked), len(marked) - 1}:

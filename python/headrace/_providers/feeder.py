@@ -6,19 +6,20 @@ of time, backpressure and closing are those of every stream.
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import copy
 import inspect
 import json
+import socket
 import sys
 import threading
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from headrace._conversation.reasoning import sent
 from headrace.errors import ConfigurationError
 
-from .litellm.responses import cut, watch
 from .requests import FedRequest
 
 if TYPE_CHECKING:
@@ -27,7 +28,10 @@ if TYPE_CHECKING:
     from headrace import _native
     from headrace.types import Message, ModelCall
 
-__all__ = ["from_llm", "from_stream"]
+__all__ = ["Watch", "from_llm", "from_stream"]
+
+Watch: TypeAlias = "Callable[[Callable[[Any], object]], None]"
+"""Has a function called with each response that is received in this context."""
 
 _DONE: Final = b"data: [DONE]\n\n"
 
@@ -37,8 +41,7 @@ def from_stream(
     start: Callable[[], Any],
     translate: Callable[[BaseException], BaseException],
     provider: str | None,
-    *,
-    watched: bool = False,
+    watch: Watch | None = None,
 ) -> FedRequest:
     """A request for what a function returns: text, or an iterable of text or of chunks; async ones too.
 
@@ -47,11 +50,12 @@ def from_stream(
         start: Makes it, in the thread that reads it.
         translate: Makes our exception of one that it raises.
         provider: Who answers.
-        watched: What it makes is hidden behind what it returns: whatever it gets by httpx is ended with the stream.
+        watch: Calls a function with each response of httpx that the answer is read from, for answers that give no hold
+            of it: it is ended with the stream.
     """
 
     def feed(source: _native.Source) -> Callable[[], None]:
-        feeder = _Feeder(source, start, translate, watched=watched)
+        feeder = _Feeder(source, start, translate, watch)
         # Whoever is asked sees the caller's context variables.
         run = contextvars.copy_context().run
         threading.Thread(target=run, args=(feeder.run,), name=f"headrace {name}", daemon=True).start()
@@ -126,13 +130,12 @@ class _Feeder:
         source: _native.Source,
         start: Callable[[], Any],
         translate: Callable[[BaseException], BaseException],
-        *,
-        watched: bool,
+        watch: Watch | None,
     ) -> None:
         self._source = source
         self._start = start
         self._translate = translate
-        self._watched = watched
+        self._watch = watch
         self._lock = threading.Lock()
         self._stopped = False
         self._close: Callable[[], object] | None = None
@@ -145,8 +148,8 @@ class _Feeder:
     def run(self) -> None:
         """Reads until there is no more, or nobody wants more."""
         try:
-            if self._watched:
-                watch(self._reads_from)
+            if self._watch is not None:
+                self._watch(self._reads_from)
             self._read(self._start())
         except BaseException as error:  # noqa: BLE001 — the reader gets it, in its own thread
             self._source.fail(self._translate(error))
@@ -168,7 +171,7 @@ class _Feeder:
 
     def _reads_from(self, response: Any) -> None:
         self._response = response
-        self._closes_with(lambda: cut(response))
+        self._closes_with(lambda: _cut(response))
 
     def _closes_with(self, close: Callable[[], object] | None) -> None:
         with self._lock:
@@ -292,3 +295,18 @@ def _document(chunk: Any) -> dict[str, Any]:
         return {"choices": [], **told}
     # A delta by itself.
     return {"choices": [{"index": 0, "delta": told}]}
+
+
+def _cut(response: Any) -> None:
+    """Ends a response of httpx that another thread may be waiting for. Only its socket wakes that thread.
+
+    A response that was read to its end is left alone, since its connection may be another's by now. So is one of
+    HTTP/2, whose connection is shared.
+    """
+    extensions: Mapping[str, Any] = getattr(response, "extensions", {})
+    network = extensions.get("network_stream")
+    connection = None if network is None else network.get_extra_info("socket")
+    if connection is None or response.is_closed or extensions.get("http_version") == b"HTTP/2":
+        return
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)

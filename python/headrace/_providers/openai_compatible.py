@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit, urlunsplit
 
 from headrace._conversation.reasoning import sent
+from headrace._models.catalog import provider_named
 from headrace.errors import ConfigurationError, MissingKeyError
 
 from .requests import PreparedRequest, encoded
@@ -17,54 +18,15 @@ from .requests import PreparedRequest, encoded
 if TYPE_CHECKING:
     from headrace.types import ModelCall, ModelSettings
 
-__all__ = ["is_plain", "request"]
+__all__ = ["request", "serves"]
 
 OPENAI_BASE_URL: Final = "https://api.openai.com/v1"
-
-_SERVERS: Final = frozenset(
-    {
-        "openai",
-        "openai_like",
-        "custom_openai",
-        "hosted_vllm",
-        "lm_studio",
-        "llamafile",
-        "litellm_proxy",
-        "xinference",
-        "docker_model_runner",
-    }
-)
-"""Prefixes that name a kind of server, and are no part of the model's name there."""
-
-_OTHER_WIRES: Final = frozenset(
-    {
-        "anthropic",
-        "anthropic_text",
-        "azure",
-        "azure_ai",
-        "bedrock",
-        "cohere",
-        "cohere_chat",
-        "gemini",
-        "ollama",
-        "ollama_chat",
-        "palm",
-        "replicate",
-        "sagemaker",
-        "sagemaker_chat",
-        "vertex_ai",
-        "vertex_ai_beta",
-        "watsonx",
-        "watsonx_text",
-    }
-)
-"""Prefixes of providers that do not speak OpenAI, at whatever URL: litellm knows what they speak."""
 
 _SPELLED_BY_MODEL: Final = frozenset({"max_tokens", "reasoning_effort", "thinking"})
 """Parameters that OpenAI wants otherwise from model to model: litellm knows how."""
 
 
-def is_plain(settings: ModelSettings) -> bool:
+def serves(settings: ModelSettings) -> bool:
     """Whether the endpoint is OpenAI-compatible and known by its URL.
 
     Args:
@@ -78,7 +40,7 @@ def is_plain(settings: ModelSettings) -> bool:
     if slash and name.startswith("responses/"):
         return False
     if settings.base_url is not None:
-        return not slash or provider not in _OTHER_WIRES
+        return not slash or provider_named(provider).speaks_openai
     if slash and provider == "local":
         return True
     if not slash or provider != "openai":
@@ -124,7 +86,7 @@ def _endpoint(settings: ModelSettings) -> tuple[str, str, str | None]:
     """The model's name at its endpoint, the endpoint's base URL, and the key."""
     provider, slash, name = settings.model.partition("/")
     if settings.base_url is not None:
-        known = name if slash and provider in _SERVERS else settings.model
+        known = name if slash and provider_named(provider).is_server else settings.model
         return known, settings.base_url, settings.api_key or os.environ.get("OPENAI_API_KEY")
     if provider == "local":
         # Here, because the local engine is an extra that most users do not need.

@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from headrace import _native
-from headrace._concurrency.wakeups import bell_of_running_loop
+from headrace._concurrency.wakeups import notifier_of_running_loop
 from headrace._loop.effects import Connect, Effect, Emit, OpenTurn, Recall, Remember, RunTools, Sleep
-from headrace._providers.prepare import FedRequest, PreparedRequest, prepare, prepare_at_once
+from headrace._providers.prepare import preparation
+from headrace._providers.requests import FedRequest, PreparedRequest
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Coroutine, Generator
@@ -26,13 +27,13 @@ __all__ = ["adrive", "drive"]
 
 T = TypeVar("T")
 
-Carried: TypeAlias = "tuple[object, list[Item]]"
-"""What the loop is sent, and what the caller is shown."""
+Done: TypeAlias = "tuple[object, list[Item]]"
+"""The result that the loop is sent, and what the caller is shown."""
 
 
 def drive(run: Run) -> Generator[Item, None, None]:
     """Drives a run, waiting in this thread."""
-    calls_back = run.calls_back
+    output = run.output
     with run:
         yield from run.begun()
         effect = run.start()
@@ -42,30 +43,30 @@ def drive(run: Run) -> Generator[Item, None, None]:
             try:
                 if isinstance(effect, OpenTurn):
                     yield from run.turn_begun(effect)
-                    reader = _open(run, effect, prepare(effect.call))
+                    reader = _open(run, effect, preparation(effect.call).request())
                     while (batch := reader.wait()) is not None:
                         run.hold(batch)
-                        yield from run.called_back(batch) if calls_back else batch
+                        yield from output.called_back(batch) if output.calls_back else batch
                     result, shown = run.turn_ended(effect)
                 elif isinstance(effect, RunTools):
                     turn = _tool_turn(run, effect)
-                    while (returned := run.on_private_loop(turn.next)) is not None:
+                    while (returned := run.run_on_loop(turn.next)) is not None:
                         yield from run.tool_ended(effect, returned)
                     result = turn.results
                 else:
-                    result, shown = _carry_out(run, effect)
+                    result, shown = _run_effect(run, effect)
                 effect = run.send(result)
             except Exception as error:  # noqa: BLE001 — the loop decides, and what it lets pass is raised below
                 effect = run.throw(error)
             yield from shown
         yield from run.ended()
-        run.raise_error()
+        run.status.raise_error()
 
 
 async def adrive(run: Run) -> AsyncGenerator[Item, None]:
     """Drives a run, waiting on the running event loop."""
-    calls_back = run.calls_back
-    bell = bell_of_running_loop()
+    output = run.output
+    notifier = notifier_of_running_loop()
     with run:
         for item in run.begun():
             yield item
@@ -78,14 +79,14 @@ async def adrive(run: Run) -> AsyncGenerator[Item, None]:
                     for item in run.turn_begun(effect):
                         yield item
                     reader = _open(run, effect, await _prepare(effect.call))
-                    with bell.ready(reader.stream) as listener:
+                    with notifier.ready(reader.stream) as listener:
                         while True:
-                            if (rung := listener.listen()) is not None:
-                                await rung
+                            if (woken := listener.listen()) is not None:
+                                await woken
                             if (batch := reader.take()) is None:
                                 break
                             for item in run.hold(batch):
-                                yield run.call_back(item) if calls_back else item
+                                yield output.call_back(item) if output.calls_back else item
                     result, shown = run.turn_ended(effect)
                 elif isinstance(effect, RunTools):
                     turn = _tool_turn(run, effect)
@@ -97,7 +98,7 @@ async def adrive(run: Run) -> AsyncGenerator[Item, None]:
                         await turn.close()
                     result = turn.results
                 else:
-                    result, shown = await _acarry_out(run, effect)
+                    result, shown = await _arun_effect(run, effect)
                 effect = run.send(result)
             except Exception as error:  # noqa: BLE001 — the loop decides, and what it lets pass is raised below
                 effect = run.throw(error)
@@ -105,16 +106,16 @@ async def adrive(run: Run) -> AsyncGenerator[Item, None]:
                 yield item
         for item in run.ended():
             yield item
-        run.raise_error()
+        run.status.raise_error()
 
 
-def _carry_out(run: Run, effect: Effect) -> Carried:
+def _run_effect(run: Run, effect: Effect) -> Done:
     """Everything but turns and tools, waiting in this thread."""
     match effect:
         case Emit():
-            return None, run.emit(effect)
+            return None, run.emitted(effect)
         case Sleep():
-            run.sleep(effect.seconds)
+            run.work.sleep(effect.seconds)
         case Remember():
             effect.memory.append(effect.messages)
         case Recall():
@@ -126,13 +127,13 @@ def _carry_out(run: Run, effect: Effect) -> Carried:
     return None, []
 
 
-async def _acarry_out(run: Run, effect: Effect) -> Carried:
+async def _arun_effect(run: Run, effect: Effect) -> Done:
     """Everything but turns and tools, waiting on the running event loop."""
     import asyncio
 
     match effect:
         case Emit():
-            return None, run.emit(effect)
+            return None, run.emitted(effect)
         case Sleep():
             await _unless_closed(run, asyncio.sleep(effect.seconds))
         case Remember():
@@ -158,28 +159,28 @@ async def _unless_closed(run: Run, work: Coroutine[Any, Any, T]) -> T:
 
     loop = asyncio.get_running_loop()
     task = asyncio.ensure_future(work)
-    run.on_close(lambda: loop.call_soon_threadsafe(task.cancel))
+    run.work.on_stop(lambda: loop.call_soon_threadsafe(task.cancel))
     try:
         return await task
     except asyncio.CancelledError:
-        run.check_open()
+        run.status.check_open()
         raise
     finally:
-        run.on_close(None)
+        run.work.on_stop(None)
 
 
 async def _prepare(call: ModelCall) -> PreparedRequest | FedRequest:
-    request = prepare_at_once(call)
-    if request is not None:
-        return request
+    way = preparation(call)
+    if not way.blocks:
+        return way.request()
     from headrace._concurrency.threads import in_thread
 
-    return await in_thread(lambda: prepare(call))
+    return await in_thread(way.request)
 
 
 def _open(run: Run, effect: OpenTurn, request: PreparedRequest | FedRequest) -> Reader:
     """Asks the model, in whatever lane."""
-    run.check_open()
+    run.status.check_open()
     settings = effect.call.settings
     timeouts = settings.timeouts
     if isinstance(request, PreparedRequest):
@@ -194,7 +195,7 @@ def _open(run: Run, effect: OpenTurn, request: PreparedRequest | FedRequest) -> 
             max_event_bytes=settings.max_event_bytes,
             model=settings.model,
         )
-        return run.read(stream, effect, request.provider)
+        return run.turn_opened(stream, effect, request.provider)
     source, stream = _native.open_fed_stream(
         request.name,
         "openai_chat",
@@ -203,4 +204,4 @@ def _open(run: Run, effect: OpenTurn, request: PreparedRequest | FedRequest) -> 
         max_event_bytes=settings.max_event_bytes,
         model=settings.model,
     )
-    return run.read(stream, effect, request.provider, stop=request.start(source))
+    return run.turn_opened(stream, effect, request.provider, request.start(source))

@@ -1,25 +1,25 @@
-"""From what a native stream gives to what the caller sees: plain tokens, or events.
+"""Reading a turn's native stream: as tokens, or as events.
 
-A turn that nobody wants more of than its text is read as text, which is the fast way. Everything else is read as
-deltas, each of which becomes an event.
+If only text is wanted, a turn is read as strings, which is the fast path. Otherwise it is read as deltas, each of which
+becomes an event.
 """
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from headrace.errors import StreamError
 from headrace.events import Event, Reasoning, Refusal, Token, ToolCallDelta
 
-from .speech import SpokenCalls
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from headrace import _native
 
-__all__ = ["Delta", "EventReader", "Item", "Reader", "TextReader"]
+    from .partial_json import SpokenCalls
+
+__all__ = ["Delta", "EventReader", "Item", "Reader", "TextReader", "View"]
 
 Item: TypeAlias = str | Event
 """What a stream yields."""
@@ -31,6 +31,32 @@ Delta: TypeAlias = (
 )
 """What a native stream gives: kind, arrival in nanoseconds, and a piece of text (of logprobs: JSON); or, of a tool
 call, its index, and either id and name or a fragment of its arguments."""
+
+
+class View(NamedTuple):
+    """What of a run the caller wants to see.
+
+    Attributes:
+        events: All events, instead of text.
+        reasoning: The reasoning among the text.
+        callback: Called with each token before it is yielded.
+        detailed: Called with a dict about each token before it is yielded.
+    """
+
+    events: bool = False
+    reasoning: bool = False
+    callback: Callable[[str], object] | None = None
+    detailed: Callable[[dict[str, Any]], object] | None = None
+
+    @property
+    def text_only(self) -> bool:
+        """Whether the text is all that is wanted of a turn."""
+        return not (self.events or self.reasoning) and self.detailed is None
+
+    @property
+    def text_events(self) -> tuple[type[Token | Refusal | Reasoning], ...]:
+        """The events whose text goes to the callback, and is yielded where events are not wanted."""
+        return (Token, Refusal, Reasoning) if self.reasoning and not self.events else (Token, Refusal)
 
 
 class TextReader:
@@ -53,13 +79,14 @@ class TextReader:
 
 
 class EventReader:
-    """Reads a turn as events.
+    """Reads a turn as events. Each is made here once, with its number and the time when its delta arrived.
 
     Args:
         stream: The turn's stream.
         agent: Whose turn it is.
         spoken: Which argument of which tool is text for the user.
-        show: Numbers the events, and picks those that the caller wants.
+        numbers: Gives the events their numbers.
+        show: Gives of some events what the caller wants.
     """
 
     def __init__(
@@ -67,16 +94,18 @@ class EventReader:
         stream: _native.Stream,
         agent: str,
         spoken: Mapping[str, str],
+        numbers: Iterator[int],
         show: Callable[[list[Event]], list[Item]],
     ) -> None:
         self.stream = stream
         self._agent = agent
         self._spoken = spoken
+        self._numbers = numbers
         self._show = show
         self._said: list[str] = []
         self._logprobs: Any = None  # those of the text that follows
         self._calls: dict[int, tuple[str | None, str]] = {}
-        self._speech = SpokenCalls()
+        self._speech: SpokenCalls | None = None
 
     @property
     def text(self) -> str:
@@ -84,26 +113,26 @@ class EventReader:
         return "".join(self._said)
 
     def wait(self) -> list[Item] | None:
-        """The next items, as soon as there are any; None is the end."""
+        """The next items, as soon as there are any; None at the end."""
         return self._read(self.stream.next_deltas)
 
     def take(self) -> list[Item] | None:
-        """The items that are there; None is the end."""
+        """The items that are there; None at the end."""
         return self._read(self.stream.take_deltas)
 
     def _read(self, take: Callable[[], list[Delta] | None]) -> list[Item] | None:
         try:
             deltas = take()
         except StreamError:
-            # What was said before it comes first. The stream raises it again.
-            if rest := self._speak(self._speech.rest()):
+            # What was said before the error comes first. The stream raises it again at the next call.
+            if rest := self._rest():
                 return self._show(rest)
             raise
         if deltas is None:
-            return self._show(self._speak(self._speech.rest())) or None
-        return self._items(deltas)
+            return self._show(self._rest()) or None
+        return self._show(self._events(deltas))
 
-    def _items(self, deltas: list[Delta]) -> list[Item]:
+    def _events(self, deltas: list[Delta]) -> list[Event]:
         events: list[Event] = []
         for delta in deltas:
             if delta[0] == "text":
@@ -113,29 +142,38 @@ class EventReader:
             elif delta[0] == "logprobs":
                 self._logprobs = json.loads(delta[2])
             elif delta[0] == "reasoning":
-                events.append(Reasoning(delta[2], agent=self._agent, at_ns=delta[1]))
+                events.append(Reasoning(delta[2], agent=self._agent, seq=next(self._numbers), at_ns=delta[1]))
             elif delta[0] == "tool_call_start":
                 self._begin_call(delta[2], delta[3], delta[4])
-                events.append(ToolCallDelta(delta[2], delta[3], delta[4], "", agent=self._agent, at_ns=delta[1]))
+                events.append(self._piece(delta[2], "", delta[1]))
             elif delta[0] == "tool_call_arguments":
-                events += self._continue_call(delta[2], delta[3], delta[1])
-        return self._show(events)
+                events.append(self._piece(delta[2], delta[3], delta[1]))
+                if self._speech is not None:
+                    events += self._speak(self._speech.feed(delta[2], delta[3], delta[1]))
+        return events
 
     def _say(self, kind: type[Token | Refusal], text: str, at_ns: int) -> Event:
         self._said.append(text)
         logprobs, self._logprobs = self._logprobs, None
-        return kind(text, logprobs, agent=self._agent, at_ns=at_ns)
+        return kind(text, logprobs, agent=self._agent, seq=next(self._numbers), at_ns=at_ns)
 
     def _begin_call(self, index: int, call_id: str | None, name: str) -> None:
-        # A call begins twice where the provider told its id late.
+        # A call begins twice where the provider sent its id late.
         if index not in self._calls and name in self._spoken:
+            if self._speech is None:
+                from .partial_json import SpokenCalls  # here, because only the autonomous cycle's calls speak
+
+                self._speech = SpokenCalls()
             self._speech.begin(index, self._spoken[name])
         self._calls[index] = (call_id, name)
 
-    def _continue_call(self, index: int, fragment: str, at_ns: int) -> list[Event]:
+    def _piece(self, index: int, fragment: str, at_ns: int) -> Event:
         call_id, name = self._calls[index]
-        piece = ToolCallDelta(index, call_id, name, fragment, agent=self._agent, at_ns=at_ns)
-        return [piece, *self._speak(self._speech.feed(index, fragment, at_ns))]
+        return ToolCallDelta(index, call_id, name, fragment, agent=self._agent, seq=next(self._numbers), at_ns=at_ns)
+
+    def _rest(self) -> list[Event]:
+        """What calls have spoken and was held back, when no more deltas come."""
+        return [] if self._speech is None else self._speak(self._speech.rest())
 
     def _speak(self, pieces: list[tuple[str, int]]) -> list[Event]:
         return [self._say(Token, text, at_ns) for text, at_ns in pieces]

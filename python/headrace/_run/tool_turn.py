@@ -49,26 +49,28 @@ class ToolTurn:
             raise
         self._run.tool_time += time.monotonic() - began
         if returned is None:
-            self._run.on_close(None)
-            self._run.check_open()
+            self._run.work.on_stop(None)
+            self._run.status.check_open()
             self.results = work.result()
         return returned
 
     async def close(self) -> None:
         """Cancels the calls that still run, and waits until they have ended."""
-        self._run.on_close(None)
+        self._run.work.on_stop(None)
         if self._work is not None:
             self._work.cancel()
             await asyncio.wait({self._work})
 
     def _start(self) -> asyncio.Task[tuple[ToolResult, ...]]:
         loop = asyncio.get_running_loop()
-        work = asyncio.ensure_future(self._effect.toolbox.run(self._effect.calls, self._returned.put_nowait))
+        effect = self._effect
+        calls = effect.toolbox.run(effect.calls, self._returned.put_nowait, offered=effect.offered)
+        work = asyncio.ensure_future(calls)
         work.add_done_callback(lambda _: self._returned.put_nowait(None))
 
         def cancel() -> None:
             with contextlib.suppress(RuntimeError):  # The loop is gone.
                 loop.call_soon_threadsafe(work.cancel)
 
-        self._run.on_close(cancel)
+        self._run.work.on_stop(cancel)
         return work

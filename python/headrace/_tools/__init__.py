@@ -1,3 +1,3 @@
 """A Python function as a tool, and running the calls that a model makes."""
 
-__all__ = ["callables", "dispatch", "schema"]
+__all__ = ["arguments", "tool", "toolbox"]

@@ -15,18 +15,18 @@ from typing import TYPE_CHECKING, Any, cast
 from pydantic_core import to_jsonable_python
 
 from headrace._concurrency.threads import finishes, in_thread
-from headrace.tools import ToolResult, no_such_tool
 
+from .arguments import InvalidArgumentsError, parse_object
 from .callables import is_async
-from .schema import InvalidArgumentsError, parse_object
+from .tool import ToolResult
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from headrace.tools import Approve, Tool, ToolErrorKind
     from headrace.types import ToolCall
 
-    from .schema import BoundCall
+    from .arguments import BoundCall
+    from .tool import Approve, Tool, ToolErrorKind
 
 __all__ = ["Dispatcher"]
 
@@ -65,13 +65,18 @@ class Dispatcher:
     approve: Approve | None
 
     async def run(
-        self, calls: Sequence[ToolCall], tell: Callable[[ToolResult], object] | None = None
+        self,
+        calls: Sequence[ToolCall],
+        on_result: Callable[[ToolResult], object] | None = None,
+        offered: Collection[str] | None = None,
     ) -> tuple[ToolResult, ...]:
         """Runs calls, and leaves none running.
 
         Args:
             calls: The calls.
-            tell: Is told each result as soon as it is there.
+            on_result: Called with each result as soon as it is there.
+            offered: The names that the model could choose from, for the answer to a call of none of them; None for
+                those of the tools.
 
         Returns:
             Their results, in the same order.
@@ -80,9 +85,13 @@ class Dispatcher:
         asking = asyncio.Lock()
 
         async def answer(call: ToolCall) -> ToolResult:
-            result = await self._answer(call, slots, asking)
-            if tell is not None:
-                tell(result)
+            if call.name not in self.tools:
+                said = _no_such_tool(call.name, self.tools if offered is None else offered)
+                result = ToolResult(call, said, error="unknown_tool")
+            else:
+                result = await self._answer(call, slots, asking)
+            if on_result is not None:
+                on_result(result)
             return result
 
         # A task for each call, so that a tool that cancels itself is told from a caller who cancels the turn.
@@ -98,7 +107,7 @@ class Dispatcher:
     async def _answer(self, call: ToolCall, slots: asyncio.Semaphore, asking: asyncio.Lock) -> ToolResult:
         async with slots:
             try:
-                tool = self._tool(call)
+                tool = self.tools[call.name]
                 if tool is None:
                     return _recorded(call)
                 bound = _bound(tool, call)
@@ -113,11 +122,6 @@ class Dispatcher:
             except _FailedCallError as failure:
                 return failure.result(call, time.perf_counter() - begun)
             return ToolResult(call, content, value, None, time.perf_counter() - begun)
-
-    def _tool(self, call: ToolCall) -> Tool | None:
-        if call.name in self.tools:
-            return self.tools[call.name]
-        raise _FailedCallError("unknown_tool", no_such_tool(call.name, self.tools))
 
     async def _check_approval(self, call: ToolCall, bound: BoundCall) -> None:
         approve = self.approve
@@ -227,3 +231,13 @@ def _plainer(value: object) -> object:
 def _sendable(text: str) -> str:
     # Half a surrogate pair, as in the names of some files, cannot go into a request.
     return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _no_such_tool(name: str, known: Collection[str]) -> str:
+    """What a model is told that has called a tool which there is not: the nearest of those there are, and all."""
+    import difflib  # here, because models seldom err in a name
+
+    nearest = difflib.get_close_matches(name, known, n=1)
+    hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+    listed = f"The tools are: {', '.join(known)}." if known else "There are no tools at all."
+    return f"There is no tool {name!r}.{hint} {listed}"

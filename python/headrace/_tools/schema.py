@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaWarningKind
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 from typing_extensions import Unpack
 
 from headrace.errors import ConfigurationError
 
+from .arguments import BoundCall, InvalidArgumentsError, parse_object, shown
 from .callables import (
     bound_keywords,
     docstring_of,
@@ -32,30 +33,13 @@ from .strict import resolve, strict_schema, without_needless_nulls
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["BoundCall", "Described", "InvalidArgumentsError", "describe", "parse_object"]
+__all__ = ["Described", "describe"]
 
 _Schema: TypeAlias = dict[str, Any]
 
 _PARTIAL_HINT = "give it a value with functools.partial, which hides it from the model"
 _MOST_ERRORS = 10
 _UNPACK = (Unpack, getattr(typing, "Unpack", Unpack))
-
-
-class InvalidArgumentsError(Exception):
-    """Arguments that do not fit. The message is for the model."""
-
-
-@dataclass(frozen=True, slots=True)
-class BoundCall:
-    """A call that is ready to be made.
-
-    Attributes:
-        arguments: What the tool gets, for those who judge the call.
-        run: Makes the call.
-    """
-
-    arguments: dict[str, Any]
-    run: Callable[[], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,30 +76,6 @@ def describe(function: Callable[..., Any], name: str, *, strict: bool) -> Descri
     if _is_model(function):
         return _describe_model(function, name, strict=strict)
     return _describe_function(function, name, strict=strict)
-
-
-def parse_object(text: str) -> dict[str, Any]:
-    """Reads the arguments of a call: a JSON object. Nothing at all, or null, is an empty one.
-
-    Args:
-        text: The arguments as the model sent them.
-
-    Returns:
-        The object.
-
-    Raises:
-        InvalidArgumentsError: It is malformed, or not an object.
-    """
-    try:
-        # Half a surrogate pair is malformed JSON like any other, and not a string that cannot be encoded.
-        value: object = from_json(text.encode(errors="surrogatepass")) if text.strip() else None
-    except ValueError as error:
-        raise InvalidArgumentsError(f"The arguments are not valid JSON: {error}.") from error
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise InvalidArgumentsError(f"The arguments must be one JSON object, not {_shown(value)}.")
-    return typing.cast("dict[str, Any]", value)
 
 
 # Functions
@@ -273,13 +233,7 @@ def _reason(error: Mapping[str, Any]) -> str:
         return "it is required, but missing"
     if kind in {"unexpected_keyword_argument", "extra_forbidden"}:
         return "there is no such parameter"
-    return f"{error['msg']} (got {_shown(error['input'])})"
-
-
-def _shown(value: Any) -> str:
-    text = to_json(value, fallback=repr).decode()
-    longest = 100
-    return text if len(text) <= longest else f"{text[:longest]}…"
+    return f"{error['msg']} (got {shown(error['input'])})"
 
 
 def _parameter_list(schema: _Schema) -> str:

@@ -8,21 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import contextvars
-import queue
-import sys
-import threading
 from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from headrace._concurrency.loop_thread import LoopThread
 from headrace.errors import StreamClosedError
 from headrace.streams import AsyncRunStream
 
 from .run import Ended
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+    from collections.abc import AsyncGenerator, Iterator, Sequence
     from types import TracebackType
 
     from typing_extensions import Self
@@ -34,14 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Alone", "Together", "TogetherInThread"]
 
-_AHEAD: Final = 64
+_MAX_QUEUED: Final = 64
 """How many items an agent may be ahead of the caller. Beyond that its stream is not read, which stops its socket."""
-
-_GRACE: Final = 1.0
-"""Seconds that a thread has to clean up. After them it is left behind, and nobody waits for it any more."""
-
-_SLICE: Final = 0.1
-"""Seconds of one wait of the caller: Windows notices Ctrl-C only between waits."""
 
 
 class Alone:
@@ -118,7 +109,7 @@ class _Lane:
         if self.stopped:
             return Ended("cancelled")
         # A tool that cancels the task that it runs in must not pass for an agent with nothing to say.
-        return Ended.by(StreamClosedError("the agent's run was cancelled, and not by the workflow"))
+        return Ended("failed", StreamClosedError("the agent's run was cancelled, and not by the workflow"))
 
 
 class Together:
@@ -141,7 +132,7 @@ class Together:
     async def take(self) -> Batch | None:
         """What the agents have said, once there is something; None after the last, and once this is closed.
 
-        Giving up this wait loses nothing: it takes nothing.
+        Safe to cancel: nothing has been taken yet.
         """
         while not self._closed:
             batch = self._in_turns()
@@ -195,7 +186,7 @@ class Together:
         async with contextlib.aclosing(items):
             async for item in items:
                 self._put(lane, item)
-                if len(lane.items) >= _AHEAD:
+                if len(lane.items) >= _MAX_QUEUED:
                     lane.room.clear()
                     await lane.room.wait()
 
@@ -232,76 +223,37 @@ class Together:
 class TogetherInThread:
     """Reads the agents of a step at the same time, for a caller that blocks: on an event loop in a thread of its own.
 
-    The caller asks for a batch, and the thread gives one: no batch is made before the last was used up.
-
     Args:
         together: What reads them.
     """
 
     def __init__(self, together: Together) -> None:
         self._together = together
-        self._batches: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
-        self._failure: BaseException | None = None
         self._closed = False
-        self._serving: asyncio.Task[None] | None = None
-        self._asked = asyncio.Event()
-        self._started = threading.Event()
-        # A daemon, though it is joined: a stream that is left open must not keep the interpreter from ending.
-        self._thread = threading.Thread(
-            target=contextvars.copy_context().run, args=(self._main,), name="headrace-workflow", daemon=True
-        )
+        self._loop = LoopThread("headrace-workflow")
 
     def take(self) -> Batch | None:
         """What the agents have said, once there is something; None after the last, and once this is closed."""
-        self._call(lambda _: self._asked.set())
-        while not self._closed:
-            with contextlib.suppress(queue.Empty):
-                batch = self._batches.get(timeout=_SLICE)
-                if batch is None and self._failure is not None and not self._closed:
-                    raise self._failure
-                return batch
-        return None
+        try:
+            return self._loop.run(self._together.take)
+        except asyncio.CancelledError:
+            if self._closed:
+                return None
+            raise
 
     def close(self) -> None:
         """Cancels the agents' runs, and waits until the thread is gone. May be called from any thread, and again."""
         # First the mark, by which a reader tells this from a failure.
-        closed, self._closed = self._closed, True
-        if not closed:
-            self._call(lambda task: task.cancel())
-        # The garbage collector may call this in the thread itself; and when Python ends, daemons do not go on.
-        if self._thread is not threading.current_thread() and not sys.is_finalizing():
-            self._thread.join(_GRACE)
-
-    def _call(self, function: Callable[[asyncio.Task[None]], object]) -> None:
-        """Calls a function of the thread's task where its event loop runs, if it still does."""
-        self._started.wait()
-        if self._serving is not None:
-            with contextlib.suppress(RuntimeError):
-                self._serving.get_loop().call_soon_threadsafe(function, self._serving)
-
-    def _main(self) -> None:
-        try:
-            asyncio.run(self._serve())
-        except BaseException as error:  # noqa: BLE001 - it is not handled but handed over
-            self._failure = error
-        finally:
-            # Whatever has happened, nobody waits for this thread any longer.
-            self._started.set()
-            self._batches.put(None)
-
-    async def _serve(self) -> None:
-        self._serving = asyncio.current_task()
-        self._started.set()
-        async with self._together:
-            batch: Batch | None = ()
-            while batch is not None:
-                await self._asked.wait()
-                self._asked.clear()
-                batch = await self._together.take()
-                self._batches.put(batch)
+        self._closed = True
+        self._loop.call_soon(self._together.close)
+        self._loop.close()
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        try:
+            self._loop.run(self._together.__aenter__)
+        except BaseException:  # an interrupt
+            self.close()
+            raise
         return self
 
     def __exit__(

@@ -7,12 +7,15 @@ nothing but the steps.
 from __future__ import annotations
 
 import sys
-import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from headrace.errors import StreamClosedError, StreamError
-from headrace.events import AgentEnd, AgentFailed, AgentStart, Event, RunEnd, RunStart
+from headrace._run.output import Output
+from headrace._run.read import View
+from headrace._run.state import RunState, end_state
+from headrace._run.turn_log import total_cost, total_usage
+from headrace.events import AgentEnd, AgentFailed, AgentStart, RunEnd, RunStart
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -30,8 +33,6 @@ __all__ = ["Batch", "Ended", "Flow", "Member", "Step"]
 Step: TypeAlias = "tuple[Agent, ...]"
 """Agents that run at the same time."""
 
-_NS = 1e-9
-
 
 @dataclass(frozen=True, slots=True)
 class Ended:
@@ -48,7 +49,7 @@ class Ended:
     @classmethod
     def by(cls, error: BaseException) -> Ended:
         """The end by an error."""
-        return cls(error.state if isinstance(error, StreamError) else "failed", error)
+        return cls(end_state(error), error)
 
 
 class Member:
@@ -102,8 +103,8 @@ class Flow:
         events: The caller wants to see all events, and not the text alone.
 
     Attributes:
-        state: How the run stands; see ``WorkflowStream.state``.
-        closed: The reader has closed the stream.
+        status: How the run stands.
+        output: What the caller gets of it.
         reader: What reads the current step.
         errors: The errors of the agents that failed, by name.
     """
@@ -111,23 +112,25 @@ class Flow:
     def __init__(
         self, name: str, task: str, steps: Sequence[Step], *, max_loops: int, stop_on_error: bool, events: bool
     ) -> None:
-        self.state = "pending"
-        self.closed = False
+        self.status = RunState()
         self.reader: FlowReader | None = None
         self.errors: dict[str, BaseException] = {}
         self.stop_on_error = stop_on_error
-        self.events = events
+        self.output = Output(View(events=events))
         self._name = name
         self._task = task
         self._plan = steps
         self._max_loops = max_loops
         self._begun: list[list[Member]] = []
         self._error: BaseException | None = None
-        self._seq = 0
-        self._began_ns = 0
         self._tool_time = 0.0
 
-    # --- what has happened -------------------------------------------------------------------------------------
+    # --- for the caller's stream -------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> str:
+        """How the run stands; see ``WorkflowStream.state``."""
+        return self.status.name
 
     @property
     def text(self) -> str:
@@ -164,15 +167,12 @@ class Flow:
     @property
     def usage(self) -> Usage | None:
         """The token counts of all agents together."""
-        told = [usage for stream in self._streams if (usage := stream.usage) is not None]
-        return sum(told[1:], told[0]) if told else None
+        return total_usage(stream.usage for stream in self._streams)
 
     @property
     def cost(self) -> float | None:
         """What all agents together cost, in USD; None where that is not known of one of them."""
-        costs = [stream.cost for stream in self._streams]
-        known = [cost for cost in costs if cost is not None]
-        return sum(known) if known and len(known) == len(costs) else None
+        return total_cost(stream.cost for stream in self._streams)
 
     @property
     def turns(self) -> tuple[Turn, ...]:
@@ -192,42 +192,27 @@ class Flow:
     def _streams(self) -> list[RunStream[Any] | AsyncRunStream[Any]]:
         return [member.stream for member in self._members if member.stream is not None]
 
+    def check_open(self) -> None:
+        """Raises ``StreamClosedError`` if the stream was closed."""
+        self.status.check_open()
+
     def close(self) -> None:
         """Closes the streams of all agents. Does nothing to a run that has ended."""
-        if self.state in {"pending", "streaming"}:
-            self.closed = True
-            self.state = "cancelled"
+        self.status.close()
         # A driver sets its reader and then looks whether it was closed, so one of the two sees the other.
         if self.reader is not None:
             self.reader.close()
 
-    def check_open(self) -> None:
-        """Raises ``StreamClosedError`` if the stream was closed."""
-        if self.closed:
-            raise StreamClosedError("the stream was closed by its reader: start a new run to read more")
-
     # --- for the drivers ---------------------------------------------------------------------------------------
 
     def __enter__(self) -> Self:
-        self.check_open()
-        self.state = "streaming"
-        self._began_ns = time.monotonic_ns()
+        self.status.begin()
         return self
 
     def __exit__(
         self, _type: type[BaseException] | None, error: BaseException | None, _traceback: TracebackType | None
     ) -> None:
-        self._settle(error)
-
-    def _settle(self, error: BaseException | None) -> None:
-        """Notes how the run ended."""
-        if error is None:
-            self.state = "complete"
-        elif isinstance(error, Exception) and not isinstance(error, StreamClosedError):
-            self.state = Ended.by(error).state
-        else:
-            # The reader left: by closing, by breaking out of its loop, by Ctrl-C, or because its task was cancelled.
-            self.state = "cancelled"
+        self.status.end(error)
 
     def steps(self) -> Iterator[list[Member]]:
         """The steps that remain, each with what its agents are told. One is over before the next is asked for."""
@@ -243,13 +228,13 @@ class Flow:
     def read_by(self, reader: FlowReader) -> None:
         """Notes what reads the current step, so that ``close`` reaches it."""
         self.reader = reader
-        self.check_open()
+        self.status.check_open()
 
     def shown(self, batch: Batch) -> Iterator[Item]:
         """What the caller is shown of a batch."""
         for member, item in batch:
             # For each item, since the caller may close the stream between two of them.
-            self.check_open()
+            self.status.check_open()
             if isinstance(item, str):
                 yield item
             elif isinstance(item, Ended):
@@ -257,12 +242,7 @@ class Flow:
             elif isinstance(item, RunEnd):
                 self._tool_time += item.tool_time
             elif not isinstance(item, RunStart):
-                yield self._stamped(item)
-
-    def raise_error(self) -> None:
-        """Raises the error that the run ended with, if it did."""
-        if self._fatal is not None:
-            raise self._fatal
+                yield self.output.renumbered(item)
 
     @property
     def _fatal(self) -> BaseException | None:
@@ -273,20 +253,20 @@ class Flow:
 
     def begun(self) -> list[Item]:
         """The run begins."""
-        return self._show(RunStart(self._task))
+        return self.output.event(partial(RunStart, self._task, agent=self._name))
 
     def step_begun(self, members: Sequence[Member]) -> list[Item]:
         """The agents of a step begin."""
-        return self._show(*(AgentStart(agent=member.name) for member in members))
+        return [item for member in members for item in self.output.event(partial(AgentStart, agent=member.name))]
 
     def ended(self) -> list[Item]:
         """The run has ended."""
-        self._settle(self._fatal)
-        if not self.events:
+        self.status.error = self._fatal
+        self.status.end(self._fatal)
+        if not self.output.wants_events:
             return []
-        turns = len(self.turns)
-        duration = (time.monotonic_ns() - self._began_ns) * _NS
-        return self._show(RunEnd(self.state, self.text, self.usage, self.cost, turns, duration, self._tool_time))
+        counts = (self.text, self.usage, self.cost, len(self.turns), self.status.seconds, self._tool_time)
+        return self.output.event(partial(RunEnd, self.state, *counts, agent=self._name))
 
     def _member_ended(self, member: Member, ended: Ended) -> list[Item]:
         member.ended = ended
@@ -296,15 +276,8 @@ class Flow:
             if sys.version_info >= (3, 11):
                 ended.error.add_note(f"This is from the agent {member.name!r} of the workflow {self._name!r}.")
         if member.answer is not None:
-            return self._show(AgentEnd(member.answer, agent=member.name))
-        return self._show(AgentFailed(ended.state, str(ended.error or ""), agent=member.name))
-
-    def _show(self, *events: Event) -> list[Item]:
-        return [self._stamped(event) for event in events] if self.events else []
-
-    def _stamped(self, event: Event) -> Event:
-        number, self._seq = self._seq, self._seq + 1
-        return replace(event, agent=event.agent or self._name, seq=number, at_ns=event.at_ns or time.monotonic_ns())
+            return self.output.event(partial(AgentEnd, member.answer, agent=member.name))
+        return self.output.event(partial(AgentFailed, ended.state, str(ended.error or ""), agent=member.name))
 
 
 def prompt(task: str, outputs: Mapping[str, str]) -> str:

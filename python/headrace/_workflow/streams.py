@@ -31,14 +31,18 @@ def _drive(flow: Flow) -> Generator[Item, None, None]:
                 yield from flow.step_begun(members)
                 while (batch := reader.take()) is not None:
                     yield from flow.shown(batch)
-                flow.check_open()
+                flow.status.check_open()
         yield from flow.ended()
-        flow.raise_error()
+        flow.status.raise_error()
 
 
 def _reader(flow: Flow, members: Sequence[Member]) -> Alone | TogetherInThread:
     """An agent alone needs no thread."""
-    return Alone(members[0], events=flow.events) if len(members) == 1 else TogetherInThread(_together(flow, members))
+    return (
+        Alone(members[0], events=flow.output.wants_events)
+        if len(members) == 1
+        else TogetherInThread(_together(flow, members))
+    )
 
 
 async def _adrive(flow: Flow) -> AsyncGenerator[Item, None]:
@@ -54,14 +58,14 @@ async def _adrive(flow: Flow) -> AsyncGenerator[Item, None]:
                 while (batch := await reader.take()) is not None:
                     for item in flow.shown(batch):
                         yield item
-                flow.check_open()
+                flow.status.check_open()
         for item in flow.ended():
             yield item
-        flow.raise_error()
+        flow.status.raise_error()
 
 
 def _together(flow: Flow, members: Sequence[Member]) -> Together:
-    return Together(members, events=flow.events, stop_on_error=flow.stop_on_error)
+    return Together(members, events=flow.output.wants_events, stop_on_error=flow.stop_on_error)
 
 
 class _OfAgents(Told[Flow]):

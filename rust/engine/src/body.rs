@@ -1,4 +1,4 @@
-//! What is wrong with a response's body, as the failure of its stream.
+//! Turns an error of a response's body into the failure of its stream.
 
 use headrace_wire::{BodyError, DecodeError};
 

@@ -1,4 +1,4 @@
-//! HTTP clients: one per way of connecting, so that connections are pooled over all requests that connect alike.
+//! HTTP clients: one for each set of connection options, so that all requests with the same options share a pool.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -15,56 +15,56 @@ use crate::end::{Failure, FailureKind};
 /// The clients of one process.
 #[derive(Debug, Default)]
 pub(crate) struct Clients {
-    by_way: HashMap<Way, Client>,
+    by_options: HashMap<ConnectOptions, Client>,
 }
 
-/// A way of connecting.
+/// How to connect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Way {
+pub(crate) struct ConnectOptions {
     /// How long connecting may take.
     pub(crate) timeout: Option<Duration>,
-    /// Whether TLS is spoken.
+    /// Whether to use TLS.
     pub(crate) tls: bool,
 }
 
 impl Clients {
-    /// The client that connects in that way.
-    pub(crate) fn get(&mut self, way: Way) -> Result<Client, Failure> {
-        if let Some(client) = self.by_way.get(&way) {
+    /// The client with these options, built at the first call.
+    pub(crate) fn get(&mut self, options: ConnectOptions) -> Result<Client, Failure> {
+        if let Some(client) = self.by_options.get(&options) {
             return Ok(client.clone());
         }
-        let client = build(way).map_err(|error| {
+        let client = build(options).map_err(|error| {
             Failure::new(FailureKind::Tls, format!("the HTTP client could not be set up: {}", chain(&error)))
         })?;
-        self.by_way.insert(way, client.clone());
+        self.by_options.insert(options, client.clone());
         Ok(client)
     }
 }
 
-fn build(way: Way) -> Result<Client, reqwest::Error> {
-    // Another library in the process may have set one already; either will do.
+fn build(options: ConnectOptions) -> Result<Client, reqwest::Error> {
+    // Fails if another library in the process has installed one already; any provider works.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut builder: ClientBuilder = Client::builder()
         .user_agent(concat!("headrace/", env!("CARGO_PKG_VERSION")))
-        // A redirected POST turns into a GET or sends the key elsewhere: better a clear error.
+        // A redirected POST becomes a GET, or sends the API key to another host. A clear error is better.
         .redirect(Policy::none())
         .tcp_nodelay(true)
         .pool_max_idle_per_host(usize::MAX)
         .dns_resolver(Arc::new(Resolver));
-    if let Some(limit) = way.timeout {
+    if let Some(limit) = options.timeout {
         builder = builder.connect_timeout(limit);
     }
-    if !way.tls {
-        // It will never look at a certificate, and a small container has none to load.
+    if !options.tls {
+        // Without TLS no certificates are needed, and a small container may have none to load.
         builder = builder.tls_certs_only([]);
     }
     builder.build()
 }
 
-/// The system's resolver, with an error that can be told from others.
+/// The system's resolver, with an error type of its own, so that DNS failures can be recognised.
 struct Resolver;
 
-/// The system has no address for a host.
+/// The system found no address for a host.
 #[derive(Debug)]
 pub(crate) struct DnsError {
     host: String,
@@ -92,7 +92,7 @@ impl Resolve for Resolver {
     }
 }
 
-/// What an error of the client means.
+/// The kind of failure that an error of the HTTP client is.
 pub(crate) fn classify(error: &reqwest::Error) -> FailureKind {
     if error.is_builder() {
         FailureKind::InvalidRequest
@@ -109,10 +109,10 @@ pub(crate) fn classify(error: &reqwest::Error) -> FailureKind {
     }
 }
 
-/// An error with its causes, without the URL, whose query may hold a key.
+/// An error with its causes.
 pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
     let mut parts: Vec<String> = causes(error).map(ToString::to_string).collect();
-    // Wrappers repeat what they wrap.
+    // Wrappers repeat the message of the error that they wrap.
     parts.dedup_by(|later, earlier| earlier.contains(later.as_str()));
     parts.join(": ")
 }
@@ -121,10 +121,10 @@ fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn
     std::iter::successors(Some(error), |error| cause(*error))
 }
 
-/// What an error is about. An `io::Error` hides the error that it carries from `source`.
+/// The cause of an error. `io::Error::source` skips the error that it wraps, so that one is looked up first.
 fn cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
     match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
-        Some(carried) => Some(carried),
+        Some(wrapped) => Some(wrapped),
         None => error.source(),
     }
 }

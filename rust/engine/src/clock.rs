@@ -1,9 +1,9 @@
-//! The clock of all stamps.
+//! The clock of all timestamps.
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// Nanoseconds of the monotonic clock: the number that Python's `time.monotonic_ns()` gives on Linux, so that stamps
-/// of the two languages, and of two processes on one machine, can be compared.
+/// Nanoseconds of the monotonic clock. Python's `time.monotonic_ns()` reads the same clock on Linux, so timestamps of
+/// both languages, and of several processes on one machine, can be compared.
 #[must_use]
 pub fn now_ns() -> u64 {
     let now = clock_gettime(ClockId::Monotonic);

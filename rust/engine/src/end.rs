@@ -1,6 +1,6 @@
-//! The one typed way in which a stream ends.
+//! How a stream ended.
 
-use headrace_wire::ErrorClass;
+use headrace_wire::{EndState, ErrorClass};
 
 /// How a stream ended.
 #[derive(Debug, Clone, PartialEq)]
@@ -9,30 +9,18 @@ pub enum End {
     Complete,
     /// The reader closed the stream.
     Cancelled,
-    /// Anything else.
+    /// The stream failed.
     Failed(Box<Failure>),
-}
-
-impl End {
-    /// The terminal state as users see it.
-    #[must_use]
-    pub const fn state(&self) -> &'static str {
-        match self {
-            Self::Complete => "complete",
-            Self::Cancelled => "cancelled",
-            Self::Failed(failure) => failure.kind.state(),
-        }
-    }
 }
 
 /// What went wrong, with all that is known about it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Failure {
-    /// The class of failure.
+    /// The kind of failure.
     pub kind: FailureKind,
     /// What happened, where, and what to do about it.
     pub message: String,
-    /// What kind of no it was, where a provider said no.
+    /// The class of the error, where the provider reported one.
     pub class: Option<ErrorClass>,
     /// The HTTP status of the response, where there was one.
     pub status: Option<u16>,
@@ -47,7 +35,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure about which no more is known than this.
+    /// A failure with a message and no other details.
     #[must_use]
     pub const fn new(kind: FailureKind, message: String) -> Self {
         Self {
@@ -62,39 +50,40 @@ impl Failure {
         }
     }
 
-    /// The same with every secret blacked out: some servers send back what they were sent.
+    /// Redacts these secrets from every text: some servers echo the request in their errors.
     #[must_use]
-    pub(crate) fn without(mut self, secrets: &[&str]) -> Self {
+    pub(crate) fn redacted(mut self, secrets: &[&str]) -> Self {
         for secret in secrets {
-            self.message = black_out(&self.message, secret);
-            self.body = self.body.map(|body| black_out(&body, secret));
-            self.code = self.code.map(|code| black_out(&code, secret));
-            self.request_id = self.request_id.map(|id| black_out(&id, secret));
+            self.message = redact(&self.message, secret);
+            self.body = self.body.map(|body| redact(&body, secret));
+            self.code = self.code.map(|code| redact(&code, secret));
+            self.request_id = self.request_id.map(|id| redact(&id, secret));
         }
         self
     }
 }
 
-/// How much of a secret may stand at the end of a text that was cut: less than what would help anybody.
-const HARMLESS: usize = 4;
+/// A truncated text that ends with this many bytes of a secret, or more, is redacted there. Fewer reveal nothing.
+const MIN_PARTIAL_SECRET: usize = 4;
 
-/// Replaces a secret in a text, as it is and as JSON writes it, and the start of it where the text was cut inside.
-fn black_out(text: &str, secret: &str) -> String {
+/// Replaces a secret in a text: verbatim, JSON-escaped, and cut off where the text was truncated inside it.
+fn redact(text: &str, secret: &str) -> String {
     let quoted = serde_json::to_string(secret).unwrap_or_default();
     let escaped = quoted.trim_matches('"').replace('/', "\\/");
     let text = text.replace(secret, "***").replace(quoted.trim_matches('"'), "***").replace(&escaped, "***");
     let whole = text.trim_end_matches('…');
-    let cut = secret.char_indices().map(|(length, _)| length).filter(|length| *length >= HARMLESS).rev();
+    let cut =
+        secret.char_indices().map(|(length, _)| length).filter(|length| *length >= MIN_PARTIAL_SECRET).rev();
     match cut.map(|length| &secret[..length]).find(|start| whole.ends_with(start)) {
         Some(start) => format!("{}***", &whole[..whole.len() - start.len()]),
         None => text,
     }
 }
 
-/// The classes of failure.
+/// The kinds of failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FailureKind {
-    /// The request cannot be sent as it is: a URL or a header that is none.
+    /// The request cannot be sent: its URL or one of its headers is invalid.
     InvalidRequest,
     /// The connection was not made.
     Connect,
@@ -120,25 +109,25 @@ pub enum FailureKind {
     Protocol,
     /// One event is over the cap.
     EventTooLarge,
-    /// What fed the stream failed; it keeps its own error. Only where the stream came from no socket of ours.
+    /// The caller's own source of bytes failed; see [`crate::source`]. The caller keeps the original error.
     Source,
     /// The task that reads the stream died: a bug of headrace.
     Internal,
 }
 
 impl FailureKind {
-    /// The terminal state as users see it.
+    /// The state in which such a failure ends a stream.
     #[must_use]
-    pub const fn state(self) -> &'static str {
+    pub const fn state(self) -> EndState {
         match self {
             Self::InvalidRequest | Self::Connect | Self::Dns | Self::Tls | Self::Broken | Self::Internal => {
-                "transport"
+                EndState::Transport
             }
-            Self::ConnectTimeout | Self::FirstTokenTimeout | Self::IdleTimeout => "timeout",
-            Self::Rejected => "rejected",
-            Self::InBand | Self::Source => "error",
-            Self::Truncated => "truncated",
-            Self::Protocol | Self::EventTooLarge => "protocol",
+            Self::ConnectTimeout | Self::FirstTokenTimeout | Self::IdleTimeout => EndState::Timeout,
+            Self::Rejected => EndState::Rejected,
+            Self::InBand | Self::Source => EndState::Error,
+            Self::Truncated => EndState::Truncated,
+            Self::Protocol | Self::EventTooLarge => EndState::Protocol,
         }
     }
 }

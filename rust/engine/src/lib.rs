@@ -2,32 +2,34 @@
 //!
 //! A map, in the direction in which a token travels:
 //!
-//! - [`request`]: what to send, and how long to wait for what;
-//! - `client`: the HTTP clients and their connection pools;
-//! - `runtime`: the threads that they run on, one set per process;
-//! - `pump`: the task of one stream: reads, decodes, stamps, pushes;
-//! - `body`: what a response's body turns out to be;
-//! - `rejection`: what a provider says when it says no;
-//! - [`stream`]: the reader's end of it;
-//! - [`source`]: a stream of bytes that the caller has;
-//! - [`end`]: the one typed way in which a stream ends;
-//! - [`timing`]: what the stamps say;
-//! - [`bell`]: how many streams wake one event loop;
-//! - `fork`: in which process this is;
-//! - [`clock`]: the clock of all stamps.
+//! - [`request`]: what to send, and the timeouts;
+//! - `client`: HTTP clients and their connection pools;
+//! - `runtime`: the network threads, one set per process;
+//! - `pump`: the task of one stream: it reads, decodes, timestamps and pushes;
+//! - `body`: errors of a response's body;
+//! - `rejection`: a provider's error responses;
+//! - `retry_after`: how long a provider asks to wait before a retry;
+//! - [`stream`]: the reader's end of the stream;
+//! - [`source`]: a stream whose bytes the caller feeds;
+//! - [`end`]: how a stream ended;
+//! - [`timing`]: latencies computed from the timestamps;
+//! - [`notifier`]: how many streams wake one event loop;
+//! - `fork`: detects a forked child;
+//! - [`clock`]: the clock of all timestamps.
 //!
-//! Nothing here knows Python, and none of its threads ever runs any.
+//! Nothing here knows of Python, and no thread of the engine ever runs any.
 
-#[cfg(unix)]
-pub mod bell;
 mod body;
 mod client;
 pub mod clock;
 pub mod end;
 mod fork;
+#[cfg(unix)]
+pub mod notifier;
 mod pump;
 mod rejection;
 pub mod request;
+mod retry_after;
 mod runtime;
 pub mod source;
 pub mod stream;
@@ -36,6 +38,7 @@ pub mod timing;
 pub use end::{End, Failure, FailureKind};
 pub use fork::forked;
 pub use request::{Request, Timeouts};
+pub use retry_after::retry_after;
 pub use runtime::RuntimeError;
 pub use source::Source;
-pub use stream::{Arrival, Closer, Standing, Stream};
+pub use stream::{Arrival, Closer, Readiness, Stream};

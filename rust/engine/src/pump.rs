@@ -1,4 +1,4 @@
-//! The task of one stream: it sends the request, reads the socket, decodes, stamps and pushes.
+//! The task of one stream: it sends the request, reads the socket, decodes, timestamps and pushes.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -14,7 +14,7 @@ use reqwest::{Client, Response};
 use tokio::sync::mpsc::Receiver;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
-use crate::client::{Way, chain, classify};
+use crate::client::{ConnectOptions, chain, classify};
 use crate::clock::now_ns;
 use crate::end::{End, Failure, FailureKind};
 use crate::rejection;
@@ -23,10 +23,10 @@ use crate::runtime::Engine;
 use crate::source::Fed;
 use crate::stream::Arrival;
 
-/// How long a connection whose stream is complete may take to come to the end of its body, so that it can be used again.
+/// How long to read on after a stream's end marker for the end of the HTTP body, so that the connection can be reused.
 const LINGER: Duration = Duration::from_millis(500);
 
-/// "No limit", as a time that a timer can be set to.
+/// No limit, as a duration that a timer accepts.
 const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// Runs one stream to its end. Dropping this future closes the connection.
@@ -37,21 +37,17 @@ pub(crate) async fn run(
     end: Arc<OnceLock<End>>,
 ) {
     let mut pump = Pump::new(request, producer);
-    let mut outcome = pump.stream(engine).await;
-    if let Ok(response) = &mut outcome {
-        settle(response).await;
-    }
-    let (told, response) = match outcome {
-        Ok(response) => (Ok(()), Some(response)),
-        Err(stop) => (Err(stop), None),
-    };
-    pump.end(told, &end);
-    if let Some(response) = response {
-        let _ = timeout(LINGER, finish_body(response)).await;
+    match pump.stream(engine).await {
+        Ok(mut response) => {
+            return_to_pool(&mut response).await;
+            pump.end(Ok(()), &end);
+            let _ = timeout(LINGER, read_to_end(response)).await;
+        }
+        Err(stop) => pump.end(Err(stop), &end),
     }
 }
 
-/// Runs one stream of bytes that the caller has. Dropping this future lets the caller know that nobody reads on.
+/// Runs one stream whose bytes the caller feeds. Dropping this future tells the caller that nobody reads any more.
 pub(crate) async fn run_fed(
     request: Request,
     mut pieces: Receiver<Fed>,
@@ -59,33 +55,33 @@ pub(crate) async fn run_fed(
     end: Arc<OnceLock<End>>,
 ) {
     let mut pump = Pump::new(request, producer);
-    let outcome = pump.stream_fed(&mut pieces).await;
-    pump.end(outcome, &end);
+    let result = pump.stream_fed(&mut pieces).await;
+    pump.end(result, &end);
 }
 
-/// Lets the connection go back to its pool before the end is told, if the end of the HTTP message is here already, as
-/// it mostly is: the reader's next request then finds it there.
-async fn settle(response: &mut Response) {
+/// Returns the connection to its pool if the end of the HTTP message has already arrived, as it mostly has. Called
+/// before the stream's end is published, so that the reader's next request can reuse the connection.
+async fn return_to_pool(response: &mut Response) {
     let read = std::pin::pin!(response.chunk());
     let mut read = Some(read);
     let done =
         poll_fn(|context| Poll::Ready(read.take().is_some_and(|read| read.poll(context).is_ready()))).await;
     if done {
-        // The connection's own task puts it back.
+        // The connection's own task does it.
         tokio::task::yield_now().await;
     }
 }
 
-/// Reads what is left of a body, which after the end marker is nothing but the end of the HTTP message.
-async fn finish_body(mut response: Response) {
+/// Reads the rest of a body. After the end marker, that is only the end of the HTTP message.
+async fn read_to_end(mut response: Response) {
     while let Ok(Some(_)) = response.chunk().await {}
 }
 
-/// Why a stream did not come to its end.
+/// Why a stream stopped early.
 pub(crate) enum Stop {
-    /// The reader went away.
+    /// The reader dropped its end.
     Closed,
-    /// Anything else.
+    /// The stream failed.
     Failed(Box<Failure>),
 }
 
@@ -100,14 +96,14 @@ struct Pump {
     producer: Producer<Arrival>,
     body: BodyDecoder,
     deltas: Vec<Delta>,
-    patience: Patience,
+    deadline: Deadline,
 }
 
 impl Pump {
     fn new(request: Request, producer: Producer<Arrival>) -> Self {
         Self {
             body: BodyDecoder::new(request.dialect, request.max_event_bytes),
-            patience: Patience::new(request.timeouts),
+            deadline: Deadline::new(request.timeouts),
             deltas: Vec::new(),
             request,
             producer,
@@ -119,45 +115,46 @@ impl Pump {
         let headers = headers(&self.request.headers)?;
         let body = self.request.body.clone();
         let sending = client.post(&self.request.url).headers(headers).body(body).send();
-        let mut response = self.patience.limit(sending).await?.map_err(|error| self.broken(error))?;
+        let mut response =
+            self.deadline.limit(sending).await?.map_err(|error| self.connection_failure(error))?;
         if !response.status().is_success() {
-            return Err(self.patience.limit(rejection::read(response)).await?.into());
+            return Err(self.deadline.limit(rejection::read(response)).await?.into());
         }
         while let Some(bytes) = self.read(&mut response).await? {
             if self.decode(&bytes, now_ns()).await? == Progress::Ended {
                 return Ok(response);
             }
         }
-        self.last().await?;
+        self.finish().await?;
         Ok(response)
     }
 
     async fn stream_fed(&mut self, pieces: &mut Receiver<Fed>) -> Result<(), Stop> {
-        while let Some(piece) = self.patience.limit(pieces.recv()).await? {
+        while let Some(piece) = self.deadline.limit(pieces.recv()).await? {
             if self.decode(&piece?, now_ns()).await? == Progress::Ended {
                 return Ok(());
             }
         }
-        self.last().await
+        self.finish().await
     }
 
-    /// Tells how the stream ended, and closes the channel.
-    fn end(self, outcome: Result<(), Stop>, end: &OnceLock<End>) {
-        let told = match outcome {
+    /// Publishes how the stream ended, and closes the channel.
+    fn end(self, result: Result<(), Stop>, end: &OnceLock<End>) {
+        let how = match result {
             Ok(()) => End::Complete,
             Err(Stop::Closed) => End::Cancelled,
-            Err(Stop::Failed(failure)) => End::Failed(Box::new(failure.without(&self.request.secrets()))),
+            Err(Stop::Failed(failure)) => End::Failed(Box::new(failure.redacted(&self.request.secrets()))),
         };
-        // The order matters: whoever sees the channel closed, which dropping this does, finds the end.
-        let _ = end.set(told);
+        // Before the channel is closed, which dropping `self` does: a reader that sees it closed then finds the end.
+        let _ = end.set(how);
     }
 
     async fn read(&mut self, response: &mut Response) -> Result<Option<Bytes>, Stop> {
-        match self.patience.limit(response.chunk()).await? {
+        match self.deadline.limit(response.chunk()).await? {
             Ok(bytes) => Ok(bytes),
-            // Some servers close without ending the HTTP message properly. What counts is whether the answer is whole.
+            // Some servers close the connection without ending the HTTP message. That is fine if the answer is whole.
             Err(_) if self.body.ending() == Ending::Complete => Ok(None),
-            Err(error) => Err(self.broken(error).into()),
+            Err(error) => Err(self.connection_failure(error).into()),
         }
     }
 
@@ -167,8 +164,8 @@ impl Pump {
         Ok(decoded?)
     }
 
-    /// The bytes have ended.
-    async fn last(&mut self) -> Result<(), Stop> {
+    /// Handles the end of the bytes.
+    async fn finish(&mut self) -> Result<(), Stop> {
         let arrived_ns = now_ns();
         let ending = self.body.finish(&mut self.deltas);
         self.deliver(arrived_ns).await?;
@@ -178,24 +175,24 @@ impl Pump {
                 FailureKind::Truncated,
                 format!(
                     "the stream from {} ended before its end marker: the answer is not whole",
-                    self.place()
+                    self.endpoint()
                 ),
             )
             .into()),
         }
     }
 
-    /// Pushes what was decoded. Waits where the reader is slow; meanwhile the socket is not read.
+    /// Pushes what was decoded. Waits while the channel is full; meanwhile the socket is not read.
     async fn deliver(&mut self, arrived_ns: u64) -> Result<(), Stop> {
         if self.deltas.is_empty() {
             return Ok(());
         }
         let mut error = None;
         let mut deltas = std::mem::take(&mut self.deltas);
-        self.patience.heard(arrived_ns, deltas.iter().any(Delta::is_output));
+        self.deadline.data_arrived(arrived_ns, deltas.iter().any(Delta::is_output));
         for delta in deltas.drain(..) {
             if let DeltaKind::Error(reported) = &delta.kind {
-                error = Some(rejection::in_band(reported, &self.place()));
+                error = Some(rejection::in_band(reported, &self.endpoint()));
             }
             self.push(Arrival { arrived_ns, delta }).await?;
         }
@@ -213,14 +210,14 @@ impl Pump {
                     arrival = back;
                     self.producer.notify();
                     poll_fn(|context| self.producer.poll_space(context)).await;
-                    // The silence was the reader's, not the provider's.
-                    self.patience.restart(now_ns());
+                    // The reader was slow, not the provider: do not count that time.
+                    self.deadline.restart(now_ns());
                 }
             }
         }
     }
 
-    fn broken(&self, error: reqwest::Error) -> Failure {
+    fn connection_failure(&self, error: reqwest::Error) -> Failure {
         let kind = classify(&error);
         let what = match kind {
             FailureKind::InvalidRequest => "the request cannot be sent to",
@@ -230,19 +227,20 @@ impl Pump {
             FailureKind::ConnectTimeout => "no connection in time to",
             _ => "the connection broke with",
         };
-        // Without its URL, which may hold a password.
+        // The URL may contain a password.
         let error = error.without_url();
-        Failure::new(kind, format!("{what} {}: {}", self.place(), chain(&error)))
+        Failure::new(kind, format!("{what} {}: {}", self.endpoint(), chain(&error)))
     }
 
-    fn place(&self) -> String {
-        self.request.place()
+    fn endpoint(&self) -> String {
+        self.request.endpoint()
     }
 }
 
 fn client(engine: &Engine, request: &Request) -> Result<Client, Failure> {
-    let way = Way { timeout: request.timeouts.connect, tls: !request.url.starts_with("http://") };
-    engine.clients.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get(way)
+    let options =
+        ConnectOptions { timeout: request.timeouts.connect, tls: !request.url.starts_with("http://") };
+    engine.clients.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get(options)
 }
 
 fn headers(pairs: &[(String, String)]) -> Result<HeaderMap, Failure> {
@@ -260,27 +258,28 @@ fn headers(pairs: &[(String, String)]) -> Result<HeaderMap, Failure> {
     Ok(headers)
 }
 
-/// How much longer to wait. One timer serves the whole stream: it is set anew only when it fires, so that a token costs
-/// no more than noting the time of its arrival.
-struct Patience {
-    limits: Timeouts,
-    /// The moment at which it was made, by both clocks.
-    began: Instant,
-    began_ns: u64,
+/// The deadline of the current phase: the first token, or the next one. There is one timer for the whole stream. It is
+/// set again only when it fires, so that a token only costs storing its arrival time.
+struct Deadline {
+    timeouts: Timeouts,
+    /// When it was created, on both clocks.
+    created: Instant,
+    created_ns: u64,
+    /// The timeout counts from here.
     since_ns: u64,
     first_token_seen: bool,
     timer: Pin<Box<Sleep>>,
 }
 
-impl Patience {
-    fn new(limits: Timeouts) -> Self {
-        let (began, began_ns) = (Instant::now(), now_ns());
-        let timer = Box::pin(sleep_until(began + bounded(limits.first_token)));
-        Self { limits, began, began_ns, since_ns: began_ns, first_token_seen: false, timer }
+impl Deadline {
+    fn new(timeouts: Timeouts) -> Self {
+        let (created, created_ns) = (Instant::now(), now_ns());
+        let timer = Box::pin(sleep_until(created + bounded(timeouts.first_token)));
+        Self { timeouts, created, created_ns, since_ns: created_ns, first_token_seen: false, timer }
     }
 
-    /// Something came that shows the provider at work. Before the first token only a token does.
-    fn heard(&mut self, arrived_ns: u64, is_output: bool) {
+    /// Reset the timeout: data arrived. Before the first token, only a token counts.
+    fn data_arrived(&mut self, arrived_ns: u64, is_output: bool) {
         if self.first_token_seen || is_output {
             self.first_token_seen = true;
             self.restart(arrived_ns);
@@ -293,18 +292,19 @@ impl Patience {
         }
     }
 
-    fn limit_now(&self) -> (FailureKind, Option<Duration>) {
+    /// The timeout of the current phase.
+    fn current(&self) -> (FailureKind, Option<Duration>) {
         if self.first_token_seen {
-            (FailureKind::IdleTimeout, self.limits.idle)
+            (FailureKind::IdleTimeout, self.timeouts.idle)
         } else {
-            (FailureKind::FirstTokenTimeout, self.limits.first_token)
+            (FailureKind::FirstTokenTimeout, self.timeouts.first_token)
         }
     }
 
-    /// Waits for `work`, but not for longer than the limit allows.
+    /// Waits for `work`, but not beyond the deadline.
     async fn limit<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Stop> {
-        let (kind, limit) = self.limit_now();
-        let since = self.began + Duration::from_nanos(self.since_ns.saturating_sub(self.began_ns));
+        let (kind, limit) = self.current();
+        let since = self.created + Duration::from_nanos(self.since_ns.saturating_sub(self.created_ns));
         let deadline = since + bounded(limit);
         if self.timer.deadline() > deadline {
             self.timer.as_mut().reset(deadline);
@@ -318,7 +318,7 @@ impl Patience {
                     if Instant::now() < deadline {
                         self.timer.as_mut().reset(deadline);
                     } else {
-                        return Err(too_late(kind, bounded(limit)).into());
+                        return Err(timed_out(kind, bounded(limit)).into());
                     }
                 }
             }
@@ -326,12 +326,12 @@ impl Patience {
     }
 }
 
-/// A limit that can be added to any time that will be.
+/// A limit as a duration that can be added to any `Instant` without overflow.
 fn bounded(limit: Option<Duration>) -> Duration {
     limit.unwrap_or(FOREVER).min(FOREVER)
 }
 
-fn too_late(kind: FailureKind, limit: Duration) -> Failure {
+fn timed_out(kind: FailureKind, limit: Duration) -> Failure {
     let seconds = limit.as_secs_f64();
     let message = if kind == FailureKind::IdleTimeout {
         format!("the stream went silent: no token for {seconds} s (idle timeout)")

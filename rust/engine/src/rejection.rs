@@ -1,74 +1,75 @@
-//! What a provider says when it says no.
+//! A provider's error responses, and the errors that it reports inside a stream.
 
 use std::time::SystemTime;
 
 use headrace_wire::ProviderError;
 use headrace_wire::openai_chat::read_error;
-use reqwest::header::HeaderMap;
 use reqwest::{Response, StatusCode};
 
 use crate::end::{Failure, FailureKind};
+use crate::retry_after::retry_after;
 
 /// How much of a body is kept to explain an error.
 const BODY_BYTES: usize = 64 * 1024;
 
-/// How much of a body that is not JSON an error's message shows.
+/// How much of a body that is not JSON goes into the error's message.
 const EXCERPT_CHARS: usize = 200;
 
-/// Reads the answer with an error status.
+/// Reads a response with an error status.
 pub(crate) async fn read(mut response: Response) -> Failure {
     let mut body = Vec::new();
     while body.len() < BODY_BYTES {
-        // Half an explanation is better than none, so a body that breaks off is taken as it is.
+        // If the body breaks off, keep what has arrived.
         let Ok(Some(bytes)) = response.chunk().await else { break };
         body.extend_from_slice(&bytes);
     }
     body.truncate(BODY_BYTES);
     let body = String::from_utf8_lossy(&body).into_owned();
     let status = response.status();
-    let place = format!("{}{}", response.url().origin().ascii_serialization(), response.url().path());
-    let error = explain(&body);
+    let endpoint = format!("{}{}", response.url().origin().ascii_serialization(), response.url().path());
+    let error = parse_body(&body);
     let class = error.class(Some(status.as_u16()));
-    let location = response.headers().get("location").and_then(|value| value.to_str().ok());
+    let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
     Failure {
         kind: FailureKind::Rejected,
         message: format!(
-            "HTTP {} from {place}: {}{}",
-            named(status),
+            "HTTP {} from {endpoint}: {}{}",
+            with_reason(status),
             error.message,
-            hint(status.as_u16(), location)
+            hint(status.as_u16(), header("location"))
         ),
         class,
         status: Some(status.as_u16()),
         code: error.code.or(error.kind),
-        retry_after: retry_after(response.headers()),
-        request_id: request_id(response.headers()),
+        retry_after: retry_after(header, SystemTime::now()),
+        request_id: request_id(header),
         body: Some(body),
     }
 }
 
-/// A status with its name, where it has one: 529 has none.
-fn named(status: StatusCode) -> String {
+/// A status with its reason phrase, if it has one (529 has none).
+fn with_reason(status: StatusCode) -> String {
     match status.canonical_reason() {
         Some(reason) => format!("{} {reason}", status.as_u16()),
         None => status.as_str().to_owned(),
     }
 }
 
-/// The failure for an error that came inside the stream.
-pub(crate) fn in_band(error: &ProviderError, place: &str) -> Failure {
+/// The failure for an error that the provider reported inside the stream.
+pub(crate) fn in_band(error: &ProviderError, endpoint: &str) -> Failure {
     Failure {
         class: error.class(None),
         status: error.status,
         code: error.code.clone().or_else(|| error.kind.clone()),
         ..Failure::new(
             FailureKind::InBand,
-            format!("the provider failed in mid-stream ({place}): {}", error.message),
+            format!("the provider failed in mid-stream ({endpoint}): {}", error.message),
         )
     }
 }
 
-fn explain(body: &str) -> ProviderError {
+/// The error in a response's body, in whatever form it is.
+fn parse_body(body: &str) -> ProviderError {
     let trimmed = body.trim();
     if trimmed.starts_with('{') || trimmed.starts_with('[') {
         return read_error(trimmed);
@@ -81,7 +82,7 @@ fn explain(body: &str) -> ProviderError {
     ProviderError { message, ..ProviderError::default() }
 }
 
-/// The title of a web page, which is what a proxy's error page says in short.
+/// The title of a web page: for the error page of a proxy, that is a good summary.
 fn title(page: &str) -> Option<&str> {
     let lower = page.to_ascii_lowercase();
     let start = lower.find("<title>")? + "<title>".len();
@@ -89,6 +90,7 @@ fn title(page: &str) -> Option<&str> {
     Some(page[start..end].trim())
 }
 
+/// Advice for the user.
 fn hint(status: u16, location: Option<&str>) -> String {
     match (status, location) {
         (300..=399, Some(location)) => {
@@ -100,29 +102,9 @@ fn hint(status: u16, location: Option<&str>) -> String {
     }
 }
 
-/// Seconds to wait: OpenAI's `retry-after-ms`, or RFC 9110 section 10.2.3 in either of its forms.
-fn retry_after(headers: &HeaderMap) -> Option<f64> {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
-    if let Some(milliseconds) = text("retry-after-ms").and_then(|text| text.parse::<f64>().ok()) {
-        return Some(milliseconds / 1000.0).filter(|seconds| is_a_wait(*seconds));
-    }
-    let value = text("retry-after")?;
-    if let Ok(seconds) = value.parse::<f64>() {
-        return Some(seconds).filter(|seconds| is_a_wait(*seconds));
-    }
-    let date = httpdate::parse_http_date(value).ok()?;
-    // A date that has passed means "now".
-    Some(date.duration_since(SystemTime::now()).map_or(0.0, |wait| wait.as_secs_f64()))
-}
-
-fn is_a_wait(seconds: f64) -> bool {
-    seconds.is_finite() && seconds >= 0.0
-}
-
-fn request_id(headers: &HeaderMap) -> Option<String> {
+fn request_id<'a>(header: impl Fn(&str) -> Option<&'a str>) -> Option<String> {
     ["x-request-id", "request-id", "x-amzn-requestid", "x-goog-request-id", "cf-ray"]
-        .iter()
-        .find_map(|name| headers.get(*name))
-        .and_then(|value| value.to_str().ok())
+        .into_iter()
+        .find_map(header)
         .map(str::to_owned)
 }

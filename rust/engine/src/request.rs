@@ -1,4 +1,4 @@
-//! What to send, and how long to wait for what.
+//! What to send, and the timeouts.
 
 use std::fmt;
 use std::time::Duration;
@@ -12,27 +12,28 @@ use headrace_wire::sse::DEFAULT_MAX_EVENT_BYTES;
 pub struct Request {
     /// The full URL.
     pub url: String,
-    /// Header names and values. What they hold is never printed.
+    /// Header names and values. The values are never printed.
     pub headers: Vec<(String, String)>,
     /// The body as it goes over the wire.
     pub body: Bytes,
-    /// How the answer is written.
+    /// The dialect of the response.
     pub dialect: Dialect,
-    /// How long to wait for what.
+    /// How long each phase may take.
     pub timeouts: Timeouts,
-    /// The cap on one event of the answer, in bytes.
+    /// The cap on one event of the response, in bytes.
     pub max_event_bytes: usize,
-    /// How many deltas may wait for the reader before the socket is no longer read.
+    /// How many deltas may wait for the reader before reading from the socket pauses.
     pub capacity: usize,
 }
 
 impl Request {
-    /// How many deltas wait at most, unless the request says otherwise: some 256 KiB of stream.
+    /// The default for [`Request::capacity`]: some 256 KiB of stream.
     pub const DEFAULT_CAPACITY: usize = 1024;
 
+    /// The URL scheme that marks a stream whose bytes the caller feeds.
     const FED: &str = "fed";
 
-    /// What stands for a request where a stream is fed: a name for messages, and default limits.
+    /// The options of a stream whose bytes the caller feeds: a name for messages, and default limits.
     #[must_use]
     pub fn fed(name: &str, dialect: Dialect) -> Self {
         Self::new(format!("{}:{name}", Self::FED), Vec::new(), Bytes::new(), dialect)
@@ -54,8 +55,8 @@ impl Request {
 }
 
 impl Request {
-    /// The URL for an error message: without user, password and query, which may hold keys.
-    pub(crate) fn place(&self) -> String {
+    /// The URL for messages, without user, password and query, which may contain keys.
+    pub(crate) fn endpoint(&self) -> String {
         match reqwest::Url::parse(&self.url) {
             Ok(url) if url.scheme() == Self::FED => url.path().to_owned(),
             Ok(url) => {
@@ -66,13 +67,13 @@ impl Request {
         }
     }
 
-    /// What must never be shown, should a server send it back: the values of headers that carry credentials.
+    /// The values of headers that carry credentials, to be redacted should a server echo them.
     pub(crate) fn secrets(&self) -> Vec<&str> {
-        let carries = |name: &str| {
+        let is_secret = |name: &str| {
             let name = name.to_ascii_lowercase();
             ["auth", "key", "token", "secret", "cookie"].iter().any(|word| name.contains(word))
         };
-        let values = self.headers.iter().filter(|(name, _)| carries(name)).map(|(_, value)| value.as_str());
+        let values = self.headers.iter().filter(|(name, _)| is_secret(name)).map(|(_, value)| value.as_str());
         values
             .map(|value| value.strip_prefix("Bearer ").unwrap_or(value))
             .filter(|value| value.len() >= 4)
@@ -85,7 +86,7 @@ impl fmt::Debug for Request {
         let names: Vec<&str> = self.headers.iter().map(|(name, _)| name.as_str()).collect();
         formatter
             .debug_struct("Request")
-            .field("url", &self.place())
+            .field("url", &self.endpoint())
             .field("headers", &names)
             .field("body_bytes", &self.body.len())
             .field("dialect", &self.dialect)
@@ -94,23 +95,32 @@ impl fmt::Debug for Request {
     }
 }
 
-/// How long each phase of a stream may take. `None` is "as long as it takes".
+/// How long each phase of a stream may take. `None` means no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
-    /// From the first attempt to connect until the connection stands, TLS included.
+    /// Connecting, including the TLS handshake.
     pub connect: Option<Duration>,
-    /// From the request until the first token. A slow model thinks long, so this is generous.
+    /// From the request until the first token.
     pub first_token: Option<Duration>,
     /// From one token until the next. Comments, pings and empty chunks do not count as tokens.
     pub idle: Option<Duration>,
 }
 
+impl Timeouts {
+    /// The default for [`Timeouts::connect`].
+    pub const DEFAULT_CONNECT: Duration = Duration::from_secs(10);
+    /// The default for [`Timeouts::first_token`]. A model may reason for minutes before its first token.
+    pub const DEFAULT_FIRST_TOKEN: Duration = Duration::from_secs(300);
+    /// The default for [`Timeouts::idle`].
+    pub const DEFAULT_IDLE: Duration = Duration::from_secs(60);
+}
+
 impl Default for Timeouts {
     fn default() -> Self {
         Self {
-            connect: Some(Duration::from_secs(10)),
-            first_token: Some(Duration::from_secs(300)),
-            idle: Some(Duration::from_secs(60)),
+            connect: Some(Self::DEFAULT_CONNECT),
+            first_token: Some(Self::DEFAULT_FIRST_TOKEN),
+            idle: Some(Self::DEFAULT_IDLE),
         }
     }
 }

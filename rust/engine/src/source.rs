@@ -1,19 +1,19 @@
-//! A stream whose bytes come from the caller instead of from a socket of ours: the fallback lane.
+//! A stream whose bytes the caller feeds, instead of the engine reading them from a socket: the fallback lane.
 //!
-//! Everything behind the bytes is the same: decoding, stamps, limits of time, a bounded channel, closing.
+//! The rest is the same: decoding, timestamps, timeouts, the bounded channel, closing.
 
 use bytes::Bytes;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use crate::end::{Failure, FailureKind};
 
-/// How many pieces may wait to be decoded. What is decoded waits in the stream's own channel.
-const PIECES: usize = 16;
+/// How many pieces may wait to be decoded. Decoded deltas wait in the stream's channel.
+const MAX_PENDING: usize = 16;
 
-/// What is fed: bytes, or how it failed.
+/// The next bytes, or the caller's failure.
 pub(crate) type Fed = Result<Bytes, Failure>;
 
-/// Where the caller's bytes go in.
+/// The caller's end, which takes the bytes.
 #[derive(Debug)]
 pub struct Source {
     pieces: Sender<Fed>,
@@ -21,13 +21,13 @@ pub struct Source {
 
 impl Source {
     pub(crate) fn new() -> (Self, Receiver<Fed>) {
-        let (pieces, receiver) = channel(PIECES);
+        let (pieces, receiver) = channel(MAX_PENDING);
         (Self { pieces }, receiver)
     }
 
-    /// Feeds the next bytes. Waits in this thread where the reader is slow.
+    /// Feeds the next bytes, and blocks this thread while the reader is behind.
     ///
-    /// Returns whether anybody reads on.
+    /// Returns false if the stream is no longer read.
     ///
     /// # Panics
     /// In a task of tokio.
@@ -36,12 +36,12 @@ impl Source {
         self.pieces.blocking_send(Ok(bytes)).is_ok()
     }
 
-    /// Ends the stream as failed, after what was fed before.
+    /// Ends the stream as failed, after the bytes fed so far.
     ///
     /// # Panics
     /// In a task of tokio.
     pub fn fail(&self, message: String) {
-        // Where nobody reads, nobody wants to know.
+        // Fails only if the stream is no longer read: then nobody waits for the failure.
         let _ = self.pieces.blocking_send(Err(Failure::new(FailureKind::Source, message)));
     }
 }

@@ -21,36 +21,36 @@ use crate::timing::Recorder;
 /// One delta, with the time of the socket read that brought it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Arrival {
-    /// When, by [`crate::clock`].
+    /// When it arrived, on the clock of [`crate::clock`].
     pub arrived_ns: u64,
-    /// What.
+    /// The delta.
     pub delta: Delta,
 }
 
-/// A stream that was opened. Dropping it closes its connection, unless the whole answer has arrived.
+/// An open stream. Dropping it closes its connection, unless the whole answer has arrived.
 pub struct Stream {
-    /// `None` only in a forked child that drops the stream of its parent.
+    /// `None` only while a forked child drops a stream of its parent.
     consumer: Option<Consumer<Arrival>>,
     closer: Closer,
     response: Response,
     recorder: Recorder,
 }
 
-/// What a reader finds.
+/// Whether there is something to take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
+pub enum Readiness {
     /// There is something to take.
     Ready,
-    /// Nothing yet.
-    Waiting,
+    /// Nothing has arrived yet.
+    Pending,
     /// Everything has been taken; [`Stream::end`] says how it ended.
     Ended,
-    /// The stream was opened before a `fork` and this is the child: it can never become ready here.
+    /// This process is a forked child, and its parent opened the stream: it can never become ready here.
     Forked,
 }
 
 impl Stream {
-    /// Sends a request. Returns at once; whatever happens is told by the stream.
+    /// Sends a request. Returns at once; the stream reports tokens and failures.
     ///
     /// # Errors
     /// [`RuntimeError`] when the network threads cannot be started.
@@ -59,7 +59,7 @@ impl Stream {
         Ok(Self::spawn(engine, request.capacity, |producer, end| pump::run(engine, request, producer, end)))
     }
 
-    /// A stream of the bytes that the source is fed; see [`Request::fed`].
+    /// A stream whose bytes the caller feeds into the source; see [`Request::fed`].
     ///
     /// # Errors
     /// [`RuntimeError`] when the network threads cannot be started.
@@ -88,51 +88,51 @@ impl Stream {
         }
     }
 
-    /// How the stream stands, without waiting.
-    pub fn standing(&mut self) -> Standing {
+    /// Whether there is something to take, without waiting.
+    pub fn readiness(&mut self) -> Readiness {
         if self.is_forked() {
-            return Standing::Forked;
+            return Readiness::Forked;
         }
         match self.consumer.as_mut().map(Consumer::look) {
-            Some(Some(Ready::Value)) => Standing::Ready,
-            Some(None) => Standing::Waiting,
+            Some(Some(Ready::Value)) => Readiness::Ready,
+            Some(None) => Readiness::Pending,
             Some(Some(Ready::Closed)) | None => self.closed(),
         }
     }
 
-    /// Waits in this thread until there is something to take, for at most `timeout`.
-    pub fn wait(&mut self, timeout: Duration) -> Standing {
+    /// Blocks this thread until there is something to take, for at most `timeout`.
+    pub fn wait(&mut self, timeout: Duration) -> Readiness {
         if self.is_forked() {
-            return Standing::Forked;
+            return Readiness::Forked;
         }
         match self.consumer.as_mut().map(|consumer| consumer.wait(timeout)) {
-            Some(Some(Ready::Value)) => Standing::Ready,
-            Some(None) => Standing::Waiting,
+            Some(Some(Ready::Value)) => Readiness::Ready,
+            Some(None) => Readiness::Pending,
             Some(Some(Ready::Closed)) | None => self.closed(),
         }
     }
 
-    /// Looks whether there is something to take; if not, the context's waker is woken when there is.
-    pub fn poll(&mut self, context: &mut Context<'_>) -> Standing {
+    /// Whether there is something to take; if not, the context's waker is woken when there is.
+    pub fn poll(&mut self, context: &mut Context<'_>) -> Readiness {
         if self.is_forked() {
-            return Standing::Forked;
+            return Readiness::Forked;
         }
         match self.consumer.as_mut().map(|consumer| consumer.poll_ready(context)) {
-            Some(Poll::Ready(Ready::Value)) => Standing::Ready,
-            Some(Poll::Pending) => Standing::Waiting,
+            Some(Poll::Ready(Ready::Value)) => Readiness::Ready,
+            Some(Poll::Pending) => Readiness::Pending,
             Some(Poll::Ready(Ready::Closed)) | None => self.closed(),
         }
     }
 
-    /// Whether the connection has been let go of, whatever is left to take; if not, the context's waker is woken when
-    /// that may have changed.
+    /// Whether the connection has been released, even if there is still something to take; if not, the context's waker
+    /// is woken when that may have changed.
     pub fn poll_gone(&mut self, context: &mut Context<'_>) -> bool {
-        // A pump owns its end of the channel longer than its connection. One of another process has none here.
+        // The pump drops its end of the channel after its connection. In a forked child there is no pump.
         self.is_forked()
             || self.consumer.as_mut().is_none_or(|consumer| consumer.poll_closed(context).is_ready())
     }
 
-    /// Takes everything that is there, in order, and lets `each` see it. Each delta becomes part of
+    /// Takes everything that has arrived, in order, and passes it to `each`. Each delta is added to
     /// [`Stream::response`] and [`Stream::recorder`].
     pub fn take(&mut self, mut each: impl FnMut(Arrival)) {
         let Some(consumer) = &mut self.consumer else { return };
@@ -150,13 +150,13 @@ impl Stream {
         }
     }
 
-    /// A handle by which any thread can close the stream.
+    /// A handle that can close the stream from any thread.
     #[must_use]
     pub fn closer(&self) -> Closer {
         self.closer.clone()
     }
 
-    /// How the stream ended, as soon as that is known: there may still be deltas to take.
+    /// How the stream ended; `None` while it is open. There may still be deltas to take.
     #[must_use]
     pub fn end(&self) -> Option<&End> {
         self.closer.end.get()
@@ -168,14 +168,14 @@ impl Stream {
         &self.response
     }
 
-    /// The stamps of what has been taken so far.
+    /// The timestamps of what has been taken so far.
     #[must_use]
     pub const fn recorder(&self) -> &Recorder {
         &self.recorder
     }
 
-    /// The channel is closed: the end is known, or the pump died without telling it.
-    fn closed(&mut self) -> Standing {
+    /// The channel is closed: the end is known, unless the pump died.
+    fn closed(&mut self) -> Readiness {
         self.closer.end.get_or_init(|| {
             End::Failed(Box::new(Failure::new(
                 FailureKind::Internal,
@@ -183,7 +183,7 @@ impl Stream {
             )))
         });
         self.recorder.ended(now_ns());
-        Standing::Ended
+        Readiness::Ended
     }
 
     fn is_forked(&self) -> bool {
@@ -194,7 +194,7 @@ impl Stream {
 impl Drop for Stream {
     fn drop(&mut self) {
         if self.is_forked() {
-            // The pump lives in the parent. Waking it here could wait for a lock that no thread of the child holds.
+            // The pump runs in the parent. Waking it from the child could wait for a lock that is never released here.
             std::mem::forget(self.consumer.take());
         } else {
             self.closer.close();
@@ -208,7 +208,7 @@ impl fmt::Debug for Stream {
     }
 }
 
-/// Closes a stream from wherever it is held.
+/// Closes a stream from any thread.
 #[derive(Debug, Clone)]
 pub struct Closer {
     end: Arc<OnceLock<End>>,
@@ -217,8 +217,8 @@ pub struct Closer {
 }
 
 impl Closer {
-    /// Ends the stream as cancelled and closes its connection at once. Does nothing to a stream that has ended, whose
-    /// connection may already serve another.
+    /// Ends the stream as cancelled and closes its connection at once. Does nothing if the stream has ended: another
+    /// stream may use its connection by then.
     pub fn close(&self) {
         if self.end.set(End::Cancelled).is_ok() && !self.is_forked() {
             self.pump.abort();

@@ -1,30 +1,30 @@
-//! What the stamps say.
+//! Latencies computed from the timestamps.
 //!
-//! Every number follows one definition, whichever way the stream is read:
+//! These definitions hold for every way of reading a stream:
 //!
 //! - *chunk*: one delta that the model produced (text, reasoning, refusal, part of a tool call). Most providers send
-//!   one token per chunk, but nothing makes them.
-//! - *TTFT*: from the call that opened the stream to the arrival of the first chunk.
-//! - *TTFT of the answer*: the same to the first text, so after any reasoning.
+//!   one token per chunk, but need not.
+//! - *TTFT*: from the call that opened the stream until the arrival of the first chunk.
+//! - *TTFT of the answer*: the same until the first text, so after any reasoning.
 //! - *ITL*: the time between the arrivals of two consecutive chunks. Chunks of one socket read arrived together.
 //! - *TPOT*: (arrival of the last − arrival of the first) / (n − 1), n being the output tokens that the provider
 //!   counted, or the chunks where it counted none.
-//! - *lag*: from a chunk's arrival to the moment when the reader took it.
+//! - *lag*: from a chunk's arrival until the reader took it.
 
 use hdrhistogram::Histogram;
 
-/// Collects the stamps of one stream.
+/// Collects the timestamps of one stream.
 #[derive(Debug, Clone)]
 pub struct Recorder {
     opened_ns: u64,
     ended_ns: Option<u64>,
     first_text_ns: Option<u64>,
     arrivals_ns: Vec<u64>,
-    /// When the reader took chunks, and up to which.
+    /// Each time the reader took chunks: when, and how many had been taken by then.
     takes: Vec<(u64, usize)>,
 }
 
-/// The spread of one kind of duration, in nanoseconds.
+/// Statistics of some durations, in nanoseconds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Spread {
     /// How many durations there were.
@@ -72,7 +72,7 @@ impl Recorder {
         self.opened_ns
     }
 
-    /// When it ended; `None` while it has not.
+    /// When the reader saw its end; `None` before.
     #[must_use]
     pub const fn ended_ns(&self) -> Option<u64> {
         self.ended_ns
@@ -104,13 +104,13 @@ impl Recorder {
         (tokens > 1).then(|| ratio(last.saturating_sub(*first), tokens - 1))
     }
 
-    /// The spread of the times between chunks.
+    /// The times between chunks.
     #[must_use]
     pub fn itl(&self) -> Option<Spread> {
         spread(self.arrivals_ns.windows(2).map(|pair| pair[1].saturating_sub(pair[0])))
     }
 
-    /// The spread of the times that chunks waited for the reader.
+    /// How long chunks waited for the reader.
     #[must_use]
     pub fn lag(&self) -> Option<Spread> {
         let starts = std::iter::once(0).chain(self.takes.iter().map(|(_, upto)| *upto));
@@ -121,13 +121,13 @@ impl Recorder {
     }
 }
 
-/// The spread of some durations in nanoseconds; `None` where there are none. Percentiles are those of an
-/// `HdrHistogram` with three significant digits.
+/// Statistics of some durations in nanoseconds; `None` if there are none. Percentiles come from an `HdrHistogram` with
+/// three significant digits.
 fn spread(durations_ns: impl Iterator<Item = u64>) -> Option<Spread> {
     let mut histogram = Histogram::<u64>::new(3).ok()?;
     histogram.auto(true);
     for duration in durations_ns {
-        // Not `saturating_record`, which does not grow the histogram: it would note every duration as 2 ns.
+        // Not `saturating_record`, which does not resize the histogram and would record every duration as 2 ns.
         histogram.record(duration).ok()?;
     }
     (!histogram.is_empty()).then(|| Spread {
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_chunk_and_the_first_text_are_told_apart() {
+    fn ttft_is_of_the_first_chunk_and_of_the_first_text() {
         assert_eq!(recorder().ttft_ns(), Some(1_000));
         assert_eq!(recorder().ttft_answer_ns(), Some(1_500));
     }
@@ -182,14 +182,14 @@ mod tests {
     }
 
     #[test]
-    fn long_durations_are_not_cut() {
+    fn long_durations_are_not_clamped() {
         let itl = spread([1_000_000_000, 60_000_000_000].into_iter()).unwrap();
         assert!(itl.min_ns.abs_diff(1_000_000_000) < 1_000_000, "{itl:?}");
         assert!(itl.max_ns.abs_diff(60_000_000_000) < 60_000_000, "{itl:?}");
     }
 
     #[test]
-    fn a_stream_without_chunks_has_no_spread() {
+    fn a_stream_without_chunks_has_no_statistics() {
         assert_eq!(Recorder::new(0).itl(), None);
         assert_eq!(Recorder::new(0).lag(), None);
         assert_eq!(Recorder::new(0).tpot_ns(None), None);

@@ -1,4 +1,4 @@
-//! Bytes from Python, and answers and stamps as Python objects.
+//! Bytes from Python, and responses and timings as Python objects.
 
 use std::borrow::Cow;
 
@@ -13,7 +13,7 @@ use pyo3::types::{PyDict, PyList, PyTuple};
 
 use crate::errors;
 
-/// The dialect of that name.
+/// The dialect with this name.
 pub(crate) fn dialect(py: Python<'_>, name: &str) -> PyResult<Dialect> {
     Dialect::from_name(name).ok_or_else(|| {
         let names = Dialect::ALL.map(Dialect::as_str).join(", ");
@@ -21,7 +21,7 @@ pub(crate) fn dialect(py: Python<'_>, name: &str) -> PyResult<Dialect> {
     })
 }
 
-/// The bytes of any bytes-like object: borrowed from `bytes`, copied from anything that could change meanwhile.
+/// The bytes of a bytes-like object: borrowed from `bytes`, copied from anything mutable.
 pub(crate) fn bytes_of<'a>(data: &'a Bound<'_, PyAny>) -> PyResult<Cow<'a, [u8]>> {
     if let Ok(bytes) = data.extract::<&[u8]>() {
         return Ok(Cow::Borrowed(bytes));
@@ -35,7 +35,8 @@ pub(crate) fn bytes_of<'a>(data: &'a Bound<'_, PyAny>) -> PyResult<Cow<'a, [u8]>
     Ok(Cow::Owned(buffer.to_vec(data.py())?))
 }
 
-/// What the model produced, as a tuple that begins with its kind and its arrival; `None` for what it did not produce.
+/// A delta that the model produced, as a tuple that begins with its kind and its arrival; `None` for any other delta,
+/// such as usage.
 pub(crate) fn delta<'py>(py: Python<'py>, arrival: &Arrival) -> PyResult<Option<Bound<'py, PyTuple>>> {
     let at = arrival.arrived_ns;
     match &arrival.delta.kind {
@@ -59,14 +60,14 @@ pub(crate) fn delta<'py>(py: Python<'py>, arrival: &Arrival) -> PyResult<Option<
     .map(Some)
 }
 
-/// Anything that a body says, as a tuple that begins with its kind and its choice.
+/// Any delta, as a tuple that begins with its kind and its choice.
 pub(crate) fn any_delta<'py>(py: Python<'py>, delta: &Delta) -> PyResult<Bound<'py, PyTuple>> {
     let choice = delta.choice;
     match &delta.kind {
         DeltaKind::Text(text) => ("text", choice, text.as_str()).into_pyobject(py),
         DeltaKind::Reasoning(text) => ("reasoning", choice, text.as_str()).into_pyobject(py),
         DeltaKind::Refusal(text) => ("refusal", choice, text.as_str()).into_pyobject(py),
-        DeltaKind::Logprobs(told) => ("logprobs", choice, &**told).into_pyobject(py),
+        DeltaKind::Logprobs(json) => ("logprobs", choice, &**json).into_pyobject(py),
         DeltaKind::ToolCallStart(start) => {
             ("tool_call_start", choice, start.index, start.id.as_deref(), start.name.as_str())
                 .into_pyobject(py)
@@ -75,18 +76,25 @@ pub(crate) fn any_delta<'py>(py: Python<'py>, delta: &Delta) -> PyResult<Bound<'
             ("tool_call_arguments", choice, index, fragment.as_str()).into_pyobject(py)
         }
         DeltaKind::ToolCallEnd { index } => ("tool_call_end", choice, index).into_pyobject(py),
-        DeltaKind::Signature(told) => {
-            let kind = match told.kind {
+        DeltaKind::Signature(signature) => {
+            let kind = match signature.kind {
                 SignatureKind::Signed => "signed",
                 SignatureKind::Encrypted => "encrypted",
             };
-            ("signature", choice, kind, told.value.as_str(), told.id.as_deref(), told.tool_call)
+            (
+                "signature",
+                choice,
+                kind,
+                signature.value.as_str(),
+                signature.id.as_deref(),
+                signature.tool_call,
+            )
                 .into_pyobject(py)
         }
         DeltaKind::Finish(finish) => {
             ("finish", choice, finish.reason.as_str(), finish.raw.as_str()).into_pyobject(py)
         }
-        DeltaKind::Usage(told) => ("usage", choice, usage(py, told)?).into_pyobject(py),
+        DeltaKind::Usage(counts) => ("usage", choice, usage(py, counts)?).into_pyobject(py),
         DeltaKind::Response(info) => {
             ("response", choice, info.id.as_deref(), info.model.as_deref()).into_pyobject(py)
         }
@@ -97,37 +105,37 @@ pub(crate) fn any_delta<'py>(py: Python<'py>, delta: &Delta) -> PyResult<Bound<'
     }
 }
 
-/// What has been said so far: the first choice, and what identifies the response.
+/// The response so far: its first choice, usage, id and model.
 pub(crate) fn response<'py>(
     py: Python<'py>,
     response: &Response,
     dialect: Dialect,
 ) -> PyResult<Bound<'py, PyDict>> {
-    let nothing = Choice::default();
-    let dict = choice(py, response.first().unwrap_or(&nothing))?;
+    let empty = Choice::default();
+    let dict = choice(py, response.first().unwrap_or(&empty))?;
     dict.set_item("dialect", dialect.as_str())?;
-    told(&dict, response)?;
+    set_metadata(&dict, response)?;
     Ok(dict)
 }
 
-/// What has been said so far, in every choice.
+/// The response so far, with every choice.
 pub(crate) fn whole_response<'py>(py: Python<'py>, response: &Response) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     let choices = PyList::empty(py);
-    for said in &response.choices {
-        let said_by = choice(py, said)?;
-        said_by.set_item("index", said.index)?;
-        choices.append(said_by)?;
+    for each in &response.choices {
+        let item = choice(py, each)?;
+        item.set_item("index", each.index)?;
+        choices.append(item)?;
     }
     dict.set_item("choices", choices)?;
-    told(&dict, response)?;
+    set_metadata(&dict, response)?;
     Ok(dict)
 }
 
-/// What is told of a response beside its choices.
-fn told(dict: &Bound<'_, PyDict>, response: &Response) -> PyResult<()> {
+/// Adds usage, id and model.
+fn set_metadata(dict: &Bound<'_, PyDict>, response: &Response) -> PyResult<()> {
     let py = dict.py();
-    dict.set_item("usage", response.usage.as_ref().map(|told| usage(py, told)).transpose()?)?;
+    dict.set_item("usage", response.usage.as_ref().map(|counts| usage(py, counts)).transpose()?)?;
     dict.set_item("id", response.info.id.as_deref())?;
     dict.set_item("model", response.info.model.as_deref())
 }
@@ -149,7 +157,7 @@ fn choice<'py>(py: Python<'py>, choice: &Choice) -> PyResult<Bound<'py, PyDict>>
     Ok(dict)
 }
 
-/// The reasoning where it was signed: text, kind of signature, id, signature.
+/// The signed parts of the reasoning: text, kind of signature, id, signature.
 fn thoughts<'py>(py: Python<'py>, choice: &Choice) -> PyResult<Bound<'py, PyList>> {
     let list = PyList::empty(py);
     for Thought { text, signature } in choice.thoughts() {
@@ -162,7 +170,7 @@ fn thoughts<'py>(py: Python<'py>, choice: &Choice) -> PyResult<Bound<'py, PyList
     Ok(list)
 }
 
-/// The signatures that came with tool calls, by the calls' indices.
+/// The signatures of tool calls, by the index of the call.
 fn call_signatures<'py>(py: Python<'py>, choice: &Choice) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     for PlacedSignature { signature, .. } in &choice.signatures {
@@ -185,7 +193,7 @@ fn usage<'py>(py: Python<'py>, usage: &Usage) -> PyResult<Bound<'py, PyDict>> {
     Ok(dict)
 }
 
-/// What the stamps say.
+/// Latencies computed from the timestamps.
 pub(crate) fn timing<'py>(
     py: Python<'py>,
     recorder: &Recorder,

@@ -1,15 +1,17 @@
-//! Failures as the exceptions of `headrace.errors`. The one place where the two trees meet.
+//! Failures as the exceptions of `headrace.errors`. The only place that maps one to the other.
+
+use std::collections::HashMap;
+use std::time::SystemTime;
 
 use headrace_engine::{Failure, FailureKind, RuntimeError};
-use headrace_wire::ErrorClass;
 use headrace_wire::sse::EventTooLarge;
-use headrace_wire::{BodyError, DecodeError, Dialect, ProviderError};
+use headrace_wire::{BodyError, DecodeError, Dialect, ErrorClass, ProviderError};
 use pyo3::prelude::*;
 use pyo3::types::{IntoPyDict, PyDict};
 
 /// The exception for a stream that failed.
 pub(crate) fn failure(py: Python<'_>, failure: &Failure, model: Option<&str>) -> PyErr {
-    let name = class_of(failure.kind, failure.class);
+    let name = exception_name(failure.kind, failure.class);
     let error = raised(py, name, &failure.message, |details| {
         details.set_item("status", failure.status)?;
         details.set_item("code", failure.code.as_deref())?;
@@ -18,11 +20,12 @@ pub(crate) fn failure(py: Python<'_>, failure: &Failure, model: Option<&str>) ->
         details.set_item("body", failure.body.as_deref())?;
         details.set_item("model", model)
     });
-    // A provider may say no by status or inside the stream, by the same class.
-    if failure.kind == FailureKind::Rejected {
-        return error.value(py).setattr("state", failure.kind.state()).err().unwrap_or(error);
+    // A configuration error has no state.
+    if failure.kind == FailureKind::InvalidRequest {
+        return error;
     }
-    error
+    // Not left to the class: a provider may report the same class by status or inside the stream.
+    error.value(py).setattr("state", failure.kind.state().as_str()).err().unwrap_or(error)
 }
 
 /// The exception for a recorded body that ends before its end marker.
@@ -31,9 +34,9 @@ pub(crate) fn truncated(py: Python<'_>, model: Option<&str>) -> PyErr {
     raised(py, "TruncatedError", message, |details| details.set_item("model", model))
 }
 
-/// The exception for an error that a recorded body tells.
+/// The exception for an error that the provider reported in a recorded body.
 pub(crate) fn reported(py: Python<'_>, error: &ProviderError, model: Option<&str>) -> PyErr {
-    let name = class_of_error(error.class(None));
+    let name = provider_exception_name(error.class(None));
     raised(py, name, &error.message, |details| {
         details.set_item("status", error.status)?;
         details.set_item("code", error.code.as_deref().or(error.kind.as_deref()))?;
@@ -41,7 +44,7 @@ pub(crate) fn reported(py: Python<'_>, error: &ProviderError, model: Option<&str
     })
 }
 
-/// The exception for a recorded body that is not what it should be.
+/// The exception for a recorded body that cannot be decoded.
 pub(crate) fn body(py: Python<'_>, error: &BodyError, model: Option<&str>) -> PyErr {
     let name = match error {
         BodyError::Decode(DecodeError::EventTooLarge(_)) => "EventTooLargeError",
@@ -80,7 +83,8 @@ pub(crate) fn event_too_large(py: Python<'_>, error: EventTooLarge) -> PyErr {
     raised(py, "EventTooLargeError", &error.to_string(), |_| Ok(()))
 }
 
-const fn class_of(kind: FailureKind, class: Option<ErrorClass>) -> &'static str {
+/// The name of the exception class for a failure.
+const fn exception_name(kind: FailureKind, class: Option<ErrorClass>) -> &'static str {
     match kind {
         FailureKind::InvalidRequest => "ConfigurationError",
         FailureKind::Connect | FailureKind::Broken | FailureKind::Internal => "ConnectionFailedError",
@@ -92,12 +96,12 @@ const fn class_of(kind: FailureKind, class: Option<ErrorClass>) -> &'static str 
         FailureKind::Truncated => "TruncatedError",
         FailureKind::Protocol => "ProtocolError",
         FailureKind::EventTooLarge => "EventTooLargeError",
-        FailureKind::Rejected | FailureKind::InBand | FailureKind::Source => class_of_error(class),
+        FailureKind::Rejected | FailureKind::InBand | FailureKind::Source => provider_exception_name(class),
     }
 }
 
-/// The exception for a class of error of a provider.
-pub(crate) const fn class_of_error(class: Option<ErrorClass>) -> &'static str {
+/// The exception class for an error of a provider.
+const fn provider_exception_name(class: Option<ErrorClass>) -> &'static str {
     match class {
         Some(ErrorClass::BadRequest) => "BadRequestError",
         Some(ErrorClass::ContextWindow) => "ContextWindowExceededError",
@@ -129,8 +133,27 @@ fn build(
 ) -> PyResult<PyErr> {
     let details = Vec::<(&str, &str)>::new().into_py_dict(py)?;
     fill(&details)?;
-    let class = py.import("headrace.errors")?.getattr(class)?;
-    // A configuration error has no details: it is not about a response.
+    let class = exception(py, class)?;
+    // A configuration error is not about a response, and takes no details.
     let details = if class.hasattr("state")? { details } else { PyDict::new(py) };
     Ok(PyErr::from_value(class.call((message,), Some(&details))?))
+}
+
+fn exception<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+    py.import("headrace.errors")?.getattr(name)
+}
+
+/// The exception class for an HTTP status; `None` if the status has none.
+#[pyfunction]
+pub(crate) fn error_class_of_status(py: Python<'_>, status: i64) -> PyResult<Option<Bound<'_, PyAny>>> {
+    let class = u16::try_from(status).ok().and_then(ErrorClass::of_status);
+    class.map(|class| exception(py, provider_exception_name(Some(class)))).transpose()
+}
+
+/// The seconds to wait that a response's headers name.
+#[pyfunction]
+pub(crate) fn retry_after(headers: Vec<(String, String)>) -> Option<f64> {
+    let headers: HashMap<String, String> =
+        headers.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect();
+    headrace_engine::retry_after(|name| headers.get(name).map(String::as_str), SystemTime::now())
 }

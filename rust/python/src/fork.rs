@@ -1,4 +1,4 @@
-//! Forks, of which Python tells.
+//! Tells the engine about forks.
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -8,10 +8,10 @@ fn forked() {
     headrace_engine::forked();
 }
 
-/// Has the engine told of each fork, in its child.
+/// Registers a hook that tells the engine in the child of each fork.
 pub(crate) fn watch(py: Python<'_>) -> PyResult<()> {
     let os = py.import("os")?;
-    // Where there is no `fork`, there is nothing to register either.
+    // Platforms without `fork` have no `register_at_fork`.
     if os.hasattr("register_at_fork")? {
         let hooks = PyDict::new(py);
         hooks.set_item("after_in_child", wrap_pyfunction!(forked, py)?)?;

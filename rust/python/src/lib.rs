@@ -1,21 +1,21 @@
-//! The binding. It converts values, lets go of the interpreter while it waits, and maps errors; it decides nothing.
+//! The binding. It converts values, detaches from the interpreter while it waits, and maps errors. It makes no decisions.
 //!
-//! - `stream`: one request's stream, and how Python waits for it;
-//! - `source`: a stream of bytes that Python has;
-//! - `bell`: what wakes an event loop;
-//! - `fork`: tells the engine of forks;
-//! - `sse`: the event stream decoder by itself;
+//! - `stream`: a stream, and how Python waits for it;
+//! - `source`: the source of a stream whose bytes Python feeds;
+//! - `notifier`: what wakes an event loop;
+//! - `fork`: tells the engine about forks;
+//! - `sse`: the event stream decoder on its own;
 //! - `decode`: the decoder of recorded bodies;
-//! - `convert`: answers and stamps as Python objects;
+//! - `convert`: responses and timings as Python objects;
 //! - `errors`: failures as the exceptions of `headrace.errors`;
 //! - `simulator`: the scripted provider.
 
-#[cfg(unix)]
-mod bell;
 mod convert;
 mod decode;
 mod errors;
 mod fork;
+#[cfg(unix)]
+mod notifier;
 mod simulator;
 mod source;
 mod sse;
@@ -24,13 +24,16 @@ mod stream;
 /// The native part of headrace.
 #[pyo3::pymodule(gil_used = false)]
 mod _native {
+    use headrace_engine::Timeouts;
     use pyo3::prelude::*;
 
-    #[cfg(unix)]
-    #[pymodule_export]
-    use crate::bell::{Bell, Rope};
     #[pymodule_export]
     use crate::decode::RecordedBody;
+    #[pymodule_export]
+    use crate::errors::{error_class_of_status, retry_after};
+    #[cfg(unix)]
+    #[pymodule_export]
+    use crate::notifier::{Notifier, Waker};
     #[pymodule_export]
     use crate::simulator::Simulator;
     #[pymodule_export]
@@ -39,6 +42,15 @@ mod _native {
     use crate::sse::{SSEDecoder, ServerSentEvent};
     #[pymodule_export]
     use crate::stream::{Stream, open_fed_stream, open_stream};
+
+    #[pymodule_export]
+    const DEFAULT_MAX_EVENT_BYTES: usize = headrace_wire::sse::DEFAULT_MAX_EVENT_BYTES;
+    #[pymodule_export]
+    const DEFAULT_CONNECT_TIMEOUT: f64 = Timeouts::DEFAULT_CONNECT.as_secs_f64();
+    #[pymodule_export]
+    const DEFAULT_FIRST_TOKEN_TIMEOUT: f64 = Timeouts::DEFAULT_FIRST_TOKEN.as_secs_f64();
+    #[pymodule_export]
+    const DEFAULT_IDLE_TIMEOUT: f64 = Timeouts::DEFAULT_IDLE.as_secs_f64();
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -10,7 +10,7 @@ use pyo3::sync::MutexExt;
 
 use crate::errors;
 
-/// A running simulator, until it is stopped.
+/// A simulator that runs until it is stopped.
 #[pyclass(frozen, module = "headrace._native")]
 pub(crate) struct Simulator {
     server: Mutex<Option<Arc<Server>>>,
@@ -37,7 +37,7 @@ impl Simulator {
     /// What it has seen, as JSON.
     fn report(&self, py: Python<'_>) -> PyResult<String> {
         let server = self.running(py)?;
-        // Whoever waits in `wait_for` holds the book while it asks its predicate, which takes the interpreter.
+        // Detached, since a thread in `wait_for` holds the report's lock while its predicate takes the interpreter.
         json(&py.detach(|| server.report()))
     }
 
@@ -47,7 +47,7 @@ impl Simulator {
         Ok(())
     }
 
-    /// Waits until `predicate`, called with the report as JSON, is true; false when `timeout` seconds pass first.
+    /// Waits until `predicate`, called with the report as JSON, is true; false if `timeout` seconds pass first.
     fn wait_for(&self, py: Python<'_>, predicate: &Bound<'_, PyAny>, timeout: f64) -> PyResult<bool> {
         let server = self.running(py)?;
         let timeout = Duration::try_from_secs_f64(timeout)

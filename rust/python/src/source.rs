@@ -1,4 +1,4 @@
-//! Where the bytes of a stream go in that Python has.
+//! The source of a stream whose bytes Python feeds.
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -7,13 +7,13 @@ use pyo3::exceptions::PyBaseException;
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
 
-/// What a source failed with: the reader is to get the very exception.
+/// The exception that a source failed with. The reader gets the same object.
 pub(crate) type Raised = Arc<OnceLock<Py<PyBaseException>>>;
 
-/// The end of a stream that is fed.
+/// Takes the bytes of a stream.
 #[pyclass(frozen, module = "headrace._native")]
 pub(crate) struct Source {
-    // `None` once it has ended.
+    // `None` once the stream has ended.
     inner: Mutex<Option<Arc<headrace_engine::Source>>>,
     raised: Raised,
 }
@@ -30,14 +30,14 @@ impl Source {
 
 #[pymethods]
 impl Source {
-    /// Feeds the next bytes, waiting where the reader is slow. False when nobody reads any more.
+    /// Feeds the next bytes, and blocks while the reader is behind. False if the stream is no longer read.
     fn feed(&self, py: Python<'_>, data: &[u8]) -> bool {
         let Some(source) = self.lock(py).clone() else { return false };
         let bytes = Bytes::copy_from_slice(data);
         py.detach(|| source.feed(bytes))
     }
 
-    /// Ends the stream: the reader gets this exception, after what was fed before.
+    /// Ends the stream: the reader gets this exception, after the bytes fed so far.
     fn fail(&self, py: Python<'_>, error: Bound<'_, PyBaseException>) {
         let Some(source) = self.lock(py).take() else { return };
         let message = error.to_string();
@@ -45,7 +45,7 @@ impl Source {
         py.detach(|| source.fail(message));
     }
 
-    /// Says that there are no more bytes.
+    /// Ends the bytes.
     fn end(&self, py: Python<'_>) {
         drop(self.lock(py).take());
     }

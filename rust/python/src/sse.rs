@@ -1,4 +1,4 @@
-//! The event stream decoder by itself.
+//! The event stream decoder on its own.
 
 use headrace_wire::sse::{DEFAULT_MAX_EVENT_BYTES, EventTooLarge, SseDecoder};
 use pyo3::prelude::*;
@@ -49,14 +49,14 @@ pub(crate) struct SSEDecoder {
 
 struct State {
     decoder: SseDecoder,
-    /// An error whose turn has not come: the events before it are handed out first.
+    /// An error that is raised by the next call: the events before it are returned first.
     failed: Option<EventTooLarge>,
 }
 
 #[pymethods]
 impl SSEDecoder {
     #[new]
-    #[pyo3(signature = (*, max_event_bytes = DEFAULT_MAX_EVENT_BYTES), text_signature = "(*, max_event_bytes=16777216)")]
+    #[pyo3(signature = (*, max_event_bytes = DEFAULT_MAX_EVENT_BYTES))]
     fn new(max_event_bytes: usize) -> Self {
         let decoder = SseDecoder::with_limit(max_event_bytes);
         Self { state: Mutex::new(State { decoder, failed: None }) }
@@ -108,9 +108,9 @@ impl SSEDecoder {
 impl State {
     fn feed(&mut self, bytes: &[u8]) -> Vec<ServerSentEvent> {
         let mut events = Vec::new();
-        let mut pulled = self.decoder.feed(bytes);
+        let mut decoded = self.decoder.feed(bytes);
         loop {
-            match pulled.next_event() {
+            match decoded.next_event() {
                 Ok(Some(event)) => events.push(ServerSentEvent {
                     event: event.event_type().into_owned(),
                     data: event.data_text().into_owned(),

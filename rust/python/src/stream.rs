@@ -1,28 +1,29 @@
-//! One request's stream, and the two ways in which Python waits for it.
+//! A stream, and the two ways in which Python waits for it: blocking a thread, or waking an event loop.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Context;
 use std::time::Duration;
 
 use bytes::Bytes;
-use headrace_engine::{Closer, End, FailureKind, Request, Standing, Stream as EngineStream};
+use headrace_engine::{Closer, End, FailureKind, Readiness, Request, Stream as EngineStream};
 use headrace_wire::{DeltaKind, Dialect};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 
-use crate::bell::Rope;
+use crate::notifier::Waker;
 use crate::source::{Raised, Source};
 use crate::{convert, errors};
 
-/// How long a blocking wait lasts before it looks for a signal, such as Ctrl-C.
+/// How long a blocking wait lasts between checks for signals such as Ctrl-C.
 const SLICE: Duration = Duration::from_millis(50);
 
-/// A stream that was opened.
+/// An open stream.
 #[pyclass(frozen, module = "headrace._native")]
 pub(crate) struct Stream {
-    // Whoever waits for this lock has let go of the interpreter, and whoever holds it never waits for the interpreter.
+    // To avoid a deadlock: wait for this lock only while detached from the interpreter, and never wait for the
+    // interpreter while holding it.
     inner: Mutex<EngineStream>,
     closer: Closer,
     dialect: Dialect,
@@ -56,7 +57,7 @@ pub(crate) fn open_stream(
     Ok(Stream::new(stream, dialect, model, Raised::default()))
 }
 
-/// A stream of bytes that Python has, and where they go in.
+/// A stream whose bytes Python feeds, and the source that takes them.
 #[pyfunction]
 #[pyo3(signature = (name, dialect, *, first_token_timeout, idle_timeout, max_event_bytes, model))]
 pub(crate) fn open_fed_stream(
@@ -91,54 +92,47 @@ fn limit(py: Python<'_>, name: &str, seconds: Option<f64>) -> PyResult<Option<Du
 
 #[pymethods]
 impl Stream {
-    /// Waits in this thread for the next tokens of text or of a refusal. `None` is the end.
+    /// Blocks this thread until the next tokens of text or of a refusal. `None` is the end.
     fn next_batch<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyList>>> {
         self.wait(py, || self.tokens(py))
     }
 
-    /// The tokens of text that are there, without waiting: perhaps none. `None` is the end.
+    /// The tokens of text or of a refusal that have arrived, perhaps none, without waiting. `None` is the end.
     fn take<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyList>>> {
         self.look(py, || self.tokens(py))
     }
 
-    /// As `next_batch`, for all that the model produces.
+    /// Like `next_batch`, but every kind of delta.
     fn next_deltas<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyList>>> {
         self.wait(py, || self.deltas(py))
     }
 
-    /// As `take`, for all that the model produces.
+    /// Like `take`, but every kind of delta.
     fn take_deltas<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyList>>> {
         self.look(py, || self.deltas(py))
     }
 
-    /// True if there is something to take. If not, the rope will be pulled when there is.
-    fn arm(&self, py: Python<'_>, rope: &Rope) -> bool {
-        self.lock(py).poll(&mut Context::from_waker(&rope.waker)) != Standing::Waiting
+    /// True if there is something to take. If not, the waker will be woken when there is.
+    fn arm(&self, py: Python<'_>, waker: &Waker) -> bool {
+        self.lock(py).poll(&mut Context::from_waker(&waker.waker)) != Readiness::Pending
     }
 
-    /// True if the connection has been let go of. If not, the rope will be pulled when that may have changed.
-    fn arm_gone(&self, py: Python<'_>, rope: &Rope) -> bool {
-        self.lock(py).poll_gone(&mut Context::from_waker(&rope.waker))
+    /// True if the connection has been released. If not, the waker will be woken when that may have changed.
+    fn arm_gone(&self, py: Python<'_>, waker: &Waker) -> bool {
+        self.lock(py).poll_gone(&mut Context::from_waker(&waker.waker))
     }
 
-    /// Closes the stream and its connection. Does nothing to a stream that has ended.
+    /// Closes the stream and its connection. Does nothing if the stream has ended.
     fn close(&self) {
         self.closer.close();
     }
 
-    /// How the stream ended; `None` while it has not, or while its last tokens have not been taken.
-    #[getter]
-    fn state(&self, py: Python<'_>) -> Option<&'static str> {
-        let stream = self.lock(py);
-        stream.recorder().ended_ns().and_then(|_| stream.end()).map(End::state)
-    }
-
-    /// What has been taken so far.
+    /// The response as far as it has been taken.
     fn response<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         convert::response(py, self.lock(py).response(), self.dialect)
     }
 
-    /// What the stamps say.
+    /// Latencies computed from the timestamps of what has been taken.
     fn timing<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let stream = self.lock(py);
         let output_tokens = stream.response().usage.as_ref().and_then(|usage| usage.output_tokens);
@@ -165,21 +159,21 @@ impl Stream {
     fn wait<'py>(
         &self,
         py: Python<'py>,
-        taken: impl Fn() -> PyResult<Bound<'py, PyList>>,
+        take: impl Fn() -> PyResult<Bound<'py, PyList>>,
     ) -> PyResult<Option<Bound<'py, PyList>>> {
         loop {
-            let standing =
+            let readiness =
                 py.detach(|| self.inner.lock().unwrap_or_else(PoisonError::into_inner).wait(SLICE));
-            match standing {
-                Standing::Ready => {
-                    let batch = taken()?;
+            match readiness {
+                Readiness::Ready => {
+                    let batch = take()?;
                     if !batch.is_empty() {
                         return Ok(Some(batch));
                     }
                 }
-                Standing::Waiting => {}
-                Standing::Ended => return self.ended(py).map(|()| None),
-                Standing::Forked => return Err(errors::forked(py)),
+                Readiness::Pending => {}
+                Readiness::Ended => return self.ended(py).map(|()| None),
+                Readiness::Forked => return Err(errors::forked(py)),
             }
             py.check_signals()?;
         }
@@ -188,21 +182,21 @@ impl Stream {
     fn look<'py>(
         &self,
         py: Python<'py>,
-        taken: impl Fn() -> PyResult<Bound<'py, PyList>>,
+        take: impl Fn() -> PyResult<Bound<'py, PyList>>,
     ) -> PyResult<Option<Bound<'py, PyList>>> {
-        let standing = self.lock(py).standing();
-        match standing {
-            Standing::Ready => taken().map(Some),
-            Standing::Waiting => Ok(Some(PyList::empty(py))),
-            Standing::Ended => self.ended(py).map(|()| None),
-            Standing::Forked => Err(errors::forked(py)),
+        let readiness = self.lock(py).readiness();
+        match readiness {
+            Readiness::Ready => take().map(Some),
+            Readiness::Pending => Ok(Some(PyList::empty(py))),
+            Readiness::Ended => self.ended(py).map(|()| None),
+            Readiness::Forked => Err(errors::forked(py)),
         }
     }
 
     fn tokens<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let mut tokens = Vec::new();
         self.lock(py).take(|arrival| {
-            // A refusal is what the user is told, too.
+            // A refusal is shown to the user like text.
             if let (0, DeltaKind::Text(text) | DeltaKind::Refusal(text)) =
                 (arrival.delta.choice, &arrival.delta.kind)
             {
@@ -232,7 +226,7 @@ impl Stream {
         }
     }
 
-    /// What the source failed with.
+    /// The exception that the source failed with.
     fn raised(&self, py: Python<'_>) -> PyErr {
         let error = self.raised.get().map(|error| PyErr::from_value(error.bind(py).clone().into_any()));
         error.unwrap_or_else(|| PyRuntimeError::new_err("the source of the stream failed"))

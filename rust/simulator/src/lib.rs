@@ -15,27 +15,27 @@
 //!
 //! - [`Simulator`] (`server`) accepts connections; `connection` serves one of them, over a `socket` that notices
 //!   when the client leaves;
-//! - `http` reads a request, `route` says what it is for, `ask` says what it asks, in whatever dialect;
+//! - `http` reads a request, `route` says what it is for, `model_request` says what it asks, in whatever dialect;
 //! - [`script`] says which turn answers, and `render` makes the bytes of it;
 //! - `failure` has the errors of each API, and `reply` whatever else is no answer of the model;
-//! - `exchange` sends the answer; a `player` plays a stream by its `schedule`, through the `outlet`;
-//! - `ledger` keeps the book that a [`Report`] is read from.
+//! - `exchange` sends the answer; a `player` plays a stream by its `schedule`, through the `body_writer`;
+//! - `request_log` keeps the book that a [`Report`] is read from.
 //!
 //! It holds no state between requests, except for the report and for faults that happen a number of `times`, so
 //! concurrent requests do not influence each other.
 
-mod ask;
+mod body_writer;
 mod clock;
 mod connection;
 mod exchange;
 mod failure;
 mod http;
-mod ledger;
-mod outlet;
+mod model_request;
 mod player;
 mod render;
 mod reply;
 mod report;
+mod request_log;
 mod route;
 mod schedule;
 pub mod script;

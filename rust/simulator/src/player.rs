@@ -5,11 +5,11 @@ use std::time::Duration;
 use headrace_wire::Framing;
 use tokio::time::Instant;
 
-use crate::outlet::Outlet;
+use crate::body_writer::Outlet;
 use crate::render::Selection;
 use crate::render::fault::Ending;
 use crate::render::frames::FrameList;
-use crate::render::speech::Speech;
+use crate::render::stateful::Speech;
 use crate::render::wire::{Batch, Cutting, Progress, Wire};
 use crate::schedule::Schedule;
 use crate::script::Fault;

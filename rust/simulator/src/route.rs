@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use headrace_wire::encode::Api;
 use serde_json::json;
 
-use crate::ask::Target;
 use crate::http::{Credentials, Request};
+use crate::model_request::Target;
 use crate::reply::Reply;
 use crate::script::Script;
 use crate::server::Server;

@@ -12,9 +12,9 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 
 use crate::connection::serve;
-use crate::ledger::Ledger;
 use crate::render::plan::PlanCache;
 use crate::report::Report;
+use crate::request_log::Ledger;
 use crate::script::{Fault, Script};
 
 /// Connections that may wait to be accepted: a load test opens thousands at once.

@@ -145,13 +145,30 @@ const PHRASES: &[(ErrorClass, &[&str])] = &[
     (ErrorClass::Authentication, &["api key not valid", "api key expired"]),
 ];
 
+impl ErrorClass {
+    /// The class that an HTTP status means; `None` where it means none.
+    #[must_use]
+    pub const fn of_status(status: u16) -> Option<Self> {
+        match status {
+            400 | 413 | 422 => Some(Self::BadRequest),
+            401 => Some(Self::Authentication),
+            403 => Some(Self::PermissionDenied),
+            404 => Some(Self::NotFound),
+            429 => Some(Self::RateLimit),
+            503 | 529 => Some(Self::Overloaded),
+            500..=599 => Some(Self::Server),
+            _ => None,
+        }
+    }
+}
+
 impl ProviderError {
     /// What class of error this is, by the status, the provider's words and its message; `None` where they tell nothing.
     ///
     /// The HTTP status goes first, but for a bad request: there the words say what was bad.
     #[must_use]
     pub fn class(&self, status: Option<u16>) -> Option<ErrorClass> {
-        let by_status = status.or(self.status).and_then(class_of_status);
+        let by_status = status.or(self.status).and_then(ErrorClass::of_status);
         if by_status.is_some_and(|class| class != ErrorClass::BadRequest) {
             return by_status;
         }
@@ -163,19 +180,6 @@ impl ProviderError {
             }
             (Some(_), None) => named,
         }
-    }
-}
-
-const fn class_of_status(status: u16) -> Option<ErrorClass> {
-    match status {
-        400 | 413 | 422 => Some(ErrorClass::BadRequest),
-        401 => Some(ErrorClass::Authentication),
-        403 => Some(ErrorClass::PermissionDenied),
-        404 => Some(ErrorClass::NotFound),
-        429 => Some(ErrorClass::RateLimit),
-        503 | 529 => Some(ErrorClass::Overloaded),
-        500..=599 => Some(ErrorClass::Server),
-        _ => None,
     }
 }
 

@@ -13,7 +13,7 @@
 //!   any;
 //! - [`response`]: deltas folded into the answer that they make up.
 //!
-//! What the dialects share: `identity` (who answers), `tool_calls`, `reasons` (why it ended), `error` and `error_class`, `emit`, and `json`,
+//! What the dialects share: `identity` (who answers), `tool_calls`, `reasons` (why it ended), `error` and `error_class`, `end_state`, `emit`, and `json`,
 //! which reads what providers really send.
 
 pub mod anthropic;
@@ -26,6 +26,7 @@ mod detect;
 mod documents;
 mod emit;
 pub mod encode;
+mod end_state;
 mod error;
 mod error_class;
 pub mod gemini;
@@ -49,7 +50,8 @@ pub use delta::{
     ToolCallStart, Usage,
 };
 pub use encode::StreamEncoder;
+pub use end_state::EndState;
 pub use error_class::ErrorClass;
-pub use recorded::{Outcome, RecordedBody};
+pub use recorded::{RecordedBody, RecordedEnd};
 pub use response::{Response, ToolCall};
 pub use stream::{DecodeError, Dialect, Ending, Framing, Progress, StreamDecoder};

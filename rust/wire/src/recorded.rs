@@ -5,6 +5,7 @@ use crate::body::{BodyDecoder, BodyError, start, unknown};
 use crate::delta::Delta;
 use crate::documents::Documents;
 use crate::emit::fail;
+use crate::end_state::EndState;
 use crate::error::{is_error, read_error};
 use crate::response::Response;
 use crate::sse::{SseDecoder, text};
@@ -12,7 +13,7 @@ use crate::stream::{Dialect, Ending};
 
 /// How a recorded body ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
+pub enum RecordedEnd {
     /// The whole answer is there.
     Complete,
     /// It ends before the dialect's end marker.
@@ -23,15 +24,15 @@ pub enum Outcome {
     Protocol(BodyError),
 }
 
-impl Outcome {
-    /// The name as users see it.
+impl RecordedEnd {
+    /// The state that it is.
     #[must_use]
-    pub const fn as_str(&self) -> &'static str {
+    pub const fn state(&self) -> EndState {
         match self {
-            Self::Complete => "complete",
-            Self::Truncated => "truncated",
-            Self::Error => "error",
-            Self::Protocol(_) => "protocol",
+            Self::Complete => EndState::Complete,
+            Self::Truncated => EndState::Truncated,
+            Self::Error => EndState::Error,
+            Self::Protocol(_) => EndState::Protocol,
         }
     }
 }
@@ -104,15 +105,15 @@ impl RecordedBody {
     }
 
     /// The body has ended: appends what only that tells, and says how it ends.
-    pub fn finish(&mut self, out: &mut Vec<Delta>) -> Outcome {
+    pub fn finish(&mut self, out: &mut Vec<Delta>) -> RecordedEnd {
         let first = out.len();
         let ending = self.last(out);
         self.note(&out[first..]);
         match ending {
-            _ if self.response.error.is_some() => Outcome::Error,
-            Err(error) => Outcome::Protocol(error),
-            Ok(Ending::Complete) => Outcome::Complete,
-            Ok(Ending::Truncated) => Outcome::Truncated,
+            _ if self.response.error.is_some() => RecordedEnd::Error,
+            Err(error) => RecordedEnd::Protocol(error),
+            Ok(Ending::Complete) => RecordedEnd::Complete,
+            Ok(Ending::Truncated) => RecordedEnd::Truncated,
         }
     }
 

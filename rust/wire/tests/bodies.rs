@@ -1,6 +1,6 @@
 //! Bodies that are no answer of a model, or not in the way that was asked for.
 
-use headrace_wire::{BodyDecoder, BodyError, DecodeError, Delta, Dialect, Ending, Outcome, RecordedBody};
+use headrace_wire::{BodyDecoder, BodyError, DecodeError, Delta, Dialect, Ending, RecordedBody, RecordedEnd};
 
 /// Decodes a body in pieces of this size.
 fn decode(dialect: Dialect, body: &[u8], size: usize) -> (Vec<Delta>, Result<Ending, BodyError>) {
@@ -15,12 +15,12 @@ fn decode(dialect: Dialect, body: &[u8], size: usize) -> (Vec<Delta>, Result<End
     (deltas, ending)
 }
 
-fn recorded(body: &[u8], size: usize) -> (Option<Dialect>, Outcome) {
+fn recorded(body: &[u8], size: usize) -> (Option<Dialect>, RecordedEnd) {
     let mut decoder = RecordedBody::new(None, 4096);
     let mut deltas = Vec::new();
     body.chunks(size).for_each(|piece| decoder.feed(piece, &mut deltas));
-    let outcome = decoder.finish(&mut deltas);
-    (decoder.dialect(), outcome)
+    let end = decoder.finish(&mut deltas);
+    (decoder.dialect(), end)
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn what_is_compressed_is_told() {
                 );
             }
         }
-        assert_eq!(recorded(body, 1).1, Outcome::Protocol(BodyError::Compressed { format }));
+        assert_eq!(recorded(body, 1).1, RecordedEnd::Protocol(BodyError::Compressed { format }));
     }
 }
 
@@ -92,10 +92,10 @@ fn the_dialect_shows_wherever_the_bytes_are_cut() {
     for size in 1..openai.len() {
         assert_eq!(
             recorded(openai, size),
-            (Some(Dialect::OpenAiChat), Outcome::Complete),
+            (Some(Dialect::OpenAiChat), RecordedEnd::Complete),
             "pieces of {size}"
         );
-        assert_eq!(recorded(ollama, size), (Some(Dialect::Ollama), Outcome::Error), "pieces of {size}");
+        assert_eq!(recorded(ollama, size), (Some(Dialect::Ollama), RecordedEnd::Error), "pieces of {size}");
     }
 }
 
@@ -103,10 +103,10 @@ fn the_dialect_shows_wherever_the_bytes_are_cut() {
 fn what_shows_none_is_shown_in_part() {
     let body = format!("no {}", "ü".repeat(5000));
     for size in [1, 1000, body.len()] {
-        let (dialect, outcome) = recorded(body.as_bytes(), size);
+        let (dialect, end) = recorded(body.as_bytes(), size);
         assert_eq!(dialect, None);
-        let Outcome::Protocol(BodyError::Unknown { excerpt }) = outcome else {
-            unreachable!("{outcome:?}");
+        let RecordedEnd::Protocol(BodyError::Unknown { excerpt }) = end else {
+            unreachable!("{end:?}");
         };
         assert_eq!(excerpt, body.chars().take(200).collect::<String>());
     }

@@ -16,14 +16,15 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from headrace._conversation.reasoning import sent
+from headrace._models.catalog import provider_named, reasoning_family
 from headrace._providers import feeder
 from headrace._providers.caching import cached
-from headrace._providers.catalog import NATIVE, dialect_of, family_of, keyless
+from headrace._providers.dialects import dialect_of
 from headrace._providers.requests import FedRequest, PreparedRequest, encoded
 from headrace.errors import ConfigurationError, MissingKeyError
 
 from . import keys, templates
-from .capture import Captured, Returned, capture, install
+from .capture import Captured, Returned, capture, install, watch
 from .errors import said, translated
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def request(call: ModelCall) -> PreparedRequest | FedRequest:
     provider = _provider(litellm, call.settings)
     arguments = _arguments(call, provider)
     # A mock answer is litellm's own, and so are mock errors.
-    if provider in NATIVE and "mock_response" not in call.settings.parameters:
+    if provider_named(provider).is_captured and "mock_response" not in call.settings.parameters:
         built = _build(litellm, call, provider, arguments)
         if built is not None:
             templates.learn(call, built, lambda other: _build(litellm, other, provider, _arguments(other, provider)))
@@ -88,7 +89,7 @@ def request(call: ModelCall) -> PreparedRequest | FedRequest:
         lambda: litellm.completion(**arguments),
         partial(translated, settings=call.settings, provider=provider),
         provider,
-        watched=True,
+        watch=watch,
     )
 
 
@@ -106,7 +107,7 @@ def _provider(litellm: Any, settings: ModelSettings) -> str:
 
 def _arguments(call: ModelCall, provider: str) -> dict[str, Any]:
     settings = call.settings
-    messages = sent(call.messages, family_of(provider, settings.model))
+    messages = sent(call.messages, reasoning_family(provider, settings.model))
     tools: list[Any] = list(call.tools)
     if settings.prompt_caching:
         messages, tools = cached(messages, tools, provider, settings.model)
@@ -163,12 +164,12 @@ def _build(litellm: Any, call: ModelCall, provider: str, arguments: dict[str, An
     url, headers = captured.url, captured.headers
     if keys.is_astray(url, provider):
         raise ConfigurationError(f"nothing tells where {call.settings.model!r} is: pass llm_base_url=…")
-    if keys.borrowed(headers, call.settings, provider):
+    if keys.sends_openai_key_elsewhere(headers, call.settings, provider):
         raise _missing_key(litellm, call.settings, provider)
     dialect = dialect_of(url, captured.body)
     if dialect is None:
         return None
-    if not keys.present(url, headers) and not keyless(provider):
+    if not keys.has_key(url, headers) and not provider_named(provider).is_keyless:
         raise _missing_key(litellm, call.settings, provider)
     return PreparedRequest(url, _headers(captured), captured.body, dialect, provider)
 

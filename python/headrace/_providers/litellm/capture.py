@@ -1,27 +1,43 @@
-"""The seam: a request is taken from litellm's hands when it is finished, and is not sent.
+"""Capturing a request: it is taken from litellm when it is finished, and litellm does not send it.
 
-The guard in ``_transport`` tells of it. It is listened to only in the context of :func:`capture`, and only as long as
-that runs: other threads and tasks are not touched by it.
+litellm sends through httpx (newer versions of OpenAI's library through httpx2). A guard is put into the
+``HTTPTransport`` of both. It passes everything on, and calls a listener, where the current context has one, with each
+request before it is sent and with each response before its body is read. :func:`capture` and :func:`watch` set such
+listeners; other threads and tasks are not affected.
 """
 
 from __future__ import annotations
 
+import functools
+import importlib
 import importlib.util
 import json
+import sys
+import threading
+from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
-from headrace._concurrency.threads import apart
-
-from .transport import LIBRARIES, guard, on_request
+from headrace._concurrency.threads import run_in_own_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
-__all__ = ["Captured", "Returned", "capture", "install"]
+__all__ = ["Captured", "Returned", "capture", "install", "watch"]
 
-_ASKS_A_MODEL: Final = frozenset({"messages", "contents", "input", "prompt", "inputs", "modelId"})
-"""A body with one of these members is for a model; others are for tokens, mappings, and the like, and pass."""
+_LIBRARIES: Final = frozenset({"httpx", "httpx2"})
+"""The libraries that may be guarded."""
+
+_MODEL_REQUEST_KEYS: Final = frozenset({"messages", "contents", "input", "prompt", "inputs", "modelId"})
+"""A body with one of these members is a request to a model. Others, for a token or a mapping, are let through."""
+
+_Listener: TypeAlias = "Callable[[Any], object] | None"
+
+_on_request: ContextVar[_Listener] = ContextVar("headrace_on_request", default=None)
+_on_response: ContextVar[_Listener] = ContextVar("headrace_on_response", default=None)
+
+_lock = threading.Lock()
+_guarded: set[str] = set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +57,13 @@ class Captured:
 
 @dataclass(frozen=True, slots=True)
 class Returned:
-    """Nothing was captured, and this came back."""
+    """Nothing was captured, and the function returned this."""
 
     value: Any
 
 
-class _Taken(BaseException):
-    """Carries a request past everything that catches an ``Exception``: handlers, retries, callbacks for failures."""
+class _CapturedRequest(BaseException):
+    """Carries a request out of litellm. Not an ``Exception``, so no handler, retry or failure callback catches it."""
 
     def __init__(self, captured: Captured) -> None:
         super().__init__()
@@ -55,15 +71,15 @@ class _Taken(BaseException):
 
 
 def install() -> None:
-    """Puts the guard in place. Does nothing where it is."""
-    guard(library for library in LIBRARIES if importlib.util.find_spec(library) is not None)
+    """Puts the guard into the libraries that are installed. Does nothing where it is."""
+    _guard(library for library in _LIBRARIES if importlib.util.find_spec(library) is not None)
 
 
 def capture(build: Callable[[], Any]) -> Captured | Returned:
-    """Calls a function, and takes from it the first request for a model that it is about to send.
+    """Calls a function, and captures the first request to a model that it is about to send.
 
     Args:
-        build: What builds the request, in a thread of its own.
+        build: What builds the request. It is called in a thread of its own.
 
     Returns:
         The request; or what the function returned without making one.
@@ -73,29 +89,65 @@ def capture(build: Callable[[], Any]) -> Captured | Returned:
     """
     is_over = False
 
-    def take(request: Any) -> None:
-        # What litellm starts meanwhile, to write its logs, inherits the context and may outlive this.
+    def on_request(request: Any) -> None:
+        # litellm starts threads that write its logs. They inherit the context and may outlive this call.
         if not is_over and request.method == "POST":
             body = request.read()
-            if _asks_a_model(body):
-                raise _Taken(Captured(str(request.url), list(request.headers.multi_items()), body))
+            if _is_model_request(body):
+                raise _CapturedRequest(Captured(str(request.url), list(request.headers.multi_items()), body))
 
-    def listening() -> Captured | Returned:
+    def build_and_listen() -> Captured | Returned:
         nonlocal is_over
-        on_request.set(take)
+        _on_request.set(on_request)
         try:
             return Returned(build())
-        except _Taken as taken:
-            return taken.captured
+        except _CapturedRequest as request:
+            return request.captured
         finally:
             is_over = True
 
-    return apart(listening)
+    return run_in_own_thread(build_and_listen)
 
 
-def _asks_a_model(body: bytes) -> bool:
+def watch(on_response: Callable[[Any], object]) -> None:
+    """Calls a function with each response, before its body is read, from now on and in this context.
+
+    Args:
+        on_response: Is given the response.
+    """
+    _guard(_LIBRARIES & sys.modules.keys())
+    _on_response.set(on_response)
+
+
+def _is_model_request(body: bytes) -> bool:
     try:
         document: object = json.loads(body)
     except ValueError:
         return False
-    return isinstance(document, dict) and not _ASKS_A_MODEL.isdisjoint(cast("dict[str, object]", document))
+    return isinstance(document, dict) and not _MODEL_REQUEST_KEYS.isdisjoint(cast("dict[str, object]", document))
+
+
+def _guard(libraries: Iterable[str]) -> None:
+    with _lock:
+        for library in {*libraries} - _guarded:
+            _guard_transport(importlib.import_module(library).HTTPTransport)
+            _guarded.add(library)
+
+
+def _guard_transport(transport: Any) -> None:
+    send = transport.handle_request
+
+    @functools.wraps(send)
+    def handle_request(self: Any, request: Any) -> Any:
+        _call(_on_request, request)
+        response = send(self, request)
+        _call(_on_response, response)
+        return response
+
+    transport.handle_request = handle_request
+
+
+def _call(listener: ContextVar[_Listener], what: Any) -> None:
+    listen = listener.get()
+    if listen is not None:
+        listen(what)

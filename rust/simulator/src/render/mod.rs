@@ -2,7 +2,7 @@
 //!
 //! A turn is a list of [`runs`] of deltas. For a stream of OpenAI chat, whose encoder remembers nothing, they become
 //! [`frames`], the [`fault`] of the turn happens to these, and the [`plan`] keeps what is the same for every request.
-//! In the other dialects a [`speech`] encodes them one by one when they are due, and takes what the encoder wrote apart
+//! In the other dialects a [`stateful`] encodes them one by one when they are due, and takes what the encoder wrote apart
 //! into its [`events`]. Either way, [`wire`] cuts what is due into HTTP chunks. Without a stream, [`document`] folds the
 //! same runs into one JSON document.
 
@@ -12,7 +12,7 @@ pub(crate) mod fault;
 pub(crate) mod frames;
 pub(crate) mod plan;
 pub(crate) mod runs;
-pub(crate) mod speech;
+pub(crate) mod stateful;
 pub(crate) mod wire;
 
 use headrace_wire::encode::{Api, Head};

@@ -1,6 +1,6 @@
 //! Decodes a body in pieces, and tells what came of it.
 
-use headrace_wire::{Delta, Dialect, Outcome, RecordedBody, Response};
+use headrace_wire::{Delta, Dialect, RecordedBody, RecordedEnd, Response};
 
 /// What came of a body.
 #[derive(Debug, PartialEq)]
@@ -8,7 +8,7 @@ pub(crate) struct Decoded {
     pub(crate) dialect: Option<Dialect>,
     pub(crate) deltas: Vec<Delta>,
     pub(crate) response: Response,
-    pub(crate) outcome: Outcome,
+    pub(crate) end: RecordedEnd,
     pub(crate) state: &'static str,
 }
 
@@ -22,7 +22,7 @@ pub(crate) fn decode<'a>(
     for piece in pieces {
         body.feed(piece, &mut deltas);
     }
-    let outcome = body.finish(&mut deltas);
+    let end = body.finish(&mut deltas);
     let response = body.response().clone();
-    Decoded { dialect: body.dialect(), deltas, response, state: outcome.as_str(), outcome }
+    Decoded { dialect: body.dialect(), deltas, response, state: end.state().as_str(), end }
 }

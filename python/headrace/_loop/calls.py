@@ -1,0 +1,122 @@
+"""Running the calls of a turn: the user's tools, handoffs to other agents, and tools of the loop's own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from headrace._tools.arguments import InvalidArgumentsError, parse_object
+from headrace.events import AgentEnd, AgentStart, ToolResultReturned
+from headrace.tools import ToolResult
+
+from .effects import Loop, RunTools, emit, run_tools
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from headrace.types import ToolCall
+
+    from .spec import AgentSpec
+
+__all__ = ["HANDOFF", "OwnTools", "handoff_schemas", "run_calls", "tool_name"]
+
+HANDOFF: Final = "handoff_task"
+"""The tool by which a model hands a task to another agent."""
+
+_MAX_HANDOFFS: Final = 8
+"""How many times in a row a task may be handed on: agents in a circle might never come to an end."""
+
+
+class OwnTools(Protocol):
+    """Tools that a loop runs itself."""
+
+    def has(self, name: str) -> bool:
+        """Whether one of them has this name."""
+        ...
+
+    def call(self, call: ToolCall) -> ToolResult:
+        """Runs a call."""
+        ...
+
+
+def run_calls(
+    spec: AgentSpec, calls: Sequence[ToolCall], schemas: Sequence[Mapping[str, Any]], own: OwnTools | None = None
+) -> Loop[list[ToolResult]]:
+    """Runs the calls of a turn: the user's tools in parallel, then handoffs and the loop's own tools one by one.
+
+    A call of a tool that does not exist goes to the toolbox, which answers it.
+
+    Args:
+        spec: The agent.
+        calls: The calls.
+        schemas: The tools that the model was offered.
+        own: Tools that the loop runs itself.
+
+    Returns:
+        The results, in the model's order.
+    """
+
+    def is_own(call: ToolCall) -> bool:
+        return own is not None and own.has(call.name)
+
+    def is_handoff(call: ToolCall) -> bool:
+        return bool(spec.handoffs) and call.name == HANDOFF
+
+    for_toolbox = tuple(call for call in calls if not is_own(call) and not is_handoff(call))
+    results: dict[int, ToolResult] = {}
+    if for_toolbox:
+        offered = tuple(tool_name(schema) for schema in schemas)
+        returned = yield from run_tools(RunTools(spec.name, spec.toolbox, for_toolbox, offered))
+        results.update(zip(map(id, for_toolbox), returned, strict=True))
+    for call in calls:
+        if id(call) in results:
+            continue
+        result = own.call(call) if own is not None and is_own(call) else (yield from _hand_off(spec, call))
+        results[id(call)] = result
+        yield emit(ToolResultReturned, call, result.content, result.error, result.duration, agent=spec.name)
+    return [results[id(call)] for call in calls]
+
+
+def tool_name(schema: Mapping[str, Any]) -> str:
+    """The name in a tool's schema."""
+    return str(schema.get("function", {}).get("name"))
+
+
+def _hand_off(spec: AgentSpec, call: ToolCall) -> Loop[ToolResult]:
+    """Runs another agent. Its tokens stream under its own name, and its answer is the call's result."""
+    by_name = {agent.name: agent for agent in spec.handoffs}
+    try:
+        arguments = parse_object(call.arguments)
+        name, task = str(arguments["agent_name"]), str(arguments["task"])
+    except (InvalidArgumentsError, KeyError):
+        return ToolResult(call, f"{HANDOFF} needs the members agent_name and task", error="invalid_arguments")
+    if name not in by_name:
+        import difflib  # here, because models seldom get a name wrong
+
+        nearest = difflib.get_close_matches(name, by_name, n=1) or list(by_name)
+        return ToolResult(call, f"there is no agent {name!r}; known: {', '.join(nearest)}", error="unknown_tool")
+    if spec.handed_on >= _MAX_HANDOFFS:
+        said = f"the task was handed on {_MAX_HANDOFFS} times in a row, which is the most: answer it yourself"
+        return ToolResult(call, said, error="refused")
+    other = by_name[name]._replace(handed_on=spec.handed_on + 1)
+    yield emit(AgentStart, agent=name)
+    outcome = yield from other.loop(other, [{"role": "user", "content": task}])
+    yield emit(AgentEnd, outcome.final, agent=name)
+    return ToolResult(call, outcome.final, value=outcome.final)
+
+
+def handoff_schemas(spec: AgentSpec) -> list[Mapping[str, Any]]:
+    """The schema of the handoff tool; none where the agent has nobody to hand a task to."""
+    if not spec.handoffs:
+        return []
+    agents = "; ".join(f"{agent.name}: {agent.description or 'no description'}" for agent in spec.handoffs)
+    parameters = {
+        "type": "object",
+        "properties": {
+            "agent_name": {"type": "string", "enum": [agent.name for agent in spec.handoffs]},
+            "task": {"type": "string", "description": "The task, with all that the agent must know."},
+        },
+        "required": ["agent_name", "task"],
+        "additionalProperties": False,
+    }
+    description = f"Give a task to another agent, and get its answer. Agents: {agents}"
+    return [{"type": "function", "function": {"name": HANDOFF, "description": description, "parameters": parameters}}]

@@ -1,0 +1,114 @@
+"""The messages of one run: what was said, what is sent, and what the memory does not have yet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from headrace._conversation.reasoning import kept
+from headrace._tools.arguments import sendable
+
+from .effects import Loop, Remember
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from headrace.tools import ToolResult
+    from headrace.types import Message, ToolCall, Turn
+
+    from .spec import AgentSpec
+
+__all__ = ["Conversation"]
+
+
+class Conversation:
+    """The messages of one run, and what of them the memory does not have yet.
+
+    Args:
+        spec: Whose conversation it is.
+        history: Messages of earlier runs.
+        opening: The messages that this run begins with.
+    """
+
+    def __init__(self, spec: AgentSpec, history: Sequence[Message], opening: Sequence[Message]) -> None:
+        self._spec = spec
+        self._system: list[Message] = []
+        if spec.system_prompt:
+            self._system = [{"role": "system", "content": spec.system_prompt}]
+        self._messages: list[Message] = list(history)
+        self._earlier = len(self._messages)
+        self._new: list[Message] = []
+        self._opening = tuple(opening)
+        for message in opening:
+            self.add(message)
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """All messages but the system prompt, those of earlier runs included."""
+        return tuple(self._messages)
+
+    @property
+    def said(self) -> tuple[Message, ...]:
+        """The messages of this run."""
+        return tuple(self._messages[self._earlier :])
+
+    def add(self, message: Message) -> None:
+        """Adds a message."""
+        self._messages.append(message)
+        self._new.append(message)
+
+    def add_user(self, text: str) -> None:
+        """Adds a message in the user's role."""
+        self.add({"role": "user", "content": text})
+
+    def add_turn(self, turn: Turn) -> None:
+        """Adds the model's answer."""
+        self.add(_assistant_message(turn))
+
+    def add_results(self, results: Sequence[ToolResult]) -> None:
+        """Adds the results of tool calls."""
+        for result in results:
+            self.add(_tool_message(result.call, result.content))
+
+    def add_steering(self) -> None:
+        """Adds the messages that the user has sent while the run was going on."""
+        while self._spec.inbox:
+            self.add_user(self._spec.inbox.pop(0))
+
+    def to_send(self) -> tuple[Message, ...]:
+        """The messages of the next request."""
+        messages = [*self._system, *self._messages]
+        if self._spec.transform is None:
+            return tuple(messages)
+        sent = tuple(self._spec.transform(messages))
+        if not self._spec.keeps_task:
+            return sent
+        # The task stays, however long the conversation gets.
+        missing = [message for message in self._opening if message not in sent]
+        start = len(self._system)
+        return (*sent[:start], *missing, *sent[start:])
+
+    def remember(self) -> Loop[None]:
+        """Adds to the memory what is not in it yet."""
+        if self._spec.memory is not None and self._new:
+            yield Remember(self._spec.memory, tuple(self._new))
+        self._new.clear()
+
+
+def _assistant_message(turn: Turn) -> Message:
+    """A turn as a message, as it goes back to the model in the next request."""
+    message: dict[str, Any] = {"role": "assistant", "content": turn.text or turn.refusal or None}
+    if turn.tool_calls:
+        message["tool_calls"] = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": sendable(call.arguments)}}
+            for call in turn.tool_calls
+        ]
+    elif message["content"] is None:
+        # A message must hold something: some providers refuse null here.
+        message["content"] = ""
+    reasoning = kept(turn)
+    return message if reasoning is None else {**message, "reasoning": reasoning}
+
+
+def _tool_message(call: ToolCall, content: str) -> Message:
+    """A tool call's result as a message."""
+    return {"role": "tool", "tool_call_id": call.id, "name": call.name, "content": content}

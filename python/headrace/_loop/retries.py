@@ -1,0 +1,85 @@
+"""Asking the same model again, or a fallback model, after an error."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from headrace.errors import (
+    ConnectionFailedError,
+    MissingKeyError,
+    OverloadedError,
+    RateLimitError,
+    ServerError,
+    StreamError,
+    StreamTimeoutError,
+    TruncatedError,
+)
+from headrace.events import Fallback
+
+from .effects import Loop, OpenTurn, Sleep, ask, emit
+
+if TYPE_CHECKING:
+    from headrace.types import Turn
+
+    from .spec import AgentSpec, RetryPolicy
+
+__all__ = ["ask_with_retries"]
+
+_RETRYABLE: Final = (
+    ConnectionFailedError,
+    OverloadedError,
+    RateLimitError,
+    ServerError,
+    StreamTimeoutError,
+    TruncatedError,
+)
+"""Errors after which the same request may succeed."""
+
+_MAX_RETRY_AFTER: Final = 600.0
+"""The longest ``retry_after``, in seconds, that is waited for where no budget is set."""
+
+
+def ask_with_retries(spec: AgentSpec, effect: OpenTurn) -> Loop[Turn]:
+    """Asks the agent's model, and then its fallback models.
+
+    Once the caller has seen tokens of an answer, no other is asked for, unless the policy says to resume.
+    """
+    policy = spec.retries
+    began = policy.clock()
+    for other in policy.fallbacks:
+        try:
+            return (yield from _ask_one_model(policy, effect, began))
+        except (StreamError, MissingKeyError) as error:
+            if _was_seen(error) and not policy.resumes:
+                raise
+            yield emit(Fallback, effect.call.settings.model, other.model, str(error), agent=spec.name)
+            resumed = effect.resumed or _was_seen(error)
+            effect = effect._replace(call=replace(effect.call, settings=other), resumed=resumed)
+    return (yield from _ask_one_model(policy, effect, began))
+
+
+def _ask_one_model(policy: RetryPolicy, effect: OpenTurn, began: float) -> Loop[Turn]:
+    """Asks one model, and again after an error that is retryable."""
+    attempt = 0
+    while True:
+        try:
+            return (yield from ask(effect))
+        except _RETRYABLE as error:
+            wait = error.retry_after
+            if wait is None:
+                wait = policy.interval * 2.0**attempt
+            elif policy.budget is None and wait > _MAX_RETRY_AFTER:
+                raise
+            # Resuming is worth one attempt, also where no retries were asked for.
+            attempts = max(policy.attempts, 1) if error.delivered else policy.attempts
+            is_late = policy.budget is not None and policy.clock() - began + wait > policy.budget
+            if attempt >= attempts or is_late or (error.delivered and not policy.resumes):
+                raise
+            effect = effect._replace(resumed=effect.resumed or error.delivered)
+        attempt += 1
+        yield Sleep(wait)
+
+
+def _was_seen(error: Exception) -> bool:
+    return isinstance(error, StreamError) and error.delivered

@@ -1,0 +1,87 @@
+"""How a run stands, an agent's or a workflow's: not begun, streaming, or ended in one of several ways."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+from headrace.errors import StreamClosedError, StreamError
+
+__all__ = ["RunState", "end_state"]
+
+_NS: Final = 1e-9
+
+
+def end_state(error: BaseException | None) -> str:
+    """The state of a run that ended with this error; see ``RunStream.state``.
+
+    Args:
+        error: The error; None for a run that ended as it should.
+    """
+    if error is None:
+        return "complete"
+    if isinstance(error, StreamError):
+        return error.state
+    if isinstance(error, Exception) and not isinstance(error, StreamClosedError):
+        return "failed"
+    # The reader left: by closing, by breaking out of its loop, by Ctrl-C, or because its task was cancelled.
+    return "cancelled"
+
+
+class RunState:
+    """How a run stands.
+
+    Attributes:
+        name: The state; see ``RunStream.state``.
+        closed: The reader has closed the stream.
+        error: The error that the run ended with, kept until the caller has been shown the last event.
+    """
+
+    __slots__ = ("_began_ns", "closed", "error", "name")
+
+    def __init__(self) -> None:
+        self.name = "pending"
+        self.closed = False
+        self.error: BaseException | None = None
+        self._began_ns = 0
+
+    def begin(self) -> None:
+        """The run begins.
+
+        Raises:
+            StreamClosedError: The stream was closed before.
+        """
+        self.check_open()
+        self.name = "streaming"
+        self._began_ns = time.monotonic_ns()
+
+    def end(self, error: BaseException | None) -> None:
+        """The run has ended, with this error or as it should."""
+        self.name = end_state(error)
+
+    def close(self) -> bool:
+        """The reader closes the stream.
+
+        Returns:
+            False if the run had ended before, and nothing changes.
+        """
+        if self.name not in {"pending", "streaming"}:
+            return False
+        self.closed = True
+        self.name = "cancelled"
+        return True
+
+    def check_open(self) -> None:
+        """Raises ``StreamClosedError`` if the stream was closed."""
+        if self.closed:
+            raise StreamClosedError("the stream was closed by its reader: start a new run to read more")
+
+    def raise_error(self) -> None:
+        """Raises the error that the run ended with, if it did."""
+        if self.error is not None:
+            raise self.error
+
+    @property
+    def seconds(self) -> float:
+        """How long the run has been going on."""
+        return (time.monotonic_ns() - self._began_ns) * _NS

@@ -1,0 +1,194 @@
+"""Streams on event loops of all kinds, and on several of them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import gc
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+
+from headrace import ServerError, StreamClosedError
+from support.harness import Simulate, agent_at, collect, count_descriptors, needs_proc, wait_for_outcomes
+
+if TYPE_CHECKING:
+    from headrace.testing import Simulator
+
+
+@pytest.fixture
+def paced(simulate: Simulate) -> Simulator:
+    """Speaks slowly enough for readers to wait for every token."""
+    return simulate([f"{n} " for n in range(10)], pacing={"mode": "steady", "interval_ms": 3})
+
+
+WORDS = [f"{n} " for n in range(10)]
+
+
+def test_event_loops_one_after_the_other(paced: Simulator) -> None:
+    agent = agent_at(paced)
+    for _ in range(5):
+        assert asyncio.run(collect(agent.arun_stream("Go."))) == WORDS
+
+
+def test_event_loops_in_several_threads_at_once(paced: Simulator) -> None:
+    agent = agent_at(paced)
+
+    def run(_number: int) -> list[str]:
+        return asyncio.run(collect(agent.arun_stream("Go.")))
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(run, range(8))) == [WORDS] * 8
+
+
+def test_two_event_loops_that_take_turns(simulate: Simulate) -> None:
+    simulator = simulate("a b c d")
+    one, other = asyncio.new_event_loop(), asyncio.new_event_loop()
+    try:
+        streams = [agent_at(simulator).arun_stream("Go.") for _ in range(2)]
+        turns = [
+            loop.run_until_complete(anext(stream))
+            for _ in range(4)
+            for loop, stream in zip((one, other), streams, strict=True)
+        ]
+        assert turns == ["a", "a", " b", " b", " c", " c", " d", " d"]
+    finally:
+        for loop in (one, other):
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.close()
+
+
+@needs_proc
+def test_a_loop_that_is_gone_takes_its_descriptor_along(simulate: Simulate) -> None:
+    agent = agent_at(simulate())
+    asyncio.run(collect(agent.arun_stream("Go.")))
+    gc.collect()
+    before = count_descriptors()
+    loops = [asyncio.new_event_loop() for _ in range(5)]
+    for loop in loops:
+        loop.run_until_complete(collect(agent.arun_stream("Go.")))
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
+    del loop, loops
+    gc.collect()
+    # A second connection may have been opened: two descriptors. Five loops' notifiers would be ten.
+    assert count_descriptors() <= before + 4
+
+
+def test_two_streams_of_one_task_in_step(simulate: Simulate) -> None:
+    async def main() -> list[tuple[str, str]]:
+        agent = agent_at(simulate("a b c"))
+        one, other = agent.arun_stream("Go."), agent.arun_stream("Go.")
+        return [(await anext(one), await anext(other)) for _ in range(3)]
+
+    assert asyncio.run(main()) == [("a", "a"), (" b", " b"), (" c", " c")]
+
+
+def test_a_token_is_not_lost_when_the_wait_for_it_is_given_up(paced: Simulator) -> None:
+    # A wait on a generator cannot be given up without ending it, so the reader waits in a task and shields it.
+    async def main() -> list[str]:
+        stream = agent_at(paced).arun_stream("Go.")
+        tokens: list[str] = []
+        waiting = asyncio.ensure_future(anext(stream, None))
+        while True:
+            try:
+                token = await asyncio.wait_for(asyncio.shield(waiting), 0.001)
+            except asyncio.TimeoutError:
+                continue
+            if token is None:
+                return tokens
+            tokens.append(token)
+            waiting = asyncio.ensure_future(anext(stream, None))
+
+    assert asyncio.run(main()) == WORDS
+
+
+def test_a_second_reader_of_one_stream_is_refused(simulate: Simulate) -> None:
+    simulator = simulate("a b", fault={"kind": "stall", "after": 1})
+
+    async def main() -> None:
+        async with agent_at(simulator).arun_stream("Go.") as stream:
+            await anext(stream)
+            first = asyncio.ensure_future(anext(stream))
+            await asyncio.sleep(0)
+            with pytest.raises(RuntimeError, match="already running"):
+                await anext(stream)
+            await stream.aclose()
+            with pytest.raises(StreamClosedError):
+                await first
+
+    asyncio.run(main())
+
+
+def test_arun_stream_needs_a_running_loop_only_for_the_first_token(simulate: Simulate) -> None:
+    stream = agent_at(simulate(["a"])).arun_stream("Go.")
+    assert asyncio.run(collect(stream)) == ["a"]
+
+
+def test_context_variables_are_those_of_the_reader(simulate: Simulate) -> None:
+    variable = contextvars.ContextVar("variable", default="outside")
+    heard: list[str] = []
+
+    async def main() -> None:
+        variable.set("inside")
+        await collect(
+            agent_at(simulate("a b")).arun_stream("Go.", streaming_callback=lambda _: heard.append(variable.get()))
+        )
+
+    asyncio.run(main())
+    assert heard == ["inside", "inside"]
+
+
+class TestUvloop:
+    """The same on uvloop, whose readers and futures are not asyncio's."""
+
+    @pytest.fixture
+    def loop(self) -> asyncio.AbstractEventLoop:
+        uvloop = pytest.importorskip("uvloop")
+        loop = uvloop.new_event_loop()
+        assert isinstance(loop, asyncio.AbstractEventLoop)
+        return loop
+
+    def test_streams(self, loop: asyncio.AbstractEventLoop, paced: Simulator) -> None:
+        async def main() -> list[list[str]]:
+            return await asyncio.gather(*(collect(agent_at(paced).arun_stream("Go.")) for _ in range(50)))
+
+        assert loop.run_until_complete(main()) == [WORDS] * 50
+        loop.close()
+
+    def test_errors_and_closing(self, loop: asyncio.AbstractEventLoop, simulate: Simulate) -> None:
+        async def main() -> None:
+            with pytest.raises(ServerError):
+                await collect(agent_at(simulate(fault={"kind": "status"})).arun_stream("Go."))
+            stalled = simulate("a b", fault={"kind": "stall", "after": 1})
+            async with agent_at(stalled).arun_stream("Go.") as stream:
+                assert await anext(stream) == "a"
+            wait_for_outcomes(stalled, "disconnected")
+            task = asyncio.ensure_future(collect(agent_at(stalled).arun_stream("Go.")))
+            await asyncio.sleep(0.01)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+        loop.run_until_complete(main())
+        loop.close()
+
+    @needs_proc
+    def test_loops_one_after_the_other(self, simulate: Simulate) -> None:
+        uvloop = pytest.importorskip("uvloop")
+        agent = agent_at(simulate(["a"]))
+
+        def one_loop() -> None:
+            loop = uvloop.new_event_loop()
+            assert loop.run_until_complete(collect(agent.arun_stream("Go."))) == ["a"]
+            loop.close()
+
+        one_loop()
+        gc.collect()
+        before = count_descriptors()
+        for _ in range(20):
+            one_loop()
+        gc.collect()
+        # A second connection may have been opened.
+        assert count_descriptors() <= before + 4

@@ -1,0 +1,644 @@
+"""Conversations that outlive a run, and what of them fits into a request."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+import textwrap
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from headrace import memory
+from headrace.errors import ConfigurationError
+from headrace.memory import Memory, estimate_tokens, fit
+from support.harness import PATIENCE
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from pathlib import Path
+
+    from headrace.types import Message
+
+SYSTEM = {"role": "system", "content": "Be brief."}
+USER = {"role": "user", "content": "Add 17 and 25."}
+CALL = {
+    "role": "assistant",
+    "content": "I will add them.",
+    "tool_calls": [
+        {"id": "call_1", "type": "function", "function": {"name": "add", "arguments": '{"a": 17, "b": 25}'}}
+    ],
+}
+RESULT = {"role": "tool", "tool_call_id": "call_1", "content": "42"}
+ANSWER = {"role": "assistant", "content": "It is 42."}
+PICTURE = {
+    "role": "user",
+    "content": [
+        {"type": "text", "text": "What is this?"},
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}},
+    ],
+}
+CONVERSATION: list[Message] = [SYSTEM, USER, CALL, RESULT, ANSWER, PICTURE]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where a memory is to be, in a directory that is not there yet."""
+    return tmp_path / "data" / "memory.sqlite3"
+
+
+def said(text: str) -> Message:
+    return {"role": "user", "content": text}
+
+
+def contents(messages: list[Message]) -> list[str]:
+    return [message["content"] for message in messages]
+
+
+@contextlib.contextmanager
+def python(code: str, *arguments: object) -> Generator[subprocess.Popen[str]]:
+    """Runs a program, which ends with this block at the latest."""
+    command = [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def assert_success(process: subprocess.Popen[str]) -> None:
+    _out, err = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, err) == (0, "")
+
+
+def is_sound(path: Path) -> bool:
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        return database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+# --- keeping ---------------------------------------------------------------------------------------------------
+
+
+def test_messages_come_back_as_they_were_in_another_object(path: Path) -> None:
+    Memory("Writer", path).append(CONVERSATION[:2])
+    Memory("Writer", path).append(CONVERSATION[2:])
+    assert Memory("Writer", str(path)).read() == CONVERSATION
+    assert len(Memory("Writer", path)) == len(CONVERSATION)
+
+
+def test_nothing_touches_the_disk_before_the_first_use(path: Path) -> None:
+    kept = Memory("Writer", path)
+    kept.append([])
+    assert not path.parent.exists()
+    assert kept.read() == []
+    assert path.exists()
+
+
+def test_limit_keeps_the_newest_in_order(path: Path) -> None:
+    kept = Memory("Writer", path)
+    kept.append([said(str(number)) for number in range(5)])
+    assert [contents(kept.read(limit)) for limit in (0, 2, 9)] == [[], ["3", "4"], ["0", "1", "2", "3", "4"]]
+    with pytest.raises(ConfigurationError, match="limit must not be negative"):
+        kept.read(-1)
+
+
+def test_each_run_can_be_read_alone(path: Path) -> None:
+    kept = Memory("Writer", path)
+    kept.append([said("a")], run_id="one")
+    kept.append([said("b")], run_id="two")
+    kept.append([said("c")])
+    kept.append([said("d")], run_id="one")
+    assert contents(kept.read(run_id="one")) == ["a", "d"]
+    assert contents(kept.read(1, run_id="one")) == ["d"]
+    assert kept.read(run_id="three") == []
+
+
+def test_agents_share_a_file_but_no_conversation(path: Path) -> None:
+    one, other = Memory("one", path), Memory("other", path)
+    one.append([said("a")])
+    other.append([said("b")])
+    one.append([said("c")])
+    assert (contents(one.read()), contents(other.read())) == (["a", "c"], ["b"])
+    one.clear()
+    assert (one.read(), contents(other.read()), len(one), len(other)) == ([], ["b"], 0, 1)
+    one.append([said("d")])
+    assert contents(one.read()) == ["d"]
+
+
+def test_what_was_cleared_is_not_in_the_file_any_more(path: Path) -> None:
+    kept = Memory("Writer", path)
+    kept.append([said("a confession")] * 100)
+    assert b"a confession" in path.read_bytes()
+    kept.clear()
+    assert b"a confession" not in path.read_bytes()
+
+
+@settings(max_examples=50)
+@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), st.text(st.characters(exclude_categories=["Cs"])))
+def test_any_text_is_kept(tmp_path_factory: pytest.TempPathFactory, name: str, text: str) -> None:
+    kept = Memory(name, tmp_path_factory.getbasetemp() / "unicode.sqlite3")
+    kept.clear()
+    kept.append([said(text)])
+    assert kept.read() == [said(text)]
+
+
+def test_a_lone_surrogate_in_a_message_is_replaced(path: Path) -> None:
+    kept = Memory("Writer", path)
+    kept.append([{"role": "user", "content": "a\ud83db😀", "na\udc00me": "x"}])
+    assert kept.read() == [{"role": "user", "content": "a\ufffdb😀", "na\ufffdme": "x"}]
+
+
+@pytest.mark.parametrize("name", ["", "a\ud83d"])
+def test_a_name_that_cannot_be_kept_is_refused(path: Path, name: str) -> None:
+    with pytest.raises(ConfigurationError, match="the name of its agent"):
+        Memory(name, path)
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        ("hello", "'hello' cannot be kept as a message"),
+        (None, "None cannot be kept as a message"),
+        ({"content": "x"}, "it has no role"),
+        ({"role": "user", "content": b"x"}, "bytes is not JSON serializable"),
+        ({"role": "user", "content": float("nan")}, "not JSON compliant"),
+    ],
+)
+def test_what_is_no_message_is_refused_and_nothing_is_kept(path: Path, message: Any, reason: str) -> None:
+    kept = Memory("Writer", path)
+    with pytest.raises(ConfigurationError, match=reason):
+        kept.append([USER, message])
+    assert kept.read() == []
+
+
+# --- places ----------------------------------------------------------------------------------------------------
+
+
+def test_a_memory_is_kept_in_headrace_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADRACE_HOME", str(tmp_path))
+    assert Memory("Writer").path == tmp_path / "memory.sqlite3"
+
+
+def test_a_memory_is_else_kept_in_the_users_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HEADRACE_HOME", raising=False)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    assert Memory("Writer").path == tmp_path / "headrace" / "memory.sqlite3"
+    monkeypatch.delenv("XDG_DATA_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert Memory("Writer").path == tmp_path / ".local" / "share" / "headrace" / "memory.sqlite3"
+
+
+def test_a_relative_path_stays_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    kept = Memory("Writer", "memory.sqlite3")
+    monkeypatch.chdir("/")
+    kept.append([USER])
+    assert (tmp_path / "memory.sqlite3").exists()
+
+
+def test_sqlites_own_memory_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="kept in a file"):
+        Memory("Writer", ":memory:")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX")
+def test_only_its_owner_can_read_a_new_file(path: Path) -> None:
+    Memory("Writer", path).append([USER])
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+def test_the_journal_is_a_write_ahead_log(path: Path) -> None:
+    Memory("Writer", path).append([USER])
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_a_path_that_cannot_be_used_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("just text, and more of it than the header of a database has")
+    for unusable in (tmp_path / "file" / "memory.sqlite3", tmp_path, tmp_path / "file"):
+        kept = Memory("Writer", unusable)
+        for use in (kept.read, kept.clear, kept.__len__, kept.export, lambda kept=kept: kept.append([USER])):
+            with pytest.raises(ConfigurationError, match="cannot use the memory in"):
+                use()
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
+def test_a_directory_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(ConfigurationError, match="cannot use the memory in"):
+        Memory("Writer", tmp_path / "memory.sqlite3").append([USER])
+
+
+def test_the_database_of_another_program_is_left_alone(path: Path) -> None:
+    path.parent.mkdir()
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE TABLE messages (text)")
+    with pytest.raises(ConfigurationError, match="it is the database of another program"):
+        Memory("Writer", path).append([USER])
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA user_version = 1")
+    with pytest.raises(ConfigurationError, match=r"cannot use the memory in .*: .*no column named agent"):
+        Memory("Writer", path).append([USER])
+
+
+def test_a_newer_schema_is_refused(path: Path) -> None:
+    Memory("Writer", path).append([USER])
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA user_version = 2")
+    with pytest.raises(ConfigurationError, match="its schema has version 2, and this headrace knows 1"):
+        Memory("Writer", path).read()
+
+
+def test_an_empty_file_becomes_a_memory(path: Path) -> None:
+    path.parent.mkdir()
+    path.touch()  # a kill between the file's creation and the schema's leaves this
+    Memory("Writer", path).append([USER])
+    assert Memory("Writer", path).read() == [USER]
+
+
+def test_a_file_that_stays_locked_is_a_clear_error(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "_BUSY_SECONDS", 0.1)
+    kept = Memory("Writer", path)
+    kept.append([USER])
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute("BEGIN IMMEDIATE")
+        with pytest.raises(ConfigurationError, match="database is locked"):
+            kept.append([ANSWER])
+        assert kept.read() == [USER]
+    kept.append([ANSWER])
+    assert kept.read() == [USER, ANSWER]
+
+
+# --- at once ---------------------------------------------------------------------------------------------------
+
+APPEND = """
+    import sys, time
+    from headrace.memory import Memory
+    path, who, start, appends = sys.argv[1:]
+    kept = Memory("shared", path)
+    time.sleep(max(0, float(start) - time.time()))
+    for number in range(int(appends)):
+        kept.append({"role": "user", "content": f"{who} {number} {part}"} for part in range(3))
+        print(number, flush=True)
+"""
+
+
+def appends_of(messages: list[Message]) -> dict[str, list[int]]:
+    """The numbers of each writer's appends in the order of the file. Checks that each append is whole."""
+    numbers: dict[str, list[int]] = {}
+    texts = contents(messages)
+    for start in range(0, len(texts), 3):
+        who, number, _part = texts[start].split()
+        assert texts[start : start + 3] == [f"{who} {number} {part}" for part in range(3)]
+        numbers.setdefault(who, []).append(int(number))
+    return numbers
+
+
+def test_processes_that_append_at_once_lose_and_mix_nothing(path: Path) -> None:
+    start = time.time() + 0.5
+    with contextlib.ExitStack() as stack:
+        writers = [stack.enter_context(python(APPEND, path, who, start, 100)) for who in "abc"]
+        for writer in writers:
+            assert_success(writer)
+    assert appends_of(Memory("shared", path).read()) == {who: list(range(100)) for who in "abc"}
+    assert is_sound(path)
+
+
+def test_processes_that_create_a_file_at_once_all_succeed(path: Path) -> None:
+    code = """
+        import sys, time
+        from headrace.memory import Memory
+        directory, who, start = sys.argv[1:]
+        for number in range(30):
+            time.sleep(max(0, float(start) + number * 0.03 - time.time()))
+            Memory(who, f"{directory}/{number}.sqlite3").append([{"role": "user", "content": who}])
+    """
+    start = time.time() + 1
+    with contextlib.ExitStack() as stack:
+        for writer in [stack.enter_context(python(code, path.parent, who, start)) for who in "abc"]:
+            assert_success(writer)
+    for who in "abc":
+        assert [contents(Memory(who, path.parent / f"{number}.sqlite3").read()) for number in range(30)] == [[who]] * 30
+
+
+def test_threads_that_append_at_once_lose_and_mix_nothing(path: Path) -> None:
+    kept = Memory("shared", path)
+
+    def append(who: str) -> None:
+        for number in range(20):
+            kept.append(said(f"{who} {number} {part}") for part in range(3))
+            kept.read(1)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(append, "abcdefgh"))
+    assert appends_of(kept.read()) == {who: list(range(20)) for who in "abcdefgh"}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX")
+def test_a_kill_at_any_moment_loses_only_the_append_under_way(path: Path) -> None:
+    chance = random.Random(7)
+    kept = Memory("shared", path)
+    expected: dict[str, list[int]] = {}
+    for victim in "abcdef":
+        with python(APPEND, path, victim, 0, 1_000_000) as writer:
+            assert writer.stdout is not None
+            told = [writer.stdout.readline() for _ in range(chance.randrange(1, 10))]
+            time.sleep(chance.uniform(0, 0.003))
+            writer.send_signal(signal.SIGKILL)
+            told += writer.stdout.readlines()
+        assert writer.returncode == -signal.SIGKILL
+        found = appends_of(kept.read())
+        # The append under way may have come through, but its number not.
+        assert found[victim] in (list(range(len(told))), list(range(len(told) + 1)))
+        assert {who: found[who] for who in expected} == expected
+        expected = found
+        assert is_sound(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+def test_a_fork_in_the_middle_of_appends_harms_neither_process(path: Path) -> None:
+    code = """
+        import os, sys, threading, warnings
+        from headrace.memory import Memory
+        warnings.simplefilter("error", ResourceWarning)
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python warns of a fork beside threads
+        kept = Memory("shared", sys.argv[1])
+        def append(who, appends):
+            for number in range(appends):
+                kept.append({"role": "user", "content": f"{who} {number} {part}"} for part in range(3))
+        threads = [threading.Thread(target=append, args=(who, 60)) for who in "ab"]
+        for thread in threads:
+            thread.start()
+        for child in range(10):
+            if (pid := os.fork()) == 0:
+                append(f"child{child}", 3)
+                os._exit(0)
+            assert os.waitpid(pid, 0)[1] == 0
+        for thread in threads:
+            thread.join()
+    """
+    with python(code, path) as writer:
+        assert_success(writer)
+    children = {f"child{child}": list(range(3)) for child in range(10)}
+    parents = {who: list(range(60)) for who in "ab"}
+    assert appends_of(Memory("shared", path).read()) == children | parents
+    assert is_sound(path)
+
+
+# --- exports ---------------------------------------------------------------------------------------------------
+
+MARKDOWN = """\
+## system
+
+Be brief.
+
+## user
+
+Add 17 and 25.
+
+## assistant
+
+I will add them.
+
+    add({"a": 17, "b": 25})
+
+## tool (call_1)
+
+42
+
+## assistant
+
+It is 42.
+
+## user
+
+What is this?
+[image_url]
+"""
+
+TEXT = """\
+system:
+Be brief.
+
+user:
+Add 17 and 25.
+
+assistant:
+I will add them.
+add({"a": 17, "b": 25})
+
+tool (call_1):
+42
+
+assistant:
+It is 42.
+
+user:
+What is this?
+[image_url]
+"""
+
+
+def test_an_export_shows_the_conversation(path: Path) -> None:
+    kept = Memory("Writer", path)
+    kept.append(CONVERSATION)
+    assert json.loads(kept.export()) == CONVERSATION
+    assert kept.export(format="markdown") == MARKDOWN
+    assert kept.export(format="text") == TEXT
+
+
+def test_an_export_is_written_to_a_file_too(path: Path, tmp_path: Path) -> None:
+    kept = Memory("Writer", path)
+    kept.append([said("Größe 🦜")])
+    exported = kept.export(tmp_path / "export.md", "markdown")
+    assert (tmp_path / "export.md").read_bytes().decode() == exported == "## user\n\nGröße 🦜\n"
+
+
+def test_messages_without_text_can_be_exported(path: Path) -> None:
+    kept = Memory("Writer", path)
+    kept.append([{**CALL, "content": None}, {"role": "assistant", "content": None, "refusal": "I will not."}])
+    assert kept.export(format="text") == 'assistant:\nadd({"a": 17, "b": 25})\n\nassistant:\nI will not.\n'
+
+
+def test_an_export_that_cannot_be_made_is_a_clear_error(path: Path, tmp_path: Path) -> None:
+    kept = Memory("Writer", path)
+    wrong: Any = "pdf"
+    with pytest.raises(ConfigurationError, match="format must be one of json, markdown, text, not 'pdf'"):
+        kept.export(format=wrong)
+    with pytest.raises(ConfigurationError, match="cannot write the conversation to"):
+        kept.export(tmp_path / "no" / "such" / "directory")
+
+
+# --- the estimate ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("message", "tokens"),
+    [
+        ({"role": "user", "content": ""}, 4),
+        ({"role": "assistant", "content": None}, 4),
+        (said("x" * 8), 6),
+        (said("x" * 9), 7),
+        (said("日本"), 6),
+        (said("\ud83d"), 5),
+        ({**said("x" * 4), "name": "yyyy"}, 6),
+        (PICTURE, 4 + 4 + 1600),
+        (CALL, 4 + -(-(len("I will add them.") + len('add({"a": 17, "b": 25})')) // 4)),
+    ],
+)
+def test_the_estimate_follows_its_rule(message: Message, tokens: int) -> None:
+    assert estimate_tokens(message) == tokens
+
+
+# --- what fits -------------------------------------------------------------------------------------------------
+
+
+def one_each(_message: Message) -> int:
+    return 1
+
+
+def test_a_conversation_that_fits_is_left_as_it_is() -> None:
+    assert fit(CONVERSATION, sum(map(estimate_tokens, CONVERSATION))) == CONVERSATION
+    assert fit([], 0) == []
+
+
+def call(*ids: str | None) -> Message:
+    return {"role": "assistant", "content": None, "tool_calls": [{"id": id_, "function": {}} for id_ in ids]}
+
+
+def result(id_: str | None) -> Message:
+    return {"role": "tool", "tool_call_id": id_, "content": ""}
+
+
+def test_the_oldest_exchange_goes_first_and_as_a_whole() -> None:
+    first = [said("first"), call("a", "b"), result("b"), result("a"), ANSWER]
+    second = [said("second"), ANSWER]
+    last = [said("last")]
+    everything = [SYSTEM, *first, *second, *last]
+    assert fit(everything, 9, count=one_each) == everything
+    for context in (4, 5, 6, 7, 8):
+        assert fit(everything, context, count=one_each) == [SYSTEM, *second, *last]
+    assert fit(everything, 5, reserve=2, count=one_each) == [SYSTEM, *last]
+    assert fit(everything, 2, count=one_each) == [SYSTEM, *last]
+    with pytest.raises(ConfigurationError, match="1 tokens too long for the context of 2 "):
+        fit(everything, 2, reserve=1, count=one_each)
+
+
+def test_then_the_oldest_steps_of_the_last_exchange_go() -> None:
+    ask = said("go on")
+    steps = [[call(id_), result(id_)] for id_ in "abc"]
+    everything = [SYSTEM, said("old"), ANSWER, ask, *steps[0], *steps[1], *steps[2]]
+    assert fit(everything, 8, count=one_each) == [SYSTEM, ask, *steps[0], *steps[1], *steps[2]]
+    assert fit(everything, 7, count=one_each) == [SYSTEM, ask, *steps[1], *steps[2]]
+    assert fit(everything, 4, count=one_each) == [SYSTEM, ask, *steps[2]]
+    with pytest.raises(ConfigurationError, match="too long"):
+        fit(everything, 3, count=one_each)
+
+
+def test_what_providers_refuse_is_left_out_though_it_fits() -> None:
+    unanswered = [call("a", "b"), result("a")]
+    everything = [result("z"), USER, *unanswered, ANSWER, result("a"), call("c"), result("c"), result("d")]
+    assert fit(everything, 1000) == [USER, ANSWER, call("c"), result("c")]
+
+
+def test_calls_without_ids_keep_their_results() -> None:
+    everything = [USER, call(None), result(None), ANSWER]
+    assert fit(everything, 1000) == everything
+
+
+def test_an_introduction_before_the_first_user_message_is_the_oldest_exchange() -> None:
+    developer = {"role": "developer", "content": "Be kind."}
+    everything = [SYSTEM, developer, ANSWER, SYSTEM, USER, ANSWER, said("last")]
+    assert fit(everything, 6, count=one_each) == [SYSTEM, developer, USER, ANSWER, said("last")]
+
+
+def messages_of(kinds: list[tuple[str, int, int]]) -> list[Message]:
+    """A conversation of these kinds of steps, with calls that lack results and results that lack calls."""
+    messages: list[Message] = []
+    for number, (kind, size, missing) in enumerate(kinds):
+        text = f"{number} " + "x" * size
+        if kind == "call":
+            ids = [f"{number}.{index}" for index in range(size % 3 + 1)]
+            messages.append({**call(*ids), "content": text})
+            messages += [result(id_) for id_ in (ids[1:] if missing == 0 else ids)]
+        elif kind == "tool":
+            messages.append(result(f"{number}"))
+        else:
+            messages.append({"role": kind, "content": text})
+    return messages
+
+
+conversations = st.lists(
+    st.tuples(
+        st.sampled_from(["system", "user", "user", "assistant", "call", "call", "tool"]),
+        st.integers(0, 40),
+        st.integers(0, 5),
+    ),
+    max_size=16,
+).map(messages_of)
+
+
+def is_whole(messages: list[Message]) -> bool:
+    """Whether each result stands behind its call, and each call before all of its results."""
+    waiting: set[str] = set()
+    called: set[str] = set()
+    for message in messages:
+        if message["role"] != "tool":
+            if waiting:
+                return False
+            waiting = {call["id"] for call in message.get("tool_calls", ())}
+            called = set(waiting)
+        elif message["tool_call_id"] not in called:
+            return False
+        waiting.discard(message.get("tool_call_id", ""))
+    return not waiting
+
+
+def tokens(messages: list[Message]) -> int:
+    return sum(map(estimate_tokens, messages))
+
+
+@given(conversations, st.integers(0, 150), st.integers(0, 20))
+def test_what_remains_keeps_every_promise(messages: list[Message], context: int, reserve: int) -> None:
+    healthy = fit(messages, sys.maxsize)
+    users = [message for message in healthy if message["role"] == "user"]
+    head = healthy[: next((at for at, message in enumerate(healthy) if message["role"] != "system"), len(healthy))]
+    try:
+        remaining = fit(messages, context, reserve=reserve)
+    except ConfigurationError:
+        end = max((at for at, message in enumerate(healthy) if message["role"] != "tool"), default=0)
+        least = {id(message): message for message in [*head, *users[-1:], *healthy[end:]]}
+        assert tokens(list(least.values())) + reserve > context
+        return
+    assert tokens(remaining) + reserve <= context
+    places = [next(at for at, message in enumerate(messages) if message is one) for one in remaining]
+    assert places == sorted(set(places))
+    assert is_whole(remaining)
+    assert remaining[: len(head)] == head
+    assert [message for message in remaining if message["role"] == "user"][-1:] == users[-1:]
+    assert remaining[-1:] == healthy[-1:]
+    assert fit(remaining, context, reserve=reserve) == remaining
+    more = fit(messages, context + 10, reserve=reserve)
+    assert [message for message in more if message in remaining] == remaining
+
+
+@given(conversations)
+def test_every_message_that_is_not_broken_stays_if_it_fits(messages: list[Message]) -> None:
+    healthy = fit(messages, tokens(messages))
+    assert [message for message in healthy if message["role"] != "tool" and "tool_calls" not in message] == [
+        message for message in messages if message["role"] != "tool" and "tool_calls" not in message
+    ]
+    if is_whole(messages):
+        assert healthy == messages

@@ -1,0 +1,108 @@
+"""``output_type``: the forms in which ``run`` returns what was said."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from headrace import ConfigurationError
+from support.conversations import ADDS, add, conversation
+from support.harness import Simulate, agent_at
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from headrace import Agent
+
+CALL = {"id": "call_0_0", "type": "function", "function": {"name": "add", "arguments": '{"a": 17, "b": 25}'}}
+MESSAGES: list[dict[str, Any]] = [
+    {"role": "user", "content": "17 + 25?"},
+    {"role": "assistant", "content": "Let me add.", "tool_calls": [CALL]},
+    {"role": "tool", "tool_call_id": "call_0_0", "name": "add", "content": "42"},
+    {"role": "assistant", "content": "It is 42."},
+]
+LINES = ["user: 17 + 25?", "assistant: Let me add.", "tool: 42", "assistant: It is 42."]
+
+FORMS: dict[str, Any] = {
+    "final": "It is 42.",
+    "last": "It is 42.",
+    "str": "\n\n".join(LINES),
+    "string": "\n\n".join(LINES),
+    "all": "\n\n".join(LINES),
+    "str-all-except-first": "\n\n".join(LINES[1:]),
+    "list": LINES,
+    "list-final": ["It is 42."],
+    "dict": MESSAGES,
+    "dictionary": MESSAGES,
+    "dict-all-except-first": MESSAGES[1:],
+    "dict-final": {"role": "assistant", "content": "It is 42."},
+}
+
+
+def run(agent: Agent, task: str) -> Any:
+    return agent.run(task)
+
+
+def arun(agent: Agent, task: str) -> Any:
+    return asyncio.run(agent.arun(task))
+
+
+@pytest.fixture(params=[run, arun], ids=["run", "arun"])
+def runs(request: pytest.FixtureRequest) -> Callable[[Agent, str], Any]:
+    """One way of running for both ways: each test that takes this runs once with each."""
+    way: Callable[[Agent, str], Any] = request.param
+    return way
+
+
+def calculator_at(simulate: Simulate, **options: Any) -> Agent:
+    simulator = simulate(turns=conversation(ADDS, {"text": "It is 42."}))
+    return agent_at(simulator, tools=[add], max_loops=2, **options)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_run_returns_the_form_that_is_asked_for(
+    simulate: Simulate, runs: Callable[[Agent, str], Any], form: str
+) -> None:
+    assert runs(calculator_at(simulate, output_type=form), "17 + 25?") == FORMS[form]
+
+
+def test_json_is_the_messages(simulate: Simulate, runs: Callable[[Agent, str], Any]) -> None:
+    assert json.loads(runs(calculator_at(simulate, output_type="json"), "17 + 25?")) == MESSAGES
+
+
+def test_the_answer_alone_is_returned_unless_it_is_told(simulate: Simulate, runs: Callable[[Agent, str], Any]) -> None:
+    assert runs(calculator_at(simulate), "17 + 25?") == "It is 42."
+
+
+def test_an_unknown_form_is_refused_with_the_known(simulate: Simulate) -> None:
+    with pytest.raises(ConfigurationError, match=r"'yaml'.*final.*dict"):
+        calculator_at(simulate, output_type="yaml")
+
+
+def test_the_system_prompt_is_not_part_of_what_was_said(simulate: Simulate, runs: Callable[[Agent, str], Any]) -> None:
+    agent = calculator_at(simulate, output_type="list", system_prompt="You calculate.")
+    assert runs(agent, "17 + 25?") == LINES
+
+
+def test_only_this_run_is_returned_of_a_long_memory(simulate: Simulate, tmp_path: Any) -> None:
+    turns = conversation({"text": "Hello Ada."}, {"text": "You are Ada."})
+    simulator = simulate(turns=turns)
+    agent = agent_at(simulator, output_type="list", persistent_memory=True, memory_path=tmp_path / "memory.sqlite3")
+    agent.run("I am Ada.")
+    assert agent.run("Who am I?") == ["user: Who am I?", "assistant: You are Ada."]
+
+
+def test_what_is_returned_may_be_changed(simulate: Simulate) -> None:
+    agent = agent_at(simulate(), output_type="dict")
+    messages = agent.run("Go.")
+    messages[0]["content"] = "changed"
+    assert agent.run("Go.")[0]["content"] == "Go."
+
+
+def test_images_are_named_and_not_shown_in_text(simulate: Simulate) -> None:
+    agent = agent_at(simulate("A dot."), output_type="list")
+    image = "data:image/png;base64,AAAA"
+    assert agent.run("What?", img=image) == ["user: What? [image]", "assistant: A dot."]

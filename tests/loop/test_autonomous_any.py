@@ -1,0 +1,93 @@
+"""Whatever a model does, turn by turn: an autonomous run comes to its end, and stays within its rules."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from headrace.events import PhaseEnd, PhaseStart, RunEnd, Token, ToolCallRequested, ToolResultReturned
+from headrace.testing import Simulator
+from support.autonomous import assert_every_call_is_answered, bot_at, completes, done, plans, says, step
+from support.conversations import bodies, calling
+from support.harness import collect
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from headrace import Agent
+
+STEPS = [step("a"), step("b", "a", priority="high"), step("c", "z"), step("d", "d"), step("a", "b")]
+
+SECRET = "SECRET"
+CALLS = st.one_of(
+    st.lists(st.sampled_from(STEPS), max_size=3).map(lambda steps: plans(*steps)["tool_calls"][0]),
+    st.sampled_from("abz").map(lambda name: done(name, SECRET)["tool_calls"][0]),
+    st.sampled_from(["a", "b"]).map(lambda name: done(name, SECRET, success=False)["tool_calls"][0]),
+    st.just(completes("xx")["tool_calls"][0]),
+    st.just(says("yy")["tool_calls"][0]),
+    st.just(calling("think", {"analysis": SECRET})),
+    st.just(calling("add", {"a": 1, "b": 2})),
+    st.just(calling("add", {"a": SECRET})),
+    st.just(calling("no_such_tool", {"summary": SECRET})),
+    st.tuples(
+        st.sampled_from(["create_plan", "subtask_done", "complete_task", "respond_to_user", "think", "add"]),
+        st.sampled_from(["", "{", "[]", "null", '{"task_id": "a"', '{"SECRET": 1}', '"SECRET"']),
+    ).map(lambda broken: calling(*broken)),
+)
+TURNS = st.fixed_dictionaries(
+    {"text": st.sampled_from(["", "zz"]), "tool_calls": st.lists(CALLS, max_size=3)},
+    optional={"reasoning": st.just(SECRET), "interleave_calls": st.booleans()},
+)
+
+
+def read(agent: Agent) -> list[Any]:
+    return list[Any](agent.run_stream("Go.", with_events=True))
+
+
+def aread(agent: Agent) -> list[Any]:
+    return list[Any](asyncio.run(collect(agent.arun_stream("Go.", with_events=True))))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("read_all", [read, aread], ids=["run_stream", "arun_stream"])
+@given(turns=st.lists(TURNS, min_size=1, max_size=12))
+@settings(max_examples=40, database=None)
+def test_any_model_comes_to_an_end_by_the_rules(
+    read_all: Callable[[Agent], list[Any]], turns: list[dict[str, Any]]
+) -> None:
+    scripted = [{**turn, "when": {"turn": number}} for number, turn in enumerate(turns)]
+    # Then it says the last thing over and over.
+    with Simulator(turns=[*scripted, turns[-1]]) as simulator:
+        events = read_all(bot_at(simulator, max_plan_attempts=2, max_subtask_loops=3))
+        sent = bodies(simulator)
+    end = events[-1]
+    assert isinstance(end, RunEnd)
+    assert end.state == "complete"
+    # Two turns for the plan, three for each of at most three subtasks, three for the summary.
+    assert len(sent) == end.turns <= 2 + 3 * 3 + 3
+    for body in sent:
+        assert_every_call_is_answered(body["messages"])
+        assert {message["role"] for message in body["messages"]} <= {"user", "assistant", "tool"}
+        for message in body["messages"]:
+            for call in message.get("tool_calls") or []:
+                json.loads(call["function"]["arguments"])
+        names = [tool["function"]["name"] for tool in body.get("tools", [])]
+        assert len(names) == len(set(names))
+    # Nothing is asked twice, and nothing that is in calls or in the reasoning is in the text.
+    assert all(len(one["messages"]) < len(other["messages"]) for one, other in itertools.pairwise(sent))
+    assert end.text == "".join(event.text for event in events if isinstance(event, Token))
+    assert set(end.text) <= set("xyz")
+    assert [event.seq for event in events] == list(range(len(events)))
+    # Every call has its result, and every phase its end.
+    called = Counter(event.call for event in events if isinstance(event, ToolCallRequested))
+    assert called == Counter(event.call for event in events if isinstance(event, ToolResultReturned))
+    phases = [event for event in events if isinstance(event, PhaseStart | PhaseEnd)]
+    for start, over in zip(phases[::2], phases[1::2], strict=True):
+        assert (type(start), type(over)) == (PhaseStart, PhaseEnd)
+        assert (start.phase, start.subtask) == (over.phase, over.subtask)

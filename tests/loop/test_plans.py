@@ -1,0 +1,237 @@
+"""Plans: in which order they are worked off, what is wrong with some, and models that make none."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from headrace.events import PhaseStart, ToolResultReturned
+from support.autonomous import ADDS, bot_at, completes, done, offered, plans, results, says, step
+from support.conversations import bodies, calling, conversation, sent
+
+if TYPE_CHECKING:
+    from support.harness import Reader, Simulate
+
+
+def executed(events: list[Any]) -> list[str | None]:
+    """The subtasks in the order in which they were begun."""
+    return [event.subtask for event in events if isinstance(event, PhaseStart) and event.phase == "execute"]
+
+
+def works_off(*order: str) -> list[dict[str, Any]]:
+    """A script's turns that do subtasks in this order, and sum up."""
+    return [*map(done, order), completes("Done.")]
+
+
+# --- the order -------------------------------------------------------------------------------------------------
+
+ORDERS: dict[str, tuple[list[dict[str, Any]], str]] = {
+    "as written": ([step("a"), step("b"), step("c")], "abc"),
+    "dependencies first": ([step("a", "b"), step("b", "c"), step("c")], "cba"),
+    "the most urgent first": (
+        [step("a", priority="low"), step("b"), step("c", priority="critical"), step("d", priority="high")],
+        "cdba",
+    ),
+    "dependencies before priority": (
+        [step("a", "b", priority="critical"), step("b", priority="low"), step("c")],
+        "cba",
+    ),
+    "a diamond": ([step("d", "b", "c"), step("b", "a"), step("c", "a", priority="high"), step("a")], "acbd"),
+    "a dependency named twice": ([step("a", "b", "b"), step("b")], "ba"),
+}
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_subtasks_are_done_in_the_order_of_dependencies_then_priority_then_writing(
+    simulate: Simulate, reader: Reader, order: str
+) -> None:
+    steps, expected = ORDERS[order]
+    simulator = simulate(turns=conversation(plans(*steps), *works_off(*expected)))
+    result = reader.read(bot_at(simulator), with_events=True)
+    assert result.error is None
+    assert executed(result.tokens) == list(expected)
+
+
+def test_the_model_is_told_the_order(simulate: Simulate, reader: Reader) -> None:
+    simulator = simulate(turns=conversation(plans(step("first", "second"), "second"), *works_off("second", "first")))
+    reader.read(bot_at(simulator))
+    assert "second, first" in results(simulator, 1)[0]
+
+
+def test_a_large_plan_is_worked_off(simulate: Simulate, reader: Reader) -> None:
+    names = [f"s{number}" for number in range(30)]
+    steps = [step(name, *names[:number][-1:]) for number, name in enumerate(names)]
+    simulator = simulate(turns=conversation(plans(*reversed(steps)), *works_off(*names)))
+    events: list[Any] = reader.read(bot_at(simulator), with_events=True).tokens
+    assert executed(events) == names
+
+
+# --- what is wrong with a plan ---------------------------------------------------------------------------------
+
+WRONG: dict[str, tuple[object, list[str]]] = {
+    "a cycle": ([step("a", "b"), step("b", "a"), step("c")], ["circle", "'a'", "'b'"]),
+    "a step that needs itself": ([step("a", "a")], ["circle", "'a'"]),
+    "an unknown dependency": ([step("a"), step("b", "z")], ["'b'", "'z'"]),
+    "two of one id": ([step("a"), step("a")], ["two", "'a'"]),
+    "no steps": ([], ["at least one step"]),
+    "steps that are no list": ("a, b", ["list"]),
+    "a step that is no object": (["a"], ["step 1"]),
+    "a step without id": ([{"description": "Work."}], ["step_id"]),
+    "a step without description": ([{"step_id": "a"}], ["'a'", "description"]),
+    "an unknown priority": ([step("a", priority="urgent")], ["'urgent'", "critical"]),
+    "dependencies that are no list": ([{**step("a"), "dependencies": "b"}], ["'a'", "list"]),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_plan_that_cannot_be_worked_off_is_sent_back_with_the_reason(
+    simulate: Simulate, reader: Reader, wrong: str
+) -> None:
+    steps, reasons = WRONG[wrong]
+    broken = {"tool_calls": [calling("create_plan", {"task_description": "The task.", "steps": steps})]}
+    simulator = simulate(turns=conversation(broken, plans("a"), *works_off("a")))
+    result = reader.read(bot_at(simulator), with_events=True)
+    assert (result.error, result.stream.final) == (None, "Done.")
+    [told] = results(simulator, 1)
+    assert all(reason in told for reason in reasons)
+    assert executed(result.tokens) == ["a"]
+
+
+@pytest.mark.parametrize("arguments", ['{"steps": [', "[]", "null", '"plan"', ""])
+def test_a_plan_that_cannot_be_read_is_sent_back(simulate: Simulate, reader: Reader, arguments: str) -> None:
+    broken = {"tool_calls": [calling("create_plan", arguments)]}
+    simulator = simulate(turns=conversation(broken, plans("a"), *works_off("a")))
+    assert reader.read(bot_at(simulator)).stream.final == "Done."
+    [told] = results(simulator, 1)
+    assert "error" in told
+
+
+def test_what_may_be_left_out_of_a_step(simulate: Simulate, reader: Reader) -> None:
+    steps = [{"step_id": 1, "description": "Work."}, {**step("b"), "priority": None, "dependencies": [1]}]
+    broken = {"tool_calls": [calling("create_plan", {"steps": steps})]}
+    simulator = simulate(turns=conversation(broken, *works_off("1", "b")))
+    events: list[Any] = reader.read(bot_at(simulator), with_events=True).tokens
+    assert executed(events) == ["1", "b"]
+
+
+def test_a_second_plan_is_not_taken(simulate: Simulate, reader: Reader) -> None:
+    two = {"tool_calls": [*plans("a")["tool_calls"], *plans("b")["tool_calls"]]}
+    simulator = simulate(turns=conversation(two, plans("c"), *works_off("a")))
+    events: list[Any] = reader.read(bot_at(simulator), with_events=True).tokens
+    assert executed(events) == ["a"]
+    assert "already" in results(simulator, 1)[1]
+    assert "already" in results(simulator, 2)[-1]
+
+
+# --- models that do not plan -----------------------------------------------------------------------------------
+
+
+def test_a_model_that_never_plans_works_without_one(simulate: Simulate, reader: Reader) -> None:
+    talks = [{"text": f"Well {number}. "} for number in range(3)]
+    simulator = simulate(turns=conversation(*talks, ADDS, {"text": "It is 42."}))
+    result = reader.read(bot_at(simulator), with_events=True)
+    assert (result.error, result.stream.final) == (None, "It is 42.")
+    assert result.stream.text == "Well 0. Well 1. Well 2. Adding.It is 42."
+    assert [phase.phase for phase in list[Any](result.tokens) if isinstance(phase, PhaseStart)] == ["plan"]
+    # Then it is a plain loop: with the user's tools alone, and with all that was said.
+    assert offered(simulator)[3:] == [["add"], ["add"]]
+    assert sent(simulator)[0]["content"] == "Go."
+    assert [event.content for event in list[Any](result.tokens) if isinstance(event, ToolResultReturned)] == ["42"]
+    assert [dict(message) for message in result.stream.messages][:-1] == sent(simulator)
+
+
+@pytest.mark.parametrize("attempts", [1, 2, 5])
+def test_how_often_it_is_asked_for_a_plan_can_be_said(simulate: Simulate, reader: Reader, attempts: int) -> None:
+    simulator = simulate("No.")
+    assert reader.read(bot_at(simulator, max_plan_attempts=attempts)).error is None
+    asked_for = [name for names in offered(simulator) for name in names if name == "create_plan"]
+    assert len(asked_for) == attempts
+    assert len(bodies(simulator)) == attempts + 1
+
+
+def test_it_may_think_and_speak_before_it_plans(simulate: Simulate, reader: Reader) -> None:
+    thought = {"current_state": "new", "analysis": "easy", "next_actions": ["plan"], "confidence": 0.9}
+    thinks = {"tool_calls": [calling("think", thought)]}
+    simulator = simulate(turns=conversation(thinks, says("I plan now."), plans("a"), *works_off("a")))
+    result = reader.read(bot_at(simulator))
+    assert (result.error, "".join(result.tokens)) == (None, "I plan now.Done.")
+
+
+def test_bad_plans_are_bounded_as_well(simulate: Simulate, reader: Reader) -> None:
+    bad = plans(step("a", "a"))
+    simulator = simulate(turns=conversation(bad, bad, bad, {"text": "Then just so: 42."}))
+    assert reader.read(bot_at(simulator)).stream.final == "Then just so: 42."
+
+
+def test_a_fallback_is_bounded(simulate: Simulate, reader: Reader) -> None:
+    simulator = simulate(turns=[{"when": {"turn": 0}, "text": "No."}, ADDS])
+    result = reader.read(bot_at(simulator, max_plan_attempts=1, max_subtask_loops=4))
+    assert result.error is None
+    assert len(bodies(simulator)) == 1 + 4
+
+
+def test_a_fallback_stops_where_it_is_told(simulate: Simulate, reader: Reader) -> None:
+    simulator = simulate(turns=[{"when": {"turn": 0}, "text": "No."}, {**ADDS, "text": "Stop here."}])
+    reader.read(bot_at(simulator, max_plan_attempts=1, stopping_token="Stop"))
+    assert len(bodies(simulator)) == 2
+
+
+# --- bounds ----------------------------------------------------------------------------------------------------
+
+
+def test_a_subtask_that_takes_too_many_turns_is_given_up(simulate: Simulate, reader: Reader) -> None:
+    simulator = simulate(
+        turns=[
+            *conversation(plans("a", "b")),
+            {"when": {"contains": "complete_task: its summary"}, "text": "Half done."},
+            {"when": {"contains": "subtask b"}, **done("b")},
+            ADDS,
+        ]
+    )
+    result = reader.read(bot_at(simulator, max_subtask_loops=3), with_events=True)
+    assert (result.error, result.stream.final) == (None, "Half done.")
+    assert executed(result.tokens) == ["a", "b"]
+    # A plan, three turns of the one, one of the other, a summary.
+    assert len(bodies(simulator)) == 1 + 3 + 1 + 1
+    assert "too many turns" in sent(simulator)[-1]["content"]
+
+
+@pytest.mark.parametrize(
+    "turn",
+    [
+        {"text": "Hm."},
+        ADDS,
+        {"tool_calls": [calling("think", {})]},
+        says("Still here."),
+        {"tool_calls": [calling("no_such_tool", {"a": 1})]},
+        {"tool_calls": [calling("create_plan", "{")]},
+        {"tool_calls": [calling("subtask_done", {"task_id": "?", "summary": "?", "success": True})]},
+        plans(step("a", "a")),
+        plans("a"),
+        {"text": ""},
+    ],
+    ids=["text", "tool", "think", "respond", "unknown", "broken", "done", "cycle", "plan", "nothing"],
+)
+def test_a_model_that_only_ever_does_one_thing_comes_to_an_end(
+    simulate: Simulate, reader: Reader, turn: dict[str, Any]
+) -> None:
+    simulator = simulate(turns=[turn])
+    result = reader.read(bot_at(simulator, max_plan_attempts=3, max_subtask_loops=4))
+    assert (result.error, result.stream.state) == (None, "complete")
+    assert len(bodies(simulator)) <= 3 + 4 + 3
+
+
+def test_a_subtask_has_twenty_turns_unless_it_is_told(simulate: Simulate, reader: Reader) -> None:
+    simulator = simulate(turns=[*conversation(plans("a")), {"when": {"contains": "All subtasks"}, "text": "."}, ADDS])
+    reader.read(bot_at(simulator))
+    assert len(bodies(simulator)) == 1 + 20 + 1
+
+
+def test_every_request_of_a_cycle_has_more_than_the_one_before(simulate: Simulate, reader: Reader) -> None:
+    """No turn is asked for twice: a model is never sent the same conversation again."""
+    simulator = simulate(turns=[ADDS])
+    reader.read(bot_at(simulator, max_subtask_loops=4))
+    lengths = [len(body["messages"]) for body in bodies(simulator)]
+    assert all(earlier < later for earlier, later in itertools.pairwise(lengths))

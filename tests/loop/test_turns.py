@@ -1,0 +1,233 @@
+"""The loop over turns: when it goes on, when it ends, and what the model is sent each time."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from support.conversations import ADDS, add, bodies, calling, conversation, sent
+from support.harness import Reader, Simulate, agent_at
+
+# --- how many turns --------------------------------------------------------------------------------------------
+
+
+def test_a_run_ends_with_the_first_turn_that_calls_no_tool(simulate: Simulate, reader: Reader) -> None:
+    simulator = simulate(turns=conversation(ADDS, {"text": "It is 42."}))
+    result = reader.read(agent_at(simulator, tools=[add], max_loops=10))
+    assert result.error is None
+    assert "".join(result.tokens) == result.stream.text == "Let me add.It is 42."
+    assert (result.stream.final, result.stream.state) == ("It is 42.", "complete")
+    assert [turn.text for turn in result.stream.turns] == ["Let me add.", "It is 42."]
+    assert len(bodies(simulator)) == 2
+
+
+def test_without_a_tool_call_there_is_one_turn(simulate: Simulate, reader: Reader) -> None:
+    simulator = simulate("It is fine.")
+    assert reader.read(agent_at(simulator, max_loops=5, tools=[add])).stream.final == "It is fine."
+    assert len(bodies(simulator)) == 1
+
+
+@pytest.mark.parametrize("most", [1, 2, 5])
+def test_max_loops_is_the_most_turns_and_the_tools_of_the_last_are_carried_out(
+    simulate: Simulate, reader: Reader, most: int
+) -> None:
+    calls: list[int] = []
+    simulator = simulate(turns=[{"text": "Again.", "tool_calls": [calling("count", {"step": 1})]}])
+    result = reader.read(agent_at(simulator, tools=[lambda_named("count", calls)], max_loops=most))
+    assert result.error is None
+    assert result.tokens == ["Again."] * most
+    assert (len(bodies(simulator)), len(calls)) == (most, most)
+
+
+def lambda_named(name: str, calls: list[int]) -> Any:
+    """A tool that notes each call."""
+
+    def tool(step: int) -> str:
+        calls.append(step)
+        return "noted"
+
+    tool.__name__ = name
+    return tool
+
+
+def test_max_loops_is_one_unless_it_is_told(simulate: Simulate, reader: Reader) -> None:
+    simulator = simulate(turns=conversation(ADDS, {"text": "It is 42."}))
+    assert "".join(reader.read(agent_at(simulator, tools=[add])).tokens) == "Let me add."
+    assert len(bodies(simulator)) == 1
+
+
+def test_where_the_model_said_nothing_the_answer_is_what_the_last_tools_returned(
+    simulate: Simulate, reader: Reader
+) -> None:
+    two = {"tool_calls": [calling("add", {"a": 17, "b": 25}), calling("add", {"a": 1, "b": 2})]}
+    for turns, answer in (
+        ([two], "42\n\n3"),
+        ([two, {"tool_calls": two["tool_calls"][:1]}], "42"),
+        ([two, {}], "42\n\n3"),
+    ):
+        simulator = simulate(turns=conversation(*turns))
+        result = reader.read(agent_at(simulator, tools=[add], max_loops=len(turns)))
+        assert (result.error, result.stream.final, result.stream.text) == (None, answer, "")
+
+
+def test_run_shows_what_the_tools_returned_where_the_model_said_nothing(
+    simulate: Simulate, capsys: pytest.CaptureFixture[str]
+) -> None:
+    simulator = simulate(turns=conversation({"tool_calls": [calling("add", {"a": 17, "b": 25})]}))
+    for streaming_on in (False, True):
+        agent = agent_at(simulator, tools=[add], print_on=True, streaming_on=streaming_on)
+        assert agent.run("Go.") == "42"
+        assert capsys.readouterr().out == "42\n"
+    assert asyncio.run(agent_at(simulator, tools=[add], print_on=True).arun("Go.")) == "42"
+    assert capsys.readouterr().out == "42\n"
+
+
+def test_the_final_text_is_that_of_the_last_turn_that_had_any(simulate: Simulate, reader: Reader) -> None:
+    silent = {"tool_calls": [calling("add", {"a": 1, "b": 2})]}
+    simulator = simulate(turns=conversation(ADDS, silent, silent))
+    result = reader.read(agent_at(simulator, tools=[add], max_loops=3))
+    assert (result.stream.final, result.stream.text) == ("Let me add.", "Let me add.")
+
+
+def test_a_model_that_says_nothing_at_all_ends_the_run(simulate: Simulate, reader: Reader) -> None:
+    simulator = simulate(turns=conversation({"text": ""}))
+    result = reader.read(agent_at(simulator, tools=[add], max_loops=3))
+    assert (result.tokens, result.error, result.stream.final) == ([], None, "")
+
+
+# --- what the model is sent ------------------------------------------------------------------------------------
+
+
+def test_the_model_is_sent_the_conversation_as_messages_with_their_roles(simulate: Simulate, reader: Reader) -> None:
+    simulator = simulate(turns=conversation(ADDS, {"text": "It is 42."}))
+    reader.read(agent_at(simulator, tools=[add], max_loops=3, system_prompt="You calculate."), "17 + 25?")
+    asked = [{"role": "system", "content": "You calculate."}, {"role": "user", "content": "17 + 25?"}]
+    assert sent(simulator, 0) == asked
+    call = {"id": "call_0_0", "type": "function", "function": {"name": "add", "arguments": '{"a": 17, "b": 25}'}}
+    assert sent(simulator, 1)[:3] == [
+        *asked,
+        {"role": "assistant", "content": "Let me add.", "tool_calls": [call]},
+    ]
+    [result] = sent(simulator, 1)[3:]
+    assert (result["role"], result["tool_call_id"], result["content"]) == ("tool", "call_0_0", "42")
+
+
+def test_a_turn_without_text_goes_back_without_content(simulate: Simulate, reader: Reader) -> None:
+    simulator = simulate(turns=conversation({"tool_calls": [calling("add", {"a": 1, "b": 2})]}, {"text": "3"}))
+    reader.read(agent_at(simulator, tools=[add], max_loops=2))
+    assert sent(simulator)[1]["content"] is None
+
+
+def test_reasoning_is_not_sent_back(simulate: Simulate, reader: Reader) -> None:
+    simulator = simulate(turns=conversation({"reasoning": "Secret plan.", **ADDS}, {"text": "42"}))
+    reader.read(agent_at(simulator, tools=[add], max_loops=2))
+    assert "Secret plan" not in json.dumps(sent(simulator))
+
+
+def test_every_turn_offers_the_tools(simulate: Simulate, reader: Reader) -> None:
+    simulator = simulate(turns=conversation(ADDS, {"text": "42"}))
+    reader.read(agent_at(simulator, tools=[add], max_loops=2))
+    offered = [[tool["function"]["name"] for tool in body["tools"]] for body in bodies(simulator)]
+    assert offered == [["add"], ["add"]]
+
+
+def test_each_turn_has_all_that_was_said_before(simulate: Simulate, reader: Reader) -> None:
+    simulator = simulate(turns=conversation(ADDS, ADDS, ADDS, {"text": "42"}))
+    result = reader.read(agent_at(simulator, tools=[add], max_loops=9))
+    for number in range(1, 4):
+        assert sent(simulator, number)[: 2 * number - 1] == sent(simulator, number - 1)
+    roles = [message["role"] for message in result.stream.messages]
+    assert roles == ["user", *["assistant", "tool"] * 3, "assistant"]
+    assert [*sent(simulator), {"role": "assistant", "content": "42"}] == list(result.stream.messages)
+
+
+def test_usage_and_timings_are_those_of_all_turns(simulate: Simulate, reader: Reader) -> None:
+    told = {"input_tokens": 10, "output_tokens": 4}
+    simulator = simulate(turns=conversation({**ADDS, "usage": told}, {"text": "42", "usage": told}))
+    stream = reader.read(agent_at(simulator, tools=[add], max_loops=2)).stream
+    assert stream.usage is not None
+    assert (stream.usage.input_tokens, stream.usage.output_tokens, stream.usage.total_tokens) == (20, 8, 28)
+    assert len(stream.timings) == 2
+    assert stream.timing == stream.timings[-1]
+
+
+# --- stopping early --------------------------------------------------------------------------------------------
+
+
+STOPS: dict[str, dict[str, Any]] = {
+    "stopping_token": {"stopping_token": "<DONE>"},
+    "stopping_func": {"stopping_func": lambda text: text.endswith("<DONE>")},
+    "stopping_condition": {"stopping_condition": lambda text: "DONE" in text},
+}
+
+
+@pytest.mark.parametrize("stop", STOPS)
+def test_a_stop_condition_ends_the_run_after_the_tools_of_its_turn(
+    simulate: Simulate, reader: Reader, stop: str
+) -> None:
+    calls: list[int] = []
+    step = {"tool_calls": [calling("count", {"step": 7})]}
+    turns = conversation({"text": "Not yet.", **step}, {"text": ["All ", "<DO", "NE>"], **step})
+    simulator = simulate(turns=turns)
+    result = reader.read(agent_at(simulator, tools=[lambda_named("count", calls)], max_loops=9, **STOPS[stop]))
+    assert (result.error, result.stream.final) == (None, "All <DONE>")
+    assert (len(bodies(simulator)), calls) == (2, [7, 7])
+
+
+def test_a_stop_condition_judges_the_text_of_its_turn_only(simulate: Simulate, reader: Reader) -> None:
+    judged: list[str] = []
+
+    def note(text: str) -> bool:
+        judged.append(text)
+        return False
+
+    simulator = simulate(turns=conversation({"reasoning": "Hm.", **ADDS}, ADDS, {"text": "42"}))
+    reader.read(agent_at(simulator, tools=[add], max_loops=3, stopping_func=note))
+    assert judged[:2] == ["Let me add.", "Let me add."]
+
+
+def test_a_stop_condition_that_raises_ends_the_run_with_its_error(simulate: Simulate, reader: Reader) -> None:
+    simulator = simulate(turns=conversation(ADDS))
+    result = reader.read(agent_at(simulator, tools=[add], max_loops=3, stopping_func=lambda _: 1 / 0 > 0))
+    assert "".join(result.tokens) == "Let me add."
+    assert isinstance(result.error, ZeroDivisionError)
+    assert result.stream.state == "failed"
+
+
+# --- between turns ---------------------------------------------------------------------------------------------
+
+
+def test_the_loop_interval_lies_between_two_turns(simulate: Simulate, reader: Reader) -> None:
+    simulator = simulate(turns=conversation(ADDS, {"text": "42"}))
+    assert reader.read(agent_at(simulator, tools=[add], max_loops=2, loop_interval=0.03)).error is None
+    first, second = simulator.report()["requests"]
+    # At least so long: a wait may be longer, and never shorter.
+    assert second["received_ns"] - first["first_byte_ns"] >= 30_000_000
+
+
+def test_there_is_no_interval_before_the_first_turn_or_after_the_last(simulate: Simulate, reader: Reader) -> None:
+    # An hour of it would run into the time limit of the test.
+    one = simulate(turns=conversation(ADDS))
+    assert reader.read(agent_at(one, tools=[add], max_loops=1, loop_interval=3600)).error is None
+    other = simulate("It is 42.")
+    assert reader.read(agent_at(other, tools=[add], max_loops=9, loop_interval=3600)).error is None
+
+
+def test_the_event_loop_runs_during_the_interval(simulate: Simulate) -> None:
+    simulator = simulate(turns=conversation(ADDS, {"text": "42"}))
+    agent = agent_at(simulator, tools=[add], max_loops=2, loop_interval=3600)
+
+    async def main() -> None:
+        stream = agent.arun_stream("Go.")
+        assert "".join([await anext(stream) for _ in range(3)]) == "Let me add."
+        waiting = asyncio.ensure_future(anext(stream))
+        for _ in range(1000):
+            await asyncio.sleep(0)
+        assert not waiting.done()
+        waiting.cancel()
+        await asyncio.wait([waiting])
+
+    asyncio.run(main())

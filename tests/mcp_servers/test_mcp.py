@@ -1,0 +1,467 @@
+"""MCP servers as tools, over stdio and streamable HTTP, against a server written with the official SDK."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from headrace.errors import ConfigurationError
+from headrace.mcp import HTTPServer, MCPTools, Server, StdioServer, parse_servers
+from headrace.tools import Toolbox, ToolResult
+from headrace.types import ToolCall
+from support.harness import PATIENCE, REPOSITORY, count_descriptors, needs_proc, run_python
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+SCRIPT = str(REPOSITORY / "tests" / "support" / "mcp_server.py")
+
+
+@pytest.fixture(scope="module")
+def sdk() -> None:
+    pytest.importorskip("mcp", reason="the extra `mcp` is not installed", exc_type=ImportError)
+
+
+needs_sdk = pytest.mark.usefixtures("sdk")
+
+
+def stdio(name: str = "local", **options: Any) -> StdioServer:
+    return StdioServer(name, sys.executable, (SCRIPT, "stdio"), **options)
+
+
+@contextmanager
+def serving_http(port: int = 0) -> Iterator[int]:
+    with subprocess.Popen([sys.executable, SCRIPT, "http", str(port)], stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            yield int(process.stdout.readline())
+        finally:
+            process.kill()
+
+
+@pytest.fixture(scope="module")
+def port(sdk: None) -> Iterator[int]:  # noqa: ARG001 - it skips
+    with serving_http() as port:
+        yield port
+
+
+@contextmanager
+def connected(*servers: Server, **options: Any) -> Iterator[Toolbox]:
+    tools = MCPTools(servers, **{"connect_timeout": PATIENCE, **options})
+    try:
+        yield Toolbox(tools.connect())
+    finally:
+        tools.close()
+
+
+@pytest.fixture(scope="module", params=["stdio", "http"])
+def toolbox(request: pytest.FixtureRequest, sdk: None) -> Iterator[Toolbox]:  # noqa: ARG001 - it skips
+    server: Server = stdio()
+    if request.param == "http":
+        server = HTTPServer("web", f"http://127.0.0.1:{request.getfixturevalue('port')}/mcp", {"X-Key": "k"})
+    with connected(server) as toolbox:
+        yield toolbox
+
+
+def to_call(name: str, arguments: dict[str, Any]) -> list[ToolCall]:
+    return [ToolCall("1", name, json.dumps(arguments))]
+
+
+def call(toolbox: Toolbox, name: str, /, **arguments: Any) -> ToolResult:
+    return toolbox.run_sync(to_call(name, arguments))[0]
+
+
+def wait_until(true: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.fixture
+def threads_are_gone() -> Callable[[], bool]:
+    """Tells whether all threads were there before the test."""
+    before = set(threading.enumerate())
+    return lambda: set(threading.enumerate()) <= before
+
+
+# --- calls -----------------------------------------------------------------------------------------------------
+
+
+def test_what_a_server_offers_is_offered_to_the_model(toolbox: Toolbox) -> None:
+    schemas = {schema["function"]["name"]: schema["function"] for schema in toolbox.schemas}
+    assert schemas["add"]["description"] == "Adds two numbers."
+    assert schemas["add"]["parameters"]["required"] == ["a", "b"]
+
+
+def test_names_that_providers_do_not_take_are_changed(toolbox: Toolbox) -> None:
+    assert call(toolbox, "with_a_dot").content == "dotted"
+    assert call(toolbox, "with_a_dot_2").content == "underscored"
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "told", "value"),
+    [
+        ("add", {"a": 17, "b": 25}, "42", 42),
+        ("greet", {"name": "Jo"}, "Grüße, Jo", "Grüße, Jo"),
+        ("place", {"city": "Delft"}, '{"city": "Delft", "people": 3}', {"city": "Delft", "people": 3}),
+        ("places", {}, '["7", "Delft"]', ["7", "Delft"]),
+        ("environment", {"name": "NOT_SET"}, "null", None),
+    ],
+)
+def test_a_result_is_told_and_kept(
+    toolbox: Toolbox, name: str, arguments: dict[str, Any], told: str, value: object
+) -> None:
+    result = call(toolbox, name, **arguments)
+    assert (result.content, result.value, result.error) == (told, value, None)
+
+
+def test_calls_from_any_event_loop_share_the_session(toolbox: Toolbox) -> None:
+    async def sums() -> list[str]:
+        results = await toolbox.run([call for n in range(5) for call in to_call("add", {"a": n, "b": 1})])
+        return [result.content for result in results]
+
+    for _ in range(2):
+        assert asyncio.run(sums()) == ["1", "2", "3", "4", "5"]
+    assert call(toolbox, "pid").value == call(toolbox, "pid").value
+
+
+def test_structured_and_other_content_comes_with_the_text(toolbox: Toolbox) -> None:
+    assert call(toolbox, "two_ways").content == 'It rains.\n{"rain": true}'
+    assert call(toolbox, "show").content.splitlines() == [
+        "an image:",
+        "[image of type image/png, which is not shown]",
+        "[a link to file:///a.txt: a text]",
+        "what b says",
+    ]
+
+
+def test_an_error_of_a_tool_is_told(toolbox: Toolbox) -> None:
+    result = call(toolbox, "boom")
+    assert (result.error, result.content) == (
+        "exception",
+        "'boom' failed: RuntimeError: Error executing tool boom: no such city",
+    )
+    result = call(toolbox, "add", a="x", b=1)
+    assert result.error == "exception"
+    assert "valid integer" in result.content
+
+
+def test_a_cancelled_call_is_cancelled_at_the_server(toolbox: Toolbox, tmp_path: Path) -> None:
+    async def main() -> None:
+        task = asyncio.ensure_future(toolbox.run(to_call("hang", {"folder": str(tmp_path)})))
+        await asyncio.to_thread(wait_until, (tmp_path / "began").exists)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await asyncio.to_thread(wait_until, (tmp_path / "cancelled").exists)
+
+    asyncio.run(main())
+    assert call(toolbox, "add", a=1, b=1).content == "2"
+
+
+def test_headers_are_sent(toolbox: Toolbox, request: pytest.FixtureRequest) -> None:
+    over_http = "http" in request.node.callspec.id
+    assert call(toolbox, "header", name="x-key").value == ("k" if over_http else None)
+
+
+@needs_sdk
+def test_a_subprocess_gets_its_environment_and_folder_and_a_call_its_timeout(tmp_path: Path) -> None:
+    with connected(stdio(env={"CITY": "Delft"}, cwd=str(tmp_path), timeout=2.5)) as toolbox:
+        assert call(toolbox, "environment", name="CITY").content == "Delft"
+        result = call(toolbox, "hang", folder=".")
+        assert (result.error, result.content) == ("timeout", "'hang' gave no result within 2.5 s.")
+        wait_until((tmp_path / "cancelled").exists)
+
+
+@needs_sdk
+def test_tools_of_one_name_get_their_servers_name(port: int) -> None:
+    url = f"http://127.0.0.1:{port}/mcp"
+    with connected(HTTPServer("a b", url), HTTPServer("c", url)) as toolbox:
+        assert {"a_b_add", "c_add"} <= set(toolbox.names)
+        assert "add" not in toolbox.names
+        assert [call(toolbox, name, a=1, b=2).content for name in ("a_b_add", "c_add")] == ["3", "3"]
+
+
+# --- life and death --------------------------------------------------------------------------------------------
+
+
+@needs_sdk
+def test_a_server_that_dies_is_started_again_and_close_ends_it() -> None:
+    tools = MCPTools([stdio()], connect_timeout=PATIENCE)
+    toolbox = Toolbox(tools.connect())
+    first = call(toolbox, "pid").value
+    result = call(toolbox, "die")
+    assert result.error == "exception"
+    assert "ConnectionError: the connection to the MCP server 'local' was lost" in result.content
+    second = call(toolbox, "pid").value
+    assert first != second
+    tools.close()
+    tools.close()
+    assert not is_running(first)
+    assert not is_running(second)
+    # As after a fork, whatever is called then connects anew.
+    assert call(toolbox, "add", a=1, b=1).content == "2"
+    tools.close()
+
+
+@needs_sdk
+def test_a_server_over_http_that_dies_is_found_again() -> None:
+    with serving_http() as port, connected(HTTPServer("web", f"http://127.0.0.1:{port}/mcp")) as toolbox:
+        assert call(toolbox, "add", a=1, b=1).content == "2"
+        assert "'web' was lost" in call(toolbox, "die").content
+        assert "the MCP server 'web' cannot be used" in call(toolbox, "add", a=1, b=1).content
+        with serving_http(port):
+            assert call(toolbox, "add", a=1, b=1).content == "2"
+
+
+@needs_sdk
+def test_closing_fails_the_calls_that_run(tmp_path: Path) -> None:
+    tools = MCPTools([stdio()], connect_timeout=PATIENCE)
+    toolbox = Toolbox(tools.connect())
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(call, toolbox, "hang", folder=str(tmp_path))
+        wait_until((tmp_path / "began").exists)
+        tools.close()
+        assert "'local' was lost" in running.result(PATIENCE).content
+
+
+@needs_sdk
+@needs_proc
+def test_nothing_is_left_behind(port: int, threads_are_gone: Callable[[], bool]) -> None:
+    def once() -> None:
+        with connected(stdio(), HTTPServer("web", f"http://127.0.0.1:{port}/mcp")) as toolbox:
+            assert call(toolbox, "web_add", a=1, b=1).content == "2"
+
+    once()
+    gc.collect()
+    before = count_descriptors()
+    once()
+    gc.collect()
+    assert count_descriptors() <= before
+    wait_until(threads_are_gone)
+
+
+@needs_sdk
+def test_tools_that_nobody_has_any_more_are_closed(threads_are_gone: Callable[[], bool]) -> None:
+    tools = MCPTools([stdio()], connect_timeout=PATIENCE)
+    toolbox = Toolbox(tools.connect())
+    del tools
+    gc.collect()
+    pid = call(toolbox, "pid").value
+    del toolbox
+    gc.collect()
+    wait_until(lambda: not is_running(pid) and threads_are_gone())
+
+
+@needs_sdk
+def test_threads_connect_once() -> None:
+    tools = MCPTools([stdio()], connect_timeout=PATIENCE)
+    with ThreadPoolExecutor(4) as pool:
+        found = {id(made) for made in pool.map(lambda _: tools.connect(), range(4))}
+    assert found == {id(tools.connect())}
+    tools.close()
+
+
+PROGRAM = f"""
+import json, os, sys
+from headrace.mcp import MCPTools, StdioServer
+from headrace.tools import Toolbox
+from headrace.types import ToolCall
+
+tools = MCPTools([StdioServer("local", sys.executable, ({SCRIPT!r}, "stdio"))], connect_timeout={PATIENCE})
+toolbox = Toolbox(tools.connect())
+def pid():
+    return toolbox.run_sync([ToolCall("1", "pid", "")])[0].value
+"""
+
+
+@needs_sdk
+def test_the_end_of_the_process_ends_the_servers() -> None:
+    run = run_python(PROGRAM + "print(pid())", environment={"PYTHONWARNINGS": "always::ResourceWarning"})
+    assert (run.returncode, run.stderr) == (0, "")
+    assert not is_running(int(run.stdout))
+
+
+@needs_sdk
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+def test_the_child_of_a_fork_connects_anew() -> None:
+    run = run_python(
+        PROGRAM
+        + """
+import warnings
+warnings.simplefilter("ignore", DeprecationWarning)  # of forking with threads, since Python 3.12
+mine = pid()
+child = os.fork()
+if child == 0:
+    other = pid()
+    assert other != mine
+    assert [tool.name for tool in tools.connect()] == list(toolbox.names)
+    assert other == pid()
+    sys.exit(7)  # the whole way out, with what runs at exit
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+assert pid() == mine
+print("done")
+"""
+    )
+    assert (run.returncode, run.stdout, run.stderr) == (0, "done\n", "")
+
+
+# --- what cannot work ------------------------------------------------------------------------------------------
+
+
+def unused_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+@needs_sdk
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda: StdioServer("bad", "no-such-program"), "no-such-program"),
+        (lambda: StdioServer("bad", sys.executable, ("-c", "raise SystemExit('no city')")), "said: no city"),
+        (lambda: HTTPServer("bad", f"http://127.0.0.1:{unused_port()}/mcp"), "attempts failed"),
+    ],
+)
+def test_a_server_that_cannot_be_reached_is_named(
+    make: Callable[[], Server], reason: str, threads_are_gone: Callable[[], bool]
+) -> None:
+    tools = MCPTools([make()], connect_timeout=PATIENCE)
+    with pytest.raises(ConfigurationError, match=f"the MCP server 'bad' cannot be used: .*{reason}"):
+        tools.connect()
+    wait_until(threads_are_gone)
+
+
+@needs_sdk
+def test_one_bad_server_ends_the_others(threads_are_gone: Callable[[], bool]) -> None:
+    tools = MCPTools([stdio(), StdioServer("bad", "no-such-program")], connect_timeout=PATIENCE)
+    with pytest.raises(ConfigurationError, match="'bad'"):
+        tools.connect()
+    wait_until(threads_are_gone)
+
+
+@needs_sdk
+@pytest.mark.parametrize("over", ["stdio", "http"])
+def test_a_server_that_says_nothing_is_given_up(over: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        silent = StdioServer("bad", sys.executable, ("-c", "import sys; sys.stdin.read()"))
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/mcp"
+        tools = MCPTools([silent if over == "stdio" else HTTPServer("bad", url)], connect_timeout=0.2)
+        with pytest.raises(ConfigurationError, match=r"'bad' cannot be used: no answer within 0\.2 s"):
+            tools.connect()
+
+
+def test_without_the_sdk_the_extra_is_named() -> None:
+    run = run_python("""
+        import sys
+        sys.modules["mcp"] = None
+        from headrace.errors import ConfigurationError
+        from headrace.mcp import MCPTools, parse_servers
+        assert MCPTools(()).connect() == ()
+        try:
+            MCPTools(parse_servers("http://127.0.0.1:1/mcp")).connect()
+        except ConfigurationError as error:
+            print(error)
+    """)
+    assert 'pip install "headrace[mcp]"' in run.stdout, run.stderr
+
+
+def test_importing_the_module_loads_nothing_heavy() -> None:
+    run = run_python("import headrace.mcp, sys; print({'mcp', 'anyio', 'pydantic'} & sys.modules.keys())")
+    assert run.stdout == "set()\n"
+
+
+# --- configuration ---------------------------------------------------------------------------------------------
+
+WEB = HTTPServer("example.com/weather", "https://me:pw@example.com/weather/mcp?key=secret")
+
+
+@pytest.mark.parametrize(
+    ("given", "servers"),
+    [
+        ({}, ()),
+        ({"mcp_url": WEB.url}, (WEB,)),
+        ({"mcp_url": WEB.url, "mcp_urls": [WEB.url, "http://b:1/mcp"]}, (WEB, HTTPServer("b:1", "http://b:1/mcp"))),
+        (
+            {"mcp_config": {"mcpServers": {"a": {"command": "x", "args": ["1"], "env": {"K": "v"}, "cwd": "/"}}}},
+            (StdioServer("a", "x", ("1",), {"K": "v"}, "/"),),
+        ),
+        (
+            {"mcp_config": {"a": {"url": "http://a", "headers": {"K": "v"}, "transport": "streamable-http"}}},
+            (HTTPServer("a", "http://a", {"K": "v"}),),
+        ),
+        (
+            {
+                "mcp_config": {
+                    "url": "http://a",
+                    "authorization_token": "t",
+                    "timeout": 5,
+                    "headers": None,
+                    "type": "mcp",
+                }
+            },
+            (HTTPServer("a", "http://a", {"Authorization": "Bearer t"}, 5),),
+        ),
+        ({"mcp_config": {"command": "/bin/x", "type": "stdio"}}, (StdioServer("x", "/bin/x"),)),
+        ({"mcp_config": {"url": "http://a", "name": "n"}}, (HTTPServer("n", "http://a"),)),
+        ({"mcp_config": {"url": {"url": "http://a"}}}, (HTTPServer("url", "http://a"),)),
+    ],
+)
+def test_servers_are_read(given: dict[str, Any], servers: tuple[Server, ...]) -> None:
+    found = parse_servers(**given)
+    assert found == servers
+    assert "secret" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"mcp_url": "ftp://secret"}, "http://"),
+        ({"mcp_url": 5}, "http://"),
+        ({"mcp_urls": "http://secret"}, "list of URLs"),
+        ({"mcp_config": ["secret"]}, "must be a dict, not list"),
+        ({"mcp_config": {"mcpServers": ["secret"]}}, "servers by name"),
+        ({"mcp_config": {"a": "secret"}}, "'a' must be a dict"),
+        ({"mcp_config": {"a": {}}}, "'a' must have a 'command' or a 'url'"),
+        ({"mcp_config": {"a": {"url": "http://secret", "command": "secret"}}}, "not both"),
+        ({"mcp_config": {"a": {"url": "http://secret", "transport": "sse"}}}, "not 'sse'"),
+        ({"mcp_config": {"a": {"command": "secret", "type": "http"}}}, "'stdio', not 'http'"),
+        ({"mcp_config": {"a": {"command": "secret", "arguments": []}}}, "'a' cannot be used: arguments: "),
+        ({"mcp_config": {"a": {"command": "x", "args": "secret"}}}, "args: "),
+        ({"mcp_config": {"a": {"command": "x", "env": {"K": ["secret"]}}}}, "env.K: "),
+        ({"mcp_config": {"a": {"url": "http://x", "headers": ["secret"]}}}, "headers: "),
+        (
+            {"mcp_config": {"a": {"url": "http://x", "headers": "secret", "authorization_token": "secret"}}},
+            "headers: ",
+        ),
+        ({"mcp_config": {"a": {"url": "http://x", "timeout": 0}}}, "timeout"),
+        ({"mcp_urls": ["http://x/mcp?secret", "http://x"]}, "2 MCP servers are called 'x'"),
+    ],
+)
+def test_what_is_no_server_is_refused(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        parse_servers(**given)
+    assert message in str(caught.value)
+    assert "secret" not in str(caught.value)

@@ -1,0 +1,49 @@
+"""The recorded streams beside the repository, which do not belong into it. Their README says what their fields are."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from support.harness import REPOSITORY
+
+STREAMS = Path(os.environ.get("HEADRACE_STREAMS") or REPOSITORY.parent / "shared" / "streams")
+
+# Where the dialect's name does not say it: what else the decoders of a dialect read.
+SUBS = {
+    "openai_completions": "openai_chat",
+    "writer_completions": "openai_chat",
+    "openai_transcript": "openai_responses",
+    "anthropic_complete": "anthropic",
+    "gemini_interactions": "gemini",
+}
+DIALECTS = {"openai_chat", "openai_responses", "anthropic", "gemini", "cohere", "bedrock"}
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One recorded stream."""
+
+    name: str
+    body: bytes
+    expected: dict[str, Any]
+
+    @property
+    def dialect(self) -> str | None:
+        """Its dialect; None if it is of no model, or of one that the fallback lane reads."""
+        dialect, sub = self.expected["dialect"], self.expected["sub"]
+        if dialect in DIALECTS:
+            return str(dialect)
+        return "ollama" if self.expected["provider"] == "ollama" else SUBS.get(sub)
+
+
+def read_recordings() -> list[Recording]:
+    """All recorded streams; none where the folder is absent."""
+    bodies = sorted(path for path in STREAMS.glob("*") if path.suffix in {".sse", ".ndjson", ".awses"})
+    return [
+        Recording(path.name, path.read_bytes(), json.loads(path.with_suffix(".expected.json").read_text()))
+        for path in bodies
+    ]

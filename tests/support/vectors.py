@@ -1,0 +1,35 @@
+"""Reads the conformance vectors: bytes, and what is expected of them. See ``tests/conformance``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from support.harness import REPOSITORY
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# The endings of bodies: one for each framing, and that of bodies that are no stream.
+BODIES = (".sse", ".ndjson", ".awses", ".body")
+
+
+@dataclass(frozen=True)
+class Vector:
+    """One vector."""
+
+    name: str
+    body: bytes
+    expected: dict[str, Any]
+
+
+def read_vectors(folder: str) -> list[Vector]:
+    """All vectors of a folder of ``tests/conformance``."""
+    files = sorted((REPOSITORY / "tests" / "conformance" / folder).glob("*.json"))
+    return [Vector(file.stem, _body(file).read_bytes(), json.loads(file.read_text())) for file in files]
+
+
+def _body(expected: Path) -> Path:
+    [body] = [path for ending in BODIES if (path := expected.with_suffix(ending)).exists()]
+    return body
