@@ -35,7 +35,11 @@ DEFAULT_CONNECT_TIMEOUT: Final[float]
 DEFAULT_FIRST_TOKEN_TIMEOUT: Final[float]
 DEFAULT_IDLE_TIMEOUT: Final[float]
 
-_Delta: TypeAlias = ...
+_Delta: TypeAlias = (
+    tuple[Literal["text", "reasoning", "refusal", "logprobs"], int, str]
+    | tuple[Literal["tool_call_start"], int, int, str | None, str]
+    | tuple[Literal["tool_call_arguments"], int, int, str]
+)
 
 @type_check_only
 class UsageDict(TypedDict):
