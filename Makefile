@@ -7,7 +7,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 DEVELOP := $(BIN)/maturin develop --release --locked --quiet
 PROXY := .venv-proxy/bin/litellm
 
-.PHONY: setup demo test test-rust test-loom test-python test-litellm-floor lint bench bench-peers bench-instructions fuzz docs clean
+.PHONY: setup demo test test-rust test-loom test-python test-litellm-floor lint rust-components bench bench-peers bench-instructions fuzz docs clean
 
 # The virtual environment with the extension in release mode and every tool.
 setup: .venv/maturin
@@ -42,14 +42,21 @@ target/litellm-floor: pyproject.toml | .venv/maturin
 	  "litellm==$$(sed -n 's/.*"litellm>=\(.*\)".*/\1/p' pyproject.toml)"
 	touch $@
 
-lint: setup
+# Formats, lints and types. A folder of benches is checked by itself, as it runs: both of them have a module `run`.
+lint: setup rust-components
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/mypy --no-explicit-package-bases benches/side_by_side benches/test_stream_speed.py
+	$(BIN)/mypy --no-explicit-package-bases benches/instructions
 	$(BIN)/pyright
 	$(BIN)/python -m mypy.stubtest headrace._native
+
+# A minimal Rust has neither of the two.
+rust-components:
+	@(cargo fmt --version && cargo clippy --version) >/dev/null 2>&1 || rustup component add rustfmt clippy
 
 # Results go to target/criterion and .benchmarks, comparable from run to run.
 bench: setup

@@ -46,7 +46,7 @@ def says(text: str, tool: str, **arguments: Any) -> dict[str, Any]:
     return {"text": text, "tool_calls": [{"name": tool, "arguments": arguments}]}
 
 
-FIRST = {"step_id": "first", "description": "Add 17 and 25.", "priority": "high", "dependencies": []}
+FIRST: dict[str, Any] = {"step_id": "first", "description": "Add 17 and 25.", "priority": "high", "dependencies": []}
 SECOND = {"step_id": "second", "description": "Add 100 to that.", "priority": "medium", "dependencies": ["first"]}
 SUMMARY = "I added 17 and 25, which is 42, and then 100 to that: the result is 142."
 

@@ -17,7 +17,7 @@ agent = Agent(
 )
 
 
-def report(stream: RunStream | AsyncRunStream) -> None:
+def report(stream: RunStream[str] | AsyncRunStream[str]) -> None:
     """Prints the timing of a stream that has ended."""
     timing, usage = stream.timing, stream.usage
     assert timing is not None

@@ -107,7 +107,8 @@ def openai_client(url: str) -> Any:
     import httpx2
     from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
-    unlimited = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
+    # Any: it is of openai 3, and the types that `make lint` sees are of an older one.
+    unlimited: Any = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
     return AsyncOpenAI(
         base_url=url, api_key=KEY, timeout=600, max_retries=0, http_client=DefaultAsyncHttpxClient(limits=unlimited)
     )

@@ -84,7 +84,7 @@ class Sitting:
         wall, server_cpu = time.monotonic() - began, server.cpu() - cpu
         # What the machine did besides these two: on a quiet one next to nothing.
         others = (busy_seconds() - busy - spent - server_cpu) / (wall * (os.cpu_count() or 1))
-        record = {
+        record: dict[str, Any] = {
             "scenario": scenario.name,
             "client": key,
             "repeat": repeat,
