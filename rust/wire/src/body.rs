@@ -3,10 +3,10 @@
 //! Content types are too often wrong to trust them: the first bytes tell.
 
 use crate::delta::Delta;
-use crate::documents::Documents;
-use crate::emit::fail;
+use crate::dialects::emit::fail;
 use crate::error::{is_error, read_error};
-use crate::sse::{EventTooLarge, text};
+use crate::framing::documents::Documents;
+use crate::framing::sse::{EventTooLarge, text};
 use crate::stream::{DecodeError, Dialect, Ending, Framing, Progress, StreamDecoder};
 
 /// How much of a body an error shows.

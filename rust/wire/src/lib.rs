@@ -2,45 +2,33 @@
 //!
 //! A map, in the direction in which a token travels:
 //!
-//! - framing, however the bytes were split: [`sse`] by the WHATWG algorithm, [`ndjson`], and the binary
-//!   [`aws_event_stream`];
-//! - dialects, one module each, from an event to [`Delta`]s and, in its `encode`, back: [`openai_chat`],
-//!   [`openai_responses`], [`anthropic`], [`gemini`], [`cohere`], [`ollama`], [`bedrock`];
+//! - `framing/`: bytes → frames, wherever the bytes were split. [`sse`] by the WHATWG algorithm, [`ndjson`], and the
+//!   binary [`aws_event_stream`]; `documents` for a body that is not a stream;
+//! - `dialects/`: frames → [`Delta`]s and, in each dialect's `encode`, back. [`openai_chat`], [`openai_responses`],
+//!   [`anthropic`], [`gemini`], [`cohere`], [`ollama`], [`bedrock`], and what they share;
 //! - [`delta`]: the one vocabulary of all dialects;
 //! - [`stream`]: framing and dialect in one; [`encode`] is its mirror, which is what the simulator speaks with;
 //! - [`body`]: a stream, or the JSON documents of a server that does not stream, which is what the engine drives;
-//! - [`Dialect::detect`] tells which dialect a recorded body is written in, and [`recorded`] decodes one that may be of
-//!   any;
-//! - [`response`]: deltas folded into the answer that they make up.
+//! - [`recorded`]: a recorded body, whose dialect may be unknown ([`Dialect::detect`]);
+//! - [`response`]: deltas folded into the answer that they make up;
+//! - `error` and `error_class`: what a provider's error says, and what class of error it is.
 //!
-//! What the dialects share: `identity` (who answers), `tool_calls`, `reasons` (why it ended), `error` and `error_class`, `emit`, and `json`,
-//! which reads what providers really send.
+//! The two folders are how the source is arranged. Users of the crate name a module by its own name, such as
+//! `headrace_wire::sse` or `headrace_wire::openai_chat`.
 
-pub mod anthropic;
-pub mod aws_event_stream;
-pub mod bedrock;
 pub mod body;
-pub mod cohere;
 pub mod delta;
-mod detect;
-mod documents;
-mod emit;
+mod dialects;
 pub mod encode;
 mod error;
 mod error_class;
-pub mod gemini;
-mod identity;
-mod json;
-pub mod ndjson;
-pub mod ollama;
-pub mod openai_chat;
-pub mod openai_responses;
-mod reasons;
+mod framing;
 pub mod recorded;
 pub mod response;
-pub mod sse;
 pub mod stream;
-mod tool_calls;
+
+pub use dialects::{anthropic, bedrock, cohere, gemini, ollama, openai_chat, openai_responses};
+pub use framing::{aws_event_stream, ndjson, sse};
 
 pub use body::{BodyDecoder, BodyError};
 pub use compact_str::CompactString;

@@ -1,13 +1,13 @@
 //! A body that was recorded, decoded to its end: what it says, and how it ends.
 
-use crate::aws_event_stream::may_begin_message;
 use crate::body::{BodyDecoder, BodyError, start, unknown};
 use crate::delta::Delta;
-use crate::documents::Documents;
-use crate::emit::fail;
+use crate::dialects::emit::fail;
 use crate::error::{is_error, read_error};
+use crate::framing::aws_event_stream::may_begin_message;
+use crate::framing::documents::Documents;
+use crate::framing::sse::{SseDecoder, text};
 use crate::response::Response;
-use crate::sse::{SseDecoder, text};
 use crate::stream::{Dialect, Ending};
 
 /// How a recorded body ends.

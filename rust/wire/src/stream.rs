@@ -1,16 +1,16 @@
 //! Framing and dialect in one: the body of a response goes in, deltas come out.
 
-use crate::anthropic::Anthropic;
-use crate::aws_event_stream::{FrameError, Message, MessageDecoder};
-use crate::bedrock::Bedrock;
-use crate::cohere::Cohere;
 use crate::delta::Delta;
-use crate::gemini::Gemini;
-use crate::ndjson::NdjsonDecoder;
-use crate::ollama::Ollama;
-use crate::openai_chat::OpenAiChat;
-use crate::openai_responses::OpenAiResponses;
-use crate::sse::{Event, EventTooLarge, SseDecoder};
+use crate::dialects::anthropic::Anthropic;
+use crate::dialects::bedrock::Bedrock;
+use crate::dialects::cohere::Cohere;
+use crate::dialects::gemini::Gemini;
+use crate::dialects::ollama::Ollama;
+use crate::dialects::openai_chat::OpenAiChat;
+use crate::dialects::openai_responses::OpenAiResponses;
+use crate::framing::aws_event_stream::{FrameError, Message, MessageDecoder};
+use crate::framing::ndjson::NdjsonDecoder;
+use crate::framing::sse::{Event, EventTooLarge, SseDecoder};
 
 /// How a provider writes its streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

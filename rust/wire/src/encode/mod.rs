@@ -17,9 +17,9 @@ pub(crate) use self::whole::{Passage, call_signature, parsed, passages, said};
 use serde_json::Value;
 
 use crate::delta::Delta;
-use crate::openai_chat::ChunkEncoder;
+use crate::dialects::openai_chat::ChunkEncoder;
+use crate::dialects::{anthropic, bedrock, cohere, gemini, ollama, openai_responses};
 use crate::response::Response;
-use crate::{anthropic, bedrock, cohere, gemini, ollama, openai_responses};
 
 /// What identifies the response that is written.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -1,0 +1,159 @@
+//! Deltas → the messages of `ConverseStream`; and the events of Anthropic's own → those of
+//! `InvokeModelWithResponseStream`.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use super::converse::REASONS;
+use crate::delta::{Delta, DeltaKind, ProviderError, Signature, SignatureKind, ToolCallStart, Usage};
+use crate::encode::{Blocks, Section, known};
+use crate::framing::aws_event_stream::write_message;
+
+/// Writes the messages of one response.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Encoder {
+    started: bool,
+    blocks: Blocks,
+}
+
+impl Encoder {
+    /// Appends the messages of a delta. There is one choice, and no word for a refusal but its text.
+    pub(crate) fn encode(&mut self, delta: &Delta, out: &mut Vec<u8>) {
+        if delta.choice == 0 {
+            self.start(out);
+            self.say(&delta.kind, out);
+        }
+    }
+
+    /// Appends the ends of what was never ended.
+    pub(crate) fn finish(&mut self, out: &mut Vec<u8>) {
+        self.close(out);
+    }
+
+    fn say(&mut self, kind: &DeltaKind, out: &mut Vec<u8>) {
+        match kind {
+            DeltaKind::Text(text) | DeltaKind::Refusal(text) => {
+                let index = self.enter(Section::Text, out);
+                write_delta(index, &json!({ "text": text }), out);
+            }
+            DeltaKind::Reasoning(text) => {
+                let index = self.enter(Section::Reasoning, out);
+                write_delta(index, &json!({ "reasoningContent": { "text": text } }), out);
+            }
+            DeltaKind::Signature(signature) => self.sign(signature, out),
+            DeltaKind::ToolCallStart(start) => self.begin_call(start, out),
+            DeltaKind::ToolCallArguments { index, fragment } => {
+                if let Some(index) = self.blocks.call(*index) {
+                    write_delta(index, &json!({ "toolUse": { "input": fragment } }), out);
+                }
+            }
+            DeltaKind::ToolCallEnd { index } => write_stop(self.blocks.end_call(*index), out),
+            DeltaKind::Finish(finish) => {
+                self.close(out);
+                write_event("messageStop", &json!({ "stopReason": REASONS.write(finish) }), out);
+            }
+            DeltaKind::Usage(usage) => {
+                let metadata = json!({ "usage": usage_object(usage), "metrics": { "latencyMs": 0 } });
+                write_event("metadata", &metadata, out);
+            }
+            DeltaKind::Error(error) => write_exception(error, out),
+            DeltaKind::Logprobs(_) | DeltaKind::Response(_) => {}
+        }
+    }
+
+    fn start(&mut self, out: &mut Vec<u8>) {
+        if !std::mem::replace(&mut self.started, true) {
+            write_event("messageStart", &json!({ "role": "assistant" }), out);
+        }
+    }
+
+    fn enter(&mut self, section: Section, out: &mut Vec<u8>) -> u64 {
+        self.blocks.current(section).unwrap_or_else(|| {
+            self.leave(out);
+            self.blocks.open(section)
+        })
+    }
+
+    /// The signature is the end of its block. Calls are not signed in this dialect.
+    fn sign(&mut self, signature: &Signature, out: &mut Vec<u8>) {
+        if signature.tool_call.is_some() {
+            return;
+        }
+        let member = match signature.kind {
+            SignatureKind::Signed => "signature",
+            SignatureKind::Encrypted => {
+                self.leave(out);
+                "redactedContent"
+            }
+        };
+        let index = self.enter(Section::Reasoning, out);
+        write_delta(index, &json!({ "reasoningContent": { member: signature.value } }), out);
+        self.leave(out);
+    }
+
+    fn begin_call(&mut self, call: &ToolCallStart, out: &mut Vec<u8>) {
+        if self.blocks.call(call.index).is_some() {
+            return;
+        }
+        self.leave(out);
+        let id = call.id.as_deref().map_or_else(|| format!("tooluse_{}", call.index), str::to_owned);
+        let index = self.blocks.open_call(call.index);
+        let start = json!({ "toolUse": { "toolUseId": id, "name": call.name } });
+        write_event("contentBlockStart", &json!({ "contentBlockIndex": index, "start": start }), out);
+    }
+
+    fn leave(&mut self, out: &mut Vec<u8>) {
+        write_stop(self.blocks.leave().map(|(_, index)| index), out);
+    }
+
+    fn close(&mut self, out: &mut Vec<u8>) {
+        self.leave(out);
+        while let Some(index) = self.blocks.end_oldest_call() {
+            write_stop(Some(index), out);
+        }
+    }
+}
+
+/// Appends each event as the base64 of a `chunk`.
+pub(crate) fn write_chunks(events: &[Value], out: &mut Vec<u8>) {
+    for event in events {
+        write_event("chunk", &json!({ "bytes": STANDARD.encode(event.to_string()) }), out);
+    }
+}
+
+fn write_delta(index: u64, delta: &Value, out: &mut Vec<u8>) {
+    write_event("contentBlockDelta", &json!({ "contentBlockIndex": index, "delta": delta }), out);
+}
+
+fn write_stop(index: Option<u64>, out: &mut Vec<u8>) {
+    if let Some(index) = index {
+        write_event("contentBlockStop", &json!({ "contentBlockIndex": index }), out);
+    }
+}
+
+fn write_event(kind: &str, payload: &Value, out: &mut Vec<u8>) {
+    let headers = [(":event-type", kind), (":content-type", "application/json"), (":message-type", "event")];
+    write_message(&headers, payload.to_string().as_bytes(), out);
+}
+
+fn write_exception(error: &ProviderError, out: &mut Vec<u8>) {
+    let kind = error.kind.as_deref().unwrap_or("modelStreamErrorException");
+    let headers =
+        [(":exception-type", kind), (":content-type", "application/json"), (":message-type", "exception")];
+    let mut payload = json!({ "message": error.message });
+    if let Some(status) = error.status {
+        payload["originalStatusCode"] = json!(status);
+    }
+    write_message(&headers, payload.to_string().as_bytes(), out);
+}
+
+pub(super) fn usage_object(usage: &Usage) -> Value {
+    known([
+        ("inputTokens", usage.input_tokens),
+        ("outputTokens", usage.output_tokens),
+        ("totalTokens", usage.total_tokens),
+        ("cacheReadInputTokens", usage.cached_tokens),
+        ("cacheWriteInputTokens", usage.cache_write_tokens),
+    ])
+}

@@ -1,0 +1,127 @@
+//! Amazon Bedrock over the AWS event stream.
+//!
+//! What `ConverseStream` sends is one format for all models, read by `converse`:
+//! <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ConverseStreamOutput.html>. What
+//! `InvokeModelWithResponseStream` sends is the model's own JSON, as base64 in `chunk` events, and goes to `invoke`.
+//! `SageMaker` endpoints (`PayloadPart` events) send pieces of an SSE body of OpenAI chat.
+//!
+//! An exception is a message of its own and ends the stream.
+
+mod converse;
+mod document;
+mod encode;
+mod invoke;
+
+pub(crate) use self::document::document;
+pub(crate) use self::encode::{Encoder, write_chunks};
+
+use serde::Deserialize;
+
+use self::converse::Converse;
+use self::invoke::Invoke;
+use crate::delta::{Delta, ProviderError};
+use crate::dialects::emit::fail;
+use crate::dialects::json::{Raw, lenient};
+use crate::dialects::openai_chat::OpenAiChat;
+use crate::error::read_error;
+use crate::framing::aws_event_stream::Message;
+use crate::framing::sse::{SseDecoder, text};
+use crate::stream::{DecodeError, Ending, Progress};
+
+/// Decodes the messages of one response.
+#[derive(Debug, Default)]
+pub struct Bedrock {
+    converse: Converse,
+    invoke: Invoke,
+    sagemaker: Option<Box<Endpoint>>,
+}
+
+/// A stream within the stream.
+#[derive(Debug, Default)]
+struct Endpoint {
+    sse: SseDecoder,
+    chat: OpenAiChat,
+}
+
+impl Bedrock {
+    /// Translates one message into deltas.
+    ///
+    /// # Errors
+    /// [`DecodeError`] when the payload is not what the message's type says.
+    pub fn message(&mut self, message: &Message<'_>, out: &mut Vec<Delta>) -> Result<Progress, DecodeError> {
+        if message.header(":message-type").is_some_and(|kind| kind != "event") {
+            fail(read_exception(message), out);
+            return Ok(Progress::Ended);
+        }
+        match message.header(":event-type").unwrap_or_default() {
+            "chunk" => self.invoke.chunk(&mut self.converse, message.payload(), out),
+            "PayloadPart" => self.part(message.payload(), out),
+            kind => lenient(message.payload(), |json| self.converse.event(kind, json, out)),
+        }
+    }
+
+    /// Translates a whole response that was not streamed: of `Converse`, or a model's own.
+    ///
+    /// # Errors
+    /// [`DecodeError::Json`] when it is not JSON, or not an object.
+    pub fn document(&mut self, data: &[u8], out: &mut Vec<Delta>) -> Result<Progress, DecodeError> {
+        let output = lenient(data, |json| {
+            let document: converse::Document<'_> = serde_json::from_str(json)?;
+            Ok(document.output.is_some().then(|| self.converse.whole(&document, out)))
+        })?;
+        output.map_or_else(|| self.invoke.document(&mut self.converse, data, out), Ok)
+    }
+
+    /// How the response ends if the bytes end here.
+    #[must_use]
+    pub fn ending(&self) -> Ending {
+        let sagemaker = self.sagemaker.as_ref().map(|endpoint| endpoint.chat.ending());
+        let complete = self.converse.is_stopped()
+            || self.invoke.ending() == Ending::Complete
+            || sagemaker == Some(Ending::Complete);
+        if complete { Ending::Complete } else { Ending::Truncated }
+    }
+
+    /// What the end of the bytes adds: the ends of tool calls that nothing closed.
+    pub fn finish(&mut self, out: &mut Vec<Delta>) {
+        self.invoke.finish(out);
+        if let Some(endpoint) = &mut self.sagemaker {
+            endpoint.chat.finish(out);
+        }
+    }
+
+    fn part(&mut self, bytes: &[u8], out: &mut Vec<Delta>) -> Result<Progress, DecodeError> {
+        let Endpoint { sse, chat } = &mut **self.sagemaker.get_or_insert_default();
+        let mut events = sse.feed(bytes);
+        while let Some(event) = events.next_event()? {
+            if chat.event(&event, out)? == Progress::Ended {
+                return Ok(Progress::Ended);
+            }
+        }
+        Ok(Progress::Open)
+    }
+}
+
+/// An exception that the service has a name for, or an error that it has none for.
+/// <https://docs.aws.amazon.com/AmazonS3/latest/API/RESTSelectObjectAppendix.html> tells the two apart.
+fn read_exception(message: &Message<'_>) -> ProviderError {
+    #[derive(Deserialize)]
+    struct ModelError<'a> {
+        #[serde(borrow, default, rename = "originalStatusCode")]
+        status: Raw<'a>,
+    }
+    if let Some(code) = message.header(":error-code") {
+        let said = message.header(":error-message").unwrap_or(code);
+        return ProviderError {
+            message: said.to_owned(),
+            code: Some(code.to_owned()),
+            ..ProviderError::default()
+        };
+    }
+    let payload = text(message.payload());
+    let error = read_error(&payload);
+    let original: Option<ModelError<'_>> = serde_json::from_str(&payload).ok();
+    let status = original.and_then(|error| u16::try_from(error.status.count()?).ok());
+    let kind = message.header(":exception-type").map(str::to_owned);
+    ProviderError { kind: kind.or(error.kind), status: status.or(error.status), ..error }
+}
