@@ -3,11 +3,13 @@
 //! Content types are too often wrong to trust them: the first bytes tell.
 
 use crate::delta::Delta;
+use crate::dialects::Dialect;
 use crate::dialects::emit::fail;
 use crate::error::{is_error, read_error};
+use crate::framing::Framing;
 use crate::framing::documents::Documents;
 use crate::framing::sse::{EventTooLarge, text};
-use crate::stream::{DecodeError, Dialect, Ending, Framing, Progress, StreamDecoder};
+use crate::stream::{DecodeError, Ending, Progress, StreamDecoder};
 
 /// How much of a body an error shows.
 const EXCERPT_CHARS: usize = 200;

@@ -36,8 +36,10 @@ pub use delta::{
     Delta, DeltaKind, Finish, FinishReason, ProviderError, ResponseInfo, Signature, SignatureKind,
     ToolCallStart, Usage,
 };
+pub use dialects::Dialect;
 pub use encode::StreamEncoder;
 pub use error_class::ErrorClass;
+pub use framing::Framing;
 pub use recorded::{Outcome, RecordedBody};
 pub use response::{Response, ToolCall};
-pub use stream::{DecodeError, Dialect, Ending, Framing, Progress, StreamDecoder};
+pub use stream::{DecodeError, Ending, Progress, StreamDecoder};

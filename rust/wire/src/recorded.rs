@@ -2,13 +2,14 @@
 
 use crate::body::{BodyDecoder, BodyError, start, unknown};
 use crate::delta::Delta;
+use crate::dialects::Dialect;
 use crate::dialects::emit::fail;
 use crate::error::{is_error, read_error};
 use crate::framing::aws_event_stream::may_begin_message;
 use crate::framing::documents::Documents;
 use crate::framing::sse::{SseDecoder, text};
 use crate::response::Response;
-use crate::stream::{Dialect, Ending};
+use crate::stream::Ending;
 
 /// How a recorded body ends.
 #[derive(Debug, Clone, PartialEq, Eq)]

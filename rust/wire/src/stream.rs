@@ -1,6 +1,7 @@
 //! Framing and dialect in one: the body of a response goes in, deltas come out.
 
 use crate::delta::Delta;
+use crate::dialects::Dialect;
 use crate::dialects::anthropic::Anthropic;
 use crate::dialects::bedrock::Bedrock;
 use crate::dialects::cohere::Cohere;
@@ -11,93 +12,6 @@ use crate::dialects::openai_responses::OpenAiResponses;
 use crate::framing::aws_event_stream::{FrameError, Message, MessageDecoder};
 use crate::framing::ndjson::NdjsonDecoder;
 use crate::framing::sse::{Event, EventTooLarge, SseDecoder};
-
-/// How a provider writes its streams.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Dialect {
-    /// OpenAI chat completions over server-sent events.
-    OpenAiChat,
-    /// OpenAI responses over server-sent events.
-    OpenAiResponses,
-    /// Anthropic messages over server-sent events.
-    Anthropic,
-    /// Gemini's `streamGenerateContent` over server-sent events.
-    Gemini,
-    /// Cohere's chat, version 2, over server-sent events.
-    Cohere,
-    /// Ollama's own API, newline-delimited JSON.
-    Ollama,
-    /// Amazon Bedrock's `ConverseStream` and `InvokeModelWithResponseStream` over the AWS event stream.
-    Bedrock,
-}
-
-/// What a stream's bytes are made of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Framing {
-    /// Server-sent events.
-    Sse,
-    /// Newline-delimited JSON.
-    Ndjson,
-    /// The binary AWS event stream.
-    AwsEventStream,
-}
-
-impl Framing {
-    /// The media type.
-    #[must_use]
-    pub const fn content_type(self) -> &'static str {
-        match self {
-            Self::Sse => "text/event-stream",
-            Self::Ndjson => "application/x-ndjson",
-            Self::AwsEventStream => "application/vnd.amazon.eventstream",
-        }
-    }
-}
-
-impl Dialect {
-    /// All dialects.
-    pub const ALL: [Self; 7] = [
-        Self::OpenAiChat,
-        Self::OpenAiResponses,
-        Self::Anthropic,
-        Self::Gemini,
-        Self::Cohere,
-        Self::Ollama,
-        Self::Bedrock,
-    ];
-
-    /// The name as users see it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::OpenAiChat => "openai_chat",
-            Self::OpenAiResponses => "openai_responses",
-            Self::Anthropic => "anthropic",
-            Self::Gemini => "gemini",
-            Self::Cohere => "cohere",
-            Self::Ollama => "ollama",
-            Self::Bedrock => "bedrock",
-        }
-    }
-
-    /// The dialect of that name.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|dialect| dialect.as_str() == name)
-    }
-
-    /// What its streams are made of.
-    #[must_use]
-    pub const fn framing(self) -> Framing {
-        match self {
-            Self::OpenAiChat | Self::OpenAiResponses | Self::Anthropic | Self::Gemini | Self::Cohere => {
-                Framing::Sse
-            }
-            Self::Ollama => Framing::Ndjson,
-            Self::Bedrock => Framing::AwsEventStream,
-        }
-    }
-}
 
 /// Whether a stream goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

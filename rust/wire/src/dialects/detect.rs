@@ -2,12 +2,13 @@
 
 use serde::Deserialize;
 
+use super::Dialect;
 use crate::body::start;
 use crate::dialects::json::{Raw, Text};
+use crate::framing::Framing;
 use crate::framing::aws_event_stream::begins_message;
 use crate::framing::documents::Documents;
 use crate::framing::sse::{Event, SseDecoder, text};
-use crate::stream::{Dialect, Framing};
 
 impl Dialect {
     /// The dialect of a body, by how it begins: of a stream, or of JSON documents.

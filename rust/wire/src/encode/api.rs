@@ -1,6 +1,7 @@
 //! Who writes: a dialect, told apart where two of a provider's interfaces write theirs in different shapes.
 
-use crate::stream::{Dialect, Framing};
+use crate::dialects::Dialect;
+use crate::framing::Framing;
 
 /// An interface that answers are given by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
