@@ -14,14 +14,15 @@ use std::sync::atomic::Ordering::Relaxed;
 use crate::sync::{Arc, AtomicUsize, UnsafeCell};
 
 /// How many values a block holds: enough to make the cost of a block small per value (24 instructions, see
-/// `benches/instructions.md`), few enough to make an idle stream cheap. Loom's models need block changes after few values.
+/// `benches/instructions.md`), few enough to make an idle stream cheap. Loom's models need block changes after few
+/// values.
 const BLOCK: usize = if cfg!(loom) { 2 } else { 32 };
 
 /// A fixed number of slots and the link to the next block.
 ///
-/// The rule that makes all of this sound: the producer writes a slot (or `next`) *before* it publishes a position past
-/// it, with a release store; the consumer reads the slot (or `next`) only *after* it has loaded such a position, with an
-/// acquire load. So the two never access one of these at the same time.
+/// The rule that makes all of this sound: the producer writes a slot (or `next`) *before* it publishes a position
+/// past it, with a release store; the consumer reads the slot (or `next`) only *after* it has loaded such a position,
+/// with an acquire load. So the two never access one of these at the same time.
 struct Block<T> {
     slots: [UnsafeCell<MaybeUninit<T>>; BLOCK],
     next: UnsafeCell<Option<Arc<Block<T>>>>,
@@ -106,7 +107,8 @@ impl<T> WriteCursor<T> {
     fn advance(&mut self) {
         let next = Block::new();
         self.block.next.with_mut(|link| {
-            // SAFETY: the consumer reads `next` only after a position in the next block is published, which comes later.
+            // SAFETY: the consumer reads `next` only after a position in the next block is published, which comes
+            // later.
             unsafe { *link = Some(Arc::clone(&next)) };
         });
         self.record_filled();

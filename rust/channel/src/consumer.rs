@@ -77,8 +77,8 @@ impl<T: Send> Consumer<T> {
         self.look().map_or(Poll::Pending, Poll::Ready)
     }
 
-    /// Ready when the producer is gone, even if values are left. If pending, the task of `context` is woken when to poll
-    /// again.
+    /// Ready when the producer is gone, even if values are left. If pending, the task of `context` is woken when to
+    /// poll again.
     pub fn poll_closed(&mut self, context: &mut Context<'_>) -> Poll<()> {
         if self.is_closed() {
             return Poll::Ready(());

@@ -47,8 +47,8 @@ use position::Position;
 use sync::{Arc, AtomicBool};
 use waker::WakerSlot;
 
-/// A channel that holds at most `capacity` values; a capacity of 0 counts as 1. Memory is allocated as values are pushed,
-/// a block of 32 values at a time, not for the whole capacity.
+/// A channel that holds at most `capacity` values; a capacity of 0 counts as 1. Memory is allocated as values are
+/// pushed, a block of 32 values at a time, not for the whole capacity.
 ///
 /// Dropping either end closes the channel. Values that were pushed before the producer was dropped can still be taken.
 #[must_use]

@@ -33,8 +33,8 @@ impl<T: Send> Producer<T> {
         Self { shared, cursor, capacity, tail: 0, known_head: 0 }
     }
 
-    /// Moves one value into the channel. This does not wake the consumer: call [`Producer::notify`] after the last value
-    /// of a batch.
+    /// Moves one value into the channel. This does not wake the consumer: call [`Producer::notify`] after the last
+    /// value of a batch.
     ///
     /// # Errors
     /// [`PushError::Full`] or [`PushError::Closed`], with the value.

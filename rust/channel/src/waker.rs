@@ -18,9 +18,10 @@ const WAKING: usize = 0b10;
 
 /// Holds a [`Waker`] that one thread registers and another thread wakes.
 ///
-/// Why no wake-up is lost: the waiting side registers and *then* checks its condition once more; the waking side changes
-/// the condition and *then* wakes. Both do a read-modify-write of `state`, so one of the two comes second. If that is the
-/// waking side, it finds the registered waker. If it is the waiting side, its second check sees the change.
+/// Why no wake-up is lost: the waiting side registers and *then* checks its condition once more; the waking side
+/// changes the condition and *then* wakes. Both do a read-modify-write of `state`, so one of the two comes second. If
+/// that is the waking side, it finds the registered waker. If it is the waiting side, its second check sees the
+/// change.
 pub(crate) struct WakerSlot {
     state: AtomicUsize,
     waker: UnsafeCell<Option<Waker>>,

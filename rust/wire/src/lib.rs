@@ -1,20 +1,21 @@
-//! What comes over the wire, without the wire: bytes go in, [`Delta`]s come out, and nothing here does I/O.
+//! Decodes and encodes the streams of LLM providers. Bytes go in, [`Delta`]s come out; nothing here does I/O.
 //!
-//! A map, in the direction in which a token travels:
+//! The modules, in the direction in which a token travels:
 //!
-//! - `framing/`: bytes → frames, wherever the bytes were split. [`sse`] by the WHATWG algorithm, [`ndjson`], and the
-//!   binary [`aws_event_stream`]; `documents` for a body that is not a stream;
+//! - `framing/`: bytes → frames. [`sse`], [`ndjson`] and the binary [`aws_event_stream`]; `documents` for bodies that
+//!   are not streams;
 //! - `dialects/`: frames → [`Delta`]s and, in each dialect's `encode`, back. [`openai_chat`], [`openai_responses`],
 //!   [`anthropic`], [`gemini`], [`cohere`], [`ollama`], [`bedrock`], and what they share;
-//! - [`delta`]: the one vocabulary of all dialects;
-//! - [`stream`]: framing and dialect in one; [`encode`] is its mirror, which is what the simulator speaks with;
-//! - [`body`]: a stream, or the JSON documents of a server that does not stream, which is what the engine drives;
-//! - [`recorded`]: a recorded body, whose dialect may be unknown ([`Dialect::detect`]);
-//! - [`response`]: deltas folded into the answer that they make up;
-//! - `error` and `error_class`: what a provider's error says, and what class of error it is.
+//! - [`delta`]: the deltas, which are the same for all dialects;
+//! - [`stream`]: decodes a streamed body, framing and dialect in one;
+//! - [`body`]: decodes a body that may be a stream or not; the engine uses this;
+//! - [`recorded`]: decodes a recorded body, whose dialect may be unknown ([`Dialect::detect`]);
+//! - [`response`]: collects deltas into a whole response;
+//! - [`encode`]: deltas → the bytes of a stream; the simulator uses this;
+//! - `error` and `error_class`: read a provider's error, and classify it.
 //!
-//! The two folders are how the source is arranged. Users of the crate name a module by its own name, such as
-//! `headrace_wire::sse` or `headrace_wire::openai_chat`.
+//! The two folders only arrange the source. To users of the crate, their modules are at the top:
+//! `headrace_wire::sse`, `headrace_wire::openai_chat`.
 
 pub mod body;
 pub mod delta;

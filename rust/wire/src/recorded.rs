@@ -3,7 +3,7 @@
 use crate::body::{BodyDecoder, BodyError, start, unknown};
 use crate::delta::Delta;
 use crate::dialects::Dialect;
-use crate::dialects::emit::fail;
+use crate::dialects::emit::push_error as fail;
 use crate::error::{is_error, read_error};
 use crate::framing::aws_event_stream::may_begin_message;
 use crate::framing::documents::Documents;

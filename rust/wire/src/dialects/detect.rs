@@ -1,4 +1,4 @@
-//! Which dialect a recorded body is written in.
+//! Finds out which dialect a recorded body is in.
 
 use serde::Deserialize;
 
@@ -11,10 +11,18 @@ use crate::framing::documents::Documents;
 use crate::framing::sse::{Event, SseDecoder, text};
 
 impl Dialect {
-    /// The dialect of a body, by how it begins: of a stream, or of JSON documents.
+    /// Detects the dialect of a body from its start. The body may be a stream or consist of JSON documents.
     ///
-    /// The first event that belongs to one dialect only decides; a few kilobytes of a stream are enough, a document has
-    /// to be whole. `None` when nothing in `prefix` decides.
+    /// The first event or document that exists in one dialect only decides. A few kilobytes of a stream are enough,
+    /// but a JSON document must be complete. `None` if nothing in `prefix` decides.
+    ///
+    /// ```
+    /// use headrace_wire::Dialect;
+    ///
+    /// let body = b"event: message_start\ndata: {\"type\":\"message_start\",\"message\":{}}\n\n";
+    /// assert_eq!(Dialect::detect(body), Some(Dialect::Anthropic));
+    /// assert_eq!(Dialect::detect(b"hello"), None);
+    /// ```
     #[must_use]
     pub fn detect(prefix: &[u8]) -> Option<Self> {
         Self::shown(prefix).or_else(|| match start(prefix).first()? {
@@ -23,7 +31,8 @@ impl Dialect {
         })
     }
 
-    /// The same, by whole events and documents only: what comes after `prefix` cannot change it.
+    /// Like [`Dialect::detect`], but uses complete frames and documents only, so that more bytes cannot change the
+    /// result.
     #[must_use]
     pub(crate) fn shown(prefix: &[u8]) -> Option<Self> {
         if begins_message(prefix) {
@@ -54,46 +63,46 @@ fn first_event(bytes: &[u8]) -> Option<Dialect> {
         if dialect.is_some() {
             return dialect;
         }
-        // Others end their streams with it too, but only OpenAI's may hold nothing else.
+        // Other dialects may end with it too, but only OpenAI chat has streams of nothing but `[DONE]`.
         if event.is_done() {
             return is_first.then_some(Dialect::OpenAiChat);
         }
-        is_first &= event.is_aside();
+        is_first &= event.is_keep_alive();
     }
     None
 }
 
-/// By an event that was cut off, or whose blank line was, and by pings where there is nothing else.
+/// Looks at a last event that was cut off. A stream of nothing but `ping` events is Anthropic's.
 fn last_event(bytes: &[u8]) -> Option<Dialect> {
     let mut sse = SseDecoder::default();
-    let mut is_pinged = false;
+    let mut has_ping = false;
     for bytes in [bytes, b"\n\n"] {
         let mut events = sse.feed(bytes);
         while let Ok(Some(event)) = events.next_event() {
-            // Where the bytes end within an event, its name may show what its data cannot.
-            let dialect = by_event(&event).or_else(|| by_kind(&event.event_type()));
+            // If the data were cut off, the event's type may still decide.
+            let dialect = by_event(&event).or_else(|| by_event_type(&event.event_type()));
             if dialect.is_some() {
                 return dialect;
             }
-            is_pinged |= event.event_type() == "ping";
+            has_ping |= event.event_type() == "ping";
         }
     }
-    is_pinged.then_some(Dialect::Anthropic)
+    has_ping.then_some(Dialect::Anthropic)
 }
 
 fn by_event(event: &Event<'_>) -> Option<Dialect> {
     let data = event.data_text();
     let probe: Probe<'_> = serde_json::from_str(&data).ok()?;
     match probe.dialect()? {
-        // An error that is a string is Ollama's only where each line is a document.
+        // Over SSE, an error that is a string is not Ollama's, which is NDJSON.
         Dialect::Ollama if probe.error.get().is_some() => Some(Dialect::OpenAiChat),
         dialect if dialect.framing() == Framing::Sse => Some(dialect),
         _ => None,
     }
 }
 
-/// By the type of an event.
-fn by_kind(kind: &str) -> Option<Dialect> {
+/// The dialect that has events of this type.
+fn by_event_type(kind: &str) -> Option<Dialect> {
     let has_prefix = |prefixes: &[&str]| prefixes.iter().any(|prefix| kind.starts_with(prefix));
     match kind {
         "completion" => Some(Dialect::Anthropic),
@@ -105,7 +114,7 @@ fn by_kind(kind: &str) -> Option<Dialect> {
     }
 }
 
-/// The members that tell the dialects apart.
+/// The members by which the dialects can be told apart.
 #[derive(Debug, Deserialize)]
 struct Probe<'a> {
     #[serde(borrow, default, rename = "type")]
@@ -140,7 +149,7 @@ struct Probe<'a> {
     error: Raw<'a>,
     #[serde(borrow, default)]
     sequence_number: Raw<'a>,
-    // The plain formats of models on Bedrock.
+    // Formats of single models on Bedrock.
     #[serde(borrow, default)]
     generation: Raw<'a>,
     #[serde(borrow, default)]
@@ -151,7 +160,7 @@ struct Probe<'a> {
     titan: Raw<'a>,
 }
 
-/// Of an error object: Google's has both, its code a number.
+/// Members of an error object. Google's has both, and its `code` is a number.
 #[derive(Debug, Deserialize)]
 struct ErrorProbe<'a> {
     #[serde(borrow, default)]
@@ -170,7 +179,7 @@ impl Probe<'_> {
             }
             Some("error") => return Some(Dialect::OpenAiResponses),
             Some(kind) => {
-                if let Some(dialect) = by_kind(kind) {
+                if let Some(dialect) = by_event_type(kind) {
                     return Some(dialect);
                 }
             }
@@ -199,22 +208,22 @@ impl Probe<'_> {
         if self.response.get().is_some_and(|response| response.starts_with('"')) {
             return Some(Dialect::OpenAiChat);
         }
-        self.named().or_else(|| self.failed())
+        self.by_object().or_else(|| self.by_error())
     }
 
-    /// By the class of an object, or of an event of Gemini's interactions.
-    fn named(&self) -> Option<Dialect> {
+    /// By the member `object`, or by the `event_type` of Gemini's Interactions API.
+    fn by_object(&self) -> Option<Dialect> {
         match self.object.get() {
             Some("response") => Some(Dialect::OpenAiResponses),
             Some("chat.completion.chunk" | "chat.completion" | "text_completion") => {
                 Some(Dialect::OpenAiChat)
             }
-            _ => by_kind(self.event_type.get()?),
+            _ => by_event_type(self.event_type.get()?),
         }
     }
 
-    /// By the shape of an error.
-    fn failed(&self) -> Option<Dialect> {
+    /// By the shape of the error.
+    fn by_error(&self) -> Option<Dialect> {
         let error = self.error.get()?;
         if error.starts_with('"') {
             return Some(Dialect::Ollama);

@@ -1,4 +1,6 @@
-//! Reading the JSON that providers really send.
+//! Lenient JSON: the types that the dialects use to read what providers really send.
+//!
+//! A member that is missing, `null` or of an unexpected type counts as absent, instead of failing the whole frame.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -14,8 +16,8 @@ use serde_json::value::RawValue;
 use crate::framing::sse::text;
 use crate::stream::DecodeError;
 
-/// What values of other types than the one that is looked for are: "not told".
-macro_rules! not_told {
+/// Visitor methods for unexpected types: the value counts as absent.
+macro_rules! absent {
     ($($visit:ident($value:ty)),+) => {
         $(fn $visit<E>(self, _: $value) -> Result<Self::Value, E> {
             Ok(Self::Value::default())
@@ -27,7 +29,7 @@ macro_rules! not_told {
     };
 }
 
-pub(crate) use not_told;
+pub(crate) use absent;
 
 fn skip_seq<'de, A: SeqAccess<'de>>(mut seq: A) -> Result<(), A::Error> {
     while seq.next_element::<IgnoredAny>()?.is_some() {}
@@ -39,7 +41,7 @@ fn skip_map<'de, A: MapAccess<'de>>(mut map: A) -> Result<(), A::Error> {
     Ok(())
 }
 
-/// A string member. `null`, a missing member, an empty string and a value of another type are all "not told".
+/// A string member. Absent if it is missing, `null`, empty or of another type.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Text<'a>(Option<Cow<'a, str>>);
 
@@ -49,7 +51,7 @@ impl Text<'_> {
         self.0.as_deref().filter(|text| !text.is_empty())
     }
 
-    /// The string as it is kept in a delta.
+    /// The string as it is stored in a delta.
     pub(crate) fn compact(&self) -> Option<CompactString> {
         self.get().map(CompactString::from)
     }
@@ -92,10 +94,10 @@ impl<'de> Visitor<'de> for TextVisitor {
         skip_map(map).map(|()| None)
     }
 
-    not_told!(visit_bool(bool), visit_i64(i64), visit_u64(u64), visit_f64(f64));
+    absent!(visit_bool(bool), visit_i64(i64), visit_u64(u64), visit_f64(f64));
 }
 
-/// An object member. A value of another type is "not told".
+/// An object member. Absent if it is missing or of another type.
 #[derive(Debug)]
 pub(crate) struct Object<T>(pub(crate) Option<T>);
 
@@ -136,10 +138,10 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
         skip_seq(seq).map(|()| None)
     }
 
-    not_told!(visit_str(&str), visit_bool(bool), visit_i64(i64), visit_u64(u64), visit_f64(f64));
+    absent!(visit_str(&str), visit_bool(bool), visit_i64(i64), visit_u64(u64), visit_f64(f64));
 }
 
-/// A list of objects. What is none of these is "not told", the list itself and each of its elements.
+/// A list of objects. Empty if the member is missing or of another type; elements that are not objects are left out.
 #[derive(Debug)]
 pub(crate) struct List<T>(Vec<T>);
 
@@ -184,10 +186,10 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ListVisitor<T> {
         skip_map(map).map(|()| Vec::new())
     }
 
-    not_told!(visit_str(&str), visit_bool(bool), visit_i64(i64), visit_u64(u64), visit_f64(f64));
+    absent!(visit_str(&str), visit_bool(bool), visit_i64(i64), visit_u64(u64), visit_f64(f64));
 }
 
-/// A number of something in its list, from 0. What is none is "not told".
+/// A position in a list, from 0: a number or a string of digits. Absent if it is anything else.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Index(Option<u64>);
 
@@ -197,7 +199,7 @@ impl Index {
         self.0
     }
 
-    /// The number of a choice, of which there is one where it is not told.
+    /// The index of a choice: 0 if it is absent.
     pub(crate) fn choice(self) -> u32 {
         self.0.and_then(|index| index.try_into().ok()).unwrap_or(0)
     }
@@ -215,7 +217,7 @@ impl<'de> Visitor<'de> for IndexVisitor {
     type Value = Option<u64>;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a number from 0")
+        formatter.write_str("an index")
     }
 
     fn visit_u64<E>(self, value: u64) -> Result<Self::Value, E> {
@@ -234,10 +236,10 @@ impl<'de> Visitor<'de> for IndexVisitor {
         skip_map(map).map(|()| None)
     }
 
-    not_told!(visit_bool(bool), visit_i64(i64), visit_f64(f64));
+    absent!(visit_bool(bool), visit_i64(i64), visit_f64(f64));
 }
 
-/// A member kept as JSON text; `null` is "not told", like a missing member.
+/// A member kept as JSON text. Absent if it is missing or `null`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Raw<'a>(#[serde(borrow)] Option<&'a RawValue>);
@@ -248,18 +250,19 @@ impl<'a> Raw<'a> {
         self.0.map(RawValue::get).filter(|json| *json != "null")
     }
 
-    /// The member as a `T`, unless it is of another shape.
+    /// The member as a `T`, if it can be read as one.
     pub(crate) fn read<T: Deserialize<'a>>(&self) -> Option<T> {
         serde_json::from_str(self.get()?).ok()
     }
 
-    /// A count. Some providers write theirs as floating point numbers.
+    /// The member as a count. Some providers write counts as floating point numbers, such as `7.0`.
     pub(crate) fn count(&self) -> Option<u64> {
         let json = self.get()?;
         json.parse().ok().or_else(|| json.strip_suffix(".0")?.parse().ok())
     }
 
-    /// The arguments of a call as JSON text, which some providers send as a string that holds it and others as it is.
+    /// The arguments of a tool call as JSON text. Some providers send a string that contains JSON, others send the
+    /// JSON.
     pub(crate) fn arguments(&self) -> Option<Cow<'a, str>> {
         let json = self.get()?;
         let text = if json.starts_with('"') { read_string(json)? } else { Cow::Borrowed(json) };
@@ -267,21 +270,22 @@ impl<'a> Raw<'a> {
     }
 }
 
-/// Runs `read` on a document, and once more on the mended document where a strict parser refuses it. What `read`
-/// does must begin with the parsing.
+/// Calls `read` with a document. If that fails, repairs the document and calls `read` again. So `read` must parse
+/// before it has any side effect.
 pub(crate) fn lenient<R>(
     data: &[u8],
     mut read: impl FnMut(&str) -> Result<R, serde_json::Error>,
 ) -> Result<R, DecodeError> {
     let json = text(data);
     read(&json).or_else(|error| {
-        let mended = mend(&json).ok_or_else(|| DecodeError::json(&error, &json))?;
-        read(&mended).map_err(|error| DecodeError::json(&error, &json))
+        let repaired = repair(&json).ok_or_else(|| DecodeError::json(&error, &json))?;
+        read(&repaired).map_err(|error| DecodeError::json(&error, &json))
     })
 }
 
-/// Whether a document that does not fit its shape is an event of none of the `known` types, whose shape is its own.
-pub(crate) fn is_of_unknown_kind(json: &str, known: &[&str]) -> bool {
+/// Whether a document has a `type` that is not in `known`. Such a document may have any shape, so failing to parse it
+/// is not an error.
+pub(crate) fn has_unknown_type(json: &str, known: &[&str]) -> bool {
     #[derive(Deserialize)]
     struct Event<'a> {
         #[serde(borrow, default, rename = "type")]
@@ -300,43 +304,43 @@ pub(crate) fn read_string(json: &str) -> Option<Cow<'_, str>> {
     }
 }
 
-/// `Cow` by itself is always read as owned.
+/// Serde reads a plain `Cow` as owned; this one borrows where it can.
 #[derive(Deserialize)]
 struct Borrowed<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// Makes a document that a strict parser refused acceptable, where what is wrong is one of the two things that
-/// real streams contain: a lone surrogate escape becomes U+FFFD, and of two members with one name the last counts.
-/// `None` when that is not what is wrong.
-fn mend(json: &str) -> Option<String> {
+/// Repairs a document that the strict parser refused, for the two faults that real streams contain: a lone surrogate
+/// escape becomes U+FFFD, and of two members with the same name the last one is kept. `None` if something else is
+/// wrong.
+fn repair(json: &str) -> Option<String> {
     let json = replace_lone_surrogates(json);
     let value: serde_json::Value = serde_json::from_str(&json).ok()?;
     serde_json::to_string(&value).ok()
 }
 
-/// RFC 8259 section 8.2 leaves a lone surrogate escape undefined; JavaScript providers send them when a token
-/// boundary falls inside a character.
+/// Replaces lone surrogate escapes, whose meaning RFC 8259 section 8.2 leaves undefined. Providers that run JavaScript
+/// send them when a token boundary falls inside a character.
 fn replace_lone_surrogates(json: &str) -> String {
-    let mut mended = String::with_capacity(json.len());
+    let mut repaired = String::with_capacity(json.len());
     let mut rest = json;
     while let Some(at) = rest.find('\\') {
         let (before, escape) = rest.split_at(at);
-        mended.push_str(before);
+        repaired.push_str(before);
         let length = match (unit(escape), escape.get(6..).and_then(unit)) {
             (Some(0xD800..=0xDBFF), Some(0xDC00..=0xDFFF)) => 12,
             (Some(0xD800..=0xDFFF), _) => {
-                mended.push_str("\\ufffd");
+                repaired.push_str("\\ufffd");
                 rest = &escape[6..];
                 continue;
             }
             (Some(_), _) => 6,
-            // The backslash and the character that it escapes, however wide that is.
+            // A backslash and the character that it escapes, which may take several bytes.
             (None, _) => 1 + escape[1..].chars().next().map_or(0, char::len_utf8),
         };
-        mended.push_str(&escape[..length]);
+        repaired.push_str(&escape[..length]);
         rest = &escape[length..];
     }
-    mended.push_str(rest);
-    mended
+    repaired.push_str(rest);
+    repaired
 }
 
 /// The UTF-16 code unit of a `\uXXXX` escape at the start of `text`.

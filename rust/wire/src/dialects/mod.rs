@@ -1,4 +1,10 @@
-//! From one frame to [`Delta`](crate::Delta)s: one module for each provider's format, and what they share.
+//! Frames → [`Delta`](crate::Delta)s: one module for each dialect, and what the dialects share.
+//!
+//! A dialect's folder has the decoder in `mod.rs`; `event.rs` or `chunk.rs` are the shapes of its JSON. `encode.rs`
+//! writes a stream and `document.rs` a response that is not streamed.
+//!
+//! Shared: `json` (lenient reading), `emit` (pushes deltas), `identity` (id and model), `tool_calls`, `reasons` (finish
+//! reasons), and `detect`, which finds out what dialect a recorded body is in.
 
 pub mod anthropic;
 pub mod bedrock;
@@ -16,22 +22,23 @@ mod tool_calls;
 
 use crate::framing::Framing;
 
-/// How a provider writes its streams.
+/// The format of a provider's responses, streamed or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Dialect {
-    /// OpenAI chat completions over server-sent events.
+    /// OpenAI chat completions over SSE; see [`openai_chat`].
     OpenAiChat,
-    /// OpenAI responses over server-sent events.
+    /// OpenAI responses over SSE; see [`openai_responses`].
     OpenAiResponses,
-    /// Anthropic messages over server-sent events.
+    /// Anthropic messages over SSE; see [`anthropic`].
     Anthropic,
-    /// Gemini's `streamGenerateContent` over server-sent events.
+    /// Gemini's `streamGenerateContent` over SSE; see [`gemini`].
     Gemini,
-    /// Cohere's chat, version 2, over server-sent events.
+    /// Cohere's chat API, version 2, over SSE; see [`cohere`].
     Cohere,
-    /// Ollama's own API, newline-delimited JSON.
+    /// Ollama's own API over NDJSON; see [`ollama`].
     Ollama,
-    /// Amazon Bedrock's `ConverseStream` and `InvokeModelWithResponseStream` over the AWS event stream.
+    /// Amazon Bedrock's `ConverseStream` and `InvokeModelWithResponseStream` over the AWS event stream; see
+    /// [`bedrock`].
     Bedrock,
 }
 
@@ -47,7 +54,7 @@ impl Dialect {
         Self::Bedrock,
     ];
 
-    /// The name as users see it.
+    /// The name as users see it, such as `openai_chat`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -61,13 +68,13 @@ impl Dialect {
         }
     }
 
-    /// The dialect of that name.
+    /// The dialect with this name, as [`Dialect::as_str`] returns it.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|dialect| dialect.as_str() == name)
     }
 
-    /// What its streams are made of.
+    /// The framing of its streams.
     #[must_use]
     pub const fn framing(self) -> Framing {
         match self {

@@ -1,20 +1,20 @@
-//! Why a choice ended: the words of a dialect, and what they mean in the common vocabulary.
+//! Finish reasons: the words of a dialect, and what they mean as a [`FinishReason`].
 
 use compact_str::CompactString;
 
 use crate::delta::{Delta, DeltaKind, Finish, FinishReason};
 
-/// The words of one dialect. Of several words for one reason the first is the one that is written.
+/// The finish reasons of one dialect. If several words mean the same reason, the first one is used for writing.
 #[derive(Debug)]
 pub(crate) struct Reasons(pub(crate) &'static [(&'static str, FinishReason)]);
 
 impl Reasons {
-    /// What a provider's word means.
+    /// The meaning of a provider's word; [`FinishReason::Other`] if it is not in the list.
     pub(crate) fn read(&self, raw: &str) -> FinishReason {
         self.0.iter().find(|(word, _)| *word == raw).map_or(FinishReason::Other, |(_, reason)| *reason)
     }
 
-    /// The word for a reason: the raw one if it is of this dialect, or else the dialect's own.
+    /// The word to write for a finish reason: its raw word if this dialect knows it, or else this dialect's own.
     pub(crate) fn write<'a>(&self, finish: &'a Finish) -> &'a str {
         if self.read(&finish.raw) == finish.reason {
             return &finish.raw;
@@ -24,24 +24,24 @@ impl Reasons {
     }
 }
 
-/// The end of one choice, told once.
+/// The finish reason of one choice, which is emitted once even if the provider repeats it.
 #[derive(Debug, Default)]
 pub(crate) struct Finished(Option<CompactString>);
 
 impl Finished {
-    /// Whether a reason was told.
-    pub(crate) const fn is_told(&self) -> bool {
+    /// Whether a finish reason has been reported.
+    pub(crate) const fn is_set(&self) -> bool {
         self.0.is_some()
     }
 
-    /// Whether this word was not the last one told: some providers repeat theirs.
-    pub(crate) fn is_news(&self, raw: &str) -> bool {
+    /// Whether this word differs from the last one. Some providers repeat theirs.
+    pub(crate) fn is_new(&self, raw: &str) -> bool {
         self.0.as_deref() != Some(raw)
     }
 
-    /// Takes a reason, and passes it on if it is news.
-    pub(crate) fn tell(&mut self, choice: u32, raw: &str, reason: FinishReason, out: &mut Vec<Delta>) {
-        if !self.is_news(raw) {
+    /// Takes a finish reason and emits a delta if it is new.
+    pub(crate) fn report(&mut self, choice: u32, raw: &str, reason: FinishReason, out: &mut Vec<Delta>) {
+        if !self.is_new(raw) {
             return;
         }
         let raw = CompactString::from(raw);

@@ -1,4 +1,6 @@
-//! The tool calls of a dialect that names each of them beyond doubt, or sends it whole.
+//! Tool calls, for the dialects that give each call an unambiguous key, or send it in one piece.
+//!
+//! OpenAI chat, whose providers do neither reliably, has its own: `openai_chat/calls.rs`.
 
 use compact_str::CompactString;
 
@@ -8,38 +10,38 @@ use crate::delta::{Delta, DeltaKind, ToolCallStart};
 #[derive(Debug, Default)]
 pub(crate) struct ToolCalls {
     choice: u32,
-    /// How many have begun.
-    begun: u32,
+    /// How many calls have started.
+    count: u32,
     open: Vec<OpenCall>,
 }
 
 #[derive(Debug)]
 struct OpenCall {
-    /// The provider's number of the call, or of the block that it is.
+    /// The provider's number of the call, or of its content block.
     key: u64,
     index: u32,
     has_arguments: bool,
-    /// Arguments that were told ahead.
-    held: Option<Box<str>>,
+    /// All arguments, if the provider sent them in one piece; used if no fragments follow.
+    full_arguments: Option<Box<str>>,
 }
 
 impl ToolCalls {
-    /// The calls of a choice.
-    pub(crate) const fn of(choice: u32) -> Self {
-        Self { choice, begun: 0, open: Vec::new() }
+    /// The tool calls of the choice with this index.
+    pub(crate) const fn for_choice(choice: u32) -> Self {
+        Self { choice, count: 0, open: Vec::new() }
     }
 
-    /// How many calls there have been.
-    pub(crate) const fn begun(&self) -> u32 {
-        self.begun
+    /// How many calls have started so far, which is the index of the next one.
+    pub(crate) const fn count(&self) -> u32 {
+        self.count
     }
 
     /// Whether a call with this key is open.
-    pub(crate) fn has(&self, key: u64) -> bool {
+    pub(crate) fn is_open(&self, key: u64) -> bool {
         self.open.iter().any(|call| call.key == key)
     }
 
-    /// A call begins. One that has the same key and was never ended ends.
+    /// Starts a call. If a call with the same key is still open, it is ended first.
     pub(crate) fn start(
         &mut self,
         key: u64,
@@ -48,21 +50,21 @@ impl ToolCalls {
         out: &mut Vec<Delta>,
     ) {
         self.end(key, None, out);
-        let index = self.begun;
-        self.begun += 1;
-        self.open.push(OpenCall { key, index, has_arguments: false, held: None });
+        let index = self.count;
+        self.count += 1;
+        self.open.push(OpenCall { key, index, has_arguments: false, full_arguments: None });
         let start = ToolCallStart { index, id, name: name.unwrap_or_default() };
         out.push(self.delta(DeltaKind::ToolCallStart(Box::new(start))));
     }
 
-    /// Arguments that are told whole and ahead: they count where no fragments follow.
-    pub(crate) fn hold(&mut self, key: u64, arguments: Option<&str>) {
+    /// Sets all arguments of an open call. They are emitted at its end, if no fragments have been by then.
+    pub(crate) fn set_full_arguments(&mut self, key: u64, arguments: Option<&str>) {
         if let Some(call) = self.open.iter_mut().find(|call| call.key == key) {
-            call.held = arguments.map(Box::from);
+            call.full_arguments = arguments.map(Box::from);
         }
     }
 
-    /// A fragment of the arguments of an open call.
+    /// Emits a fragment of the arguments of an open call.
     pub(crate) fn arguments(&mut self, key: u64, fragment: &str, out: &mut Vec<Delta>) {
         let Some(call) = self.open.iter_mut().find(|call| call.key == key) else { return };
         if !fragment.is_empty() {
@@ -72,33 +74,33 @@ impl ToolCalls {
         }
     }
 
-    /// A call ends. Arguments that are told whole count where no fragments of them came.
+    /// Ends a call. `arguments` are all of its arguments, emitted if no fragments have been.
     pub(crate) fn end(&mut self, key: u64, arguments: Option<&str>, out: &mut Vec<Delta>) {
         let Some(position) = self.open.iter().position(|call| call.key == key) else { return };
-        let OpenCall { index, has_arguments, held, .. } = self.open.remove(position);
-        let whole = arguments.or(held.as_deref()).filter(|whole| !whole.is_empty() && !has_arguments);
-        if let Some(fragment) = whole.map(CompactString::from) {
+        let OpenCall { index, has_arguments, full_arguments, .. } = self.open.remove(position);
+        let full = arguments.or(full_arguments.as_deref()).filter(|full| !full.is_empty() && !has_arguments);
+        if let Some(fragment) = full.map(CompactString::from) {
             out.push(self.delta(DeltaKind::ToolCallArguments { index, fragment }));
         }
         out.push(self.delta(DeltaKind::ToolCallEnd { index }));
     }
 
-    /// A call that was sent whole.
-    pub(crate) fn whole(
+    /// Emits a call that was sent in one piece.
+    pub(crate) fn push_complete(
         &mut self,
         id: Option<CompactString>,
         name: Option<CompactString>,
         arguments: Option<&str>,
         out: &mut Vec<Delta>,
     ) {
-        // No provider's own number is that large.
+        // No provider uses a key this large.
         let key = u64::MAX;
         self.start(key, id, name, out);
         self.end(key, arguments, out);
     }
 
     /// Ends all calls that are open.
-    pub(crate) fn close(&mut self, out: &mut Vec<Delta>) {
+    pub(crate) fn end_all(&mut self, out: &mut Vec<Delta>) {
         while let Some(key) = self.open.first().map(|call| call.key) {
             self.end(key, None, out);
         }

@@ -1,27 +1,27 @@
-//! The AWS event stream: binary messages of headers and a payload, each with two checksums.
+//! The AWS event stream: binary messages with headers, a payload and two checksums.
 //!
 //! The format: <https://docs.aws.amazon.com/transcribe/latest/dg/streaming-setting-up.html#streaming-event-stream>.
-//! A message is a prelude (its total length, the length of its headers, and the CRC-32 of these two), the headers, the
-//! payload, and the CRC-32 of all that; numbers are big-endian.
+//! A message is a prelude (total length, length of the headers, CRC-32 of these two), the headers, the payload, and the
+//! CRC-32 of everything before it. Numbers are big-endian.
 //!
-//! It is written here, over `crc32fast`, because the crate for it, `aws-smithy-eventstream`, brings sixteen others with
-//! it (`http` and `time` among them), copies each message, knows no cap on its size, and looks at the checksum of a
-//! length only after it has waited for so many bytes. As in [`crate::sse`], what the decoder yields never depends on
-//! where the bytes were split, and its time is linear in their number.
+//! Why not the crate `aws-smithy-eventstream`: it has sixteen dependencies (`http` and `time` among them), copies
+//! each message, has no limit on a message's size, and waits for as many bytes as a length says before it checks the
+//! length's checksum. As in [`crate::sse`], the messages do not depend on where the bytes were split, and decoding
+//! takes linear time.
 
 use crate::framing::sse::EventTooLarge;
 
-/// Two lengths and their checksum.
+/// Size of the prelude in bytes: two lengths and their checksum.
 const PRELUDE: usize = 12;
-/// The checksum at the end.
+/// Size of the checksum at the end, in bytes.
 const TRAILER: usize = 4;
-/// The type of a header whose value is a string.
+/// The header type of strings.
 const STRING: u8 = 7;
 
-/// The bytes are not an AWS event stream, or not as they were sent. The decoder stays failed.
+/// The bytes are not an AWS event stream, or were damaged on the way. The decoder cannot be used after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
-    /// A message is over the cap.
+    /// A message is over the limit.
     #[error(transparent)]
     TooLarge(#[from] EventTooLarge),
     /// The checksum of the lengths is wrong.
@@ -38,7 +38,7 @@ pub enum FrameError {
     Headers,
 }
 
-/// One message, borrowed from the decoder until the next one is asked for.
+/// One message. It borrows from the decoder until the next message is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Message<'a> {
     headers: &'a [u8],
@@ -46,7 +46,7 @@ pub struct Message<'a> {
 }
 
 impl<'a> Message<'a> {
-    /// The value of the header of that name, if it is a string.
+    /// The value of the header with this name, if there is one and its value is a UTF-8 string.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&'a str> {
         let header = Headers(self.headers).flatten().find(|header| header.name == name.as_bytes())?;
@@ -59,7 +59,7 @@ impl<'a> Message<'a> {
         self.payload
     }
 
-    /// Reads one whole message, whose lengths have been checked.
+    /// Reads one complete message whose lengths have been checked.
     fn read(bytes: &'a [u8], lengths: Lengths) -> Result<Self, FrameError> {
         let (covered, checksum) = bytes.split_at(bytes.len() - TRAILER);
         if number(checksum) != Some(crc32fast::hash(covered)) {
@@ -73,7 +73,7 @@ impl<'a> Message<'a> {
     }
 }
 
-/// What a prelude says.
+/// The lengths in a prelude, in bytes.
 #[derive(Debug, Clone, Copy)]
 struct Lengths {
     total: usize,
@@ -81,7 +81,7 @@ struct Lengths {
 }
 
 impl Lengths {
-    /// Reads the prelude at the start of `bytes`; `None` when it is not whole.
+    /// Reads the prelude at the start of `bytes`; `None` when it is not complete.
     fn read(bytes: &[u8]) -> Result<Option<Self>, FrameError> {
         let (Some(total), Some(headers), Some(checksum)) =
             (number(bytes), bytes.get(4..).and_then(number), bytes.get(8..).and_then(number))
@@ -105,8 +105,8 @@ pub(crate) fn begins_message(bytes: &[u8]) -> bool {
     matches!(Lengths::read(bytes), Ok(Some(_)))
 }
 
-/// Whether `bytes` are too short to tell whether they begin with one: no length of a message begins with another byte
-/// than 0, but for messages of more than 16 MiB, which nobody sends.
+/// Whether `bytes` are too short to contain a prelude, but may be the start of one: its first byte is 0 unless the
+/// message is larger than 16 MiB, which no provider sends.
 #[must_use]
 pub(crate) fn may_begin_message(bytes: &[u8]) -> bool {
     bytes.len() < PRELUDE && bytes.first() == Some(&0)
@@ -117,7 +117,7 @@ fn number(bytes: &[u8]) -> Option<u32> {
     bytes.first_chunk().map(|bytes| u32::from_be_bytes(*bytes))
 }
 
-/// The headers of a message. Ends after the first that is malformed.
+/// Iterates over the headers of a message. Stops after the first one that is malformed.
 struct Headers<'a>(&'a [u8]);
 
 struct Header<'a> {
@@ -175,26 +175,26 @@ impl<'a> Iterator for Headers<'a> {
     }
 }
 
-/// An incremental decoder of one event stream.
+/// An incremental decoder of an AWS event stream.
 #[derive(Debug)]
 pub struct MessageDecoder {
     limit: usize,
-    /// The start of a message whose end has not arrived, or the message last handed out.
+    /// The start of a message whose end has not arrived; or, if `yielded`, the message that was yielded last.
     pending: Vec<u8>,
-    handed_out: bool,
+    yielded: bool,
     failed: Option<FrameError>,
 }
 
 impl MessageDecoder {
-    /// A decoder that refuses a message of more than `limit` bytes.
+    /// A decoder that fails on a message of more than `limit` bytes, headers and checksums included.
     #[must_use]
     pub const fn with_limit(limit: usize) -> Self {
-        Self { limit, pending: Vec::new(), handed_out: false, failed: None }
+        Self { limit, pending: Vec::new(), yielded: false, failed: None }
     }
 
-    /// Takes the next bytes of the stream, and gives the messages that they complete.
+    /// Takes the next bytes of the body and returns the messages that they complete.
     ///
-    /// Pull until [`Messages::next_message`] returns `None`: bytes that were not pulled are lost.
+    /// Call [`Messages::next_message`] until it returns `None`: bytes that it has not read by then are lost.
     pub fn feed<'d, 'c>(&'d mut self, bytes: &'c [u8]) -> Messages<'d, 'c> {
         Messages { decoder: self, rest: bytes }
     }
@@ -203,7 +203,7 @@ impl MessageDecoder {
         *self.failed.insert(error)
     }
 
-    /// The lengths of the message that begins `bytes`; `None` when its prelude is not whole.
+    /// The lengths of the message at the start of `bytes`; `None` when its prelude is not complete.
     fn lengths(&mut self, bytes: &[u8]) -> Result<Option<Lengths>, FrameError> {
         let lengths = Lengths::read(bytes).map_err(|error| self.fail(error))?;
         if lengths.is_some_and(|lengths| lengths.total > self.limit) {
@@ -213,28 +213,29 @@ impl MessageDecoder {
     }
 }
 
-/// The messages that one [`MessageDecoder::feed`] completes, in order.
+/// The messages that one call of [`MessageDecoder::feed`] completes, in order.
 #[derive(Debug)]
-#[must_use = "bytes that are not pulled are lost"]
+#[must_use = "bytes that are not read are lost"]
 pub struct Messages<'d, 'c> {
     decoder: &'d mut MessageDecoder,
     rest: &'c [u8],
 }
 
 impl Messages<'_, '_> {
-    /// The next message, or `None` when more bytes are needed.
+    /// The next message; `None` when more bytes are needed.
     ///
     /// # Errors
-    /// [`FrameError`], after all messages that came before it.
+    /// [`FrameError`] when a message is damaged or over the limit, after the messages before it were returned; and on
+    /// every later call.
     pub fn next_message(&mut self) -> Result<Option<Message<'_>>, FrameError> {
-        if self.decoder.handed_out {
+        if self.decoder.yielded {
             self.decoder.pending.clear();
-            self.decoder.handed_out = false;
+            self.decoder.yielded = false;
         }
         if let Some(error) = self.decoder.failed {
             return Err(error);
         }
-        // A message that came in one piece needs no copy.
+        // A message that arrived in one piece needs no copy.
         if self.decoder.pending.is_empty()
             && let Some(lengths) = self.decoder.lengths(self.rest)?
             && let Some((bytes, rest)) = self.rest.split_at_checked(lengths.total)
@@ -244,7 +245,7 @@ impl Messages<'_, '_> {
         }
         let Some(lengths) = self.assemble()? else { return Ok(None) };
         let decoder = &mut *self.decoder;
-        decoder.handed_out = true;
+        decoder.yielded = true;
         let message = Message::read(&decoder.pending, lengths);
         if let Err(error) = message {
             decoder.failed = Some(error);
@@ -252,7 +253,7 @@ impl Messages<'_, '_> {
         message.map(Some)
     }
 
-    /// Moves bytes to the pending message until it is whole; `None` when they do not suffice.
+    /// Copies bytes to the pending message until it is complete; `None` when there are not enough.
     fn assemble(&mut self) -> Result<Option<Lengths>, FrameError> {
         self.fill(PRELUDE);
         let Some(prelude) = self.decoder.pending.first_chunk::<PRELUDE>().copied() else { return Ok(None) };
@@ -260,7 +261,7 @@ impl Messages<'_, '_> {
         Ok(lengths.filter(|lengths| self.fill(lengths.total)))
     }
 
-    /// Moves bytes until `length` of the message are there; false when they do not suffice.
+    /// Copies bytes until the pending message has `length` of them; false when there are not enough.
     fn fill(&mut self, length: usize) -> bool {
         let pending = &mut self.decoder.pending;
         let missing = length.saturating_sub(pending.len()).min(self.rest.len());
@@ -271,8 +272,8 @@ impl Messages<'_, '_> {
     }
 }
 
-/// Appends a message whose headers are all strings. What the format cannot express, a name of more than 255 bytes or a
-/// value of more than 65535, is cut.
+/// Appends one message to `out`. All headers are strings. A name is cut to 255 bytes and a value to 65535 bytes, the
+/// most that the format can express.
 pub fn write_message(headers: &[(&str, &str)], payload: &[u8], out: &mut Vec<u8>) {
     let mut block = Vec::new();
     for (name, value) in headers {

@@ -1,11 +1,11 @@
-//! The JSON documents of a body that is no stream.
+//! The JSON documents of a body that was not streamed.
 
 use serde_json::value::RawValue;
 
 use crate::stream::DecodeError;
 
-/// The documents of a body: one, several one after the other, or the elements of an array. A last one that was cut off
-/// is none.
+/// Iterates over the JSON documents of a body: one document, several in a row, or the elements of an array. A last
+/// document that was cut off is left out.
 #[derive(Debug)]
 pub(crate) struct Documents<'a> {
     rest: &'a str,
@@ -38,7 +38,7 @@ impl<'a> Documents<'a> {
     }
 }
 
-/// What stands at the end where the events of a stream were kept as lines.
+/// The last line of a recording that kept the data of each SSE event as a line.
 const DONE: &str = "[DONE]";
 
 impl<'a> Iterator for Documents<'a> {

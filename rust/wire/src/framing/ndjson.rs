@@ -1,48 +1,48 @@
-//! Newline-delimited JSON: one document a line, ended by LF or CRLF (<https://github.com/ndjson/ndjson-spec>).
+//! Newline-delimited JSON: one document per line, ended by LF or CRLF (<https://github.com/ndjson/ndjson-spec>).
 //!
-//! The decoder is pushed bytes and pulled for lines. As in [`crate::sse`], what it yields never depends on where the
-//! bytes were split, and its time is linear in their number.
+//! Feed the decoder bytes, then pull lines from it. As in [`crate::sse`], the lines do not depend on where the bytes
+//! were split, and decoding takes linear time.
 
 use memchr::memchr;
 
 use crate::framing::sse::EventTooLarge;
 
-/// An incremental decoder of lines.
+/// An incremental decoder of NDJSON lines. It does not parse the JSON.
 #[derive(Debug)]
 pub struct NdjsonDecoder {
     limit: usize,
-    /// The start of a line whose end has not arrived, or the line last handed out.
+    /// The start of a line whose end has not arrived; or, if `yielded`, the line that was yielded last.
     line: Vec<u8>,
-    handed_out: bool,
+    yielded: bool,
     failed: bool,
 }
 
 impl NdjsonDecoder {
-    /// A decoder that refuses a line of more than `limit` bytes, its CR included.
+    /// A decoder that fails on a line of more than `limit` bytes, counting a CR but not the LF.
     #[must_use]
     pub const fn with_limit(limit: usize) -> Self {
-        Self { limit, line: Vec::new(), handed_out: false, failed: false }
+        Self { limit, line: Vec::new(), yielded: false, failed: false }
     }
 
-    /// Takes the next bytes of the stream, and gives the lines that they complete.
+    /// Takes the next bytes of the body and returns the lines that they complete.
     ///
-    /// Pull until [`Lines::next_line`] returns `None`: bytes that were not pulled are lost.
+    /// Call [`Lines::next_line`] until it returns `None`: bytes that it has not read by then are lost.
     pub fn feed<'d, 'c>(&'d mut self, bytes: &'c [u8]) -> Lines<'d, 'c> {
         Lines { decoder: self, rest: bytes }
     }
 
-    /// The stream has ended: gives its last line if that has no line end, which the format allows.
+    /// Call this when the body has ended: returns the last line if it has no line end, which the format allows.
     #[must_use]
     pub fn finish(&mut self) -> Option<&[u8]> {
         self.reset();
-        self.handed_out = true;
+        self.yielded = true;
         Some(without_cr(&self.line)).filter(|line| !self.failed && !is_blank(line))
     }
 
     fn reset(&mut self) {
-        if self.handed_out {
+        if self.yielded {
             self.line.clear();
-            self.handed_out = false;
+            self.yielded = false;
         }
     }
 
@@ -55,26 +55,27 @@ impl NdjsonDecoder {
     }
 }
 
-/// The lines that one [`NdjsonDecoder::feed`] completes, in order.
+/// The lines that one call of [`NdjsonDecoder::feed`] completes, in order.
 #[derive(Debug)]
-#[must_use = "bytes that are not pulled are lost"]
+#[must_use = "bytes that are not read are lost"]
 pub struct Lines<'d, 'c> {
     decoder: &'d mut NdjsonDecoder,
     rest: &'c [u8],
 }
 
 impl Lines<'_, '_> {
-    /// The next line that is not blank, without its end, or `None` when more bytes are needed.
+    /// The next line that is not blank, without its line end; `None` when more bytes are needed.
     ///
     /// # Errors
-    /// [`EventTooLarge`], after all lines that came before it.
+    /// [`EventTooLarge`] when a line is over the limit, after the lines before it were returned; and on every later
+    /// call.
     pub fn next_line(&mut self) -> Result<Option<&[u8]>, EventTooLarge> {
         self.decoder.reset();
         while let Some(end) = memchr(b'\n', self.rest) {
             let (line, rest) = (&self.rest[..end], &self.rest[end + 1..]);
             self.decoder.check(self.decoder.line.len() + line.len())?;
             self.rest = rest;
-            // A line that came in one piece needs no copy.
+            // A line that arrived in one piece needs no copy.
             if self.decoder.line.is_empty() {
                 if !is_blank(line) {
                     return Ok(Some(without_cr(line)));
@@ -86,7 +87,7 @@ impl Lines<'_, '_> {
                 self.decoder.line.clear();
                 continue;
             }
-            self.decoder.handed_out = true;
+            self.decoder.yielded = true;
             return Ok(Some(without_cr(&self.decoder.line)));
         }
         self.decoder.check(self.decoder.line.len() + self.rest.len())?;

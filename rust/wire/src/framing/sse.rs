@@ -1,18 +1,19 @@
-//! Server-sent events: the algorithm of the WHATWG HTML standard, section 9.2.6 ("Interpreting an event stream").
+//! Server-sent events, by the algorithm of the WHATWG HTML standard, sections 9.2.5 and 9.2.6:
+//! <https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream>.
 //!
-//! The decoder is pushed bytes and pulled for events. What it yields never depends on where the bytes were
-//! split, and its time is linear in their number: no byte of an unfinished line is looked at twice.
+//! Feed the decoder bytes, then pull events from it. The events do not depend on where the bytes were split. Decoding
+//! takes linear time: no byte of an unfinished line is scanned twice.
 
 use std::borrow::Cow;
 
 use memchr::{memchr, memchr2};
 
-/// The cap on one event's size that [`SseDecoder::default`] sets: 16 MiB.
+/// The limit on the size of one event that [`SseDecoder::default`] uses, in bytes: 16 MiB.
 pub const DEFAULT_MAX_EVENT_BYTES: usize = 16 * 1024 * 1024;
 
 const BOM: [u8; 3] = [0xEF, 0xBB, 0xBF];
 
-/// One event, borrowed from the decoder until the next one is asked for.
+/// One event. It borrows from the decoder until the next event is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event<'a> {
     name: &'a [u8],
@@ -22,26 +23,27 @@ pub struct Event<'a> {
 }
 
 impl<'a> Event<'a> {
-    /// The event's type: `message` unless an `event` field named another.
+    /// The event's type: `message` unless an `event` field set another.
     #[must_use]
     pub fn event_type(&self) -> Cow<'a, str> {
         if self.name.is_empty() { Cow::Borrowed("message") } else { text(self.name) }
     }
 
-    /// Whether the event named no type.
+    /// Whether no `event` field set a type.
     #[must_use]
     pub const fn has_default_type(&self) -> bool {
         self.name.is_empty()
     }
 
-    /// The data as it came, lines joined by LF; not checked to be UTF-8.
+    /// The data as it was sent, its lines joined by LF. It may be invalid UTF-8.
     #[must_use]
     pub const fn data(&self) -> &'a [u8] {
         self.data
     }
 
-    /// Whether the data say nothing, or nothing of the answer: the pings of gateways have a type, and no object.
-    pub(crate) fn is_aside(&self) -> bool {
+    /// Whether this is a keep-alive of a gateway: it has no data, or it has a type of its own and data that are not
+    /// JSON.
+    pub(crate) fn is_keep_alive(&self) -> bool {
         match self.data.trim_ascii_start().first() {
             None => true,
             Some(b'{' | b'[') => false,
@@ -49,7 +51,7 @@ impl<'a> Event<'a> {
         }
     }
 
-    /// Whether the data are `[DONE]`: OpenAI's end marker, which gateways put behind other dialects too.
+    /// Whether the data are `[DONE]`: OpenAI's end marker, which gateways send after other dialects too.
     pub(crate) const fn is_done(&self) -> bool {
         matches!(self.data.trim_ascii(), b"[DONE]")
     }
@@ -60,53 +62,69 @@ impl<'a> Event<'a> {
         text(self.data)
     }
 
-    /// The last event id at the time of this event: it lasts until another `id` field replaces it.
+    /// The last event id as of this event. It stays the same until another `id` field replaces it.
     #[must_use]
     pub const fn id(&self) -> &'a str {
         self.id
     }
 
-    /// The reconnection time at the time of this event, in milliseconds, if the stream has set one.
+    /// The reconnection time as of this event, in milliseconds, if a `retry` field has set one.
     #[must_use]
     pub const fn retry(&self) -> Option<u64> {
         self.retry
     }
 }
 
-/// One event is over the cap of [`SseDecoder::with_limit`]. The decoder stays failed: the stream cannot be resumed.
+/// A frame is over the decoder's limit. The decoder cannot be used after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("an event is larger than the limit of {limit} bytes")]
 pub struct EventTooLarge {
-    /// The cap, in bytes.
+    /// The limit, in bytes.
     pub limit: usize,
 }
 
-/// An incremental decoder of one event stream.
+/// An incremental decoder of server-sent events.
+///
+/// ```
+/// use headrace_wire::sse::SseDecoder;
+///
+/// let mut decoder = SseDecoder::default();
+/// let mut received = Vec::new();
+/// // The pieces of a body as they arrive from a socket: the second event is split.
+/// for piece in [&b"data: Hello\n\ndata: wo"[..], b"rld\nid: 7\n\n"] {
+///     let mut events = decoder.feed(piece);
+///     while let Some(event) = events.next_event()? {
+///         received.push(event.data_text().into_owned());
+///     }
+/// }
+/// assert_eq!(received, ["Hello", "world"]);
+/// assert_eq!(decoder.last_event_id(), "7");
+/// assert!(!decoder.is_mid_event());
+/// # Ok::<(), headrace_wire::sse::EventTooLarge>(())
+/// ```
 #[derive(Debug)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "four independent facts about where in the stream it stands"
-)]
+#[expect(clippy::struct_excessive_bools, reason = "four independent flags of the parser's state")]
 pub struct SseDecoder {
     limit: usize,
-    /// How much of a leading byte order mark has been seen; 3 when that question is settled.
+    /// How many bytes of a leading byte order mark have been seen; 3 once the start of the stream is past.
     bom_seen: usize,
-    /// The last line ended in CR at the end of the input: an LF that comes next belongs to it.
+    /// The input so far ends in CR: if the next byte is LF, it belongs to the same line end.
     after_cr: bool,
     /// The start of a line whose end has not arrived.
     line: Vec<u8>,
-    /// The data buffer: each data line with its LF.
+    /// The data buffer: each data line with an LF.
     data: Vec<u8>,
     event_type: Vec<u8>,
+    /// The value of the last `id` field.
     id_buffer: String,
-    /// The id that the last blank line committed.
+    /// `id_buffer` as of the last blank line.
     id: String,
     retry: Option<u64>,
     comments: u64,
     /// A field has been seen since the last blank line.
     mid_event: bool,
-    /// The event last handed out still stands in the buffers.
-    handed_out: bool,
+    /// The event that was yielded last is still in the buffers.
+    yielded: bool,
     failed: bool,
 }
 
@@ -117,7 +135,7 @@ impl Default for SseDecoder {
 }
 
 impl SseDecoder {
-    /// A decoder that refuses a line, or the data of an event, of more than `limit` bytes.
+    /// A decoder that fails on a line, or on the data of an event, of more than `limit` bytes.
     #[must_use]
     pub const fn with_limit(limit: usize) -> Self {
         Self {
@@ -132,14 +150,14 @@ impl SseDecoder {
             retry: None,
             comments: 0,
             mid_event: false,
-            handed_out: false,
+            yielded: false,
             failed: false,
         }
     }
 
-    /// Takes the next bytes of the stream, and gives the events that they complete.
+    /// Takes the next bytes of the body and returns the events that they complete.
     ///
-    /// Pull until [`Events::next_event`] returns `None`: bytes that were not pulled are lost.
+    /// Call [`Events::next_event`] until it returns `None`: bytes that it has not read by then are lost.
     pub fn feed<'d, 'c>(&'d mut self, bytes: &'c [u8]) -> Events<'d, 'c> {
         let rest = self.skip_bom(bytes);
         Events { decoder: self, rest }
@@ -151,7 +169,7 @@ impl SseDecoder {
         self.retry
     }
 
-    /// The last event id, as committed by the last blank line: what a reconnection sends as `Last-Event-ID`.
+    /// The last event id as of the last blank line: what a client sends as `Last-Event-ID` when it reconnects.
     #[must_use]
     pub fn last_event_id(&self) -> &str {
         &self.id
@@ -163,13 +181,13 @@ impl SseDecoder {
         self.comments
     }
 
-    /// Whether the input so far stops inside an event: if it ends here, that event is discarded.
+    /// Whether the input so far stops inside an event. If the body ends here, that event is discarded.
     #[must_use]
     pub fn is_mid_event(&self) -> bool {
         self.mid_event || !self.line.is_empty() || matches!(self.bom_seen, 1 | 2)
     }
 
-    /// 9.2.5: one leading byte order mark is ignored, also when it arrives in pieces.
+    /// 9.2.5: one leading byte order mark is ignored, even when it arrives in pieces.
     fn skip_bom<'c>(&mut self, mut bytes: &'c [u8]) -> &'c [u8] {
         while self.bom_seen < BOM.len() {
             match bytes.split_first() {
@@ -179,7 +197,7 @@ impl SseDecoder {
                     bytes = rest;
                 }
                 Some(_) => {
-                    // It only began like one: the bytes are the start of the first line.
+                    // Not a byte order mark after all: the bytes are the start of the first line.
                     self.line.extend_from_slice(&BOM[..self.bom_seen]);
                     self.bom_seen = BOM.len();
                 }
@@ -188,12 +206,12 @@ impl SseDecoder {
         bytes
     }
 
-    /// Drops the event that was handed out last.
+    /// Clears the buffers of the event that was yielded last.
     fn reset_event(&mut self) {
-        if self.handed_out {
+        if self.yielded {
             self.data.clear();
             self.event_type.clear();
-            self.handed_out = false;
+            self.yielded = false;
         }
     }
 
@@ -205,7 +223,7 @@ impl SseDecoder {
         Ok(())
     }
 
-    /// Processes one whole line. True when it dispatched an event, which then stands in the buffers.
+    /// Processes one complete line. True when it dispatched an event, which is then in the buffers.
     fn line(&mut self, line: &[u8]) -> Result<bool, EventTooLarge> {
         self.check(line.len())?;
         match line.first() {
@@ -237,7 +255,7 @@ impl SseDecoder {
                 self.id_buffer.push_str(&text(value));
             }
             b"retry" if !value.is_empty() && value.iter().all(u8::is_ascii_digit) => {
-                // Digits that do not fit are no time that anybody could wait: ignored, like any bad value.
+                // A number that does not fit into a u64 is ignored, like any invalid value.
                 self.retry = text(value).parse().ok().or(self.retry);
             }
             _ => {}
@@ -245,7 +263,7 @@ impl SseDecoder {
         Ok(())
     }
 
-    /// 9.2.6, "dispatch the event": an event without data is dropped, but its id stays.
+    /// 9.2.6, "dispatch the event": an event without data is not dispatched, but its id is kept.
     fn dispatch(&mut self) -> bool {
         self.mid_event = false;
         if self.id != self.id_buffer {
@@ -255,29 +273,30 @@ impl SseDecoder {
             self.event_type.clear();
             return false;
         }
-        self.handed_out = true;
+        self.yielded = true;
         true
     }
 
-    /// True when nothing of an event or a line is pending, so that an event may be taken from the input as it stands.
+    /// Whether nothing of a line or an event is buffered, so that an event can be read directly from the input.
     fn is_clean(&self) -> bool {
         !self.mid_event && self.line.is_empty() && !self.after_cr
     }
 }
 
-/// The events that one [`SseDecoder::feed`] completes, in order.
+/// The events that one call of [`SseDecoder::feed`] completes, in order.
 #[derive(Debug)]
-#[must_use = "bytes that are not pulled are lost"]
+#[must_use = "bytes that are not read are lost"]
 pub struct Events<'d, 'c> {
     decoder: &'d mut SseDecoder,
     rest: &'c [u8],
 }
 
 impl<'c> Events<'_, 'c> {
-    /// The next event, or `None` when more bytes are needed.
+    /// The next event; `None` when more bytes are needed.
     ///
     /// # Errors
-    /// [`EventTooLarge`], after all events that came before it.
+    /// [`EventTooLarge`] when an event is over the limit, after the events before it were returned; and on every later
+    /// call.
     pub fn next_event(&mut self) -> Result<Option<Event<'_>>, EventTooLarge> {
         self.decoder.reset_event();
         if self.decoder.failed {
@@ -295,7 +314,7 @@ impl<'c> Events<'_, 'c> {
         Ok(None)
     }
 
-    /// The shape of nearly every event of every provider, `data: …` and a blank line, needs no copy.
+    /// Fast path without a copy, for what nearly all events of all providers are: one `data` line and a blank line.
     fn whole_event(&mut self) -> Result<Option<&'c [u8]>, EventTooLarge> {
         if !self.decoder.is_clean() {
             return Ok(None);
@@ -307,7 +326,7 @@ impl<'c> Events<'_, 'c> {
             return Ok(None);
         };
         self.decoder.check(b"data:".len() + value.len())?;
-        // An id that an earlier block set without data is committed already: `is_clean` says a blank line came since.
+        // `is_clean` means that no field came since the last blank line, which committed any id before it.
         self.rest = rest;
         Ok(Some(value.strip_prefix(b" ").unwrap_or(value)))
     }
@@ -345,15 +364,15 @@ impl<'c> Events<'_, 'c> {
     }
 }
 
-/// 9.2.6: the name is what stands before the first colon; one space after it is not part of the value.
+/// 9.2.6: the field's name is everything before the first colon; one space after the colon is not part of the value.
 fn split_field(line: &[u8]) -> (&[u8], &[u8]) {
     let Some(colon) = memchr(b':', line) else { return (line, &[]) };
     let (name, value) = (&line[..colon], &line[colon + 1..]);
     (name, value.strip_prefix(b" ").unwrap_or(value))
 }
 
-/// Lines end at ASCII bytes, which no ill-formed sequence can swallow: replacing per value equals the
-/// standard's replacing over the whole stream.
+/// Decodes UTF-8, with U+FFFD for invalid sequences. The standard decodes the whole stream before it is split into
+/// lines. The result is the same, because lines end at ASCII bytes and those are never part of an invalid sequence.
 pub(crate) fn text(bytes: &[u8]) -> Cow<'_, str> {
     simdutf8::basic::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }

@@ -1,18 +1,19 @@
-//! Deltas → the events of a message. They are JSON that has its type in it: Bedrock frames it in another way.
+//! Deltas → the events of a message, as JSON that includes the event's type. Anthropic sends it over SSE, Bedrock in
+//! the AWS event stream.
 
 use serde_json::{Value, json};
 
 use super::REASONS;
 use crate::delta::{Delta, DeltaKind, Finish, Signature, SignatureKind, ToolCallStart, Usage};
-use crate::encode::{Blocks, Head, Section, known};
+use crate::encode::{Blocks, Head, Section, counts_object};
 
-/// Writes the events of one message.
+/// Encodes one message as events.
 #[derive(Debug, Clone)]
 pub(crate) struct Encoder {
     head: Head,
     started: bool,
     blocks: Blocks,
-    /// Told together with the usage.
+    /// Sent together with the usage.
     finish: Option<Finish>,
     events: Vec<Value>,
 }
@@ -23,38 +24,38 @@ impl Encoder {
         Self { head, started: false, blocks: Blocks::default(), finish: None, events: Vec::new() }
     }
 
-    /// The events of a delta. A message has one choice, and no word for a refusal but its text.
+    /// The events of a delta. A message has only one choice; deltas of others are left out. A refusal is sent as text.
     pub(crate) fn encode(&mut self, delta: &Delta) -> Vec<Value> {
         if delta.choice == 0 {
             self.start();
-            self.say(&delta.kind);
+            self.encode_kind(&delta.kind);
         }
         std::mem::take(&mut self.events)
     }
 
-    /// What is left to say, and `message_stop`.
+    /// The events that are still due, and `message_stop`.
     pub(crate) fn finish(&mut self) -> Vec<Value> {
         self.start();
-        self.close();
+        self.close_all();
         if self.finish.is_some() {
-            // The official libraries read a count here.
-            self.change(&json!({ "output_tokens": 0 }));
+            // Anthropic's client libraries require a count here.
+            self.message_delta(&json!({ "output_tokens": 0 }));
         }
         self.events.push(json!({ "type": "message_stop" }));
         std::mem::take(&mut self.events)
     }
 
-    fn say(&mut self, kind: &DeltaKind) {
+    fn encode_kind(&mut self, kind: &DeltaKind) {
         match kind {
             DeltaKind::Text(text) | DeltaKind::Refusal(text) => {
-                let index = self.enter(Section::Text);
+                let index = self.open_section(Section::Text);
                 self.delta(index, &json!({ "type": "text_delta", "text": text }));
             }
             DeltaKind::Reasoning(text) => {
-                let index = self.enter(Section::Reasoning);
+                let index = self.open_section(Section::Reasoning);
                 self.delta(index, &json!({ "type": "thinking_delta", "thinking": text }));
             }
-            DeltaKind::Signature(signature) => self.sign(signature),
+            DeltaKind::Signature(signature) => self.signature(signature),
             DeltaKind::ToolCallStart(start) => self.begin_call(start),
             DeltaKind::ToolCallArguments { index, fragment } => {
                 if let Some(index) = self.blocks.call(*index) {
@@ -66,10 +67,10 @@ impl Encoder {
                 self.stop(block);
             }
             DeltaKind::Finish(finish) => {
-                self.close();
+                self.close_all();
                 self.finish = Some((**finish).clone());
             }
-            DeltaKind::Usage(usage) => self.change(&usage_object(usage)),
+            DeltaKind::Usage(usage) => self.message_delta(&usage_object(usage)),
             DeltaKind::Error(error) => {
                 let kind = error.kind.as_deref().unwrap_or("api_error");
                 let error = json!({ "type": kind, "message": error.message });
@@ -84,9 +85,9 @@ impl Encoder {
             return;
         }
         let Head { id, model, input_tokens, .. } = &self.head;
-        // The first token is being made when this is sent.
+        // Anthropic counts the first output token here.
         let output_tokens = input_tokens.map(|_| 1);
-        let usage = known([("input_tokens", *input_tokens), ("output_tokens", output_tokens)]);
+        let usage = counts_object([("input_tokens", *input_tokens), ("output_tokens", output_tokens)]);
         let message = json!({
             "id": id, "type": "message", "role": "assistant", "model": model, "content": [], "stop_reason": null,
             "stop_sequence": null, "usage": usage,
@@ -94,11 +95,12 @@ impl Encoder {
         self.events.push(json!({ "type": "message_start", "message": message }));
     }
 
-    fn enter(&mut self, section: Section) -> u64 {
+    /// The index of the open block if it is of this section, or else of a new one.
+    fn open_section(&mut self, section: Section) -> u64 {
         if let Some(index) = self.blocks.current(section) {
             return index;
         }
-        self.leave();
+        self.close_section();
         let index = self.blocks.open(section);
         let block = match section {
             Section::Reasoning => json!({ "type": "thinking", "thinking": "", "signature": "" }),
@@ -108,21 +110,21 @@ impl Encoder {
         index
     }
 
-    /// The signature is the end of its block.
-    fn sign(&mut self, signature: &Signature) {
+    /// A signature ends its block.
+    fn signature(&mut self, signature: &Signature) {
         match (signature.kind, signature.tool_call) {
             (SignatureKind::Signed, None) => {
-                let index = self.enter(Section::Reasoning);
+                let index = self.open_section(Section::Reasoning);
                 self.delta(index, &json!({ "type": "signature_delta", "signature": signature.value }));
-                self.leave();
+                self.close_section();
             }
             (SignatureKind::Encrypted, None) => {
-                self.leave();
-                let index = self.blocks.take();
+                self.close_section();
+                let index = self.blocks.next_index();
                 self.block(index, &json!({ "type": "redacted_thinking", "data": signature.value }));
                 self.stop(Some(index));
             }
-            // Calls are not signed in this dialect.
+            // Tool calls have no signatures in this dialect.
             (_, Some(_)) => {}
         }
     }
@@ -131,19 +133,20 @@ impl Encoder {
         if self.blocks.call(call.index).is_some() {
             return;
         }
-        self.leave();
+        self.close_section();
         let id = call.id.as_deref().map_or_else(|| format!("toolu_{}", call.index), str::to_owned);
         let index = self.blocks.open_call(call.index);
         self.block(index, &json!({ "type": "tool_use", "id": id, "name": call.name, "input": {} }));
     }
 
-    fn leave(&mut self) {
-        let block = self.blocks.leave().map(|(_, index)| index);
+    fn close_section(&mut self) {
+        let block = self.blocks.close_section().map(|(_, index)| index);
         self.stop(block);
     }
 
-    fn close(&mut self) {
-        self.leave();
+    /// Stops all blocks that are open.
+    fn close_all(&mut self) {
+        self.close_section();
         while let Some(index) = self.blocks.end_oldest_call() {
             self.stop(Some(index));
         }
@@ -161,8 +164,8 @@ impl Encoder {
         self.events.extend(index.map(|index| json!({ "type": "content_block_stop", "index": index })));
     }
 
-    /// `message_delta`: the stop reason, if it is due, and the usage.
-    fn change(&mut self, usage: &Value) {
+    /// A `message_delta` event: the usage, and the stop reason if it was not sent yet.
+    fn message_delta(&mut self, usage: &Value) {
         let delta = self.finish.take().map_or_else(
             || json!({}),
             |finish| json!({ "stop_reason": REASONS.write(&finish), "stop_sequence": null }),
@@ -172,7 +175,7 @@ impl Encoder {
 }
 
 pub(super) fn usage_object(usage: &Usage) -> Value {
-    let mut object = known([
+    let mut object = counts_object([
         ("input_tokens", usage.input_tokens),
         ("output_tokens", usage.output_tokens),
         ("cache_read_input_tokens", usage.cached_tokens),

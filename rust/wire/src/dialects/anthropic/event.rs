@@ -1,4 +1,4 @@
-//! The shape of an event: only what is used; everything else is skipped unread.
+//! The members of an event that are used. Serde skips all others.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -6,8 +6,8 @@ use serde_json::{Map, Value};
 use crate::delta::Usage;
 use crate::dialects::json::{Index, List, Object, Raw, Text};
 
-/// The types whose members are used. An event of another type may have members of the same names and other shapes.
-pub(super) const KINDS: &[&str] = &[
+/// The event types that are read. An event of another type may have members of the same names with other shapes.
+pub(super) const KNOWN_TYPES: &[&str] = &[
     "message_start",
     "content_block_start",
     "content_block_delta",
@@ -19,7 +19,7 @@ pub(super) const KINDS: &[&str] = &[
     "error",
 ];
 
-/// An event; or a whole `message`, or a legacy `completion`, which have their members at the top.
+/// An event, a whole `message`, or a legacy `completion`. The last two have their members at the top level.
 #[derive(Debug, Deserialize)]
 pub(super) struct Event<'a> {
     #[serde(borrow, default, rename = "type")]
@@ -31,7 +31,7 @@ pub(super) struct Event<'a> {
     #[serde(borrow, default)]
     pub(super) content_block: Object<Block<'a>>,
     #[serde(borrow, default)]
-    pub(super) delta: Object<Change<'a>>,
+    pub(super) delta: Object<EventDelta<'a>>,
     #[serde(borrow, default)]
     pub(super) usage: Raw<'a>,
     #[serde(borrow, default)]
@@ -48,7 +48,7 @@ pub(super) struct Event<'a> {
     pub(super) stop_reason: Text<'a>,
 }
 
-/// What `message_start` holds.
+/// The message in `message_start`.
 #[derive(Debug, Deserialize)]
 pub(super) struct Start<'a> {
     #[serde(borrow, default)]
@@ -59,7 +59,7 @@ pub(super) struct Start<'a> {
     pub(super) usage: Raw<'a>,
 }
 
-/// A content block: at its start, or whole.
+/// A content block: at its start, or complete.
 #[derive(Debug, Deserialize)]
 pub(super) struct Block<'a> {
     #[serde(borrow, default, rename = "type")]
@@ -70,7 +70,7 @@ pub(super) struct Block<'a> {
     pub(super) thinking: Text<'a>,
     #[serde(borrow, default)]
     pub(super) signature: Text<'a>,
-    /// What a `redacted_thinking` block holds.
+    /// The encrypted reasoning of a `redacted_thinking` block.
     #[serde(borrow, default)]
     pub(super) data: Text<'a>,
     #[serde(borrow, default)]
@@ -82,15 +82,15 @@ pub(super) struct Block<'a> {
 }
 
 impl<'a> Block<'a> {
-    /// The arguments of a call that stand in its block. In a stream that is `{}`, and means that they follow.
+    /// The arguments in the block of a tool call. In a stream they are `{}`, which means that they follow as deltas.
     pub(super) fn input(&self) -> Option<&'a str> {
         self.input.get().filter(|input| *input != "{}")
     }
 }
 
-/// What `content_block_delta` and `message_delta` change.
+/// The `delta` of `content_block_delta` and `message_delta`.
 #[derive(Debug, Deserialize)]
-pub(super) struct Change<'a> {
+pub(super) struct EventDelta<'a> {
     #[serde(borrow, default, rename = "type")]
     pub(super) kind: Text<'a>,
     #[serde(borrow, default)]
@@ -105,16 +105,17 @@ pub(super) struct Change<'a> {
     pub(super) stop_reason: Text<'a>,
 }
 
-/// The usage of all events so far: `message_start` tells what went in, `message_delta` what came out, and each repeats
-/// as much of the other as it likes. The counts are cumulative, so the latest of each name counts.
+/// The usage of all events so far. `message_start` has the input tokens and `message_delta` the output tokens, but
+/// servers differ in what they repeat in the other. The counts are cumulative, so the latest value of each name is
+/// kept.
 #[derive(Debug, Default)]
 pub(super) struct RunningUsage(Map<String, Value>);
 
 impl RunningUsage {
-    /// Takes what an event says, and gives what is known now; `None` when the event said nothing.
+    /// Merges the `usage` of an event and returns the counts known so far. `None` if there are no counts.
     pub(super) fn merge(&mut self, json: &str) -> Option<Usage> {
-        let told: Map<String, Value> = serde_json::from_str(json).ok()?;
-        self.0.extend(told.into_iter().filter(|(_, value)| !value.is_null()));
+        let counts: Map<String, Value> = serde_json::from_str(json).ok()?;
+        self.0.extend(counts.into_iter().filter(|(_, value)| !value.is_null()));
         let count = |name: &str| self.0.get(name).and_then(Value::as_u64);
         let details = self.0.get("output_tokens_details");
         let usage = Usage {
@@ -128,8 +129,8 @@ impl RunningUsage {
                 .and_then(Value::as_u64),
             raw: Box::default(),
         };
-        // An empty object, which some servers send for "unknown", is no usage.
-        let known = usage != Usage::default();
-        known.then(|| Usage { raw: Value::Object(self.0.clone()).to_string().into(), ..usage })
+        // Some servers send an empty object if they do not know the usage.
+        let has_counts = usage != Usage::default();
+        has_counts.then(|| Usage { raw: Value::Object(self.0.clone()).to_string().into(), ..usage })
     }
 }

@@ -1,9 +1,9 @@
-//! Anthropic messages over SSE, from Anthropic itself, from Vertex, and (its JSON) from Bedrock.
+//! Anthropic messages over SSE, from Anthropic and from Vertex. Bedrock sends the same JSON in its own framing.
 //!
 //! The format: <https://docs.anthropic.com/en/docs/build-with-claude/streaming>. A message is a list of content blocks,
-//! each with a start, deltas and a stop; `message_delta` tells the stop reason and `message_stop` is the end marker.
-//! The calls and results of tools that the server runs itself are no tool calls, and are skipped, as citations are.
-//! The legacy text completions (`completion` events) are understood too.
+//! each with a start, deltas and a stop; `message_delta` has the stop reason and `message_stop` is the end marker.
+//! Citations, and the calls and results of tools that the server runs itself, are skipped. The legacy text completions
+//! (`completion` events) are decoded too.
 
 mod document;
 mod encode;
@@ -13,17 +13,18 @@ pub(crate) use self::document::document;
 pub(crate) use self::encode::Encoder;
 
 use crate::delta::{Delta, DeltaKind, FinishReason, Signature};
-use crate::dialects::emit::{account, fail, say, sign};
+use crate::dialects::emit::{push_error, push_signature, push_text, push_usage};
 use crate::dialects::identity::Identity;
-use crate::dialects::json::{Text, is_of_unknown_kind, lenient};
+use crate::dialects::json::{Text, has_unknown_type, lenient};
 use crate::dialects::reasons::{Finished, Reasons};
 use crate::dialects::tool_calls::ToolCalls;
 use crate::error::read_error;
 use crate::stream::{DecodeError, Ending, Progress};
 
-use self::event::{Block, Change, Event, KINDS, RunningUsage};
+use self::event::{Block, Event, EventDelta, KNOWN_TYPES, RunningUsage};
 
-/// <https://docs.anthropic.com/en/api/handling-stop-reasons>. `pause_turn` is another turn of the same answer.
+/// <https://docs.anthropic.com/en/api/handling-stop-reasons>. `pause_turn` is left out: the response goes on in another
+/// turn.
 const REASONS: Reasons = Reasons(&[
     ("end_turn", FinishReason::Stop),
     ("stop_sequence", FinishReason::Stop),
@@ -33,7 +34,7 @@ const REASONS: Reasons = Reasons(&[
     ("refusal", FinishReason::ContentFilter),
 ]);
 
-/// Decodes the events of one message.
+/// Decodes one message.
 #[derive(Debug, Default)]
 pub struct Anthropic {
     identity: Identity,
@@ -44,29 +45,30 @@ pub struct Anthropic {
 }
 
 impl Anthropic {
-    /// Translates one JSON document: the data of an event, or a whole message that was not streamed.
+    /// Decodes one JSON document and appends its deltas to `out`: the data of an event, or a whole message that was not
+    /// streamed.
     ///
     /// # Errors
-    /// [`DecodeError::Json`] when it is not JSON, or not an object.
+    /// [`DecodeError::Json`] if it is not a JSON object.
     pub fn document(&mut self, data: &[u8], out: &mut Vec<Delta>) -> Result<Progress, DecodeError> {
         lenient(data, |json| match serde_json::from_str(json) {
             Ok(event) => Ok(self.translate(&event, json, out)),
-            Err(_) if is_of_unknown_kind(json, KINDS) => Ok(Progress::Open),
+            Err(_) if has_unknown_type(json, KNOWN_TYPES) => Ok(Progress::Open),
             Err(error) => Err(error),
         })
     }
 
-    /// How the message ends if the bytes end here. `message_stop` is the end marker; some servers that speak the
-    /// dialect leave it out, but not the stop reason.
+    /// Whether the message is complete if the body ends here. The end marker is `message_stop`; some servers that speak
+    /// this dialect leave it out, so the stop reason is enough.
     #[must_use]
     pub const fn ending(&self) -> Ending {
-        if self.stopped || self.finish.is_told() { Ending::Complete } else { Ending::Truncated }
+        if self.stopped || self.finish.is_set() { Ending::Complete } else { Ending::Truncated }
     }
 
-    /// What the end of the bytes adds: the ends of tool calls that were never stopped.
+    /// Call this at the end of the body: ends the tool calls that were never stopped.
     pub fn finish(&mut self, out: &mut Vec<Delta>) {
         if self.ending() == Ending::Complete {
-            self.calls.close(out);
+            self.calls.end_all(out);
         }
     }
 
@@ -75,8 +77,8 @@ impl Anthropic {
         match event.kind.get() {
             Some("message_start") => {
                 if let Some(message) = &*event.message {
-                    self.identity.tell(&message.id, &message.model, out);
-                    self.tell_usage(message.usage.get(), out);
+                    self.identity.update(&message.id, &message.model, out);
+                    self.update_usage(message.usage.get(), out);
                 }
             }
             Some("content_block_start") => {
@@ -85,58 +87,58 @@ impl Anthropic {
                 }
             }
             Some("content_block_delta") => {
-                if let Some(change) = &*event.delta {
-                    self.change(index, change, out);
+                if let Some(delta) = &*event.delta {
+                    self.block_delta(index, delta, out);
                 }
             }
             Some("content_block_stop") => self.calls.end(index, None, out),
             Some("message_delta") => {
-                if let Some(change) = &*event.delta {
-                    self.stop(&change.stop_reason, out);
+                if let Some(delta) = &*event.delta {
+                    self.stop(&delta.stop_reason, out);
                 }
-                self.tell_usage(event.usage.get(), out);
+                self.update_usage(event.usage.get(), out);
             }
             Some("message_stop") => return self.end(),
             Some("message") => return self.message(event, out),
             Some("completion") => {
-                self.identity.tell(&event.id, &event.model, out);
-                say(DeltaKind::Text, &event.completion, out);
+                self.identity.update(&event.id, &event.model, out);
+                push_text(DeltaKind::Text, &event.completion, out);
                 self.stop(&event.stop_reason, out);
             }
             _ if event.error.get().is_some() => {
-                fail(read_error(json), out);
+                push_error(read_error(json), out);
                 return Progress::Ended;
             }
-            // Whatever is to come: "your code should handle unknown event types gracefully".
+            // "Your code should handle unknown event types gracefully."
             _ => {}
         }
         Progress::Open
     }
 
-    /// A content block begins. Its text is empty unless a server sends whole blocks.
+    /// A content block starts. Its text is empty, unless the server sends the whole block at once.
     fn block(&mut self, index: u64, block: &Block<'_>, out: &mut Vec<Delta>) {
         match block.kind.get() {
-            Some("text") => say(DeltaKind::Text, &block.text, out),
+            Some("text") => push_text(DeltaKind::Text, &block.text, out),
             Some("thinking") => {
-                say(DeltaKind::Reasoning, &block.thinking, out);
-                sign(Signature::signed, &block.signature, out);
+                push_text(DeltaKind::Reasoning, &block.thinking, out);
+                push_signature(Signature::signed, &block.signature, out);
             }
-            Some("redacted_thinking") => sign(Signature::encrypted, &block.data, out),
+            Some("redacted_thinking") => push_signature(Signature::encrypted, &block.data, out),
             Some("tool_use") => {
                 self.calls.start(index, block.id.compact(), block.name.compact(), out);
-                self.calls.hold(index, block.input());
+                self.calls.set_full_arguments(index, block.input());
             }
             _ => {}
         }
     }
 
-    fn change(&mut self, index: u64, change: &Change<'_>, out: &mut Vec<Delta>) {
-        match change.kind.get() {
-            Some("text_delta") => say(DeltaKind::Text, &change.text, out),
-            Some("thinking_delta") => say(DeltaKind::Reasoning, &change.thinking, out),
-            Some("signature_delta") => sign(Signature::signed, &change.signature, out),
+    fn block_delta(&mut self, index: u64, delta: &EventDelta<'_>, out: &mut Vec<Delta>) {
+        match delta.kind.get() {
+            Some("text_delta") => push_text(DeltaKind::Text, &delta.text, out),
+            Some("thinking_delta") => push_text(DeltaKind::Reasoning, &delta.thinking, out),
+            Some("signature_delta") => push_signature(Signature::signed, &delta.signature, out),
             Some("input_json_delta") => {
-                self.calls.arguments(index, change.partial_json.get().unwrap_or_default(), out);
+                self.calls.arguments(index, delta.partial_json.get().unwrap_or_default(), out);
             }
             _ => {}
         }
@@ -144,25 +146,25 @@ impl Anthropic {
 
     /// A message that was not streamed.
     fn message(&mut self, message: &Event<'_>, out: &mut Vec<Delta>) -> Progress {
-        self.identity.tell(&message.id, &message.model, out);
+        self.identity.update(&message.id, &message.model, out);
         for (index, block) in (0..).zip(message.content.iter()) {
             self.block(index, block, out);
             self.calls.end(index, None, out);
         }
         self.stop(&message.stop_reason, out);
-        self.tell_usage(message.usage.get(), out);
+        self.update_usage(message.usage.get(), out);
         self.end()
     }
 
     fn stop(&mut self, reason: &Text<'_>, out: &mut Vec<Delta>) {
         if let Some(raw) = reason.get() {
-            self.calls.close(out);
-            self.finish.tell(0, raw, REASONS.read(raw), out);
+            self.calls.end_all(out);
+            self.finish.report(0, raw, REASONS.read(raw), out);
         }
     }
 
-    fn tell_usage(&mut self, json: Option<&str>, out: &mut Vec<Delta>) {
-        account(json.and_then(|json| self.usage.merge(json)), out);
+    fn update_usage(&mut self, json: Option<&str>, out: &mut Vec<Delta>) {
+        push_usage(json.and_then(|json| self.usage.merge(json)), out);
     }
 
     const fn end(&mut self) -> Progress {

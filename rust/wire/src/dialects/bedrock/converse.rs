@@ -1,9 +1,9 @@
-//! The events of `ConverseStream`: content blocks, each named by its index.
+//! Decodes the events of `ConverseStream`: content blocks, each identified by its index.
 
 use serde::Deserialize;
 
 use crate::delta::{Delta, DeltaKind, FinishReason, Signature, Usage};
-use crate::dialects::emit::{account, say, sign};
+use crate::dialects::emit::{push_signature, push_text, push_usage};
 use crate::dialects::json::{Index, List, Object, Raw, Text};
 use crate::dialects::reasons::{Finished, Reasons};
 use crate::dialects::tool_calls::ToolCalls;
@@ -22,7 +22,7 @@ pub(super) const REASONS: Reasons = Reasons(&[
     ("malformed_tool_use", FinishReason::Error),
 ]);
 
-/// What must be remembered between two events.
+/// The state between two events.
 #[derive(Debug, Default)]
 pub(super) struct Converse {
     calls: ToolCalls,
@@ -44,7 +44,7 @@ struct Event<'a> {
     usage: Raw<'a>,
 }
 
-/// A content block: its start, a delta of it, or the whole.
+/// A content block: its start, a delta of it, or the complete block.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Block<'a> {
@@ -64,7 +64,7 @@ struct ToolUse<'a> {
     name: Text<'a>,
     #[serde(borrow, default)]
     input: Raw<'a>,
-    /// `server_tool_use`, if the server runs the tool itself.
+    /// `server_tool_use` if the server runs the tool itself.
     #[serde(borrow, default, rename = "type")]
     kind: Text<'a>,
 }
@@ -78,7 +78,7 @@ struct ReasoningContent<'a> {
     signature: Text<'a>,
     #[serde(borrow, default)]
     redacted_content: Text<'a>,
-    /// Of a whole block.
+    /// Only in a complete block.
     #[serde(borrow, default)]
     reasoning_text: Object<ReasoningText<'a>>,
 }
@@ -125,7 +125,7 @@ struct Counts<'a> {
     total: Raw<'a>,
     #[serde(borrow, default, rename = "cacheReadInputTokens")]
     cached: Raw<'a>,
-    /// The name in Nova's own format, which is this one otherwise. Some answers have both.
+    /// The name in Nova's own format, which is otherwise the same. Some responses have both.
     #[serde(borrow, default, rename = "cacheReadInputTokenCount")]
     cached_count: Raw<'a>,
     #[serde(borrow, default, rename = "cacheWriteInputTokens")]
@@ -135,12 +135,12 @@ struct Counts<'a> {
 }
 
 impl Converse {
-    /// Whether the stop reason was told. The usage comes after it.
+    /// Whether the stop reason has been seen. The usage comes after it.
     pub(super) const fn is_stopped(&self) -> bool {
-        self.finish.is_told()
+        self.finish.is_set()
     }
 
-    /// Translates the event of that type.
+    /// Decodes one event of this type. Unknown types are skipped.
     pub(super) fn event(
         &mut self,
         kind: &str,
@@ -166,11 +166,11 @@ impl Converse {
             self.calls.end(index, None, out);
         }
         self.stop(&event.stop_reason, out);
-        account(event.usage.get().and_then(read_usage), out);
+        push_usage(event.usage.get().and_then(read_usage), out);
         Ok(if kind == "metadata" { Progress::Ended } else { Progress::Open })
     }
 
-    /// Translates a response that was not streamed.
+    /// Decodes a response that was not streamed.
     pub(super) fn whole(&mut self, document: &Document<'_>, out: &mut Vec<Delta>) -> Progress {
         let blocks = document.output.iter().flat_map(|output| output.message.content.iter());
         for (index, block) in (0..).zip(blocks) {
@@ -179,7 +179,7 @@ impl Converse {
             self.calls.end(index, None, out);
         }
         self.stop(&document.stop_reason, out);
-        account(document.usage.get().and_then(read_usage), out);
+        push_usage(document.usage.get().and_then(read_usage), out);
         Progress::Ended
     }
 
@@ -192,12 +192,16 @@ impl Converse {
     }
 
     fn delta(&mut self, index: u64, block: &Block<'_>, out: &mut Vec<Delta>) {
-        say(DeltaKind::Text, &block.text, out);
+        push_text(DeltaKind::Text, &block.text, out);
         if let Some(reasoning) = &*block.reasoning_content {
             let whole = reasoning.reasoning_text.as_ref();
-            say(DeltaKind::Reasoning, whole.map_or(&reasoning.text, |whole| &whole.text), out);
-            sign(Signature::signed, whole.map_or(&reasoning.signature, |whole| &whole.signature), out);
-            sign(Signature::encrypted, &reasoning.redacted_content, out);
+            push_text(DeltaKind::Reasoning, whole.map_or(&reasoning.text, |whole| &whole.text), out);
+            push_signature(
+                Signature::signed,
+                whole.map_or(&reasoning.signature, |whole| &whole.signature),
+                out,
+            );
+            push_signature(Signature::encrypted, &reasoning.redacted_content, out);
         }
         if let Some(call) = &*block.tool_use {
             self.calls.arguments(index, &call.input.arguments().unwrap_or_default(), out);
@@ -206,8 +210,8 @@ impl Converse {
 
     fn stop(&mut self, reason: &Text<'_>, out: &mut Vec<Delta>) {
         if let Some(raw) = reason.get() {
-            self.calls.close(out);
-            self.finish.tell(0, raw, REASONS.read(raw), out);
+            self.calls.end_all(out);
+            self.finish.report(0, raw, REASONS.read(raw), out);
         }
     }
 }

@@ -1,24 +1,24 @@
-//! What `Converse` answers.
+//! A response that is not streamed, as `Converse` sends it.
 
 use serde_json::{Value, json};
 
 use super::converse::REASONS;
 use super::encode::usage_object;
-use crate::encode::{Passage, parsed, passages, said};
+use crate::encode::{ReasoningPart, parse_arguments, reasoning_parts, text_and_refusal};
 use crate::response::{Choice, Response};
 
-/// The document of a response: its first choice.
+/// The JSON document of a response: its first choice.
 pub(crate) fn document(response: &Response) -> Value {
     let none = Choice::default();
     let choice = response.first().unwrap_or(&none);
-    let mut content: Vec<Value> = passages(choice).into_iter().map(reasoning).collect();
-    let text = said(choice);
+    let mut content: Vec<Value> = reasoning_parts(choice).into_iter().map(reasoning).collect();
+    let text = text_and_refusal(choice);
     if !text.is_empty() {
         content.push(json!({ "text": text }));
     }
     for (index, call) in choice.tool_calls.iter().enumerate() {
         let id = call.id.as_deref().map_or_else(|| format!("tooluse_{index}"), str::to_owned);
-        let input = parsed(&call.arguments);
+        let input = parse_arguments(&call.arguments);
         content.push(json!({ "toolUse": { "toolUseId": id, "name": call.name, "input": input } }));
     }
     let usage = response.usage.as_ref().map_or_else(|| json!({}), usage_object);
@@ -30,16 +30,16 @@ pub(crate) fn document(response: &Response) -> Value {
     })
 }
 
-fn reasoning(passage: Passage<'_>) -> Value {
-    let content = match passage {
-        Passage::Shown(text, signature) => {
+fn reasoning(part: ReasoningPart<'_>) -> Value {
+    let content = match part {
+        ReasoningPart::Shown(text, signature) => {
             let mut reasoning = json!({ "text": text });
             if let Some(signature) = signature {
                 reasoning["signature"] = json!(signature.value);
             }
             json!({ "reasoningText": reasoning })
         }
-        Passage::Sealed(signature) => json!({ "redactedContent": signature.value }),
+        ReasoningPart::Encrypted(signature) => json!({ "redactedContent": signature.value }),
     };
     json!({ "reasoningContent": content })
 }

@@ -1,5 +1,4 @@
-//! Deltas → the messages of `ConverseStream`; and the events of Anthropic's own → those of
-//! `InvokeModelWithResponseStream`.
+//! Deltas → the messages of `ConverseStream`; Anthropic's events → the messages of `InvokeModelWithResponseStream`.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -7,10 +6,10 @@ use serde_json::{Value, json};
 
 use super::converse::REASONS;
 use crate::delta::{Delta, DeltaKind, ProviderError, Signature, SignatureKind, ToolCallStart, Usage};
-use crate::encode::{Blocks, Section, known};
+use crate::encode::{Blocks, Section, counts_object};
 use crate::framing::aws_event_stream::write_message;
 
-/// Writes the messages of one response.
+/// Encodes one response as messages.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Encoder {
     started: bool,
@@ -18,30 +17,31 @@ pub(crate) struct Encoder {
 }
 
 impl Encoder {
-    /// Appends the messages of a delta. There is one choice, and no word for a refusal but its text.
+    /// Appends the messages of a delta. There is only one choice; deltas of others are left out. A refusal is sent as
+    /// text.
     pub(crate) fn encode(&mut self, delta: &Delta, out: &mut Vec<u8>) {
         if delta.choice == 0 {
             self.start(out);
-            self.say(&delta.kind, out);
+            self.encode_kind(&delta.kind, out);
         }
     }
 
-    /// Appends the ends of what was never ended.
+    /// Appends the ends of the content blocks that are still open.
     pub(crate) fn finish(&mut self, out: &mut Vec<u8>) {
-        self.close(out);
+        self.close_all(out);
     }
 
-    fn say(&mut self, kind: &DeltaKind, out: &mut Vec<u8>) {
+    fn encode_kind(&mut self, kind: &DeltaKind, out: &mut Vec<u8>) {
         match kind {
             DeltaKind::Text(text) | DeltaKind::Refusal(text) => {
-                let index = self.enter(Section::Text, out);
+                let index = self.open_section(Section::Text, out);
                 write_delta(index, &json!({ "text": text }), out);
             }
             DeltaKind::Reasoning(text) => {
-                let index = self.enter(Section::Reasoning, out);
+                let index = self.open_section(Section::Reasoning, out);
                 write_delta(index, &json!({ "reasoningContent": { "text": text } }), out);
             }
-            DeltaKind::Signature(signature) => self.sign(signature, out),
+            DeltaKind::Signature(signature) => self.signature(signature, out),
             DeltaKind::ToolCallStart(start) => self.begin_call(start, out),
             DeltaKind::ToolCallArguments { index, fragment } => {
                 if let Some(index) = self.blocks.call(*index) {
@@ -50,7 +50,7 @@ impl Encoder {
             }
             DeltaKind::ToolCallEnd { index } => write_stop(self.blocks.end_call(*index), out),
             DeltaKind::Finish(finish) => {
-                self.close(out);
+                self.close_all(out);
                 write_event("messageStop", &json!({ "stopReason": REASONS.write(finish) }), out);
             }
             DeltaKind::Usage(usage) => {
@@ -68,54 +68,55 @@ impl Encoder {
         }
     }
 
-    fn enter(&mut self, section: Section, out: &mut Vec<u8>) -> u64 {
+    /// The index of the open block if it is of this section, or else of a new one.
+    fn open_section(&mut self, section: Section, out: &mut Vec<u8>) -> u64 {
         self.blocks.current(section).unwrap_or_else(|| {
-            self.leave(out);
+            self.close_section(out);
             self.blocks.open(section)
         })
     }
 
-    /// The signature is the end of its block. Calls are not signed in this dialect.
-    fn sign(&mut self, signature: &Signature, out: &mut Vec<u8>) {
+    /// A signature ends its block. Tool calls have no signatures in this dialect.
+    fn signature(&mut self, signature: &Signature, out: &mut Vec<u8>) {
         if signature.tool_call.is_some() {
             return;
         }
         let member = match signature.kind {
             SignatureKind::Signed => "signature",
             SignatureKind::Encrypted => {
-                self.leave(out);
+                self.close_section(out);
                 "redactedContent"
             }
         };
-        let index = self.enter(Section::Reasoning, out);
+        let index = self.open_section(Section::Reasoning, out);
         write_delta(index, &json!({ "reasoningContent": { member: signature.value } }), out);
-        self.leave(out);
+        self.close_section(out);
     }
 
     fn begin_call(&mut self, call: &ToolCallStart, out: &mut Vec<u8>) {
         if self.blocks.call(call.index).is_some() {
             return;
         }
-        self.leave(out);
+        self.close_section(out);
         let id = call.id.as_deref().map_or_else(|| format!("tooluse_{}", call.index), str::to_owned);
         let index = self.blocks.open_call(call.index);
         let start = json!({ "toolUse": { "toolUseId": id, "name": call.name } });
         write_event("contentBlockStart", &json!({ "contentBlockIndex": index, "start": start }), out);
     }
 
-    fn leave(&mut self, out: &mut Vec<u8>) {
-        write_stop(self.blocks.leave().map(|(_, index)| index), out);
+    fn close_section(&mut self, out: &mut Vec<u8>) {
+        write_stop(self.blocks.close_section().map(|(_, index)| index), out);
     }
 
-    fn close(&mut self, out: &mut Vec<u8>) {
-        self.leave(out);
+    fn close_all(&mut self, out: &mut Vec<u8>) {
+        self.close_section(out);
         while let Some(index) = self.blocks.end_oldest_call() {
             write_stop(Some(index), out);
         }
     }
 }
 
-/// Appends each event as the base64 of a `chunk`.
+/// Appends each event as the base64 payload of a `chunk` message.
 pub(crate) fn write_chunks(events: &[Value], out: &mut Vec<u8>) {
     for event in events {
         write_event("chunk", &json!({ "bytes": STANDARD.encode(event.to_string()) }), out);
@@ -149,7 +150,7 @@ fn write_exception(error: &ProviderError, out: &mut Vec<u8>) {
 }
 
 pub(super) fn usage_object(usage: &Usage) -> Value {
-    known([
+    counts_object([
         ("inputTokens", usage.input_tokens),
         ("outputTokens", usage.output_tokens),
         ("totalTokens", usage.total_tokens),

@@ -1,8 +1,9 @@
-//! The chunks of `InvokeModelWithResponseStream`: each model's own JSON.
+//! Decodes the chunks of `InvokeModelWithResponseStream`, which are the model's own JSON:
+//! <https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters.html>.
 //!
-//! <https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters.html>. The first chunk shows whose it is:
-//! Anthropic's events, OpenAI's chunks, Nova's (the events of `ConverseStream` under their names), or one of the plain
-//! formats of Titan, Llama, Mistral and the old Claude, which have a text, at last a reason, and nothing else.
+//! They may be Anthropic's events, OpenAI's chunks, Nova's (the events of `ConverseStream`, each as a member named
+//! after its type), or one of the simple formats of Titan, Llama, Mistral and the old Claude, which have a text and,
+//! at the end, a finish reason.
 
 use std::borrow::Cow;
 
@@ -14,14 +15,14 @@ use serde::de::{Deserializer, Error};
 use super::converse::Converse;
 use crate::delta::{Delta, DeltaKind, FinishReason, Usage};
 use crate::dialects::anthropic::Anthropic;
-use crate::dialects::emit::{account, fail, say};
+use crate::dialects::emit::{push_error, push_text, push_usage};
 use crate::dialects::json::{List, Raw, Text, lenient};
 use crate::dialects::openai_chat::OpenAiChat;
 use crate::dialects::reasons::{Finished, Reasons};
 use crate::error::read_error;
 use crate::stream::{DecodeError, Ending, Progress};
 
-/// The words of the plain formats.
+/// The finish reasons of the simple formats.
 const REASONS: Reasons = Reasons(&[
     ("stop", FinishReason::Stop),
     ("FINISH", FinishReason::Stop),
@@ -37,7 +38,7 @@ const REASONS: Reasons = Reasons(&[
     ("CONTENT_FILTERED", FinishReason::ContentFilter),
 ]);
 
-/// What must be remembered between two chunks. A response is of one model: the others stay empty.
+/// The state between two chunks. A response comes from one model, so only one of these is used.
 #[derive(Debug, Default)]
 pub(super) struct Invoke {
     anthropic: Option<Box<Anthropic>>,
@@ -72,10 +73,10 @@ struct Chunk<'a> {
     #[serde(borrow, default)]
     metadata: Raw<'a>,
 
-    // The text of Titan, Llama, the old Claude, and Cohere's Command.
+    // The text, from Titan, Llama, the old Claude, and Cohere's Command.
     #[serde(borrow, default, alias = "generation", alias = "completion", alias = "text")]
     output_text: Text<'a>,
-    // Mistral, and what Titan does not stream.
+    // Sent by Mistral, and by Titan in a response that was not streamed.
     #[serde(borrow, default, alias = "results")]
     outputs: List<Output<'a>>,
     #[serde(borrow, default, alias = "stop_reason", alias = "finish_reason")]
@@ -108,7 +109,7 @@ struct Metrics<'a> {
 }
 
 impl Invoke {
-    /// Translates the payload of a `chunk` event.
+    /// Decodes the payload of a `chunk` message.
     pub(super) fn chunk(
         &mut self,
         converse: &mut Converse,
@@ -119,7 +120,7 @@ impl Invoke {
         self.document(converse, &envelope.bytes, out)
     }
 
-    /// Translates a document of the model's own.
+    /// Decodes one JSON document of the model.
     pub(super) fn document(
         &mut self,
         converse: &mut Converse,
@@ -132,15 +133,15 @@ impl Invoke {
         })?
     }
 
-    /// How the response ends if the bytes end here.
+    /// Whether the response is complete if the body ends here.
     pub(super) fn ending(&self) -> Ending {
         let anthropic = self.anthropic.as_ref().map(|anthropic| anthropic.ending());
         let open_ai = self.open_ai.as_ref().map(|open_ai| open_ai.ending());
-        let plain = if self.finish.is_told() { Ending::Complete } else { Ending::Truncated };
-        anthropic.or(open_ai).unwrap_or(plain)
+        let simple = if self.finish.is_set() { Ending::Complete } else { Ending::Truncated };
+        anthropic.or(open_ai).unwrap_or(simple)
     }
 
-    /// What the end of the bytes adds.
+    /// Call this at the end of the body: ends the tool calls that are still open.
     pub(super) fn finish(&mut self, out: &mut Vec<Delta>) {
         if let Some(anthropic) = &mut self.anthropic {
             anthropic.finish(out);
@@ -164,27 +165,27 @@ impl Invoke {
             return lenient(event.as_bytes(), |json| converse.event(kind, json, out));
         }
         if chunk.error.get().is_some() {
-            fail(read_error(json), out);
+            push_error(read_error(json), out);
             return Ok(Progress::Ended);
         }
         let first = out.len();
         let progress = if chunk.choices.get().is_some() {
             self.open_ai.get_or_insert_default().document(json.as_bytes(), out)?
         } else {
-            self.plain(chunk, out);
+            self.simple(chunk, out);
             Progress::Open
         };
-        // The service counts where the model does not.
+        // Bedrock's own token counts, if the model has sent none.
         if !out[first..].iter().any(|delta| matches!(delta.kind, DeltaKind::Usage(_))) {
-            account(chunk.metrics.get().and_then(read_metrics), out);
+            push_usage(chunk.metrics.get().and_then(read_metrics), out);
         }
         Ok(progress)
     }
 
-    fn plain(&mut self, chunk: &Chunk<'_>, out: &mut Vec<Delta>) {
-        say(DeltaKind::Text, &chunk.output_text, out);
+    fn simple(&mut self, chunk: &Chunk<'_>, out: &mut Vec<Delta>) {
+        push_text(DeltaKind::Text, &chunk.output_text, out);
         for output in chunk.outputs.iter() {
-            say(DeltaKind::Text, &output.text, out);
+            push_text(DeltaKind::Text, &output.text, out);
             self.stop(&output.stop_reason, out);
         }
         self.stop(&chunk.completion_reason, out);
@@ -192,13 +193,13 @@ impl Invoke {
 
     fn stop(&mut self, reason: &Text<'_>, out: &mut Vec<Delta>) {
         if let Some(raw) = reason.get() {
-            self.finish.tell(0, raw, REASONS.read(raw), out);
+            self.finish.report(0, raw, REASONS.read(raw), out);
         }
     }
 }
 
 impl<'a> Chunk<'a> {
-    /// The event that is one of Nova's chunks, and its name.
+    /// The type and the JSON of the event in one of Nova's chunks.
     fn nova(&self) -> Option<(&'static str, &'a str)> {
         let events = [
             ("contentBlockDelta", &self.content_block_delta),

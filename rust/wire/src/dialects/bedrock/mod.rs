@@ -1,9 +1,9 @@
 //! Amazon Bedrock over the AWS event stream.
 //!
-//! What `ConverseStream` sends is one format for all models, read by `converse`:
-//! <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ConverseStreamOutput.html>. What
-//! `InvokeModelWithResponseStream` sends is the model's own JSON, as base64 in `chunk` events, and goes to `invoke`.
-//! `SageMaker` endpoints (`PayloadPart` events) send pieces of an SSE body of OpenAI chat.
+//! - `ConverseStream` has one format for all models, decoded by `converse`:
+//!   <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ConverseStreamOutput.html>;
+//! - `InvokeModelWithResponseStream` sends the model's own JSON as base64 in `chunk` messages, decoded by `invoke`;
+//! - `SageMaker` endpoints send pieces of an OpenAI chat body over SSE in `PayloadPart` messages.
 //!
 //! An exception is a message of its own and ends the stream.
 
@@ -20,7 +20,7 @@ use serde::Deserialize;
 use self::converse::Converse;
 use self::invoke::Invoke;
 use crate::delta::{Delta, ProviderError};
-use crate::dialects::emit::fail;
+use crate::dialects::emit::push_error;
 use crate::dialects::json::{Raw, lenient};
 use crate::dialects::openai_chat::OpenAiChat;
 use crate::error::read_error;
@@ -28,7 +28,7 @@ use crate::framing::aws_event_stream::Message;
 use crate::framing::sse::{SseDecoder, text};
 use crate::stream::{DecodeError, Ending, Progress};
 
-/// Decodes the messages of one response.
+/// Decodes one response.
 #[derive(Debug, Default)]
 pub struct Bedrock {
     converse: Converse,
@@ -36,7 +36,7 @@ pub struct Bedrock {
     sagemaker: Option<Box<Endpoint>>,
 }
 
-/// A stream within the stream.
+/// The SSE body in the messages of a `SageMaker` endpoint.
 #[derive(Debug, Default)]
 struct Endpoint {
     sse: SseDecoder,
@@ -44,13 +44,13 @@ struct Endpoint {
 }
 
 impl Bedrock {
-    /// Translates one message into deltas.
+    /// Decodes one message and appends its deltas to `out`.
     ///
     /// # Errors
-    /// [`DecodeError`] when the payload is not what the message's type says.
+    /// [`DecodeError`] if the payload is not what the message's type says.
     pub fn message(&mut self, message: &Message<'_>, out: &mut Vec<Delta>) -> Result<Progress, DecodeError> {
         if message.header(":message-type").is_some_and(|kind| kind != "event") {
-            fail(read_exception(message), out);
+            push_error(read_exception(message), out);
             return Ok(Progress::Ended);
         }
         match message.header(":event-type").unwrap_or_default() {
@@ -60,10 +60,10 @@ impl Bedrock {
         }
     }
 
-    /// Translates a whole response that was not streamed: of `Converse`, or a model's own.
+    /// Decodes a whole response that was not streamed: from `Converse`, or the model's own JSON from `InvokeModel`.
     ///
     /// # Errors
-    /// [`DecodeError::Json`] when it is not JSON, or not an object.
+    /// [`DecodeError::Json`] if it is not a JSON object.
     pub fn document(&mut self, data: &[u8], out: &mut Vec<Delta>) -> Result<Progress, DecodeError> {
         let output = lenient(data, |json| {
             let document: converse::Document<'_> = serde_json::from_str(json)?;
@@ -72,7 +72,7 @@ impl Bedrock {
         output.map_or_else(|| self.invoke.document(&mut self.converse, data, out), Ok)
     }
 
-    /// How the response ends if the bytes end here.
+    /// Whether the response is complete if the body ends here.
     #[must_use]
     pub fn ending(&self) -> Ending {
         let sagemaker = self.sagemaker.as_ref().map(|endpoint| endpoint.chat.ending());
@@ -82,7 +82,7 @@ impl Bedrock {
         if complete { Ending::Complete } else { Ending::Truncated }
     }
 
-    /// What the end of the bytes adds: the ends of tool calls that nothing closed.
+    /// Call this at the end of the body: ends the tool calls that are still open.
     pub fn finish(&mut self, out: &mut Vec<Delta>) {
         self.invoke.finish(out);
         if let Some(endpoint) = &mut self.sagemaker {
@@ -102,8 +102,8 @@ impl Bedrock {
     }
 }
 
-/// An exception that the service has a name for, or an error that it has none for.
-/// <https://docs.aws.amazon.com/AmazonS3/latest/API/RESTSelectObjectAppendix.html> tells the two apart.
+/// Reads an `exception` message, which is modeled by the API and has a type, or an `error` message, which has a code.
+/// See <https://docs.aws.amazon.com/AmazonS3/latest/API/RESTSelectObjectAppendix.html>.
 fn read_exception(message: &Message<'_>) -> ProviderError {
     #[derive(Deserialize)]
     struct ModelError<'a> {
@@ -111,9 +111,9 @@ fn read_exception(message: &Message<'_>) -> ProviderError {
         status: Raw<'a>,
     }
     if let Some(code) = message.header(":error-code") {
-        let said = message.header(":error-message").unwrap_or(code);
+        let text = message.header(":error-message").unwrap_or(code);
         return ProviderError {
-            message: said.to_owned(),
+            message: text.to_owned(),
             code: Some(code.to_owned()),
             ..ProviderError::default()
         };

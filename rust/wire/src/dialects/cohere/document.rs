@@ -4,14 +4,14 @@ use serde_json::{Value, json};
 
 use super::REASONS;
 use super::encode::usage_object;
-use crate::encode::{Head, said};
+use crate::encode::{Head, text_and_refusal};
 use crate::response::{Choice, Response};
 
-/// The document of a response: its first choice.
+/// The JSON document of a response: its first choice.
 pub(crate) fn document(head: &Head, response: &Response) -> Value {
     let none = Choice::default();
     let choice = response.first().unwrap_or(&none);
-    let parts = [("thinking", choice.reasoning.clone()), ("text", said(choice))];
+    let parts = [("thinking", choice.reasoning.clone()), ("text", text_and_refusal(choice))];
     let parts = parts.into_iter().filter(|(_, text)| !text.is_empty());
     let content: Vec<Value> = parts.map(|(kind, text)| json!({ "type": kind, kind: text })).collect();
     let mut message = json!({ "role": "assistant", "content": content });

@@ -4,15 +4,15 @@ use serde_json::{Value, json};
 
 use super::REASONS;
 use crate::delta::{Delta, DeltaKind, Finish, FinishReason, ToolCallStart, Usage};
-use crate::encode::{Blocks, Head, Section, known};
+use crate::encode::{Blocks, Head, Section, counts_object};
 
-/// Writes the events of one response.
+/// Encodes one response as events.
 #[derive(Debug, Clone)]
 pub(crate) struct Encoder {
     head: Head,
     started: bool,
     blocks: Blocks,
-    /// Told in the last event, with the usage.
+    /// Sent in the last event, with the usage.
     finish: Option<Finish>,
     usage: Option<Usage>,
     error: Option<String>,
@@ -26,24 +26,25 @@ impl Encoder {
         Self { head, started: false, blocks, finish: None, usage: None, error: None, events }
     }
 
-    /// The events of a delta. There is one choice, no word for a refusal but its text, and no signature.
+    /// The events of a delta. There is only one choice; deltas of others are left out, and so are signatures. A
+    /// refusal is sent as text.
     pub(crate) fn encode(&mut self, delta: &Delta) -> Vec<Value> {
         if delta.choice == 0 {
             self.start();
-            self.say(&delta.kind);
+            self.encode_kind(&delta.kind);
         }
         std::mem::take(&mut self.events)
     }
 
-    /// `message-end`, with the reason and the counts.
+    /// `message-end`, with the finish reason and the token counts.
     pub(crate) fn finish(&mut self) -> Vec<Value> {
         self.start();
-        self.close();
+        self.close_all();
         self.end();
         std::mem::take(&mut self.events)
     }
 
-    fn say(&mut self, kind: &DeltaKind) {
+    fn encode_kind(&mut self, kind: &DeltaKind) {
         match kind {
             DeltaKind::Text(text) | DeltaKind::Refusal(text) => self.content(Section::Text, text),
             DeltaKind::Reasoning(text) => self.content(Section::Reasoning, text),
@@ -60,12 +61,12 @@ impl Encoder {
                 }
             }
             DeltaKind::Finish(finish) => {
-                self.close();
+                self.close_all();
                 self.finish = Some((**finish).clone());
             }
             DeltaKind::Usage(usage) => self.usage = Some((**usage).clone()),
             DeltaKind::Error(error) => {
-                self.close();
+                self.close_all();
                 let (reason, raw) = (FinishReason::Error, "ERROR".into());
                 self.finish = Some(Finish { reason, raw });
                 self.error = Some(error.message.clone());
@@ -86,7 +87,7 @@ impl Encoder {
     fn content(&mut self, section: Section, text: &str) {
         let name = if section == Section::Reasoning { "thinking" } else { "text" };
         let index = self.blocks.current(section).unwrap_or_else(|| {
-            self.leave();
+            self.close_section();
             let index = self.blocks.open(section);
             self.event("content-start", index, &json!({ "content": { "type": name, name: "" } }));
             index
@@ -98,7 +99,7 @@ impl Encoder {
         if self.blocks.call(call.index).is_some() {
             return;
         }
-        self.leave();
+        self.close_section();
         let id = call.id.as_deref().map_or_else(|| format!("call_{}", call.index), str::to_owned);
         let function = json!({ "name": call.name, "arguments": "" });
         let index = self.blocks.open_call(call.index);
@@ -106,14 +107,15 @@ impl Encoder {
         self.event("tool-call-start", index, &json!({ "tool_calls": calls }));
     }
 
-    fn leave(&mut self) {
-        if let Some((_, index)) = self.blocks.leave() {
+    fn close_section(&mut self) {
+        if let Some((_, index)) = self.blocks.close_section() {
             self.events.push(json!({ "type": "content-end", "index": index }));
         }
     }
 
-    fn close(&mut self) {
-        self.leave();
+    /// Ends everything that is open.
+    fn close_all(&mut self) {
+        self.close_section();
         while let Some(index) = self.blocks.end_oldest_call() {
             self.events.push(json!({ "type": "tool-call-end", "index": index }));
         }
@@ -138,8 +140,9 @@ impl Encoder {
 }
 
 pub(super) fn usage_object(usage: &Usage) -> Value {
-    let tokens = known([("input_tokens", usage.input_tokens), ("output_tokens", usage.output_tokens)]);
-    let mut object = known([("cached_tokens", usage.cached_tokens)]);
+    let tokens =
+        counts_object([("input_tokens", usage.input_tokens), ("output_tokens", usage.output_tokens)]);
+    let mut object = counts_object([("cached_tokens", usage.cached_tokens)]);
     object["billed_units"] = tokens.clone();
     object["tokens"] = tokens;
     object

@@ -1,4 +1,4 @@
-//! The shape of an event: only what is used; everything else is skipped unread.
+//! The members of an event that are used. Serde skips all others.
 
 use compact_str::CompactString;
 use serde::Deserialize;
@@ -6,8 +6,8 @@ use serde::Deserialize;
 use crate::delta::Usage;
 use crate::dialects::json::{Index, List, Object, Raw, Text};
 
-/// The types whose members are used. An event of another type may have members of the same names and other shapes.
-pub(super) const KINDS: &[&str] = &[
+/// The event types that are read. An event of another type may have members of the same names with other shapes.
+pub(super) const KNOWN_TYPES: &[&str] = &[
     "message-start",
     "content-start",
     "content-delta",
@@ -28,17 +28,17 @@ pub(super) struct Event<'a> {
     #[serde(default)]
     pub(super) index: Index,
     #[serde(borrow, default)]
-    pub(super) delta: Object<Change<'a>>,
-    /// Of an error, which has no type.
+    pub(super) delta: Object<EventDelta<'a>>,
+    /// The message of an error, which has no type.
     #[serde(borrow, default)]
     pub(super) message: Text<'a>,
-    /// Of an error as gateways write it.
+    /// An error as gateways send it.
     #[serde(borrow, default)]
     pub(super) error: Raw<'a>,
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Change<'a> {
+pub(super) struct EventDelta<'a> {
     #[serde(borrow, default)]
     pub(super) message: Object<Part<'a>>,
     #[serde(borrow, default)]
@@ -49,7 +49,7 @@ pub(super) struct Change<'a> {
     pub(super) error: Raw<'a>,
 }
 
-/// The part of the message that an event is about. At the start, where these are empty lists, it is about none.
+/// The part of the message that an event adds. In `message-start` these members are empty lists, so there is nothing.
 #[derive(Debug, Deserialize)]
 pub(super) struct Part<'a> {
     #[serde(borrow, default)]
@@ -107,7 +107,7 @@ impl Call<'_> {
     }
 }
 
-/// A response that was not streamed. An error has its text in the place of the message.
+/// A response that was not streamed. In an error, `message` is a string.
 #[derive(Debug, Deserialize)]
 pub(super) struct Document<'a> {
     #[serde(borrow, default)]
@@ -122,10 +122,10 @@ pub(super) struct Document<'a> {
 
 #[derive(Debug, Deserialize)]
 struct Counts<'a> {
-    /// What went through the model, with what Cohere adds around the conversation.
+    /// The tokens that the model processed, including those that Cohere adds to the conversation.
     #[serde(borrow, default)]
     tokens: Object<Tokens<'a>>,
-    /// What is paid for.
+    /// The tokens that are billed.
     #[serde(borrow, default)]
     billed_units: Object<Tokens<'a>>,
     #[serde(borrow, default)]

@@ -1,8 +1,8 @@
-//! Cohere's chat, version 2, over SSE.
+//! Cohere's chat API, version 2, over SSE.
 //!
-//! The format: <https://docs.cohere.com/v2/docs/streaming>. The end marker is `message-end`, which also has the finish
-//! reason and the usage; some gateways send `[DONE]` after it. The `tool_plan`, in which a model says what it will call
-//! and why, is reasoning. Citations are skipped.
+//! The format: <https://docs.cohere.com/v2/docs/streaming>. The end marker is `message-end`, which also has the
+//! finish reason and the usage; some gateways send `[DONE]` after it. The `tool_plan`, in which the model says what
+//! it will call and why, is decoded as reasoning. Citations are skipped.
 
 mod document;
 mod encode;
@@ -11,11 +11,11 @@ mod event;
 pub(crate) use self::document::document;
 pub(crate) use self::encode::Encoder;
 
-use self::event::{Content, Document, Event, KINDS, Message, Part, read_usage};
+use self::event::{Content, Document, Event, KNOWN_TYPES, Message, Part, read_usage};
 use crate::delta::{Delta, DeltaKind, FinishReason};
-use crate::dialects::emit::{account, fail, say};
+use crate::dialects::emit::{push_error, push_text, push_usage};
 use crate::dialects::identity::Identity;
-use crate::dialects::json::{Raw, Text, is_of_unknown_kind, lenient};
+use crate::dialects::json::{Raw, Text, has_unknown_type, lenient};
 use crate::dialects::reasons::{Finished, Reasons};
 use crate::dialects::tool_calls::ToolCalls;
 use crate::error::read_error;
@@ -33,7 +33,7 @@ const REASONS: Reasons = Reasons(&[
     ("TIMEOUT", FinishReason::Error),
 ]);
 
-/// Decodes the events of one response.
+/// Decodes one response.
 #[derive(Debug, Default)]
 pub struct Cohere {
     identity: Identity,
@@ -42,40 +42,40 @@ pub struct Cohere {
 }
 
 impl Cohere {
-    /// Translates the data of one event into deltas.
+    /// Decodes the data of one event and appends its deltas to `out`.
     ///
     /// # Errors
-    /// [`DecodeError::Json`] when it is not JSON, or not an object.
+    /// [`DecodeError::Json`] if it is not a JSON object.
     pub fn event(&mut self, data: &[u8], out: &mut Vec<Delta>) -> Result<Progress, DecodeError> {
         lenient(data, |json| match serde_json::from_str(json) {
             Ok(event) => Ok(self.translate(&event, json, out)),
-            Err(_) if is_of_unknown_kind(json, KINDS) => Ok(Progress::Open),
+            Err(_) if has_unknown_type(json, KNOWN_TYPES) => Ok(Progress::Open),
             Err(error) => Err(error),
         })
     }
 
-    /// Translates a whole response that was not streamed.
+    /// Decodes a whole response that was not streamed.
     ///
     /// # Errors
-    /// [`DecodeError::Json`] when it is not JSON, or not an object.
+    /// [`DecodeError::Json`] if it is not a JSON object.
     pub fn document(&mut self, data: &[u8], out: &mut Vec<Delta>) -> Result<Progress, DecodeError> {
         lenient(data, |json| {
             let document: Document<'_> = serde_json::from_str(json)?;
             match &document.message.0 {
                 Some(message) => self.whole(&document, message, out),
-                None => fail(read_error(json), out),
+                None => push_error(read_error(json), out),
             }
             Ok(Progress::Ended)
         })
     }
 
-    /// How the response ends if the bytes end here.
+    /// Whether the response is complete if the body ends here.
     #[must_use]
     pub const fn ending(&self) -> Ending {
-        if self.finish.is_told() { Ending::Complete } else { Ending::Truncated }
+        if self.finish.is_set() { Ending::Complete } else { Ending::Truncated }
     }
 
-    /// What the end of the bytes adds: nothing, for the end marker closes what is open.
+    /// Call this at the end of the body. It does nothing: the end marker has ended all tool calls.
     pub const fn finish(&mut self, _: &mut Vec<Delta>) {}
 
     fn translate(&mut self, event: &Event<'_>, json: &str, out: &mut Vec<Delta>) -> Progress {
@@ -83,13 +83,13 @@ impl Cohere {
         let index = event.index.get().unwrap_or(0);
         match (event.kind.get().unwrap_or_default(), part) {
             ("message-start", part) => {
-                self.identity.tell(&event.id, &Text::default(), out);
+                self.identity.update(&event.id, &Text::default(), out);
                 if let Some(part) = part {
-                    say(DeltaKind::Reasoning, &part.tool_plan, out);
+                    push_text(DeltaKind::Reasoning, &part.tool_plan, out);
                 }
             }
-            ("content-start" | "content-delta", Some(part)) => speak(part.content.0.as_ref(), out),
-            ("tool-plan-delta", Some(part)) => say(DeltaKind::Reasoning, &part.tool_plan, out),
+            ("content-start" | "content-delta", Some(part)) => push_content(part.content.0.as_ref(), out),
+            ("tool-plan-delta", Some(part)) => push_text(DeltaKind::Reasoning, &part.tool_plan, out),
             ("tool-call-start", Some(part)) => self.begin_call(index, part, out),
             ("tool-call-delta", Some(part)) => {
                 if let Some(call) = &*part.tool_calls {
@@ -101,13 +101,13 @@ impl Cohere {
                 if let Some(delta) = &*event.delta {
                     self.end(&delta.finish_reason, &delta.usage, out);
                     if let Some(error) = delta.error.get() {
-                        fail(read_error(error), out);
+                        push_error(read_error(error), out);
                     }
                 }
                 return Progress::Ended;
             }
             ("error" | "", _) if event.message.get().or(event.error.get()).is_some() => {
-                fail(read_error(json), out);
+                push_error(read_error(json), out);
                 return Progress::Ended;
             }
             _ => {}
@@ -123,30 +123,30 @@ impl Cohere {
     }
 
     fn whole(&mut self, document: &Document<'_>, message: &Message<'_>, out: &mut Vec<Delta>) {
-        self.identity.tell(&document.id, &Text::default(), out);
-        say(DeltaKind::Reasoning, &message.tool_plan, out);
+        self.identity.update(&document.id, &Text::default(), out);
+        push_text(DeltaKind::Reasoning, &message.tool_plan, out);
         for content in message.content.iter() {
-            speak(Some(content), out);
+            push_content(Some(content), out);
         }
         for call in message.tool_calls.iter() {
-            self.calls.whole(call.id.compact(), call.name(), call.arguments(), out);
+            self.calls.push_complete(call.id.compact(), call.name(), call.arguments(), out);
         }
         self.end(&document.finish_reason, &document.usage, out);
     }
 
     fn end(&mut self, reason: &Text<'_>, usage: &Raw<'_>, out: &mut Vec<Delta>) {
-        self.calls.close(out);
-        // Cohere always gives one: what does not is cut off, or not Cohere's.
+        self.calls.end_all(out);
+        // Cohere always sends one. Without it, the response was cut off or is not Cohere's.
         if let Some(raw) = reason.get() {
-            self.finish.tell(0, raw, REASONS.read(raw), out);
+            self.finish.report(0, raw, REASONS.read(raw), out);
         }
-        account(usage.get().and_then(read_usage), out);
+        push_usage(usage.get().and_then(read_usage), out);
     }
 }
 
-fn speak(content: Option<&Content<'_>>, out: &mut Vec<Delta>) {
+fn push_content(content: Option<&Content<'_>>, out: &mut Vec<Delta>) {
     if let Some(content) = content {
-        say(DeltaKind::Reasoning, &content.thinking, out);
-        say(DeltaKind::Text, &content.text, out);
+        push_text(DeltaKind::Reasoning, &content.thinking, out);
+        push_text(DeltaKind::Text, &content.text, out);
     }
 }

@@ -1,4 +1,4 @@
-//! The shape of a chunk: only what is used; everything else is skipped unread.
+//! The members of a chunk that are used. Serde skips all others.
 
 use serde::Deserialize;
 
@@ -50,7 +50,7 @@ pub(super) struct Content<'a> {
 pub(super) struct Part<'a> {
     #[serde(borrow, default)]
     pub(super) text: Text<'a>,
-    /// The text is a summary of the model's thoughts.
+    /// True if the text is a summary of the model's reasoning.
     #[serde(borrow, default)]
     pub(super) thought: Raw<'a>,
     #[serde(borrow, default)]
@@ -90,7 +90,7 @@ struct UsageMetadata<'a> {
     thoughts: Raw<'a>,
 }
 
-/// Reads `usageMetadata`. The thoughts are not among the candidates' tokens: Google counts them apart.
+/// Reads `usageMetadata`. Google does not count the thoughts among the candidates' tokens.
 pub(super) fn read_usage(json: &str) -> Option<Usage> {
     let fields: UsageMetadata<'_> = serde_json::from_str(json).ok()?;
     Some(Usage {

@@ -1,13 +1,15 @@
-//! What `generateContent` answers.
+//! A response that is not streamed, as `generateContent` sends it.
 
 use serde_json::{Value, json};
 
 use super::REASONS;
 use super::encode::usage_object;
-use crate::encode::{Head, Passage, call_signature, parsed, passages, said};
+use crate::encode::{
+    Head, ReasoningPart, call_signature, parse_arguments, reasoning_parts, text_and_refusal,
+};
 use crate::response::{Choice, Response};
 
-/// The document of a response, all its choices.
+/// The JSON document of a response, with all its choices.
 pub(crate) fn document(head: &Head, response: &Response) -> Value {
     let candidates: Vec<Value> = response.choices.iter().map(candidate).collect();
     let mut document = json!({ "candidates": candidates, "modelVersion": head.model, "responseId": head.id });
@@ -18,13 +20,13 @@ pub(crate) fn document(head: &Head, response: &Response) -> Value {
 }
 
 fn candidate(choice: &Choice) -> Value {
-    let mut parts: Vec<Value> = passages(choice).into_iter().flat_map(reasoning).collect();
-    let text = said(choice);
+    let mut parts: Vec<Value> = reasoning_parts(choice).into_iter().flat_map(reasoning).collect();
+    let text = text_and_refusal(choice);
     if !text.is_empty() {
         parts.push(json!({ "text": text }));
     }
     for (index, call) in choice.tool_calls.iter().enumerate() {
-        let mut function = json!({ "name": call.name, "args": parsed(&call.arguments) });
+        let mut function = json!({ "name": call.name, "args": parse_arguments(&call.arguments) });
         if let Some(id) = &call.id {
             function["id"] = json!(id);
         }
@@ -40,11 +42,11 @@ fn candidate(choice: &Choice) -> Value {
     })
 }
 
-/// What was thought, and after it the part that signs it.
-fn reasoning(passage: Passage<'_>) -> Vec<Value> {
-    let (text, signature) = match passage {
-        Passage::Shown(text, signature) => (text, signature),
-        Passage::Sealed(signature) => ("", Some(signature)),
+/// A part with the reasoning, and a part with its signature.
+fn reasoning(part: ReasoningPart<'_>) -> Vec<Value> {
+    let (text, signature) = match part {
+        ReasoningPart::Shown(text, signature) => (text, signature),
+        ReasoningPart::Encrypted(signature) => ("", Some(signature)),
     };
     let shown = (!text.is_empty()).then(|| json!({ "text": text, "thought": true }));
     let signed = signature.map(|signature| json!({ "text": "", "thoughtSignature": signature.value }));

@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 
 use super::REASONS;
 use crate::delta::{Delta, DeltaKind, Finish, ProviderError, Usage};
-use crate::encode::{Head, WholeCall, WholeCalls, known};
+use crate::encode::{Head, WholeCall, WholeCalls, counts_object};
 
-/// Writes the chunks of one response.
+/// Encodes one response as chunks.
 #[derive(Debug, Clone)]
 pub(crate) struct Encoder {
     head: Head,
@@ -19,7 +19,7 @@ impl Encoder {
         Self { head, calls: WholeCalls::default() }
     }
 
-    /// Appends the chunk of a delta. There is no word for a refusal but its text.
+    /// Appends the chunk of a delta. A tool call is sent when it ends. A refusal is sent as text.
     pub(crate) fn encode(&mut self, delta: &Delta, out: &mut Vec<u8>) {
         let choice = delta.choice;
         match &delta.kind {
@@ -28,7 +28,7 @@ impl Encoder {
             }
             DeltaKind::Reasoning(text) => self.part(choice, &json!({ "text": text, "thought": true }), out),
             DeltaKind::Signature(signature) => match signature.tool_call {
-                Some(index) => self.calls.sign(choice, index, &signature.value),
+                Some(index) => self.calls.set_signature(choice, index, &signature.value),
                 None => {
                     self.part(choice, &json!({ "text": "", "thoughtSignature": signature.value }), out);
                 }
@@ -41,23 +41,23 @@ impl Encoder {
                 }
             }
             DeltaKind::Finish(finish) => {
-                self.close(Some(choice), out);
+                self.close_all(Some(choice), out);
                 self.end(choice, finish, out);
             }
             DeltaKind::Usage(usage) => self.chunk(json!({ "usageMetadata": usage_object(usage) }), out),
             DeltaKind::Error(error) => write_chunk(&error_object(error), out),
-            // Each chunk tells the id and the model.
+            // Id and model are in every chunk.
             DeltaKind::Logprobs(_) | DeltaKind::Response(_) => {}
         }
     }
 
-    /// Appends the calls that were never ended.
+    /// Appends the tool calls that were never ended.
     pub(crate) fn finish(&mut self, out: &mut Vec<u8>) {
-        self.close(None, out);
+        self.close_all(None, out);
     }
 
-    fn close(&mut self, choice: Option<u32>, out: &mut Vec<u8>) {
-        for call in self.calls.close(choice) {
+    fn close_all(&mut self, choice: Option<u32>, out: &mut Vec<u8>) {
+        for call in self.calls.end_all(choice) {
             self.call(&call, out);
         }
     }
@@ -100,7 +100,7 @@ fn write_chunk(chunk: &Value, out: &mut Vec<u8>) {
 }
 
 pub(super) fn usage_object(usage: &Usage) -> Value {
-    known([
+    counts_object([
         ("promptTokenCount", usage.input_tokens),
         ("candidatesTokenCount", usage.output_tokens),
         ("totalTokenCount", usage.total_tokens),

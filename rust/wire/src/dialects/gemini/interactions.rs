@@ -1,13 +1,13 @@
 //! Events of the Interactions API: <https://ai.google.dev/gemini-api/docs/interactions/streaming>.
 //!
-//! An answer is a list of steps (`content` in the first revision), each with a start, deltas and a stop; the last
-//! event tells the status.
+//! A response is a list of steps (`content` in the first version of the API), each with a start, deltas and a stop. The
+//! last event has the status.
 
 use serde::Deserialize;
 
 use super::{CandidateState, Gemini};
 use crate::delta::{Delta, DeltaKind, FinishReason, Signature, Usage};
-use crate::dialects::emit::{account, fail, say, sign};
+use crate::dialects::emit::{push_error, push_signature, push_text, push_usage};
 use crate::dialects::json::{Index, Object, Raw, Text};
 use crate::dialects::reasons::Reasons;
 use crate::error::read_error;
@@ -31,7 +31,7 @@ pub(super) struct Event<'a> {
     #[serde(borrow, default, alias = "content")]
     step: Object<Step<'a>>,
     #[serde(borrow, default)]
-    delta: Object<Change<'a>>,
+    delta: Object<EventDelta<'a>>,
     #[serde(borrow, default)]
     interaction: Object<Interaction<'a>>,
     #[serde(borrow, default)]
@@ -51,7 +51,7 @@ struct Step<'a> {
 }
 
 #[derive(Debug, Deserialize)]
-struct Change<'a> {
+struct EventDelta<'a> {
     #[serde(borrow, default, rename = "type")]
     kind: Text<'a>,
     #[serde(borrow, default)]
@@ -101,37 +101,37 @@ struct Counts<'a> {
 }
 
 impl Gemini {
-    /// Translates an event of the Interactions API.
+    /// Decodes one event of the Interactions API.
     pub(super) fn interaction(&mut self, event: &Event<'_>, json: &str, out: &mut Vec<Delta>) -> Progress {
         let index = event.index.get().unwrap_or(0);
         match event.kind.get() {
             Some("step.start" | "content.start") => {
                 if let Some(step) = &*event.step {
-                    self.answer().step(index, step, out);
+                    self.only_candidate().step(index, step, out);
                 }
             }
             Some("step.delta" | "content.delta") => {
-                if let Some(change) = &*event.delta {
-                    self.answer().step_change(index, change, out);
+                if let Some(delta) = &*event.delta {
+                    self.only_candidate().step_delta(index, delta, out);
                 }
             }
-            Some("step.stop" | "content.stop") => self.answer().calls.end(index, None, out),
+            Some("step.stop" | "content.stop") => self.only_candidate().calls.end(index, None, out),
             _ => {}
         }
         if let Some(interaction) = &*event.interaction {
-            self.identity.tell(&interaction.id, &interaction.model, out);
-            self.answer().status(&interaction.status, out);
-            account(interaction.usage.get().and_then(read_counts), out);
+            self.identity.update(&interaction.id, &interaction.model, out);
+            self.only_candidate().status(&interaction.status, out);
+            push_usage(interaction.usage.get().and_then(read_counts), out);
         }
         if event.error.get().is_some() {
-            fail(read_error(json), out);
+            push_error(read_error(json), out);
             return Progress::Ended;
         }
         Progress::Open
     }
 
-    /// An interaction has one answer.
-    fn answer(&mut self) -> &mut CandidateState {
+    /// An interaction has no candidates to choose from: it is decoded as one.
+    fn only_candidate(&mut self) -> &mut CandidateState {
         self.candidate(0)
     }
 }
@@ -140,25 +140,27 @@ impl CandidateState {
     fn step(&mut self, index: u64, step: &Step<'_>, out: &mut Vec<Delta>) {
         if step.kind.get() == Some("function_call") {
             self.calls.start(index, step.id.compact(), step.name.compact(), out);
-            self.calls
-                .hold(index, step.arguments.arguments().filter(|arguments| arguments != "{}").as_deref());
+            self.calls.set_full_arguments(
+                index,
+                step.arguments.arguments().filter(|arguments| arguments != "{}").as_deref(),
+            );
         }
     }
 
-    fn step_change(&mut self, index: u64, change: &Change<'_>, out: &mut Vec<Delta>) {
-        match change.kind.get() {
-            Some("text") => say(DeltaKind::Text, &change.text, out),
+    fn step_delta(&mut self, index: u64, delta: &EventDelta<'_>, out: &mut Vec<Delta>) {
+        match delta.kind.get() {
+            Some("text") => push_text(DeltaKind::Text, &delta.text, out),
             Some("thought_summary") => {
-                let text = change.content.as_ref().map_or(&change.text, |content| &content.text);
-                say(DeltaKind::Reasoning, text, out);
+                let text = delta.content.as_ref().map_or(&delta.text, |content| &content.text);
+                push_text(DeltaKind::Reasoning, text, out);
             }
-            Some("thought_signature") => sign(Signature::signed, &change.signature, out),
+            Some("thought_signature") => push_signature(Signature::signed, &delta.signature, out),
             Some("arguments_delta") => {
-                self.calls.arguments(index, &change.arguments.arguments().unwrap_or_default(), out);
+                self.calls.arguments(index, &delta.arguments.arguments().unwrap_or_default(), out);
             }
             Some("function_call") => {
-                let arguments = change.arguments.arguments();
-                self.calls.whole(change.id.compact(), change.name.compact(), arguments.as_deref(), out);
+                let arguments = delta.arguments.arguments();
+                self.calls.push_complete(delta.id.compact(), delta.name.compact(), arguments.as_deref(), out);
             }
             _ => {}
         }

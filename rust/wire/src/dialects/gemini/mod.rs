@@ -1,12 +1,13 @@
 //! Gemini's `streamGenerateContent` over SSE (`alt=sse`), from the Gemini API and from Vertex.
 //!
 //! The format: <https://ai.google.dev/api/generate-content#method:-models.streamgeneratecontent>. Each event is a whole
-//! `GenerateContentResponse` with the parts that are new. There is no end marker: an answer is complete when each of
+//! `GenerateContentResponse` with the parts that are new. There is no end marker: a response is complete when each of
 //! its candidates has a finish reason, or when the prompt was blocked. Lines end in CRLF.
 //!
-//! A function call comes whole, its arguments as an object. Thoughts are parts marked `thought`. A `thoughtSignature`
-//! has to be sent back in the part that it came with (<https://ai.google.dev/gemini-api/docs/thought-signatures>).
-//! Code that the server runs itself, its results, and pictures are skipped.
+//! A tool call is sent in one piece, its arguments as an object. Parts marked `thought` are reasoning. A
+//! `thoughtSignature` has to be sent back in the part that it came with
+//! (<https://ai.google.dev/gemini-api/docs/thought-signatures>). Code that the server runs itself, its results, and
+//! images are skipped.
 
 mod chunk;
 mod document;
@@ -20,7 +21,7 @@ use serde_json::value::RawValue;
 
 use self::chunk::{Candidate, Chunk, Part, read_usage};
 use crate::delta::{Delta, DeltaKind, FinishReason, Signature};
-use crate::dialects::emit::{account, fail};
+use crate::dialects::emit::{push_error, push_usage};
 use crate::dialects::identity::Identity;
 use crate::dialects::json::lenient;
 use crate::dialects::reasons::{Finished, Reasons};
@@ -32,7 +33,7 @@ use crate::stream::{DecodeError, Ending, Progress};
 /// <https://ai.google.dev/api/generate-content#FinishReason>.
 const REASONS: Reasons = Reasons(&[
     ("STOP", FinishReason::Stop),
-    // Google's word for a call is STOP too; see `CandidateState::end`.
+    // Tool calls have the same word; see `CandidateState::end`.
     ("STOP", FinishReason::ToolCalls),
     ("MAX_TOKENS", FinishReason::Length),
     ("SAFETY", FinishReason::ContentFilter),
@@ -51,14 +52,14 @@ const REASONS: Reasons = Reasons(&[
     ("UNEXPECTED_TOOL_CALL", FinishReason::Error),
 ]);
 
-/// Decodes the events of one response.
+/// Decodes one response.
 #[derive(Debug, Default)]
 pub struct Gemini {
     identity: Identity,
     candidates: Vec<CandidateState>,
 }
 
-/// What must be remembered of one candidate between two chunks.
+/// The state of one candidate between two chunks.
 #[derive(Debug)]
 struct CandidateState {
     index: u32,
@@ -67,10 +68,11 @@ struct CandidateState {
 }
 
 impl Gemini {
-    /// Translates one JSON document: a chunk, or the array of chunks that is sent without `alt=sse`.
+    /// Decodes one JSON document and appends its deltas to `out`: a chunk, or the array of chunks that is sent without
+    /// `alt=sse`.
     ///
     /// # Errors
-    /// [`DecodeError::Json`] when it is not JSON, or not of these shapes.
+    /// [`DecodeError::Json`] if it is neither a JSON object nor an array of them.
     pub fn document(&mut self, data: &[u8], out: &mut Vec<Delta>) -> Result<Progress, DecodeError> {
         if !data.trim_ascii_start().starts_with(b"[") {
             return lenient(data, |json| self.read(json, out));
@@ -86,14 +88,14 @@ impl Gemini {
         Ok(Progress::Open)
     }
 
-    /// How the response ends if the bytes end here.
+    /// Whether the response is complete if the body ends here.
     #[must_use]
     pub fn ending(&self) -> Ending {
-        let finished = self.candidates.iter().all(|candidate| candidate.finish.is_told());
+        let finished = self.candidates.iter().all(|candidate| candidate.finish.is_set());
         if finished && !self.candidates.is_empty() { Ending::Complete } else { Ending::Truncated }
     }
 
-    /// What the end of the bytes adds: nothing, for each call comes whole.
+    /// Call this at the end of the body. It does nothing: each tool call is sent in one piece.
     pub const fn finish(&mut self, _: &mut Vec<Delta>) {}
 
     fn read(&mut self, json: &str, out: &mut Vec<Delta>) -> Result<Progress, serde_json::Error> {
@@ -108,16 +110,16 @@ impl Gemini {
     }
 
     fn translate(&mut self, chunk: &Chunk<'_>, json: &str, out: &mut Vec<Delta>) -> Progress {
-        self.identity.tell(&chunk.response_id, &chunk.model_version, out);
+        self.identity.update(&chunk.response_id, &chunk.model_version, out);
         for candidate in chunk.candidates.iter() {
-            self.candidate(candidate.index.choice()).advance(candidate, out);
+            self.candidate(candidate.index.choice()).read(candidate, out);
         }
         if let Some(raw) = chunk.prompt_feedback.as_ref().and_then(|feedback| feedback.block_reason.get()) {
             self.candidate(0).end(raw, FinishReason::ContentFilter, out);
         }
-        account(chunk.usage_metadata.get().and_then(read_usage), out);
+        push_usage(chunk.usage_metadata.get().and_then(read_usage), out);
         if chunk.error.get().is_some() {
-            fail(read_error(json), out);
+            push_error(read_error(json), out);
             return Progress::Ended;
         }
         Progress::Open
@@ -126,7 +128,7 @@ impl Gemini {
     fn candidate(&mut self, index: u32) -> &mut CandidateState {
         let position = self.candidates.iter().position(|candidate| candidate.index == index);
         let position = position.unwrap_or_else(|| {
-            let calls = ToolCalls::of(index);
+            let calls = ToolCalls::for_choice(index);
             self.candidates.push(CandidateState { index, calls, finish: Finished::default() });
             self.candidates.len() - 1
         });
@@ -135,7 +137,7 @@ impl Gemini {
 }
 
 impl CandidateState {
-    fn advance(&mut self, candidate: &Candidate<'_>, out: &mut Vec<Delta>) {
+    fn read(&mut self, candidate: &Candidate<'_>, out: &mut Vec<Delta>) {
         for part in candidate.content.iter().flat_map(|content| content.parts.iter()) {
             self.part(part, out);
         }
@@ -149,24 +151,24 @@ impl CandidateState {
         let kind = if part.thought.get() == Some("true") { DeltaKind::Reasoning } else { DeltaKind::Text };
         out.extend(part.text.compact().map(|text| Delta { choice, kind: kind(text) }));
         let signature = part.thought_signature.compact().map(Signature::signed);
-        let sign = |signature| Delta { choice, kind: DeltaKind::Signature(Box::new(signature)) };
+        let to_delta = |signature| Delta { choice, kind: DeltaKind::Signature(Box::new(signature)) };
         let Some(call) = &*part.function_call else {
-            out.extend(signature.map(sign));
+            out.extend(signature.map(to_delta));
             return;
         };
-        let index = self.calls.begun();
+        let index = self.calls.count();
         let key = u64::from(index);
         self.calls.start(key, call.id.compact(), call.name.compact(), out);
         self.calls.arguments(key, call.args.get().unwrap_or_default(), out);
-        out.extend(signature.map(|signature| sign(Signature { tool_call: Some(index), ..signature })));
+        out.extend(signature.map(|signature| to_delta(Signature { tool_call: Some(index), ..signature })));
         self.calls.end(key, None, out);
     }
 
-    /// The candidate has ended. Google says `STOP` also where the model wants tools to be called.
+    /// The candidate has ended. Google sends `STOP` even if the model wants tools to be called.
     fn end(&mut self, raw: &str, reason: FinishReason, out: &mut Vec<Delta>) {
-        self.calls.close(out);
-        let wants_tools = reason == FinishReason::Stop && self.calls.begun() > 0;
+        self.calls.end_all(out);
+        let wants_tools = reason == FinishReason::Stop && self.calls.count() > 0;
         let reason = if wants_tools { FinishReason::ToolCalls } else { reason };
-        self.finish.tell(self.index, raw, reason, out);
+        self.finish.report(self.index, raw, reason, out);
     }
 }

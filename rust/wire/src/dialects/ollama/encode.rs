@@ -5,17 +5,17 @@ use serde_json::{Value, json};
 
 use super::REASONS;
 use crate::delta::{Delta, DeltaKind, Finish, FinishReason, Usage};
-use crate::encode::{Head, WholeCall, WholeCalls, parsed, said};
+use crate::encode::{Head, WholeCall, WholeCalls, parse_arguments, text_and_refusal};
 use crate::response::{Choice, Response};
 
-/// Writes the lines of one response.
+/// Encodes one response as lines.
 #[derive(Debug, Clone)]
 pub(crate) struct Encoder {
     head: Head,
-    /// `/api/generate`, which has the members of a message at the top, and no tools.
+    /// For `/api/generate`, which has the members of the message at the top level, and no tool calls.
     generates: bool,
     calls: WholeCalls,
-    /// Told in the last line, with the usage.
+    /// Sent in the last line, with the usage.
     finish: Option<Finish>,
     usage: Option<Usage>,
 }
@@ -31,19 +31,21 @@ impl Encoder {
         Self { generates: true, ..Self::chat(head) }
     }
 
-    /// The document of a response that is not streamed, which is the last line with all that was said: its first
-    /// choice.
+    /// The JSON document of a response that is not streamed: the last line of a stream, with the whole text. It has the
+    /// first choice only.
     pub(crate) fn document(mut self, response: &Response) -> Value {
         let none = Choice::default();
         let choice = response.first().unwrap_or(&none);
-        let mut message = json!({ "content": said(choice) });
+        let mut message = json!({ "content": text_and_refusal(choice) });
         if !choice.reasoning.is_empty() {
             message["thinking"] = json!(choice.reasoning);
         }
         if !choice.tool_calls.is_empty() {
             let calls = (0..).zip(&choice.tool_calls);
             message["tool_calls"] = calls
-                .map(|(index, call)| entry(index, call.id.as_ref(), &call.name, &parsed(&call.arguments)))
+                .map(|(index, call)| {
+                    entry(index, call.id.as_ref(), &call.name, &parse_arguments(&call.arguments))
+                })
                 .collect();
         }
         self.finish.clone_from(&choice.finish);
@@ -51,7 +53,8 @@ impl Encoder {
         self.last(message)
     }
 
-    /// Appends the line of a delta. There is one choice, no word for a refusal but its text, and no signature.
+    /// Appends the line of a delta. There is only one choice; deltas of others are left out, and so are signatures. A
+    /// tool call is sent when it ends. A refusal is sent as text.
     pub(crate) fn encode(&mut self, delta: &Delta, out: &mut Vec<u8>) {
         if delta.choice != 0 {
             return;
@@ -75,16 +78,16 @@ impl Encoder {
         }
     }
 
-    /// Appends the last line, which has the reason and the counts.
+    /// Appends the last line, which has the finish reason and the token counts.
     pub(crate) fn finish(&mut self, out: &mut Vec<u8>) {
-        for call in self.calls.close(None) {
+        for call in self.calls.end_all(None) {
             self.call(&call, out);
         }
         let line = self.last(json!({ "content": "" }));
         write_line(&line, out);
     }
 
-    /// The line that tells the reason and the counts.
+    /// The line with the finish reason and the token counts.
     fn last(&mut self, message: Value) -> Value {
         let finish = self
             .finish
@@ -116,7 +119,7 @@ impl Encoder {
         write_line(&self.line(message), out);
     }
 
-    /// A line with what it says: a message, or the members of one.
+    /// A line with this message, or, for `/api/generate`, with its members.
     fn line(&self, mut message: Value) -> Value {
         let (model, created_at) = (&self.head.model, rfc3339(self.head.created));
         let mut line = json!({ "model": model, "created_at": created_at, "done": false });
@@ -145,7 +148,7 @@ fn write_line(line: &Value, out: &mut Vec<u8>) {
     out.extend_from_slice(format!("{line}\n").as_bytes());
 }
 
-/// A time in seconds since 1970 as RFC 3339 writes it, in UTC. The days are Howard Hinnant's `civil_from_days`:
+/// Formats seconds since 1970 as RFC 3339, in UTC. The date is computed by Howard Hinnant's `civil_from_days`:
 /// <https://howardhinnant.github.io/date_algorithms.html>.
 fn rfc3339(seconds: u64) -> String {
     let (days, second) = (seconds / 86_400 + 719_468, seconds % 86_400);

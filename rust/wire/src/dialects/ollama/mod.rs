@@ -1,8 +1,8 @@
 //! Ollama's own API: NDJSON from `/api/chat` and `/api/generate`.
 //!
-//! The format: <https://github.com/ollama/ollama/blob/main/docs/api.md>. Each line is a whole object; the one with
-//! `"done": true` is the end marker and has the counts. A tool call comes whole, its arguments as an object. That tools
-//! are to be called has no word of its own: `done_reason` is `stop`.
+//! The format: <https://github.com/ollama/ollama/blob/main/docs/api.md>. Each line is a JSON object; the one with
+//! `"done": true` is the end marker and has the token counts. A tool call is sent in one piece, its arguments as an
+//! object. There is no finish reason for tool calls: `done_reason` is `stop`.
 
 mod encode;
 
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::delta::{Delta, DeltaKind, FinishReason, Usage};
-use crate::dialects::emit::{account, fail, say};
+use crate::dialects::emit::{push_error, push_text, push_usage};
 use crate::dialects::identity::Identity;
 use crate::dialects::json::{List, Object, Raw, Text, lenient};
 use crate::dialects::reasons::{Finished, Reasons};
@@ -22,13 +22,13 @@ use crate::stream::{DecodeError, Ending, Progress};
 
 const REASONS: Reasons = Reasons(&[
     ("stop", FinishReason::Stop),
-    // An end without a reason.
+    // No `done_reason`.
     ("", FinishReason::Stop),
     ("stop", FinishReason::ToolCalls),
     ("length", FinishReason::Length),
 ]);
 
-/// Decodes the lines of one response.
+/// Decodes one response.
 #[derive(Debug, Default)]
 pub struct Ollama {
     identity: Identity,
@@ -40,13 +40,13 @@ pub struct Ollama {
 struct Line<'a> {
     #[serde(borrow, default)]
     model: Text<'a>,
-    /// Of `/api/chat`.
+    /// Sent by `/api/chat`.
     #[serde(borrow, default)]
     message: Object<Message<'a>>,
-    /// Of `/api/generate`.
+    /// Sent by `/api/generate`.
     #[serde(borrow, default)]
     response: Text<'a>,
-    /// Of `/api/generate`.
+    /// Sent by `/api/generate`.
     #[serde(borrow, default)]
     thinking: Text<'a>,
     #[serde(borrow, default)]
@@ -83,7 +83,7 @@ struct Function<'a> {
     arguments: Raw<'a>,
 }
 
-/// What the last line counts.
+/// The token counts and durations in the last line.
 #[derive(Debug, Deserialize, Serialize)]
 struct Counts<'a> {
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
@@ -101,50 +101,50 @@ struct Counts<'a> {
 }
 
 impl Ollama {
-    /// Translates one line into deltas, or a whole response that was not streamed, which is of the same shape.
+    /// Decodes one line and appends its deltas to `out`. A response that was not streamed has the same shape.
     ///
     /// # Errors
-    /// [`DecodeError::Json`] when it is not JSON, or not an object.
+    /// [`DecodeError::Json`] if it is not a JSON object.
     pub fn document(&mut self, line: &[u8], out: &mut Vec<Delta>) -> Result<Progress, DecodeError> {
         lenient(line, |json| Ok(self.translate(&serde_json::from_str(json)?, json, out)))
     }
 
-    /// How the response ends if the bytes end here.
+    /// Whether the response is complete if the body ends here.
     #[must_use]
     pub const fn ending(&self) -> Ending {
-        if self.finish.is_told() { Ending::Complete } else { Ending::Truncated }
+        if self.finish.is_set() { Ending::Complete } else { Ending::Truncated }
     }
 
-    /// What the end of the bytes adds: nothing, for each call comes whole.
+    /// Call this at the end of the body. It does nothing: each tool call is sent in one piece.
     pub const fn finish(&mut self, _: &mut Vec<Delta>) {}
 
     fn translate(&mut self, line: &Line<'_>, json: &str, out: &mut Vec<Delta>) -> Progress {
-        self.identity.tell(&Text::default(), &line.model, out);
-        say(DeltaKind::Reasoning, &line.thinking, out);
-        say(DeltaKind::Text, &line.response, out);
+        self.identity.update(&Text::default(), &line.model, out);
+        push_text(DeltaKind::Reasoning, &line.thinking, out);
+        push_text(DeltaKind::Text, &line.response, out);
         if let Some(message) = &*line.message {
             self.message(message, out);
         }
         if line.error.get().is_some() {
-            fail(read_error(json), out);
+            push_error(read_error(json), out);
             return Progress::Ended;
         }
         if line.done.get() != Some("true") {
             return Progress::Open;
         }
         let raw = line.done_reason.get().unwrap_or_default();
-        self.finish.tell(0, raw, REASONS.read(raw), out);
-        account(read_usage(json), out);
+        self.finish.report(0, raw, REASONS.read(raw), out);
+        push_usage(read_usage(json), out);
         Progress::Ended
     }
 
     fn message(&mut self, message: &Message<'_>, out: &mut Vec<Delta>) {
-        say(DeltaKind::Reasoning, &message.thinking, out);
-        say(DeltaKind::Text, &message.content, out);
+        push_text(DeltaKind::Reasoning, &message.thinking, out);
+        push_text(DeltaKind::Text, &message.content, out);
         for Call { id, function } in message.tool_calls.iter() {
             let name = function.as_ref().and_then(|function| function.name.compact());
             let arguments = function.as_ref().and_then(|function| function.arguments.arguments());
-            self.calls.whole(id.compact(), name, arguments.as_deref(), out);
+            self.calls.push_complete(id.compact(), name, arguments.as_deref(), out);
         }
     }
 }

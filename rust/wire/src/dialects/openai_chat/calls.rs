@@ -1,7 +1,7 @@
-//! Which tool call a fragment belongs to.
+//! Assigns each fragment to a tool call.
 //!
-//! OpenAI's rule is simple: `index` names the call, and `id` and `name` come with its first fragment. Others leave
-//! the index out, share one index between calls, or repeat id and name on every fragment.
+//! OpenAI's rule is simple: `index` identifies the call, and `id` and `name` come with its first fragment. Other
+//! providers leave out the index, use one index for several calls, or repeat id and name in every fragment.
 
 use compact_str::CompactString;
 
@@ -12,20 +12,22 @@ use crate::delta::{Delta, DeltaKind, Signature, ToolCallStart};
 #[derive(Debug, Default)]
 pub(super) struct Calls {
     calls: Vec<Call>,
-    closed: usize,
+    /// How many of them have ended.
+    ended: usize,
 }
 
 #[derive(Debug, Default)]
 struct Call {
+    /// The index that the provider sent, if any.
     wire_index: Option<u64>,
     id: Option<CompactString>,
     name: Option<CompactString>,
-    /// Arguments that came before the name did.
-    early: CompactString,
+    /// Arguments that arrived before the name.
+    early_arguments: CompactString,
 }
 
 impl Calls {
-    /// Takes the fragment that stands at `position` of its delta's list.
+    /// Takes the fragment at `position` of a chunk's `tool_calls` list.
     pub(super) fn fragment(
         &mut self,
         choice: u32,
@@ -45,25 +47,25 @@ impl Calls {
         }
     }
 
-    /// Takes a fragment of the one call that a message could hold before there were tools.
+    /// Takes a fragment of the deprecated `function_call`, of which a message can have only one.
     pub(super) fn legacy(&mut self, choice: u32, function: &Function<'_>, out: &mut Vec<Delta>) {
         let call = if self.calls.is_empty() { self.open(None) } else { 0 };
         self.extend(choice, call, None, Some(function), out);
     }
 
     /// Ends all calls that are open.
-    pub(super) fn close(&mut self, choice: u32, out: &mut Vec<Delta>) {
-        for call in self.closed..self.calls.len() {
+    pub(super) fn end_all(&mut self, choice: u32, out: &mut Vec<Delta>) {
+        for call in self.ended..self.calls.len() {
             if self.calls[call].name.is_none() {
-                // No name ever came. An empty one shows that, and keeps the arguments.
+                // The name never arrived. Start the call with an empty one, so that its arguments are not lost.
                 self.start(choice, call, CompactString::default(), out);
             }
             out.push(Delta { choice, kind: DeltaKind::ToolCallEnd { index: ordinal(call) } });
         }
-        self.closed = self.calls.len();
+        self.ended = self.calls.len();
     }
 
-    /// The call that a fragment continues; `None` when it begins one.
+    /// The open call that a fragment continues; `None` if the fragment starts a new one.
     fn find(
         &self,
         index: Option<u64>,
@@ -71,18 +73,18 @@ impl Calls {
         id: Option<&str>,
         name: Option<&str>,
     ) -> Option<usize> {
-        let open = &self.calls[self.closed..];
+        let open = &self.calls[self.ended..];
         let found = match (index, id, name) {
             (Some(_), _, _) => {
                 open.iter().rposition(|call| call.wire_index == index && call.accepts(id, name))
             }
             (None, Some(_), _) => open.iter().rposition(|call| call.id.as_deref() == id),
             (None, None, Some(_)) => None,
-            // Nothing but arguments: the list's order is all that is left to tell calls apart.
+            // Nothing but arguments: only the position in the list can tell the calls apart.
             (None, None, None) if position > 0 && position < open.len() => Some(position),
             (None, None, None) => open.len().checked_sub(1),
         };
-        found.map(|call| call + self.closed)
+        found.map(|call| call + self.ended)
     }
 
     fn open(&mut self, wire_index: Option<u64>) -> usize {
@@ -113,7 +115,7 @@ impl Calls {
         if self.calls[call].name.is_some() {
             out.push(Delta { choice, kind: DeltaKind::ToolCallArguments { index: ordinal(call), fragment } });
         } else {
-            self.calls[call].early.push_str(&fragment);
+            self.calls[call].early_arguments.push_str(&fragment);
         }
     }
 
@@ -123,7 +125,7 @@ impl Calls {
         state.name = Some(name.clone());
         let start = ToolCallStart { index, id: state.id.clone(), name };
         out.push(Delta { choice, kind: DeltaKind::ToolCallStart(Box::new(start)) });
-        let fragment = std::mem::take(&mut state.early);
+        let fragment = std::mem::take(&mut state.early_arguments);
         if !fragment.is_empty() {
             out.push(Delta { choice, kind: DeltaKind::ToolCallArguments { index, fragment } });
         }
@@ -131,17 +133,20 @@ impl Calls {
 }
 
 impl Call {
-    /// Whether a fragment under this call's index may be part of it. Another id is another call if it comes with a
-    /// name; without one it is a server that makes up an id for every chunk. Without ids, another name is another call.
+    /// Whether a fragment with this call's index can be part of this call.
+    ///
+    /// A different id means a different call if a name comes with it. Without a name it is the same call, from one of
+    /// the servers that make up a new id for every chunk. If there are no ids to compare, a different name means a
+    /// different call.
     fn accepts(&self, id: Option<&str>, name: Option<&str>) -> bool {
         match (self.id.as_deref(), id) {
-            (Some(known), Some(told)) if known != told => name.is_none(),
+            (Some(own), Some(other)) if own != other => name.is_none(),
             _ => self.name.is_none() || name.is_none() || self.name.as_deref() == name,
         }
     }
 }
 
-/// A response has far fewer calls than `u32` has numbers.
+/// The call's index in the deltas. A response never has so many calls that this overflows.
 fn ordinal(call: usize) -> u32 {
     u32::try_from(call).unwrap_or(u32::MAX)
 }

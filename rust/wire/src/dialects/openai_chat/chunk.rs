@@ -1,4 +1,4 @@
-//! The shape of a chunk: only what is used; everything else is skipped unread.
+//! The members of a chunk that are used. Serde skips all others.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,7 +9,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 
 use crate::delta::{DeltaKind, ProviderError, Signature, Usage};
-use crate::dialects::json::{Index, List, Object, Raw, Text, not_told};
+use crate::dialects::json::{Index, List, Object, Raw, Text, absent};
 use crate::error::read_error;
 
 #[derive(Debug, Deserialize)]
@@ -32,12 +32,13 @@ pub(super) struct Chunk<'a> {
     message: Raw<'a>,
     #[serde(borrow, default)]
     code: Raw<'a>,
-    /// The text of a chunk that is nothing else: Writer's legacy completions, and Cloudflare's models.
+    /// The text, in chunks that have no choices: Writer's legacy completions (`value`) and Cloudflare's models
+    /// (`response`).
     #[serde(borrow, default, alias = "response")]
     pub(super) value: Text<'a>,
 }
 
-/// Groq puts the usage of a stream here.
+/// Where Groq sends the usage of a stream.
 #[derive(Debug, Deserialize)]
 struct XGroq<'a> {
     #[serde(borrow, default)]
@@ -52,22 +53,22 @@ pub(super) struct Choice<'a> {
     pub(super) index: Index,
     #[serde(borrow, default)]
     pub(super) delta: Object<Message<'a>>,
-    /// Stands in the place of `delta` in an answer that was not streamed.
+    /// Replaces `delta` in a response that was not streamed.
     #[serde(borrow, default)]
     pub(super) message: Object<Message<'a>>,
-    /// Stands in the place of `delta` in the legacy completions (`text_completion`).
+    /// Replaces `delta` in the legacy completions (`text_completion`).
     #[serde(borrow, default)]
     pub(super) text: Text<'a>,
     #[serde(borrow, default)]
     finish_reason: Text<'a>,
-    /// Bedrock's name for the finish reason. Elsewhere it stands beside that one, and tells which word stopped the model.
+    /// Bedrock's name for the finish reason. Other providers send both; there, this is the stop sequence that matched.
     #[serde(borrow, default)]
     stop_reason: Text<'a>,
     #[serde(borrow, default)]
     pub(super) logprobs: Raw<'a>,
     #[serde(borrow, default)]
     error: Raw<'a>,
-    /// Moonshot's place for it.
+    /// Where Moonshot sends the usage.
     #[serde(borrow, default)]
     usage: Raw<'a>,
 }
@@ -80,7 +81,7 @@ pub(super) struct Message<'a> {
     reasoning_content: Text<'a>,
     #[serde(borrow, default)]
     reasoning: Text<'a>,
-    /// GitHub Copilot's, and what it seals it with.
+    /// GitHub Copilot's names for the reasoning and its encrypted form.
     #[serde(borrow, default)]
     reasoning_text: Text<'a>,
     #[serde(borrow, default)]
@@ -95,7 +96,7 @@ pub(super) struct Message<'a> {
     pub(super) function_call: Object<Function<'a>>,
 }
 
-/// `OpenRouter` repeats the reasoning here, and adds what the model behind it wants back:
+/// `OpenRouter` repeats the reasoning here, with the signatures that the model's provider wants back in the next turn:
 /// <https://openrouter.ai/docs/use-cases/reasoning-tokens>.
 #[derive(Debug, Deserialize)]
 struct ReasoningDetail<'a> {
@@ -123,7 +124,7 @@ pub(super) struct CallFragment<'a> {
     extra_content: Object<ExtraContent<'a>>,
 }
 
-/// Gemini behind its OpenAI endpoint wants this back with the call:
+/// Gemini's OpenAI-compatible endpoint sends the signature of a tool call here, and wants it back with the call:
 /// <https://ai.google.dev/gemini-api/docs/thought-signatures>.
 #[derive(Debug, Deserialize)]
 struct ExtraContent<'a> {
@@ -146,8 +147,8 @@ pub(super) struct Function<'a> {
 }
 
 impl Chunk<'_> {
-    /// The error that the chunk reports: under `error`, under Groq's `x_groq`, in a choice (`OpenRouter`), or, as vLLM
-    /// sends it, the object itself.
+    /// The error that the chunk reports: in `error`, in `x_groq` (Groq), in a choice (`OpenRouter`), or the chunk
+    /// itself if its `object` is `error` (vLLM).
     pub(super) fn error(&self) -> Option<ProviderError> {
         let nested = self
             .error
@@ -172,14 +173,15 @@ impl Chunk<'_> {
 }
 
 impl Choice<'_> {
-    /// Why the choice has ended, in the provider's word.
+    /// The finish reason, in the provider's word.
     pub(super) fn finish(&self) -> Option<&str> {
         self.finish_reason.get().or_else(|| self.stop_reason.get())
     }
 }
 
 impl Message<'_> {
-    /// Four places are in use. Some providers fill several with the same text, so the first that is filled counts.
+    /// The reasoning. Providers use four different members; some fill several with the same text, so only the first one
+    /// that has text is used.
     pub(super) fn reasoning(&self) -> Option<CompactString> {
         let details = || {
             let texts =
@@ -192,7 +194,7 @@ impl Message<'_> {
             .or_else(details)
     }
 
-    /// What the reasoning of this message was sealed with.
+    /// The signatures of the reasoning.
     pub(super) fn signatures(&self) -> impl Iterator<Item = Signature> {
         let opaque = self.reasoning_opaque.compact().map(Signature::encrypted);
         let details = self.details().filter_map(|detail| {
@@ -209,7 +211,7 @@ impl Message<'_> {
 }
 
 impl CallFragment<'_> {
-    /// What the call was sealed with.
+    /// The signature of the call.
     pub(super) fn signature(&self) -> Option<CompactString> {
         self.extra_content.as_ref()?.google.as_ref()?.thought_signature.compact()
     }
@@ -244,7 +246,7 @@ struct UsageFields<'a> {
 struct Details<'a> {
     #[serde(borrow, default, rename = "cached_tokens")]
     cached: Raw<'a>,
-    /// `OpenRouter`'s.
+    /// Sent by `OpenRouter`.
     #[serde(borrow, default, rename = "cache_write_tokens")]
     cache_write: Raw<'a>,
     #[serde(borrow, default, rename = "reasoning_tokens")]
@@ -266,7 +268,7 @@ fn read_usage(json: &str) -> Option<Usage> {
     })
 }
 
-/// The content of a message: a string, or a list of parts, which Mistral and Databricks send.
+/// The content of a message: a string, or, from Mistral and Databricks, a list of parts.
 #[derive(Debug, Default)]
 pub(super) enum Content<'a> {
     #[default]
@@ -279,13 +281,13 @@ pub(super) enum Content<'a> {
 pub(super) struct Part<'a> {
     #[serde(borrow, default)]
     text: Text<'a>,
-    /// Mistral's word for reasoning, and Databricks'.
+    /// The reasoning: `thinking` from Mistral, `summary` from Databricks.
     #[serde(borrow, default, alias = "summary")]
     thinking: Content<'a>,
 }
 
 impl Content<'_> {
-    /// The content's deltas, in order.
+    /// The deltas of the content, in order.
     pub(super) fn parts(&self) -> Vec<DeltaKind> {
         match self {
             Self::Text(text) if !text.is_empty() => vec![DeltaKind::Text(CompactString::from(text.as_ref()))],
@@ -294,6 +296,7 @@ impl Content<'_> {
         }
     }
 
+    /// All text of the content.
     fn plain(&self) -> CompactString {
         match self {
             Self::None => CompactString::default(),
@@ -350,5 +353,5 @@ impl<'de> Visitor<'de> for ContentVisitor {
         Part::deserialize(MapAccessDeserializer::new(map)).map(|part| Content::Parts(vec![part]))
     }
 
-    not_told!(visit_bool(bool), visit_i64(i64), visit_u64(u64), visit_f64(f64));
+    absent!(visit_bool(bool), visit_i64(i64), visit_u64(u64), visit_f64(f64));
 }

@@ -1,25 +1,26 @@
-//! Deltas → OpenAI chat chunks: the way back, for the simulator and for whoever proxies a stream.
+//! Deltas → OpenAI chat chunks.
 
 use serde_json::{Map, Value, json};
 
 use crate::delta::{Delta, DeltaKind, ProviderError, Signature, SignatureKind, Usage};
-use crate::encode::{call_signature, known};
+use crate::encode::{call_signature, counts_object};
 use crate::response::{Choice, Response};
 
-/// Writes the chunks of one response.
+/// Encodes one response as OpenAI chat chunks. It has no state: the encoding of a delta does not depend on earlier
+/// ones.
 #[derive(Debug, Clone)]
 pub struct ChunkEncoder {
-    /// The id that every chunk carries.
+    /// The `id` of every chunk.
     pub id: String,
-    /// The model that every chunk names.
+    /// The `model` of every chunk.
     pub model: String,
-    /// The creation time that every chunk carries, in seconds since 1970.
+    /// The `created` time of every chunk, in seconds since 1970.
     pub created: u64,
 }
 
 impl ChunkEncoder {
-    /// Appends the frame of one delta to `out`. [`DeltaKind::ToolCallEnd`] has none in this format, and
-    /// [`DeltaKind::Response`] is the chunk that tells the role.
+    /// Appends the event of one delta to `out`. [`DeltaKind::ToolCallEnd`] has no event in this dialect.
+    /// [`DeltaKind::Response`] becomes the first chunk, which has the role; id and model are those of the encoder.
     pub fn encode(&self, delta: &Delta, out: &mut Vec<u8>) {
         let body = match &delta.kind {
             DeltaKind::Text(text) => self.message(delta.choice, &json!({ "content": text })),
@@ -54,14 +55,13 @@ impl ChunkEncoder {
         out.extend_from_slice(b"\n\n");
     }
 
-    /// Appends the end marker.
+    /// Appends the end marker, `[DONE]`.
     pub fn done(out: &mut Vec<u8>) {
         out.extend_from_slice(b"data: [DONE]\n\n");
     }
 
-    /// The `chat.completion` object of a request that did not ask for a stream.
-    #[must_use]
-    pub fn completion(&self, response: &Response) -> String {
+    /// The `chat.completion` object of a response that is not streamed.
+    pub(crate) fn completion(&self, response: &Response) -> String {
         let choices: Vec<Value> = response.choices.iter().map(whole_choice).collect();
         let usage = response.usage.as_ref().map(usage_object);
         json!({
@@ -91,7 +91,8 @@ impl ChunkEncoder {
     }
 }
 
-/// `OpenRouter`'s way for reasoning, Google's for a call. The official library wants an index in every list.
+/// The signature of a call as Google sends it, of reasoning as `OpenRouter` does. OpenAI's client library requires an
+/// index in every list.
 fn signature_members(signature: &Signature) -> Value {
     let Signature { tool_call, value, .. } = signature;
     if let Some(index) = tool_call {
@@ -150,14 +151,16 @@ fn whole_choice(choice: &Choice) -> Value {
 }
 
 fn usage_object(usage: &Usage) -> Value {
-    let mut object = known([
+    let mut object = counts_object([
         ("prompt_tokens", usage.input_tokens),
         ("completion_tokens", usage.output_tokens),
         ("total_tokens", usage.total_tokens),
     ]);
-    let prompt =
-        known([("cached_tokens", usage.cached_tokens), ("cache_write_tokens", usage.cache_write_tokens)]);
-    let completion = known([("reasoning_tokens", usage.reasoning_tokens)]);
+    let prompt = counts_object([
+        ("cached_tokens", usage.cached_tokens),
+        ("cache_write_tokens", usage.cache_write_tokens),
+    ]);
+    let completion = counts_object([("reasoning_tokens", usage.reasoning_tokens)]);
     for (name, details) in [("prompt_tokens_details", prompt), ("completion_tokens_details", completion)] {
         if details.as_object().is_some_and(|details| !details.is_empty()) {
             object[name] = details;

@@ -1,8 +1,8 @@
-//! OpenAI chat completions (`chat.completion.chunk` over SSE), and the dozens of providers that speak it.
+//! OpenAI chat completions (`chat.completion.chunk` over SSE), and the dozens of providers that speak this dialect.
 //!
-//! The format: <https://platform.openai.com/docs/api-reference/chat-streaming>. What others do to it was read off
-//! recorded streams: reasoning beside the content, usage in odd places, tool calls without index or id, errors in
-//! mid-stream, no `[DONE]`.
+//! The format: <https://platform.openai.com/docs/api-reference/chat-streaming>. How other providers deviate from it was
+//! learned from recorded streams: reasoning beside the content, usage in odd places, tool calls without index or id,
+//! errors in mid-stream, no `[DONE]`.
 
 mod calls;
 mod chunk;
@@ -22,7 +22,7 @@ use crate::dialects::reasons::{Finished, Reasons};
 use crate::framing::sse::Event;
 use crate::stream::{DecodeError, Ending, Progress};
 
-/// The words that providers use for why a choice ended.
+/// The finish reasons that providers of this dialect send.
 const REASONS: Reasons = Reasons(&[
     ("stop", FinishReason::Stop),
     ("end_turn", FinishReason::Stop),
@@ -43,7 +43,7 @@ const REASONS: Reasons = Reasons(&[
     ("error", FinishReason::Error),
 ]);
 
-/// Decodes the events of one response.
+/// Decodes one response.
 #[derive(Debug, Default)]
 pub struct OpenAiChat {
     identity: Identity,
@@ -52,21 +52,21 @@ pub struct OpenAiChat {
     done: bool,
 }
 
-/// What must be remembered of one choice between two chunks.
+/// The state of one choice between two chunks.
 #[derive(Debug, Default)]
 struct ChoiceState {
     index: u32,
     calls: Calls,
     finish: Finished,
-    /// Something was said in deltas.
+    /// A chunk had a `delta`, as opposed to a whole `message`.
     is_streamed: bool,
 }
 
 impl OpenAiChat {
-    /// Translates one event into deltas.
+    /// Decodes one event and appends its deltas to `out`.
     ///
     /// # Errors
-    /// [`DecodeError::Json`] when the data is neither JSON nor `[DONE]`.
+    /// [`DecodeError::Json`] if the data are neither a JSON object nor `[DONE]`.
     pub fn event(&mut self, event: &Event<'_>, out: &mut Vec<Delta>) -> Result<Progress, DecodeError> {
         let data = event.data();
         if event.has_default_type()
@@ -83,13 +83,13 @@ impl OpenAiChat {
             out.push(Delta::first(DeltaKind::Error(Box::new(read_error(&event.data_text())))));
             return Ok(Progress::Ended);
         }
-        if event.is_aside() { Ok(Progress::Open) } else { self.document(data, out) }
+        if event.is_keep_alive() { Ok(Progress::Open) } else { self.document(data, out) }
     }
 
-    /// Translates one JSON document: a chunk, or the whole answer of a provider that did not stream.
+    /// Decodes one JSON document and appends its deltas to `out`: a chunk, or a whole response that was not streamed.
     ///
     /// # Errors
-    /// [`DecodeError::Json`] when it is not JSON, or not an object.
+    /// [`DecodeError::Json`] if it is not a JSON object.
     pub fn document(&mut self, data: &[u8], out: &mut Vec<Delta>) -> Result<Progress, DecodeError> {
         let first = out.len();
         let progress = lenient(data, |json| {
@@ -100,25 +100,25 @@ impl OpenAiChat {
         Ok(progress)
     }
 
-    /// How the response ends if the bytes end here. `[DONE]` is proof; where a provider never sends it, a finish
-    /// reason for every choice is.
+    /// Whether the response is complete if the body ends here: after `[DONE]`, or, since some providers never send
+    /// that, when every choice has a finish reason.
     #[must_use]
     pub fn ending(&self) -> Ending {
-        let finished = !self.choices.is_empty() && self.choices.iter().all(|choice| choice.finish.is_told());
+        let finished = !self.choices.is_empty() && self.choices.iter().all(|choice| choice.finish.is_set());
         if self.done || finished { Ending::Complete } else { Ending::Truncated }
     }
 
-    /// What the end of the bytes adds: the ends of tool calls that no finish reason closed.
+    /// Call this at the end of the body: ends the tool calls that no finish reason has ended.
     pub fn finish(&mut self, out: &mut Vec<Delta>) {
         if self.ending() == Ending::Complete {
             for choice in &mut self.choices {
-                choice.calls.close(choice.index, out);
+                choice.calls.end_all(choice.index, out);
             }
         }
     }
 
     fn chunk(&mut self, chunk: &Chunk<'_>, out: &mut Vec<Delta>) -> Progress {
-        self.identity.tell(&chunk.id, &chunk.model, out);
+        self.identity.update(&chunk.id, &chunk.model, out);
         if let Some(text) = chunk.value.compact().filter(|_| chunk.choices.is_empty()) {
             out.push(Delta::first(DeltaKind::Text(text)));
         }
@@ -128,7 +128,7 @@ impl OpenAiChat {
         if let Some(usage) = chunk.usage() {
             out.push(Delta::first(DeltaKind::Usage(Box::new(usage))));
         }
-        // Last, so that what came in the same chunk is not lost.
+        // The error goes last, because nothing after it is read.
         if let Some(error) = chunk.error() {
             out.push(Delta::first(DeltaKind::Error(Box::new(error))));
             return Progress::Ended;
@@ -146,7 +146,7 @@ impl OpenAiChat {
             state.is_streamed = true;
             message_deltas(index, delta, &mut state.calls, out);
         } else if let Some(message) = choice.message.as_ref() {
-            // MiniMax repeats the whole message at the end of its deltas.
+            // MiniMax repeats the whole message after its deltas.
             if !state.is_streamed {
                 message_deltas(index, message, &mut state.calls, out);
             }
@@ -154,10 +154,10 @@ impl OpenAiChat {
             out.push(Delta { choice: index, kind: DeltaKind::Text(text) });
         }
         if let Some(raw) = choice.finish()
-            && state.finish.is_news(raw)
+            && state.finish.is_new(raw)
         {
-            state.calls.close(index, out);
-            state.finish.tell(index, raw, REASONS.read(&raw.to_ascii_lowercase()), out);
+            state.calls.end_all(index, out);
+            state.finish.report(index, raw, REASONS.read(&raw.to_ascii_lowercase()), out);
         }
     }
 

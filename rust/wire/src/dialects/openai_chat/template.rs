@@ -1,14 +1,14 @@
-//! A shortcut for the chunk that nearly all chunks are.
+//! A fast path for the most common chunk: one that differs from the chunk before it only in the content string.
 //!
-//! Two consecutive chunks of a provider mostly differ in nothing but the content string. After a chunk that said
-//! one text delta and nothing else, the bytes before and after its content are kept. A later chunk with those bytes
-//! around another JSON string is the same document with that string replaced: the head ends behind the opening
-//! quote, the tail begins with the closing one, and what stands between is checked to be the inside of one string.
-//! What the full parse would say is therefore known without it. OpenAI pads its chunks with a second string, so that
-//! their lengths tell nothing of their tokens: `"obfuscation"`, which no part of the dialect reads. Where it stands behind
-//! the content, it may be any plain string. A chunk that said anything else (a finish reason, a
-//! tool call) clears the template, so nothing that the dialect remembers can have changed since it was learnt.
-//! `tests/template.rs` holds shortcut and full parse against each other.
+//! After a chunk that gave one text delta and nothing else, the bytes before and after its content are kept as a
+//! template. If a later chunk starts and ends with the same bytes and has the inside of one JSON string in between,
+//! it is the same document with another content, so its delta is known without parsing it.
+//!
+//! OpenAI also pads its chunks with a second string, `"obfuscation"`, to hide the lengths of the tokens. The decoder
+//! never reads it. If it comes after the content, it may be any plain string.
+//!
+//! Any other chunk (a finish reason, a tool call) clears the template, so the decoder's state is the same as when the
+//! template was made. `tests/template.rs` compares the fast path with the full parse.
 
 use compact_str::CompactString;
 use memchr::{memchr, memmem, memrchr};
@@ -21,8 +21,8 @@ const CONTENT: &[u8] = b"\"content\"";
 /// <https://platform.openai.com/docs/api-reference/chat/create>, `stream_options.include_obfuscation`.
 const PADDING: &[u8] = b"\"obfuscation\"";
 
-/// The bytes around the content of the last chunk that was nothing but text, and around its padding, which stands
-/// between `middle` and `tail` if there is a `middle`. An empty tail is no template.
+/// The bytes around the content of the last text-only chunk: `head` content `tail`, or, if the chunk has padding,
+/// `head` content `middle` padding `tail`. If `tail` is empty, there is no template.
 #[derive(Debug, Default)]
 pub(super) struct Template {
     head: Vec<u8>,
@@ -32,7 +32,8 @@ pub(super) struct Template {
 }
 
 impl Template {
-    /// The text delta of a chunk that differs from the template in its content and padding only. `None`: parse it.
+    /// The text delta of a chunk that differs from the template in its content and padding only. `None` if the chunk
+    /// must be parsed.
     pub(super) fn text_of(&self, data: &[u8]) -> Option<Delta> {
         let end = self.end_of_content(data)?;
         if end <= self.head.len() || data[..self.head.len()] != self.head {
@@ -42,7 +43,7 @@ impl Template {
         Some(Delta { choice: self.choice, kind: DeltaKind::Text(text) })
     }
 
-    /// Where the content's closing quote is, if all from there on is as in the template.
+    /// The position of the content's closing quote, if everything from there on matches the template.
     fn end_of_content(&self, data: &[u8]) -> Option<usize> {
         let end = before(data, &self.tail)?;
         if self.middle.is_empty() {
@@ -53,7 +54,7 @@ impl Template {
         before(&data[..padding], &self.middle).filter(|_| plain)
     }
 
-    /// Takes note of a chunk that was parsed in full, and of what it said.
+    /// Updates the template from a chunk that was parsed in full, and its deltas.
     pub(super) fn learn(&mut self, data: &[u8], deltas: &[Delta]) {
         let [Delta { choice, kind: DeltaKind::Text(text) }] = deltas else {
             self.tail.clear();
@@ -71,13 +72,14 @@ impl Template {
     }
 }
 
-/// Where what `data` ends with begins.
+/// The position in `data` at which `ending` starts, if `data` ends with it and it is not empty.
 fn before(data: &[u8], ending: &[u8]) -> Option<usize> {
     let start = data.len().checked_sub(ending.len())?;
     (!ending.is_empty() && data[start..] == *ending).then_some(start)
 }
 
-/// `data[start..end]` as the inside of one JSON string, whose quotes stand on either side.
+/// `data[start..end]` as the inside of one JSON string; the bytes on either side are its quotes. `None` if it is not a
+/// valid one.
 fn inside_of_string(data: &[u8], start: usize, end: usize) -> Option<CompactString> {
     let middle = &data[start..end];
     if middle.iter().all(|byte| !matches!(byte, b'"' | b'\\' | 0..0x20)) {
@@ -87,8 +89,10 @@ fn inside_of_string(data: &[u8], start: usize, end: usize) -> Option<CompactStri
     (!text.is_empty()).then(|| CompactString::from(text))
 }
 
-/// The bytes up to and from the quotes of the content, if it can be located beyond doubt: the key is spelt once,
-/// nothing outside the content is escaped (which could hide another spelling of it), and the value is `text`.
+/// Splits a chunk around its content: the bytes up to and including the opening quote, and from the closing quote on.
+///
+/// `None` unless the content is found beyond doubt: the key occurs once, its value is `text`, and there is no escape
+/// outside the content, since an escape could spell the key in another way.
 fn around<'a>(data: &'a [u8], text: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
     let mut keys = memmem::find_iter(data, CONTENT);
     let (Some(key), None) = (keys.next(), keys.next()) else { return None };
@@ -99,8 +103,8 @@ fn around<'a>(data: &'a [u8], text: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
     plain.then_some((head, tail))
 }
 
-/// Splits what stands behind the content around the padding, if its key is spelt once. No byte of `rest` is a backslash, so
-/// that a quote is where a string begins or ends, and the key no part of another string.
+/// Splits the bytes after the content around the padding, if its key occurs once. There is no backslash in `rest`, so
+/// every quote starts or ends a string, and the key cannot be part of another string.
 fn around_padding(rest: &[u8]) -> Option<(&[u8], &[u8])> {
     let mut keys = memmem::find_iter(rest, PADDING);
     let (Some(key), None) = (keys.next(), keys.next()) else { return None };

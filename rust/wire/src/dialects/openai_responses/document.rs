@@ -1,13 +1,13 @@
-//! A response that is not streamed: what the last event of a stream repeats.
+//! A response that is not streamed: the same object that the last event of a stream contains.
 
 use serde_json::Value;
 
 use super::Encoder;
 use crate::delta::{Delta, DeltaKind, ToolCallStart};
-use crate::encode::{Head, Passage, passages};
+use crate::encode::{Head, ReasoningPart, reasoning_parts};
 use crate::response::{Choice, Response};
 
-/// The document of a response: its first choice, or its failure.
+/// The JSON document of a response: its first choice, or its error.
 pub(crate) fn document(head: &Head, response: &Response) -> Value {
     let mut encoder = Encoder::new(head.clone());
     let none = Choice::default();
@@ -21,17 +21,18 @@ pub(crate) fn document(head: &Head, response: &Response) -> Value {
     repeated(encoder.finish())
 }
 
+/// The response in the last of these events.
 fn repeated(events: Vec<Value>) -> Value {
     events.into_iter().next_back().map(|mut end| end["response"].take()).unwrap_or_default()
 }
 
-/// The deltas that make up a choice, each as large as it can be.
+/// The deltas that make up a choice, as few as possible.
 fn kinds(choice: &Choice) -> Vec<DeltaKind> {
     let mut kinds = Vec::new();
-    for passage in passages(choice) {
-        let (text, signature) = match passage {
-            Passage::Shown(text, signature) => (text, signature),
-            Passage::Sealed(signature) => ("", Some(signature)),
+    for part in reasoning_parts(choice) {
+        let (text, signature) = match part {
+            ReasoningPart::Shown(text, signature) => (text, signature),
+            ReasoningPart::Encrypted(signature) => ("", Some(signature)),
         };
         kinds.push(DeltaKind::Reasoning(text.into()));
         kinds.extend(signature.cloned().map(|signature| DeltaKind::Signature(Box::new(signature))));

@@ -1,22 +1,22 @@
-//! Deltas → events. Each item of an answer is announced, told piece by piece, and told again as a whole; the last event
-//! repeats the response.
+//! Deltas → events. Each output item has an event for its start, one for each delta, and one at its end that repeats
+//! the whole item. The last event repeats the whole response.
 
 use serde_json::{Value, json};
 
 use super::REASONS;
 use super::output::{OutputItem, Shape};
 use crate::delta::{Delta, DeltaKind, Finish, ProviderError, Signature, SignatureKind, Usage};
-use crate::encode::{Blocks, Head, Section, known};
+use crate::encode::{Blocks, Head, Section, counts_object};
 
-/// Writes the events of one response.
+/// Encodes one response as events.
 #[derive(Debug, Clone)]
 pub(crate) struct Encoder {
     head: Head,
     started: bool,
     blocks: Blocks,
-    /// The output items: the number of a block is its place in this list.
+    /// The output items. The index of a block is its position in this list.
     items: Vec<OutputItem>,
-    /// Told in the last event, with the usage.
+    /// Sent in the last event, with the usage.
     finish: Option<Finish>,
     usage: Option<Usage>,
     sequence: u64,
@@ -30,19 +30,19 @@ impl Encoder {
         Self { head, started: false, blocks, items, finish: None, usage: None, sequence: 0, events }
     }
 
-    /// The events of a delta. A response has one choice.
+    /// The events of a delta. A response has only one choice; deltas of others are left out.
     pub(crate) fn encode(&mut self, delta: &Delta) -> Vec<Value> {
         if delta.choice == 0 {
             self.start();
-            self.say(&delta.kind);
+            self.encode_kind(&delta.kind);
         }
         std::mem::take(&mut self.events)
     }
 
-    /// The end marker, which repeats the response.
+    /// The end marker, which contains the whole response.
     pub(crate) fn finish(&mut self) -> Vec<Value> {
         self.start();
-        self.close();
+        self.close_all();
         let (status, details) = match self.finish.take() {
             Some(finish) if REASONS.write(&finish) != "completed" => {
                 ("incomplete", json!({ "reason": REASONS.write(&finish) }))
@@ -53,34 +53,34 @@ impl Encoder {
         std::mem::take(&mut self.events)
     }
 
-    fn say(&mut self, kind: &DeltaKind) {
+    fn encode_kind(&mut self, kind: &DeltaKind) {
         match kind {
-            DeltaKind::Text(text) => self.piece(Section::Text, text),
-            DeltaKind::Refusal(text) => self.piece(Section::Refusal, text),
-            DeltaKind::Reasoning(text) => self.piece(Section::Reasoning, text),
-            DeltaKind::Signature(signature) => self.sign(signature),
+            DeltaKind::Text(text) => self.section_delta(Section::Text, text),
+            DeltaKind::Refusal(text) => self.section_delta(Section::Refusal, text),
+            DeltaKind::Reasoning(text) => self.section_delta(Section::Reasoning, text),
+            DeltaKind::Signature(signature) => self.signature(signature),
             DeltaKind::ToolCallStart(start) if self.blocks.call(start.index).is_none() => {
-                self.leave();
+                self.close_section();
                 let index = self.blocks.open_call(start.index);
-                self.announce(index, OutputItem::call(start));
+                self.add_item(index, OutputItem::call(start));
             }
             DeltaKind::ToolCallArguments { index, fragment } => {
                 if let Some(index) = self.blocks.call(*index) {
-                    self.extend(index, Shape::CALL.delta, fragment);
+                    self.append(index, Shape::CALL.delta, fragment);
                 }
             }
             DeltaKind::ToolCallEnd { index } => {
                 if let Some(index) = self.blocks.end_call(*index) {
-                    self.done(index);
+                    self.finish_item(index);
                 }
             }
             DeltaKind::Finish(finish) => {
-                self.close();
+                self.close_all();
                 self.finish = Some((**finish).clone());
             }
             DeltaKind::Usage(usage) => self.usage = Some((**usage).clone()),
             DeltaKind::Error(error) => {
-                self.close();
+                self.close_all();
                 self.end("failed", &Value::Null, &error_object(error));
             }
             DeltaKind::Logprobs(_) | DeltaKind::ToolCallStart(_) | DeltaKind::Response(_) => {}
@@ -96,57 +96,58 @@ impl Encoder {
         }
     }
 
-    fn piece(&mut self, section: Section, text: &str) {
+    fn section_delta(&mut self, section: Section, text: &str) {
         let shape = Shape::of(section);
         let index = self.blocks.current(section).unwrap_or_else(|| self.open(section));
-        if self.item(index).is_some_and(|item| item.said.is_empty()) {
+        if self.item(index).is_some_and(|item| item.text.is_empty()) {
             self.part(index, &shape, "added", "");
         }
-        self.extend(index, shape.delta, text);
+        self.append(index, shape.delta, text);
     }
 
     fn open(&mut self, section: Section) -> u64 {
-        self.leave();
+        self.close_section();
         let index = self.blocks.open(section);
-        self.announce(index, OutputItem::section(section));
+        self.add_item(index, OutputItem::section(section));
         index
     }
 
-    /// Reasoning that cannot be read is a member of its item, which it ends. Other signatures have no place here.
-    fn sign(&mut self, signature: &Signature) {
+    /// Encrypted reasoning is a member of its item, and ends it. The dialect has no other signatures.
+    fn signature(&mut self, signature: &Signature) {
         if (signature.kind, signature.tool_call) != (SignatureKind::Encrypted, None) {
             return;
         }
         let section = Section::Reasoning;
         let index = self.blocks.current(section).unwrap_or_else(|| self.open(section));
         if let Some(item) = self.item(index) {
-            item.seal(signature);
+            item.set_encrypted(signature);
         }
-        self.leave();
+        self.close_section();
     }
 
-    fn leave(&mut self) {
-        if let Some((_, index)) = self.blocks.leave() {
-            self.done(index);
+    fn close_section(&mut self) {
+        if let Some((_, index)) = self.blocks.close_section() {
+            self.finish_item(index);
         }
     }
 
-    fn close(&mut self) {
-        self.leave();
+    /// Ends all items that are open.
+    fn close_all(&mut self) {
+        self.close_section();
         while let Some(index) = self.blocks.end_oldest_call() {
-            self.done(index);
+            self.finish_item(index);
         }
     }
 
-    fn announce(&mut self, index: u64, item: OutputItem) {
+    fn add_item(&mut self, index: u64, item: OutputItem) {
         let json = item.json(index, "in_progress");
         self.items.push(item);
         self.event("response.output_item.added", json!({ "output_index": index, "item": json }));
     }
 
-    fn extend(&mut self, index: u64, kind: &str, text: &str) {
+    fn append(&mut self, index: u64, kind: &str, text: &str) {
         if let Some(item) = self.item(index) {
-            item.said.push_str(text);
+            item.text.push_str(text);
             let id = item.id(index);
             let shape = item.shape();
             let event = json!({ "item_id": id, "output_index": index, "delta": text });
@@ -154,29 +155,30 @@ impl Encoder {
         }
     }
 
-    /// Tells an item again as a whole.
-    fn done(&mut self, index: u64) {
+    /// Ends an item with events that repeat it as a whole.
+    fn finish_item(&mut self, index: u64) {
         let Some(item) = self.item(index) else { return };
-        let (shape, said, id, whole) =
-            (item.shape(), item.said.clone(), item.id(index), item.json(index, "completed"));
-        if !said.is_empty() || shape.part.is_none() {
-            let mut event = json!({ "item_id": id, "output_index": index, shape.member: said });
+        let (shape, text, id, whole) =
+            (item.shape(), item.text.clone(), item.id(index), item.json(index, "completed"));
+        if !text.is_empty() || shape.part.is_none() {
+            let mut event = json!({ "item_id": id, "output_index": index, shape.member: text });
             if whole["name"].is_string() {
                 event["name"] = whole["name"].clone();
             }
             self.event(shape.done, shape.complete(event));
-            self.part(index, &shape, "done", &said);
+            self.part(index, &shape, "done", &text);
         }
         self.event("response.output_item.done", json!({ "output_index": index, "item": whole }));
     }
 
-    /// Announces the one part of an item, or tells it again.
+    /// The event for the start (`added`) or the end (`done`) of an item's only part.
     fn part(&mut self, index: u64, shape: &Shape, what: &str, text: &str) {
-        let (Some(part), Some(place), Some(item)) = (shape.part, shape.place, self.item(index)) else {
+        let (Some(part), Some(part_index), Some(item)) = (shape.part, shape.part_index, self.item(index))
+        else {
             return;
         };
         let event = json!({
-            "item_id": item.id(index), "output_index": index, place: 0, "part": item.part(text),
+            "item_id": item.id(index), "output_index": index, part_index: 0, "part": item.part(text),
         });
         self.event(&format!("{part}.{what}"), event);
     }
@@ -212,14 +214,16 @@ impl Encoder {
 }
 
 fn usage_object(usage: &Usage) -> Value {
-    let mut object = known([
+    let mut object = counts_object([
         ("input_tokens", usage.input_tokens),
         ("output_tokens", usage.output_tokens),
         ("total_tokens", usage.total_tokens),
     ]);
-    object["input_tokens_details"] =
-        known([("cached_tokens", usage.cached_tokens), ("cache_write_tokens", usage.cache_write_tokens)]);
-    object["output_tokens_details"] = known([("reasoning_tokens", usage.reasoning_tokens)]);
+    object["input_tokens_details"] = counts_object([
+        ("cached_tokens", usage.cached_tokens),
+        ("cache_write_tokens", usage.cache_write_tokens),
+    ]);
+    object["output_tokens_details"] = counts_object([("reasoning_tokens", usage.reasoning_tokens)]);
     object
 }
 

@@ -1,12 +1,12 @@
-//! The shape of an event: only what is used; everything else is skipped unread.
+//! The members of an event that are used. Serde skips all others.
 
 use serde::Deserialize;
 
 use crate::delta::Usage;
 use crate::dialects::json::{Index, List, Object, Raw, Text};
 
-/// The types whose members are used. An event of another type may have members of the same names and other shapes.
-pub(super) const KINDS: &[&str] = &[
+/// The event types that are read. An event of another type may have members of the same names with other shapes.
+pub(super) const KNOWN_TYPES: &[&str] = &[
     "response.created",
     "response.in_progress",
     "response.queued",
@@ -37,7 +37,7 @@ pub(super) struct Event<'a> {
     pub(super) output_index: Index,
     #[serde(borrow, default)]
     pub(super) delta: Text<'a>,
-    /// All arguments, at their end.
+    /// All arguments of a call, sent when they are complete.
     #[serde(borrow, default, alias = "input")]
     pub(super) arguments: Text<'a>,
     #[serde(borrow, default)]
@@ -61,7 +61,7 @@ pub(super) struct Item<'a> {
     pub(super) name: Text<'a>,
     #[serde(borrow, default)]
     pub(super) arguments: Text<'a>,
-    /// What a `custom_tool_call` has for arguments: any text.
+    /// The arguments of a `custom_tool_call`, which are any text.
     #[serde(borrow, default)]
     pub(super) input: Text<'a>,
     #[serde(borrow, default)]
@@ -73,7 +73,7 @@ pub(super) struct Item<'a> {
 }
 
 impl Item<'_> {
-    /// Whether it is a call of one of the caller's tools.
+    /// Whether this is a call of one of the user's tools, as opposed to a tool that the server runs.
     pub(super) fn is_call(&self) -> bool {
         matches!(self.kind.get(), Some("function_call" | "custom_tool_call"))
     }
@@ -115,7 +115,7 @@ pub(super) struct Response<'a> {
 }
 
 impl Response<'_> {
-    /// Whether it says that it is one: of any other object all members would be missing as well.
+    /// Whether this is a response at all. Any other object would be parsed too, with all members absent.
     pub(super) fn is_one(&self) -> bool {
         const STATUSES: [&str; 6] =
             ["completed", "incomplete", "failed", "cancelled", "in_progress", "queued"];

@@ -1,24 +1,24 @@
-//! The items of a response's output, as they are written.
+//! The output items of a response, for the encoder.
 
 use serde_json::{Value, json};
 
 use crate::delta::{Signature, ToolCallStart};
 use crate::encode::Section;
 
-/// The names of the events and members that tell one kind of item.
+/// The names of the events and members of one kind of item.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Shape {
-    /// The event of a piece.
+    /// The type of its delta events.
     pub(super) delta: &'static str,
-    /// The event of the whole.
+    /// The type of the event that repeats the whole.
     pub(super) done: &'static str,
     /// The member of `done` that holds the whole.
     pub(super) member: &'static str,
-    /// The events of the item's one part, if it has parts, without `.added` and `.done`.
+    /// The type of the events of the item's only part, without `.added` and `.done`; `None` if it has no parts.
     pub(super) part: Option<&'static str>,
-    /// The member that numbers the part.
-    pub(super) place: Option<&'static str>,
-    /// Both events have a list of log probabilities, which is empty: the official library wants one.
+    /// The member that holds the index of the part.
+    pub(super) part_index: Option<&'static str>,
+    /// Whether its events have a list of log probabilities. It is empty, but OpenAI's client library requires it.
     pub(super) has_logprobs: bool,
 }
 
@@ -28,7 +28,7 @@ impl Shape {
         done: "response.output_text.done",
         member: "text",
         part: Some("response.content_part"),
-        place: Some("content_index"),
+        part_index: Some("content_index"),
         has_logprobs: true,
     };
     const REFUSAL: Self = Self {
@@ -43,7 +43,7 @@ impl Shape {
         done: "response.reasoning_summary_text.done",
         member: "text",
         part: Some("response.reasoning_summary_part"),
-        place: Some("summary_index"),
+        part_index: Some("summary_index"),
         has_logprobs: false,
     };
     pub(super) const CALL: Self = Self {
@@ -51,14 +51,14 @@ impl Shape {
         done: "response.function_call_arguments.done",
         member: "arguments",
         part: None,
-        place: None,
+        part_index: None,
         has_logprobs: false,
     };
 
-    /// Adds to an event what all of this kind have.
+    /// Adds the members that all events of this kind of item have.
     pub(super) fn complete(&self, mut event: Value) -> Value {
-        if let Some(place) = self.place {
-            event[place] = json!(0);
+        if let Some(part_index) = self.part_index {
+            event[part_index] = json!(0);
         }
         if self.has_logprobs {
             event["logprobs"] = json!([]);
@@ -75,12 +75,12 @@ impl Shape {
     }
 }
 
-/// An item, as far as it has been told.
+/// An output item, as far as it has been written.
 #[derive(Debug, Clone)]
 pub(super) struct OutputItem {
     kind: Kind,
-    /// The text, or the arguments.
-    pub(super) said: String,
+    /// Its text, or the arguments of the call.
+    pub(super) text: String,
 }
 
 #[derive(Debug, Clone)]
@@ -90,8 +90,8 @@ enum Kind {
         id: String,
         name: String,
     },
-    /// Reasoning that cannot be read, or not only.
-    Sealed {
+    /// Reasoning with an encrypted form; its text may be empty.
+    Encrypted {
         id: Option<String>,
         encrypted: String,
     },
@@ -99,39 +99,39 @@ enum Kind {
 
 impl OutputItem {
     pub(super) const fn section(section: Section) -> Self {
-        Self { kind: Kind::Section(section), said: String::new() }
+        Self { kind: Kind::Section(section), text: String::new() }
     }
 
     pub(super) fn call(start: &ToolCallStart) -> Self {
         let id = start.id.as_deref().map_or_else(|| format!("call_{}", start.index), str::to_owned);
-        Self { kind: Kind::Call { id, name: start.name.to_string() }, said: String::new() }
+        Self { kind: Kind::Call { id, name: start.name.to_string() }, text: String::new() }
     }
 
-    /// Adds to reasoning what cannot be read.
-    pub(super) fn seal(&mut self, signature: &Signature) {
+    /// Adds the encrypted form to a reasoning item.
+    pub(super) fn set_encrypted(&mut self, signature: &Signature) {
         let id = signature.id.as_ref().map(ToString::to_string);
-        self.kind = Kind::Sealed { id, encrypted: signature.value.to_string() };
+        self.kind = Kind::Encrypted { id, encrypted: signature.value.to_string() };
     }
 
     pub(super) const fn shape(&self) -> Shape {
         match &self.kind {
             Kind::Section(section) => Shape::of(*section),
-            Kind::Sealed { .. } => Shape::REASONING,
+            Kind::Encrypted { .. } => Shape::REASONING,
             Kind::Call { .. } => Shape::CALL,
         }
     }
 
-    /// The id that the events of the item at `index` carry.
+    /// The id in the events of this item, which is the one at `index`.
     pub(super) fn id(&self, index: u64) -> String {
         match &self.kind {
             Kind::Section(Section::Text | Section::Refusal) => format!("msg_{index}"),
             Kind::Call { .. } => format!("fc_{index}"),
-            Kind::Sealed { id: Some(id), .. } => id.clone(),
-            Kind::Section(Section::Reasoning) | Kind::Sealed { id: None, .. } => format!("rs_{index}"),
+            Kind::Encrypted { id: Some(id), .. } => id.clone(),
+            Kind::Section(Section::Reasoning) | Kind::Encrypted { id: None, .. } => format!("rs_{index}"),
         }
     }
 
-    /// The item's one part, with this text.
+    /// The item's only part, with this text.
     pub(super) fn part(&self, text: &str) -> Value {
         match &self.kind {
             Kind::Section(Section::Text) => {
@@ -142,20 +142,20 @@ impl OutputItem {
         }
     }
 
-    /// The item, as it stands.
+    /// The item as JSON.
     pub(super) fn json(&self, index: u64, status: &str) -> Value {
         let id = self.id(index);
-        let parts = if self.said.is_empty() { json!([]) } else { json!([self.part(&self.said)]) };
+        let parts = if self.text.is_empty() { json!([]) } else { json!([self.part(&self.text)]) };
         match &self.kind {
             Kind::Section(Section::Text | Section::Refusal) => json!({
                 "id": id, "type": "message", "role": "assistant", "status": status, "content": parts,
             }),
             Kind::Section(Section::Reasoning) => json!({ "id": id, "type": "reasoning", "summary": parts }),
-            Kind::Sealed { encrypted, .. } => json!({
+            Kind::Encrypted { encrypted, .. } => json!({
                 "id": id, "type": "reasoning", "summary": parts, "encrypted_content": encrypted,
             }),
             Kind::Call { id: call_id, name } => json!({
-                "id": id, "type": "function_call", "call_id": call_id, "name": name, "arguments": self.said,
+                "id": id, "type": "function_call", "call_id": call_id, "name": name, "arguments": self.text,
                 "status": status,
             }),
         }
