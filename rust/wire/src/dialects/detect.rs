@@ -13,8 +13,8 @@ use crate::framing::sse::{Event, SseDecoder, text};
 impl Dialect {
     /// Detects the dialect of a body from its start. The body may be a stream or consist of JSON documents.
     ///
-    /// The first event or document that exists in one dialect only decides. A few kilobytes of a stream are enough,
-    /// but a JSON document must be complete. `None` if nothing in `prefix` decides.
+    /// It looks for the first event or document that only one dialect has. A few kilobytes of a stream are enough, but a
+    /// JSON document must be complete. `None` if there is no such event or document in `prefix`.
     ///
     /// ```
     /// use headrace_wire::Dialect;

@@ -1,7 +1,7 @@
 //! Frames → [`Delta`](crate::Delta)s: one module for each dialect, and what the dialects share.
 //!
-//! A dialect's folder has the decoder in `mod.rs`; `event.rs` or `chunk.rs` are the shapes of its JSON. `encode.rs`
-//! writes a stream and `document.rs` a response that is not streamed.
+//! In most dialects' folders, `mod.rs` is the decoder and `event.rs` or `chunk.rs` has the structs that its JSON is read
+//! into. `encode.rs` encodes a stream and `document.rs` a response that is not streamed.
 //!
 //! Shared: `json` (lenient reading), `emit` (pushes deltas), `identity` (id and model), `tool_calls`, `reasons` (finish
 //! reasons), and `detect`, which finds out what dialect a recorded body is in.

@@ -46,7 +46,7 @@ pub(super) struct Invoke {
     finish: Finished,
 }
 
-/// The payload of a `chunk` event.
+/// The payload of a `chunk` message.
 #[derive(Debug, Deserialize)]
 struct Envelope {
     #[serde(deserialize_with = "base64")]

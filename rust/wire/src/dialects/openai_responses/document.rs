@@ -12,17 +12,17 @@ pub(crate) fn document(head: &Head, response: &Response) -> Value {
     let mut encoder = Encoder::new(head.clone());
     let none = Choice::default();
     if let Some(error) = response.error.clone() {
-        return repeated(encoder.encode(&Delta::first(DeltaKind::Error(Box::new(error)))));
+        return last_response(encoder.encode(&Delta::first(DeltaKind::Error(Box::new(error)))));
     }
     let usage = response.usage.clone().map(|usage| DeltaKind::Usage(Box::new(usage)));
     for kind in kinds(response.first().unwrap_or(&none)).into_iter().chain(usage) {
         encoder.encode(&Delta::first(kind));
     }
-    repeated(encoder.finish())
+    last_response(encoder.finish())
 }
 
 /// The response in the last of these events.
-fn repeated(events: Vec<Value>) -> Value {
+fn last_response(events: Vec<Value>) -> Value {
     events.into_iter().next_back().map(|mut end| end["response"].take()).unwrap_or_default()
 }
 

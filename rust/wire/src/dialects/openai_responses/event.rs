@@ -116,7 +116,7 @@ pub(super) struct Response<'a> {
 
 impl Response<'_> {
     /// Whether this is a response at all. Any other object would be parsed too, with all members absent.
-    pub(super) fn is_one(&self) -> bool {
+    pub(super) fn is_response(&self) -> bool {
         const STATUSES: [&str; 6] =
             ["completed", "incomplete", "failed", "cancelled", "in_progress", "queued"];
         self.object.get() == Some("response")

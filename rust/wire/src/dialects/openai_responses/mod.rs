@@ -150,7 +150,7 @@ impl OpenAiResponses {
             push_error(read_error(json), out);
             return Progress::Ended;
         }
-        if response.is_one() { self.end(response, out) } else { Progress::Open }
+        if response.is_response() { self.end(response, out) } else { Progress::Open }
     }
 
     /// The response has ended. Its status is `completed` even if the model wants tools to be called.
