@@ -98,7 +98,7 @@ fn check_detection(name: &str, dialect: Dialect, body: &[u8], whole: &Decoded) {
             assert_eq!(&detected, whole, "{name}: dialect not given");
         }
         None => {
-            assert!(whole.response.choices.is_empty(), "{name}: has an answer, but no dialect is detected")
+            assert!(whole.response.choices.is_empty(), "{name}: has an answer, but no dialect is detected");
         }
     }
 }
