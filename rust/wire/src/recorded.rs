@@ -1,15 +1,16 @@
 //! A body that was recorded, decoded to its end: what it says, and how it ends.
 
-use crate::aws_event_stream::may_begin_message;
 use crate::body::{BodyDecoder, BodyError, start, unknown};
 use crate::delta::Delta;
-use crate::documents::Documents;
-use crate::emit::fail;
+use crate::dialects::Dialect;
+use crate::dialects::emit::push_error;
 use crate::end_state::EndState;
 use crate::error::{is_error, read_error};
+use crate::framing::aws_event_stream::may_begin_message;
+use crate::framing::documents::Documents;
+use crate::framing::sse::{SseDecoder, text};
 use crate::response::Response;
-use crate::sse::{SseDecoder, text};
-use crate::stream::{Dialect, Ending};
+use crate::stream::Ending;
 
 /// How a recorded body ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -170,7 +171,7 @@ fn undecided(held: &[u8], out: &mut Vec<Delta>) -> Result<Ending, BodyError> {
             let first = Documents::of(&json).next().transpose()?;
             // What stands between a caller and a model has errors of its own, in no dialect.
             if let Some(error) = first.filter(|json| is_error(json)) {
-                fail(read_error(error), out);
+                push_error(read_error(error), out);
             }
             first.is_none() || !out.is_empty()
         }
