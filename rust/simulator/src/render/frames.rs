@@ -13,7 +13,7 @@ pub(crate) struct FrameList {
     bytes: Vec<u8>,
 }
 
-/// One frame.
+/// One frame: a server-sent event, half of one, or a comment.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Frame {
     start: usize,

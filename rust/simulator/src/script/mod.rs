@@ -32,7 +32,7 @@ const DEFAULT_COMMENT_INTERVAL: Duration = Duration::from_secs(1);
 /// The resolution of the timers.
 const MIN_COMMENT_INTERVAL: Duration = Duration::from_millis(1);
 
-/// Everything that the simulator is told to do.
+/// Everything that the simulator does.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Script {
