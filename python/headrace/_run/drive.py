@@ -131,17 +131,19 @@ async def _arun_effect(run: Run, effect: Effect) -> Done:
     """Everything but turns and tools, waiting on the running event loop."""
     import asyncio
 
+    from headrace._concurrency.threads import in_thread
+
     match effect:
         case Emit():
             return None, run.emitted(effect)
         case Sleep():
             await _unless_closed(run, asyncio.sleep(effect.seconds))
         case Remember():
-            await asyncio.to_thread(effect.memory.append, effect.messages)
+            await in_thread(lambda: effect.memory.append(effect.messages))
         case Recall():
-            return await asyncio.to_thread(effect.memory.read), []
+            return await in_thread(effect.memory.read), []
         case Connect():
-            return await asyncio.to_thread(effect.servers.connect), []
+            return await in_thread(effect.servers.connect), []
         case OpenTurn() | RunTools():  # the driver's own
             pass
     return None, []
