@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import contextvars
 import threading
@@ -161,18 +162,14 @@ def test_an_interrupted_capture_neither_hangs_nor_sends(simulate: Simulate) -> N
 
     def build() -> None:
         try:
+            _thread.interrupt_main()
             assert interrupted.wait(PATIENCE)
             httpx.post(f"{simulator.base_url}/chat/completions", json=body(1), timeout=PATIENCE)
         finally:
             finished.set()
 
-    def waits() -> None:
-        raise KeyboardInterrupt
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("concurrent.futures.wait", lambda *_, **__: waits())
-        with pytest.raises(KeyboardInterrupt):
-            capture.capture(build)
+    with pytest.raises(KeyboardInterrupt):
+        capture.capture(build)
     interrupted.set()
     assert finished.wait(PATIENCE)
     assert outcomes(simulator) == []
