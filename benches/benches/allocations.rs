@@ -1,4 +1,4 @@
-//! How often the decoder allocates, per event: counted by dhat, so the same on every machine.
+//! How often the decoder allocates per event. dhat counts it, so the result is the same on every machine.
 
 use std::io::Write;
 

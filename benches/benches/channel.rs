@@ -5,7 +5,7 @@ use std::hint::black_box;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use headrace_channel::channel;
 
-/// As large as what the engine sends: a token, its stamp, its kind.
+/// As large as the engine's items: a token, its timestamp, its kind.
 type Item = [u64; 6];
 
 const BATCH: u64 = 64;

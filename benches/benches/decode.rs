@@ -1,5 +1,5 @@
-//! The decoder alone, with the `OpenAI` dialect behind it on 300-byte events, and every dialect on what its encoder
-//! writes of 4096 tokens; fed in reads of 16 KiB.
+//! The SSE decoder alone, and with the `OpenAI` dialect, on 300-byte events; and every dialect on 4096 tokens from its
+//! own encoder. The input comes in reads of 16 KiB.
 
 use std::hint::black_box;
 
@@ -46,7 +46,7 @@ fn decode(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Per token, so that the dialects compare: their bytes are not the same.
+/// Per token, so that dialects can be compared although their bytes differ.
 fn dialects(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("dialect");
     group.throughput(Throughput::Elements(TOKENS));

@@ -1,4 +1,4 @@
-//! One part of the hot path for so many events, for callgrind to count: `hot-path CASE COUNT`.
+//! Runs one part of the hot path for COUNT events, for callgrind to count: `hot-path CASE COUNT`.
 
 use std::error::Error;
 use std::hint::black_box;
@@ -8,7 +8,7 @@ use headrace_channel::channel;
 use headrace_wire::sse::SseDecoder;
 use headrace_wire::{DecodeError, Dialect, StreamDecoder};
 
-/// How many events the body has that is read over and over.
+/// How many events the body has. It is read again and again.
 const EVENTS: usize = 4096;
 const READ: usize = 16 * 1024;
 const BATCH: usize = 64;
@@ -18,7 +18,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let case = arguments.next().unwrap_or_default();
     let count: usize = arguments.next().unwrap_or_default().parse()?;
     if !count.is_multiple_of(EVENTS) {
-        return Err(format!("{count} is no multiple of {EVENTS}").into());
+        return Err(format!("{count} is not a multiple of {EVENTS}").into());
     }
     let rounds = count / EVENTS;
     match case.as_str() {
@@ -32,7 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The decoder alone.
+/// The SSE decoder alone.
 fn sse(body: &[u8], rounds: usize) -> Result<(), DecodeError> {
     let mut decoder = SseDecoder::default();
     for read in (0..rounds).flat_map(|_| body.chunks(READ)) {
@@ -44,7 +44,7 @@ fn sse(body: &[u8], rounds: usize) -> Result<(), DecodeError> {
     Ok(())
 }
 
-/// The decoder, and the dialect behind it.
+/// The SSE decoder and the OpenAI dialect.
 fn openai_chat(body: &[u8], rounds: usize) -> Result<(), DecodeError> {
     let mut decoder = StreamDecoder::new(Dialect::OpenAiChat, 1 << 20);
     let mut deltas = Vec::new();
@@ -56,7 +56,7 @@ fn openai_chat(body: &[u8], rounds: usize) -> Result<(), DecodeError> {
     Ok(())
 }
 
-/// Batches through the channel, each item as large as what the engine sends; in one thread.
+/// Moves batches through the channel in one thread. Items have the size of the engine's.
 fn push_and_take(batches: usize) {
     let (mut producer, mut consumer) = channel::<[u64; 6]>(1024);
     for _ in 0..batches {

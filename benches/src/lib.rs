@@ -1,6 +1,6 @@
-//! Inputs that several benches share.
+//! Inputs that the benches share.
 
-/// One OpenAI chat chunk of about 300 bytes, as OpenAI writes it, with its frame.
+/// One frame with an OpenAI chat chunk of about 300 bytes, as OpenAI writes it.
 #[must_use]
 pub fn openai_frame(created: u32, token: &str) -> String {
     format!(
@@ -14,19 +14,19 @@ pub fn openai_frame(created: u32, token: &str) -> String {
     )
 }
 
-/// A body of `count` such frames whose tokens differ, and nothing else: a shortcut takes all but the first.
+/// A body of `count` such frames that differ only in their tokens: the template shortcut decodes all but the first.
 #[must_use]
 pub fn openai_body(count: usize) -> Vec<u8> {
     openai_body_created(&[1757], count)
 }
 
-/// The same, but no chunk has the bytes of the one before it around its token: each is parsed in full.
+/// The same, but consecutive chunks also differ outside the token, so that each is parsed in full.
 #[must_use]
 pub fn openai_body_all_parsed(count: usize) -> Vec<u8> {
     openai_body_created(&[1757, 1758], count)
 }
 
-/// The same as [`openai_body`], with a padding behind the token as OpenAI's own chunks have it.
+/// The same as [`openai_body`], with padding of varying length, as in OpenAI's own chunks.
 #[must_use]
 pub fn openai_body_padded(count: usize) -> Vec<u8> {
     let padding = "Wx0aQz81LmR";

@@ -1,11 +1,11 @@
-//! Where the values are between the two ends: in a chain of blocks.
+//! Storage of the channel: a linked list of fixed-size blocks.
 //!
-//! The producer links a new block behind its own when that is full; the consumer leaves a block when it has emptied it,
-//! which frees it. So the channel is as large as its backlog: a reader that keeps up holds one block, or two. A ring
-//! would be walked through, and in memory, as a whole, however short the backlog.
+//! When its block is full, the producer links a new one. When the consumer has emptied a block, it moves on and the
+//! block is freed. Memory therefore follows the backlog: one or two blocks while the consumer keeps up. A ring buffer
+//! would touch all of its memory in turn, however short the backlog.
 #![expect(
     unsafe_code,
-    reason = "slots are handed from thread to thread without a lock; each block says why it may"
+    reason = "slots are handed from one thread to the other without a lock; each unsafe block says why that is sound"
 )]
 
 use std::mem::MaybeUninit;
@@ -13,28 +13,29 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use crate::sync::{Arc, AtomicUsize, UnsafeCell};
 
-/// How many values a block holds: enough that making one is little per value (24 instructions, `benches/instructions.md`),
-/// and not much memory for a stream that waits. Loom's models must cross from block to block with few values.
+/// How many values a block holds: enough to make the cost of a block small per value (24 instructions, see
+/// `benches/instructions.md`), few enough to make an idle stream cheap. Loom's models need block changes after few
+/// values.
 const BLOCK: usize = if cfg!(loom) { 2 } else { 32 };
 
-/// Some values, and the way to those after them.
+/// A fixed number of slots and the link to the next block.
 ///
-/// The rule that everything here rests on: the producer touches a slot, or `next`, before it publishes the position
-/// behind it; the consumer does after it has seen that position. Publishing is a release store and seeing an acquire
-/// load, so the two are never there at once.
+/// The rule that makes all of this sound: the producer writes a slot (or `next`) *before* it publishes a position
+/// past it, with a release store; the consumer reads the slot (or `next`) only *after* it has loaded such a position,
+/// with an acquire load. So the two never access one of these at the same time.
 struct Block<T> {
     slots: [UnsafeCell<MaybeUninit<T>>; BLOCK],
     next: UnsafeCell<Option<Arc<Block<T>>>>,
-    /// How many slots the producer has filled. Known once it has left the block.
+    /// How many slots the producer has filled. Set when it leaves the block; only `drop` reads it.
     filled: AtomicUsize,
-    /// How many slots the consumer has emptied. Known once it has left the block.
+    /// How many slots the consumer has emptied. Set when it leaves the block; only `drop` reads it.
     emptied: AtomicUsize,
 }
 
-// SAFETY: a `Block` owns its values and lets two threads move them, so it may be shared where `T` may be sent. By the
-// rule above no slot, and no `next`, is reached by both at once.
+// SAFETY: two threads move values in and out of a shared `Block`, so `T` must be `Send`. By the rule above they never
+// access the same slot, or `next`, at the same time.
 unsafe impl<T: Send> Sync for Block<T> {}
-// SAFETY: as above; nothing in it is tied to a thread.
+// SAFETY: as above; nothing in a `Block` is tied to a thread.
 unsafe impl<T: Send> Send for Block<T> {}
 
 impl<T> Block<T> {
@@ -49,7 +50,7 @@ impl<T> Block<T> {
 
     fn unlink(&mut self) -> Option<Arc<Self>> {
         self.next.with_mut(|link| {
-            // SAFETY: `&mut self`, so nobody else is here.
+            // SAFETY: `&mut self` is exclusive.
             unsafe { (*link).take() }
         })
     }
@@ -57,14 +58,14 @@ impl<T> Block<T> {
 
 impl<T> Drop for Block<T> {
     fn drop(&mut self) {
-        // Relaxed: both ends have left, and letting go of an `Arc` orders what they did before this.
+        // Relaxed is enough: both ends have dropped their `Arc`, and that orders their writes before this.
         for slot in self.emptied.load(Relaxed)..self.filled.load(Relaxed) {
             self.slots[slot].with_mut(|value| {
-                // SAFETY: `&mut self`, so nobody else is here; the slot was filled and not emptied.
+                // SAFETY: `&mut self` is exclusive, and this slot was filled and not emptied.
                 unsafe { (*value).assume_init_drop() };
             });
         }
-        // One after the other, since a long backlog would be a deep recursion.
+        // Free the blocks in a loop: dropping them recursively would overflow the stack on a long backlog.
         let mut next = self.unlink();
         while let Some(mut block) = next.and_then(|block| Arc::try_unwrap(block).ok()) {
             next = block.unlink();
@@ -72,32 +73,32 @@ impl<T> Drop for Block<T> {
     }
 }
 
-/// The producer's place in the chain.
-pub(crate) struct Filler<T> {
+/// Where the producer writes next.
+pub(crate) struct WriteCursor<T> {
     block: Arc<Block<T>>,
     slot: usize,
 }
 
-/// The consumer's place in the chain.
-pub(crate) struct Emptier<T> {
+/// Where the consumer reads next.
+pub(crate) struct ReadCursor<T> {
     block: Arc<Block<T>>,
     slot: usize,
 }
 
-/// A chain of one block, with nothing in it.
-pub(crate) fn chain<T>() -> (Filler<T>, Emptier<T>) {
+/// The two cursors of a new, empty list with one block.
+pub(crate) fn new_list<T>() -> (WriteCursor<T>, ReadCursor<T>) {
     let block = Block::new();
-    (Filler { block: Arc::clone(&block), slot: 0 }, Emptier { block, slot: 0 })
+    (WriteCursor { block: Arc::clone(&block), slot: 0 }, ReadCursor { block, slot: 0 })
 }
 
-impl<T> Filler<T> {
-    /// Fills the next slot. The caller publishes it.
+impl<T> WriteCursor<T> {
+    /// Fills the next slot. The caller must then publish the new position.
     pub(crate) fn push(&mut self, value: T) {
         if self.slot == BLOCK {
             self.advance();
         }
         self.block.slots[self.slot].with_mut(|slot| {
-            // SAFETY: `&mut self` of the only producer, and its place is behind all that it has published.
+            // SAFETY: there is one producer and it is borrowed as `&mut`; this slot is not published yet.
             unsafe { (*slot).write(value) };
         });
         self.slot += 1;
@@ -106,36 +107,37 @@ impl<T> Filler<T> {
     fn advance(&mut self) {
         let next = Block::new();
         self.block.next.with_mut(|link| {
-            // SAFETY: the consumer looks here when it has seen the first position of the next block, which comes later.
+            // SAFETY: the consumer reads `next` only after a position in the next block is published, which comes
+            // later.
             unsafe { *link = Some(Arc::clone(&next)) };
         });
-        self.leave();
+        self.record_filled();
         self.block = next;
         self.slot = 0;
     }
 
-    fn leave(&self) {
+    fn record_filled(&self) {
         self.block.filled.store(self.slot, Relaxed);
     }
 }
 
-impl<T> Drop for Filler<T> {
+impl<T> Drop for WriteCursor<T> {
     fn drop(&mut self) {
-        self.leave();
+        self.record_filled();
     }
 }
 
-impl<T> Emptier<T> {
-    /// Empties the next slot.
+impl<T> ReadCursor<T> {
+    /// Takes the value out of the next slot.
     ///
     /// # Safety
-    /// The caller has seen, by an acquire load, that the producer has published it.
+    /// The caller must have seen, with an acquire load, that the producer has published this slot.
     pub(crate) unsafe fn pop(&mut self) -> T {
         if self.slot == BLOCK {
             self.advance();
         }
         let value = self.block.slots[self.slot].with_mut(|slot| {
-            // SAFETY: the caller says that the slot is filled. It is read out once: our place moves past it below.
+            // SAFETY: the caller guarantees that the slot is filled. It is read once: `self.slot` moves past it below.
             unsafe { (*slot).assume_init_read() }
         });
         self.slot += 1;
@@ -144,24 +146,24 @@ impl<T> Emptier<T> {
 
     fn advance(&mut self) {
         let next = self.block.next.with_mut(|link| {
-            // SAFETY: called from `pop` alone, whose caller has seen a position of the next block: the producer has
-            // linked it and left this one.
+            // SAFETY: only `pop` calls this, and its caller has seen a position in the next block. So the producer has
+            // linked that block and will not touch this one again.
             unsafe { (*link).take() }
         });
-        self.leave();
+        self.record_emptied();
         if let Some(next) = next {
             self.block = next;
             self.slot = 0;
         }
     }
 
-    fn leave(&self) {
+    fn record_emptied(&self) {
         self.block.emptied.store(self.slot, Relaxed);
     }
 }
 
-impl<T> Drop for Emptier<T> {
+impl<T> Drop for ReadCursor<T> {
     fn drop(&mut self) {
-        self.leave();
+        self.record_emptied();
     }
 }

@@ -1,4 +1,4 @@
-//! The end that takes, and its two ways to wait.
+//! The receiving end, and its two ways to wait: blocking and async.
 
 use std::fmt;
 use std::sync::atomic::Ordering::{Acquire, Release};
@@ -11,19 +11,22 @@ use std::{
 };
 
 use crate::Shared;
-use crate::block::Emptier;
+use crate::block::ReadCursor;
 use crate::sync::Arc;
 
-/// The receiving end. There is one: it cannot be cloned, and taking needs `&mut`.
+/// The receiving end of a [`channel`](crate::channel). There is only one: it cannot be cloned.
+///
+/// Dropping it drops the values that are left, and wakes the producer, whose pushes then fail with
+/// [`PushError::Closed`](crate::PushError::Closed).
 pub struct Consumer<T: Send> {
     shared: Arc<Shared>,
-    emptier: Emptier<T>,
+    cursor: ReadCursor<T>,
     head: usize,
-    /// The producer's position when it was last looked up: never further than it really is.
+    /// The producer's position when last loaded. The real one may be further on.
     known_tail: usize,
 }
 
-/// What a wait ended with.
+/// The result of a wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ready {
     /// At least one value can be taken.
@@ -33,34 +36,39 @@ pub enum Ready {
 }
 
 impl<T: Send> Consumer<T> {
-    pub(crate) fn new(shared: Arc<Shared>, emptier: Emptier<T>) -> Self {
-        Self { shared, emptier, head: 0, known_tail: 0 }
+    pub(crate) fn new(shared: Arc<Shared>, cursor: ReadCursor<T>) -> Self {
+        Self { shared, cursor, head: 0, known_tail: 0 }
     }
 
-    /// Takes one value, if there is one. The producer is not woken: call [`Consumer::notify`] after the last.
+    /// Takes one value, or `None` if the channel is empty.
+    ///
+    /// This does not wake the producer: call [`Consumer::notify`] after the last value of a batch, or use
+    /// [`Consumer::drain`], which does.
     #[expect(unsafe_code, reason = "see the block")]
     pub fn pop(&mut self) -> Option<T> {
         if !self.has_value() {
             return None;
         }
-        // SAFETY: `has_value` saw the producer's position, by an acquire load, behind ours.
-        let value = unsafe { self.emptier.pop() };
+        // SAFETY: `has_value` saw, with an acquire load, that the producer's position is past ours.
+        let value = unsafe { self.cursor.pop() };
         self.head = self.head.wrapping_add(1);
         self.shared.head.publish(self.head);
         Some(value)
     }
 
-    /// Takes what is there, and wakes the producer when the iterator is dropped.
+    /// Takes the values that are available, also those that arrive meanwhile, and wakes the producer when the iterator
+    /// is dropped. Values that the iterator has not yielded stay in the channel.
     pub fn drain(&mut self) -> Drain<'_, T> {
         Drain { consumer: self }
     }
 
-    /// Wakes the producer, if it waits for room.
+    /// Wakes the producer if it waits for space.
     pub fn notify(&self) {
         self.shared.waiting_producer.wake();
     }
 
-    /// The async way to wait: ready, or `waker` is woken when that may have changed.
+    /// The async wait: ready when a value can be taken or the channel is closed. If pending, the task of `context` is
+    /// woken when to poll again. Nothing is taken, so cancelling the wait loses no value.
     pub fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Ready> {
         if let Some(ready) = self.look() {
             return Poll::Ready(ready);
@@ -69,7 +77,8 @@ impl<T: Send> Consumer<T> {
         self.look().map_or(Poll::Pending, Poll::Ready)
     }
 
-    /// Ready when the producer is gone, whatever it left; if not, `waker` is woken when that may have changed.
+    /// Ready when the producer is gone, even if values are left. If pending, the task of `context` is woken when to
+    /// poll again.
     pub fn poll_closed(&mut self, context: &mut Context<'_>) -> Poll<()> {
         if self.is_closed() {
             return Poll::Ready(());
@@ -78,13 +87,14 @@ impl<T: Send> Consumer<T> {
         if self.is_closed() { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    /// Whether the producer is gone. It may have left values.
+    /// Whether the producer is gone. Values may be left.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.shared.producer_gone.load(Acquire)
     }
 
-    /// The blocking way to wait, for at most `timeout`. `None` when that has passed.
+    /// The blocking wait: parks the thread until a value can be taken or the channel is closed, for at most `timeout`.
+    /// `None` when the timeout has passed. A timeout beyond what `Instant` can express returns `None` at once.
     #[cfg(not(loom))]
     pub fn wait(&mut self, timeout: Duration) -> Option<Ready> {
         if let Some(ready) = self.look() {
@@ -101,14 +111,14 @@ impl<T: Send> Consumer<T> {
         }
     }
 
-    /// The blocking wait as loom models it: without time, and parked by loom's own executor, since an `unpark` that
-    /// comes late would also wake loom's `join`. What can go wrong here is the registering, which is the same code.
+    /// The blocking wait under loom: no timeout, and parked by loom's own executor, because a late `unpark` would also
+    /// wake loom's `join`. The part worth testing, registering the waker, is the same code.
     #[cfg(loom)]
     pub fn wait(&mut self) -> Ready {
         loom::future::block_on(std::future::poll_fn(|context| self.poll_ready(context)))
     }
 
-    /// Looks without waiting. `None`: nothing yet.
+    /// Checks without waiting. `None` if there is no value and the channel is still open.
     pub fn look(&mut self) -> Option<Ready> {
         if self.has_value() {
             return Some(Ready::Value);
@@ -116,7 +126,7 @@ impl<T: Send> Consumer<T> {
         if !self.is_closed() {
             return None;
         }
-        // Once more: a producer pushes and then goes, so its last values may have come since the first look.
+        // Check again: the producer may have pushed its last values between the first check and its drop.
         Some(if self.has_value() { Ready::Value } else { Ready::Closed })
     }
 
@@ -124,7 +134,7 @@ impl<T: Send> Consumer<T> {
         if self.head != self.known_tail {
             return true;
         }
-        self.known_tail = self.shared.tail.see();
+        self.known_tail = self.shared.tail.load();
         self.head != self.known_tail
     }
 }
@@ -136,7 +146,7 @@ impl<T: Send> Drop for Consumer<T> {
     }
 }
 
-/// The values that are there; see [`Consumer::drain`].
+/// Iterator over the available values; see [`Consumer::drain`].
 #[must_use]
 pub struct Drain<'a, T: Send> {
     consumer: &'a mut Consumer<T>,

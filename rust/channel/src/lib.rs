@@ -1,18 +1,37 @@
-//! The token channel: bounded and lock-free, from one producer to one consumer.
+//! The token channel: bounded, lock-free, one producer, one consumer.
 //!
-//! A map:
+//! The modules:
 //!
-//! - [`channel`] gives the two ends, [`Producer`] and [`Consumer`]; here is what they promise each other;
-//! - `block` holds the values between them;
-//! - `position` says how far each end has come;
-//! - `waker` holds whoever waits for the other end;
-//! - `sync` swaps std's atomics for loom's, so that `tests/loom.rs` can try every interleaving.
+//! - `producer` and `consumer`: the two ends that [`channel`] returns;
+//! - `block`: stores the values in between, in a linked list of blocks;
+//! - `position`: how many values each end has moved;
+//! - `waker`: the waker of an end that waits for the other;
+//! - `sync`: std's atomics, or loom's, with which `tests/loom.rs` tries every interleaving.
 //!
-//! Moving a value and waking the other end are two things: [`Producer::push`] and [`Consumer::pop`] move one value and
-//! wake nobody, [`Producer::notify`] and [`Consumer::notify`] wake. So a read that yields a hundred tokens costs one
-//! wake-up. Waiting and taking are two things as well: a wait that is given up loses nothing.
+//! Moving a value and waking the other end are separate calls: [`Producer::push`] and [`Consumer::pop`] move one value
+//! and wake nobody; [`Producer::notify`] and [`Consumer::notify`] wake. So a socket read that yields a hundred tokens
+//! costs one wake-up. Waiting and taking are separate too: a wait takes nothing, so it is safe to cancel.
 //!
-//! The only unsafe code in headrace is in this crate's `block` and `waker`, and in `Consumer::pop`, which calls `block`.
+//! All unsafe code of headrace is in this crate: in `block`, in `waker`, and in `Consumer::pop`, which calls `block`.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use headrace_channel::{PushError, Ready, channel};
+//!
+//! let (mut producer, mut consumer) = channel(2);
+//!
+//! assert_eq!(producer.push("Hello"), Ok(()));
+//! assert_eq!(producer.push(" world"), Ok(()));
+//! assert_eq!(producer.push("!"), Err(PushError::Full("!")));
+//! producer.notify(); // one wake-up for the whole batch
+//!
+//! assert_eq!(consumer.wait(Duration::from_secs(10)), Some(Ready::Value));
+//! assert_eq!(consumer.drain().collect::<String>(), "Hello world");
+//!
+//! drop(producer);
+//! assert_eq!(consumer.wait(Duration::from_secs(10)), Some(Ready::Closed));
+//! ```
 
 mod block;
 mod consumer;
@@ -28,9 +47,10 @@ use position::Position;
 use sync::{Arc, AtomicBool};
 use waker::WakerSlot;
 
-/// A channel that holds at most `capacity` values, and at least one. It takes memory for those that it holds.
+/// A channel that holds at most `capacity` values; a capacity of 0 counts as 1. Memory is allocated as values are
+/// pushed, a block of 32 values at a time, not for the whole capacity.
 ///
-/// Dropping either end closes the channel. What was pushed before the producer closed still reaches the consumer.
+/// Dropping either end closes the channel. Values that were pushed before the producer was dropped can still be taken.
 #[must_use]
 pub fn channel<T: Send>(capacity: usize) -> (Producer<T>, Consumer<T>) {
     let shared = Arc::new(Shared {
@@ -41,14 +61,15 @@ pub fn channel<T: Send>(capacity: usize) -> (Producer<T>, Consumer<T>) {
         waiting_consumer: WakerSlot::new(),
         waiting_producer: WakerSlot::new(),
     });
-    let (filler, emptier) = block::chain();
-    (Producer::new(Arc::clone(&shared), filler, capacity.max(1)), Consumer::new(shared, emptier))
+    let (write, read) = block::new_list();
+    (Producer::new(Arc::clone(&shared), write, capacity.max(1)), Consumer::new(shared, read))
 }
 
+/// The state that both ends use, apart from the values.
 struct Shared {
-    /// How far the consumer has come.
+    /// How many values the consumer has taken.
     head: Position,
-    /// How far the producer has come.
+    /// How many values the producer has pushed.
     tail: Position,
     producer_gone: AtomicBool,
     consumer_gone: AtomicBool,

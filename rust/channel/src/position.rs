@@ -1,11 +1,11 @@
-//! How far an end has come, for the other to see.
+//! How many values one end has moved, published to the other end.
 
 use std::sync::atomic::Ordering::{Acquire, Release};
 
 use crate::sync::AtomicUsize;
 
-/// A count of values that only ever grows. It is on cache lines of its own, since it is written by one thread and read by
-/// the other: 128 bytes, for x86-64 fetches lines in pairs.
+/// A count that only grows. One thread writes it and the other reads it, so it has its own cache lines: 128 bytes,
+/// because x86-64 prefetches lines in pairs.
 #[repr(align(128))]
 pub(crate) struct Position(AtomicUsize);
 
@@ -14,13 +14,13 @@ impl Position {
         Self(AtomicUsize::new(0))
     }
 
-    /// Publishes a position, with all that was done before.
+    /// Stores a position. All writes before this are visible to a thread that loads it.
     pub(crate) fn publish(&self, position: usize) {
         self.0.store(position, Release);
     }
 
-    /// The position that was published last, with all that was done before that.
-    pub(crate) fn see(&self) -> usize {
+    /// The latest position. All writes before it was published are visible.
+    pub(crate) fn load(&self) -> usize {
         self.0.load(Acquire)
     }
 }

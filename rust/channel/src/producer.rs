@@ -1,40 +1,43 @@
-//! The end that pushes.
+//! The sending end.
 
 use std::sync::atomic::Ordering::{Acquire, Release};
 use std::task::{Context, Poll};
 
 use crate::Shared;
-use crate::block::Filler;
+use crate::block::WriteCursor;
 use crate::sync::Arc;
 
-/// The sending end. There is one: it cannot be cloned, and pushing needs `&mut`.
+/// The sending end of a [`channel`](crate::channel). There is only one: it cannot be cloned.
+///
+/// Dropping it closes the channel and wakes the consumer, which can still take the values that are left.
 pub struct Producer<T: Send> {
     shared: Arc<Shared>,
-    filler: Filler<T>,
+    cursor: WriteCursor<T>,
     capacity: usize,
     tail: usize,
-    /// The consumer's position when it was last looked up: never further than it really is.
+    /// The consumer's position when last loaded. The real one may be further on.
     known_head: usize,
 }
 
-/// Why a value was not taken; the value comes back.
+/// Why a push failed. Both variants give the value back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PushError<T> {
-    /// There is no room: wait with [`Producer::poll_space`].
+    /// The channel is full: wait with [`Producer::poll_space`].
     Full(T),
-    /// The consumer is gone: nobody will ever take it.
+    /// The consumer is gone, so the value would never be taken.
     Closed(T),
 }
 
 impl<T: Send> Producer<T> {
-    pub(crate) fn new(shared: Arc<Shared>, filler: Filler<T>, capacity: usize) -> Self {
-        Self { shared, filler, capacity, tail: 0, known_head: 0 }
+    pub(crate) fn new(shared: Arc<Shared>, cursor: WriteCursor<T>, capacity: usize) -> Self {
+        Self { shared, cursor, capacity, tail: 0, known_head: 0 }
     }
 
-    /// Moves one value into the channel. Nobody is woken: call [`Producer::notify`] after the last of a batch.
+    /// Moves one value into the channel. This does not wake the consumer: call [`Producer::notify`] after the last
+    /// value of a batch.
     ///
     /// # Errors
-    /// [`PushError`], with the value.
+    /// [`PushError::Full`] or [`PushError::Closed`], with the value.
     pub fn push(&mut self, value: T) -> Result<(), PushError<T>> {
         if self.is_closed() {
             return Err(PushError::Closed(value));
@@ -42,18 +45,19 @@ impl<T: Send> Producer<T> {
         if !self.has_space() {
             return Err(PushError::Full(value));
         }
-        self.filler.push(value);
+        self.cursor.push(value);
         self.tail = self.tail.wrapping_add(1);
         self.shared.tail.publish(self.tail);
         Ok(())
     }
 
-    /// Wakes the consumer, if it waits.
+    /// Wakes the consumer if it waits.
     pub fn notify(&self) {
         self.shared.waiting_consumer.wake();
     }
 
-    /// Ready when a push will not find the channel full, or when the consumer is gone.
+    /// Ready when the next push will not fail with [`PushError::Full`], or when the consumer is gone. If pending, the
+    /// task of `context` is woken when to poll again.
     pub fn poll_space(&mut self, context: &mut Context<'_>) -> Poll<()> {
         if self.has_space() || self.is_closed() {
             return Poll::Ready(());
@@ -72,7 +76,7 @@ impl<T: Send> Producer<T> {
         if self.tail.wrapping_sub(self.known_head) < self.capacity {
             return true;
         }
-        self.known_head = self.shared.head.see();
+        self.known_head = self.shared.head.load();
         self.tail.wrapping_sub(self.known_head) < self.capacity
     }
 }

@@ -1,5 +1,5 @@
-//! std's primitives, or loom's under `--cfg loom`. Both give `UnsafeCell` access through a closure, which is how loom
-//! sees that two threads never hold it at once.
+//! std's primitives, or loom's under `--cfg loom`. `UnsafeCell` is accessed through a closure in both, so that loom can
+//! detect two threads accessing it at the same time.
 
 #[cfg(loom)]
 pub(crate) use loom::{

@@ -27,13 +27,13 @@ fn a_channel_without_a_reader_gives_the_value_back() {
 }
 
 #[test]
-fn a_wait_with_nothing_to_wait_for_ends_at_its_limit() {
+fn a_wait_ends_at_its_timeout() {
     let (_producer, mut consumer) = channel::<u8>(2);
     assert_eq!(consumer.wait(Duration::from_millis(1)), None);
 }
 
 #[test]
-fn what_is_left_is_dropped_with_the_channel() {
+fn values_left_in_the_channel_are_dropped_with_it() {
     let value = Arc::new(());
     let (mut producer, consumer) = channel(8);
     for _ in 0..5 {
@@ -45,7 +45,7 @@ fn what_is_left_is_dropped_with_the_channel() {
 }
 
 #[test]
-fn a_long_backlog_is_dropped_whole() {
+fn a_long_backlog_is_dropped_without_recursion() {
     let value = Arc::new(());
     let (mut producer, mut consumer) = channel(1_000_000);
     for _ in 0..1_000_000 {
@@ -53,7 +53,7 @@ fn a_long_backlog_is_dropped_whole() {
     }
     assert_eq!(consumer.drain().take(1000).count(), 1000);
     drop(producer);
-    // Not by a recursion that is as deep as the backlog is long.
+    // A small stack: dropping the blocks recursively would overflow it.
     let small = thread::Builder::new().stack_size(64 * 1024);
     small.spawn(move || drop(consumer)).unwrap().join().unwrap();
     assert_eq!(Arc::strong_count(&value), 1);

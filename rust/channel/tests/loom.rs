@@ -1,4 +1,4 @@
-//! Every interleaving of the two ends, within loom's bounds: `RUSTFLAGS="--cfg loom" cargo test -p headrace-channel`.
+//! Every interleaving of the two ends, within loom's bounds. Run it with `make test-loom`.
 #![cfg(loom)]
 
 use std::task::{Context, Poll};
@@ -8,8 +8,8 @@ use loom::future::block_on;
 use loom::model::Builder;
 use loom::thread;
 
-/// Loom explores without bound for the small models; three preemptions find every bug of a two-thread protocol that
-/// has ever been reported, and keep the larger ones within seconds.
+/// Runs a model under loom. Small models are explored without a bound (`None`). Larger ones are limited to three
+/// preemptions, which take seconds; loom's documentation says that two or three are enough to find most bugs.
 fn model(preemptions: Option<usize>, run: impl Fn() + Sync + Send + 'static) {
     let mut builder = Builder::new();
     builder.preemption_bound = preemptions;
@@ -22,7 +22,7 @@ async fn push_all(producer: &mut Producer<usize>, values: std::ops::Range<usize>
         match producer.push(value) {
             Ok(()) => producer.notify(),
             Err(PushError::Closed(_)) => return false,
-            Err(PushError::Full(_)) => unreachable!("poll_space said that there is room"),
+            Err(PushError::Full(_)) => unreachable!("poll_space was ready, so there is space"),
         }
     }
     true
@@ -93,7 +93,7 @@ fn closing_wakes_a_waiting_reader() {
 }
 
 #[test]
-fn closing_wakes_whoever_waits_for_it_also_when_values_are_left() {
+fn closing_wakes_poll_closed_even_when_values_are_left() {
     model(None, || {
         let (mut producer, mut consumer) = channel::<usize>(2);
         let closer = thread::spawn(move || producer.push(7).unwrap());
@@ -116,26 +116,26 @@ fn a_value_pushed_before_closing_is_not_lost() {
 }
 
 #[test]
-fn a_reader_that_leaves_wakes_a_writer_that_waits_for_room() {
+fn dropping_the_reader_wakes_a_writer_that_waits_for_space() {
     model(None, || {
         let (mut producer, consumer) = channel(2);
         producer.push(0).unwrap();
         producer.push(1).unwrap();
-        let leaver = thread::spawn(move || drop(consumer));
+        let dropper = thread::spawn(move || drop(consumer));
         assert!(!block_on(push_all(&mut producer, 2..3)));
-        leaver.join().unwrap();
+        dropper.join().unwrap();
     });
 }
 
 #[test]
-fn a_wait_that_is_given_up_loses_nothing() {
+fn a_cancelled_wait_loses_nothing() {
     model(None, || {
         let (mut producer, mut consumer) = channel(2);
         let writer = thread::spawn(move || {
             producer.push(7).unwrap();
             producer.notify();
         });
-        // One poll whose waker is then forgotten, as when a task is cancelled at its await.
+        // One poll whose waker is never used, as when a task is cancelled at its await.
         block_on(std::future::poll_fn(|context: &mut Context<'_>| {
             let _: Poll<Ready> = consumer.poll_ready(context);
             Poll::Ready(())
@@ -165,7 +165,7 @@ fn values_left_in_the_channel_are_dropped_once() {
 }
 
 #[test]
-fn a_reader_follows_a_writer_that_is_blocks_ahead() {
+fn a_reader_catches_up_with_a_writer_that_is_blocks_ahead() {
     model(Some(3), || {
         let (mut producer, consumer) = channel(5);
         let writer = thread::spawn(move || {

@@ -1,4 +1,4 @@
-//! Any bytes, cut anywhere: the decoder never panics, and the cut never shows.
+//! Decodes any bytes, cut anywhere: the decoder must not panic, and the result must not depend on the cut.
 #![no_main]
 
 use headrace_wire::{Delta, Dialect, StreamDecoder};

@@ -1,6 +1,5 @@
-//! Whether the simulator is fast enough to measure others with: how many bytes a second one connection carries, how
-//! many short answers a second there are, how soon a disconnect is seen, and how much processor time one paced token
-//! costs.
+//! Measures whether the simulator is fast enough for benchmarks: bytes per second on one connection, short answers per
+//! second, how soon a disconnect is noticed, and the processor time of one paced token.
 //!
 //! `cargo run --release -p headrace-simulator --example measure`
 
@@ -19,6 +18,9 @@ type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 const STREAMS: usize = 500;
 const TOKENS: usize = 250;
 const INTERVAL_MS: u64 = 20;
+
+/// Long enough for a slow machine: it only ends a measurement that hangs.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 fn main() -> Result<()> {
     let mut out = io::stdout();
@@ -65,13 +67,13 @@ fn request() -> String {
     )
 }
 
-/// Reads a large answer as fast as it comes: bytes and time.
+/// Reads a large answer as fast as possible: bytes and time.
 fn burst(workers: usize, chunking: &Value, stamp: bool) -> Result<(usize, Duration)> {
     let turns = json!([{ "text": "token", "repeat": 500_000 }]);
     let simulator = start(workers, &json!({ "turns": turns, "chunking": chunking, "stamp": stamp }))?;
     let mut stream = TcpStream::connect(("127.0.0.1", simulator.port()))?;
     let mut buffer = vec![0; 1024 * 1024];
-    // The first answer is rendered; it is not what is measured.
+    // Not measured: the first answer is rendered.
     read_answer(&mut stream, &mut buffer)?;
     let started = Instant::now();
     let mut bytes = 0;
@@ -81,7 +83,7 @@ fn burst(workers: usize, chunking: &Value, stamp: bool) -> Result<(usize, Durati
     Ok((bytes, started.elapsed()))
 }
 
-/// Asks for one short answer after another: how many and time.
+/// Requests one short answer after another: count and time.
 fn short_answers(workers: usize) -> Result<(usize, Duration)> {
     let simulator = start(workers, &json!({}))?;
     let mut stream = TcpStream::connect(("127.0.0.1", simulator.port()))?;
@@ -95,7 +97,7 @@ fn short_answers(workers: usize) -> Result<(usize, Duration)> {
     Ok((count, started.elapsed()))
 }
 
-/// Asks, and reads to the end of the answer: its bytes.
+/// Sends a request and reads the whole answer: its bytes.
 fn read_answer(stream: &mut TcpStream, buffer: &mut [u8]) -> Result<usize> {
     stream.write_all(request().as_bytes())?;
     let mut bytes = 0;
@@ -111,7 +113,7 @@ fn read_answer(stream: &mut TcpStream, buffer: &mut [u8]) -> Result<usize> {
     }
 }
 
-/// Leaves stalled streams: how long each took to be noticed, sorted.
+/// Disconnects from stalled streams: how long each took to be noticed, sorted.
 fn disconnects(workers: usize) -> Result<Vec<Duration>> {
     let simulator =
         start(workers, &json!({ "turns": [{ "text": "a b", "fault": { "kind": "stall", "after": 1 } }] }))?;
@@ -121,14 +123,10 @@ fn disconnects(workers: usize) -> Result<Vec<Duration>> {
         let mut stream = TcpStream::connect(("127.0.0.1", simulator.port()))?;
         stream.write_all(request().as_bytes())?;
         let last = |report: &headrace_simulator::Report| report.requests.back().cloned();
-        simulator
-            .wait_for(|report| last(report).is_some_and(|r| r.frames_written == 2), Duration::from_secs(5));
+        simulator.wait_for(|report| last(report).is_some_and(|r| r.frames_written == 2), TIMEOUT);
         let left = monotonic_ns();
         drop(stream);
-        simulator.wait_for(
-            |report| last(report).is_some_and(|r| r.disconnected_ns.is_some()),
-            Duration::from_secs(5),
-        );
+        simulator.wait_for(|report| last(report).is_some_and(|r| r.disconnected_ns.is_some()), TIMEOUT);
         let noticed =
             last(&simulator.report()).and_then(|r| r.disconnected_ns).ok_or("a disconnect was not seen")?;
         seen.push(Duration::from_nanos(noticed - left));
@@ -152,10 +150,7 @@ fn paced(workers: usize) -> Result<(Duration, Duration)> {
         Result::Ok(())
     })?;
     let spent = processor_time()?.saturating_sub(before);
-    if !simulator.wait_for(
-        |report| report.requests.iter().all(|r| r.outcome == Outcome::Complete),
-        Duration::from_secs(5),
-    ) {
+    if !simulator.wait_for(|report| report.requests.iter().all(|r| r.outcome == Outcome::Complete), TIMEOUT) {
         return Err("a stream did not complete".into());
     }
     let lasted =
@@ -176,7 +171,7 @@ async fn read_paced(port: u16) -> Result<()> {
     }
 }
 
-/// The processor time of the simulator's threads, which the kernel keeps by their name.
+/// The processor time of the simulator's threads, found by their name.
 fn processor_time() -> Result<Duration> {
     let mut nanoseconds = 0;
     for thread in fs::read_dir("/proc/self/task")? {

@@ -1,21 +1,21 @@
-//! The way out for the body of one response.
+//! Writes the body of one response.
 
 use crate::render::wire::Wire;
 use crate::request_log::Entry;
 use crate::socket::{Gone, Socket};
 
-/// How much is written before others get their turn.
+/// How much to write before yielding to other tasks.
 const MAX_WRITE: usize = 1024 * 1024;
 
-/// Writes the body of a response, and notes how much of it the socket took.
+/// Writes the body of a response, and records how much of it the socket accepted.
 #[derive(Debug)]
-pub(crate) struct Outlet<'c> {
+pub(crate) struct BodyWriter<'c> {
     pub(crate) socket: &'c mut Socket,
     pub(crate) entry: &'c Entry,
 }
 
-impl Outlet<'_> {
-    /// Writes all of a wire.
+impl BodyWriter<'_> {
+    /// Writes everything.
     pub(crate) async fn send(&mut self, wire: &Wire) -> Result<(), Gone> {
         let (mut written, mut frames) = (0, 0);
         while written < wire.bytes.len() {

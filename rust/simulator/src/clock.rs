@@ -1,9 +1,9 @@
-//! The clock of every number in a report.
+//! The clock of all timestamps.
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// Nanoseconds of `CLOCK_MONOTONIC`: the clock of [`std::time::Instant`] and of Python's `time.monotonic_ns()`, so
-/// what the simulator stamps can be compared with what a client on the same machine measures.
+/// Nanoseconds of `CLOCK_MONOTONIC`. [`std::time::Instant`] and Python's `time.monotonic_ns()` read the same clock, so
+/// the simulator's timestamps can be compared with those of a client on the same machine.
 #[must_use]
 pub fn monotonic_ns() -> u64 {
     let now = clock_gettime(ClockId::Monotonic);

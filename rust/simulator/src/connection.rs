@@ -1,4 +1,4 @@
-//! One connection: requests and answers, in turns.
+//! One connection: reads a request, answers it, and repeats.
 
 use std::sync::Arc;
 
@@ -10,9 +10,9 @@ use crate::reply::Reply;
 use crate::server::Server;
 use crate::socket::Socket;
 
-/// Serves a connection until one of the two ends it.
+/// Serves a connection until either side closes it.
 pub(crate) async fn serve(stream: TcpStream, server: Arc<Server>) {
-    let connection = server.ledger.connect();
+    let connection = server.log.connect();
     let mut socket = Socket::new(stream);
     loop {
         let next = match http::read(&mut socket).await {
@@ -29,7 +29,7 @@ pub(crate) async fn serve(stream: TcpStream, server: Arc<Server>) {
     }
 }
 
-/// Tells the client what it did wrong. What it sends after that cannot be understood.
+/// Answers with an error and closes: after a malformed request it is unknown where the next one starts.
 async fn refuse(socket: &mut Socket, status: u16, reason: &str) -> Next {
     let reply = Reply::refusal(status, reason).with("connection", "close");
     match socket.write_all(&reply.wire().bytes).await {

@@ -5,16 +5,16 @@ use std::sync::Arc;
 use headrace_wire::encode::Api;
 use serde_json::Value;
 
-use crate::body_writer::Outlet;
+use crate::body_writer::BodyWriter;
 use crate::http::{Head, Request};
-use crate::model_request::{Ask, Target};
+use crate::model_request::{ModelRequest, Target};
 use crate::player::Player;
 use crate::render::Selection;
 use crate::render::document::whole;
 use crate::render::fault::{Ending, damage};
 use crate::render::plan::Content;
 use crate::render::runs::{Run, TokenCounts, runs};
-use crate::render::stateful::{Speech, ending};
+use crate::render::stateful::{StatefulStream, ending};
 use crate::render::wire::Wire;
 use crate::reply::Reply;
 use crate::report::{Outcome, RequestReport};
@@ -24,16 +24,16 @@ use crate::script::{Fault, RawFault};
 use crate::server::Server;
 use crate::socket::{Gone, Socket};
 
-/// What becomes of the connection after an answer.
+/// What happens to the connection after an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Next {
-    /// The next request may come.
+    /// It is kept for the next request.
     Reuse,
-    /// We close it.
+    /// The server closes it.
     Close,
-    /// We reset it.
+    /// The server resets it.
     Reset,
-    /// The client has left.
+    /// The client has closed it.
     Gone,
 }
 
@@ -54,10 +54,10 @@ pub(crate) async fn answer(
         Ok(body) => (Arc::new(body), None),
         Err(error) => (Arc::default(), Some(format!("the body is not JSON: {error}"))),
     };
-    let entry = server.ledger.open(record(&mut request, connection, &body));
+    let entry = server.log.open(new_report(&mut request, connection, &body));
     let api = route.api();
-    let outlet = Outlet { socket, entry: &entry };
-    let mut exchange = Exchange { server, request: &request, api, outlet };
+    let writer = BodyWriter { socket, entry: &entry };
+    let mut exchange = Exchange { server, request: &request, api, writer };
     let result = match (route, problem) {
         (Route::Model(_), Some(problem)) => exchange.reply(Reply::error(api, 400, &problem)).await,
         (Route::Model(target), None) => exchange.model(&target, &body).await,
@@ -67,7 +67,7 @@ pub(crate) async fn answer(
         Ok((outcome, ending)) => (outcome, after(ending, request.close)),
         Err(Gone) => (Outcome::Disconnected, Next::Gone),
     };
-    // Before the connection is closed: whoever sees the close finds the outcome in the report.
+    // Before the connection is closed, so that a client that sees the close finds the outcome in the report.
     entry.finish(outcome);
     next
 }
@@ -80,8 +80,8 @@ fn after(ending: Ending, close: bool) -> Next {
     }
 }
 
-/// The first lines of a request's report.
-fn record(request: &mut Request, connection: u64, body: &Arc<Value>) -> RequestReport {
+/// The report of a request that has just arrived.
+fn new_report(request: &mut Request, connection: u64, body: &Arc<Value>) -> RequestReport {
     RequestReport {
         sequence: 0,
         connection,
@@ -101,7 +101,7 @@ fn record(request: &mut Request, connection: u64, body: &Arc<Value>) -> RequestR
     }
 }
 
-/// How an answer went, and how the connection goes on.
+/// How an answer went, and what happens to the connection.
 type Played = Result<(Outcome, Ending), Gone>;
 
 /// One answer.
@@ -109,57 +109,57 @@ struct Exchange<'c> {
     server: &'c Server,
     request: &'c Request,
     api: Api,
-    outlet: Outlet<'c>,
+    writer: BodyWriter<'c>,
 }
 
 impl Exchange<'_> {
-    /// Answers without the model.
+    /// Sends a reply that does not come from the model.
     async fn reply(&mut self, reply: Reply) -> Played {
-        self.outlet.entry.status(reply.status);
+        self.writer.entry.status(reply.status);
         let id = self.request_id();
         let mut reply = self.id_headers().fold(reply, |reply, name| reply.with(name, &id));
         if self.request.close {
             reply = reply.with("connection", "close");
         }
-        self.outlet.send(&reply.wire()).await?;
+        self.writer.send(&reply.wire()).await?;
         Ok((Outcome::Complete, Ending::Proper))
     }
 
     /// Answers a request to the model.
     async fn model(&mut self, target: &Target, body: &Value) -> Played {
-        let ask = match Ask::read(target, body) {
-            Ok(ask) => ask,
+        let asked = match ModelRequest::read(target, body) {
+            Ok(asked) => asked,
             Err(problem) => return self.reply(Reply::error(self.api, 400, &problem)).await,
         };
         let script = &self.server.script;
-        let Some((position, turn)) = ask.select(script) else {
+        let Some((position, turn)) = asked.select(script) else {
             let problem = "no turn of the script matches this request";
             return self.reply(Reply::error(self.api, 500, problem)).await;
         };
-        self.outlet.entry.turn(position);
-        let fault = turn.fault.as_ref().filter(|fault| self.server.happens(fault, position));
-        if let Some(instead) = self.instead(fault).await? {
-            return Ok((Outcome::Fault, instead));
+        self.writer.entry.turn(position);
+        let fault = turn.fault.as_ref().filter(|fault| self.server.fault_happens(fault, position));
+        if let Some(ending) = self.fault_reply(fault).await? {
+            return Ok((Outcome::Fault, ending));
         }
-        let selection = Selection { api: self.api, script, turn, position, choices: ask.choices(turn) };
-        let ending = match (ask.stream, self.api) {
-            (true, Api::OpenAiChat) => self.stream(&ask, &selection).await?,
-            (true, _) => self.speech(&ask, &selection).await?,
-            (false, _) => self.document(&ask, &selection).await?,
+        let selection = Selection { api: self.api, script, turn, position, choices: asked.choices(turn) };
+        let ending = match (asked.stream, self.api) {
+            (true, Api::OpenAiChat) => self.stream(&asked, &selection).await?,
+            (true, _) => self.stateful_stream(&asked, &selection).await?,
+            (false, _) => self.document(&asked, &selection).await?,
         };
         Ok((if fault.is_some() { Outcome::Fault } else { Outcome::Complete }, ending))
     }
 
-    /// Plays the faults that come before or instead of an answer; `None` when the answer follows.
-    async fn instead(&mut self, fault: Option<&Fault>) -> Result<Option<Ending>, Gone> {
+    /// Plays a fault that comes before or instead of an answer; `None` if the answer follows.
+    async fn fault_reply(&mut self, fault: Option<&Fault>) -> Result<Option<Ending>, Gone> {
         let reply = match fault {
             Some(Fault::Status(fault)) => Reply::status_fault(self.api, fault),
             Some(Fault::Html {}) => Reply::html(),
             Some(Fault::Redirect { location, status }) => Reply::redirect(*status, location),
             Some(Fault::Raw(raw)) => return self.raw(raw).await.map(Some),
-            Some(Fault::Silent {}) => return Err(self.outlet.socket.gone().await),
+            Some(Fault::Silent {}) => return Err(self.writer.socket.gone().await),
             Some(Fault::SlowHeaders { delay }) => {
-                self.outlet.socket.sleep_until(self.request.received + *delay).await?;
+                self.writer.socket.sleep_until(self.request.received + *delay).await?;
                 return Ok(None);
             }
             _ => return Ok(None),
@@ -167,7 +167,7 @@ impl Exchange<'_> {
         self.reply(reply).await.map(|(_, ending)| Some(ending))
     }
 
-    /// Sends a body byte for byte.
+    /// Sends the body of a raw fault.
     async fn raw(&mut self, raw: &RawFault) -> Result<Ending, Gone> {
         let mut wire = self.head(raw.status.get(), raw.content_type.as_str(), Head::chunked);
         let size = raw.chunk_bytes.map_or(raw.body.len().max(1), usize::from);
@@ -175,15 +175,15 @@ impl Exchange<'_> {
             crate::http::write_chunk(chunk, &mut wire.bytes);
         }
         wire.end_body();
-        self.outlet.send(&wire).await?;
+        self.writer.send(&wire).await?;
         Ok(Ending::Proper)
     }
 
-    /// Answers with a stream of OpenAI chat.
-    async fn stream(&mut self, ask: &Ask<'_>, selection: &Selection<'_>) -> Result<Ending, Gone> {
+    /// Answers with an OpenAI chat stream.
+    async fn stream(&mut self, asked: &ModelRequest<'_>, selection: &Selection<'_>) -> Result<Ending, Gone> {
         let plan = self.server.plans.plan(selection);
-        let usage = if ask.gets_usage(selection.script) {
-            plan.counts.usage(&selection.turn.usage, selection.choices, || ask.input_tokens())
+        let usage = if asked.gets_usage(selection.script) {
+            plan.counts.usage(&selection.turn.usage, selection.choices, || asked.input_tokens())
         } else {
             None
         };
@@ -197,53 +197,61 @@ impl Exchange<'_> {
         player.close(plan.ending).await
     }
 
-    /// Answers with a stream of any other dialect.
-    async fn speech(&mut self, ask: &Ask<'_>, selection: &Selection<'_>) -> Result<Ending, Gone> {
+    /// Answers with a stream in any other dialect.
+    async fn stateful_stream(
+        &mut self,
+        asked: &ModelRequest<'_>,
+        selection: &Selection<'_>,
+    ) -> Result<Ending, Gone> {
         let runs = runs(selection.turn, selection.position);
         let counts = TokenCounts::of(&runs);
-        let usage = counts.usage(&selection.turn.usage, selection.choices, || ask.input_tokens());
-        let mut speech = Speech::new(selection, &runs, usage.as_ref());
+        let usage = counts.usage(&selection.turn.usage, selection.choices, || asked.input_tokens());
+        let mut stream = StatefulStream::new(selection, &runs, usage.as_ref());
         let mut player = self.player(selection);
-        player.speak(&mut speech).await?;
+        player.play_stateful(&mut stream).await?;
         player.close(ending(selection)).await
     }
 
-    /// A player that begins with the head of a stream.
+    /// A player that starts with the head of the response.
     fn player(&mut self, selection: &Selection<'_>) -> Player<'_> {
         let content_type = self.api.framing().content_type();
         let head = self.head(200, content_type, |head| head.with("cache-control", "no-cache").chunked());
-        let outlet = Outlet { socket: self.outlet.socket, entry: self.outlet.entry };
-        Player::new(outlet, selection, self.request.received, head)
+        let writer = BodyWriter { socket: self.writer.socket, entry: self.writer.entry };
+        Player::new(writer, selection, self.request.received, head)
     }
 
-    /// Answers with a document.
-    async fn document(&mut self, ask: &Ask<'_>, selection: &Selection<'_>) -> Result<Ending, Gone> {
+    /// Answers with one JSON document.
+    async fn document(
+        &mut self,
+        asked: &ModelRequest<'_>,
+        selection: &Selection<'_>,
+    ) -> Result<Ending, Gone> {
         let runs = runs(selection.turn, selection.position);
         let schedule = Schedule::new(self.request.received, selection.pacing());
         let last_slot = runs.iter().map(Run::len).sum::<usize>().saturating_sub(1);
-        self.outlet.socket.sleep_until(schedule.at(u32::try_from(last_slot).unwrap_or(u32::MAX))).await?;
-        let body = whole(selection, &runs, || ask.input_tokens());
+        self.writer.socket.sleep_until(schedule.at(u32::try_from(last_slot).unwrap_or(u32::MAX))).await?;
+        let body = whole(selection, &runs, || asked.input_tokens());
         let damaged = damage(body, selection.turn.fault.as_ref());
         let mut wire = self.head(200, "application/json", |head| head.length(damaged.length));
         wire.bytes.extend_from_slice(&damaged.body);
-        self.outlet.send(&wire).await?;
+        self.writer.send(&wire).await?;
         match damaged.ending {
-            Ending::Stall => Err(self.outlet.socket.gone().await),
+            Ending::Stall => Err(self.writer.socket.gone().await),
             ending => Ok(ending),
         }
     }
 
-    fn head(&self, status: u16, content_type: &str, end: impl FnOnce(Head) -> Vec<u8>) -> Wire {
-        self.outlet.entry.status(status);
+    fn head(&self, status: u16, content_type: &str, finish: impl FnOnce(Head) -> Vec<u8>) -> Wire {
+        self.writer.entry.status(status);
         let head = Head::new(status).with("content-type", content_type);
         let mut head = self.id_headers().fold(head, |head, name| head.with(name, self.request_id()));
         if self.request.close {
             head = head.with("connection", "close");
         }
-        Wire::head(end(head))
+        Wire::head(finish(head))
     }
 
-    /// The headers that tell the request's id: one that all tell, and that of the provider.
+    /// The headers with the request's id: a common one, and the provider's own.
     fn id_headers(&self) -> impl Iterator<Item = &'static str> + use<> {
         let own = match self.api {
             Api::Anthropic => Some("request-id"),
@@ -254,6 +262,6 @@ impl Exchange<'_> {
     }
 
     fn request_id(&self) -> String {
-        format!("req-{}", self.outlet.entry.sequence())
+        format!("req-{}", self.writer.entry.sequence())
     }
 }

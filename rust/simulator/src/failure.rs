@@ -1,12 +1,12 @@
-//! Errors in the words of each API.
+//! Error documents in the format of each API.
 
 use headrace_wire::encode::Api;
 use headrace_wire::openai_chat::read_error;
 use serde_json::{Value, json};
 
-use crate::script::FAILS;
+use crate::script::DEFAULT_ERROR_MESSAGE;
 
-/// The document of an error that has this HTTP status.
+/// The error document for an HTTP status.
 pub(crate) fn document(api: Api, status: u16, message: &str) -> Value {
     match api {
         Api::OpenAiChat | Api::OpenAiResponses => {
@@ -24,10 +24,10 @@ pub(crate) fn document(api: Api, status: u16, message: &str) -> Value {
     }
 }
 
-/// The document of an error in the middle of an answer: this one, or one that the script has no words for.
+/// The error document in the middle of an answer: the script's error, or a default one.
 pub(crate) fn scripted(api: Api, error: Option<&Value>) -> Value {
     let Some(error) = error else {
-        return document(api, 500, FAILS);
+        return document(api, 500, DEFAULT_ERROR_MESSAGE);
     };
     match api {
         Api::OpenAiChat | Api::OpenAiResponses | Api::Gemini => json!({ "error": error }),
@@ -39,7 +39,7 @@ pub(crate) fn scripted(api: Api, error: Option<&Value>) -> Value {
     }
 }
 
-/// The header that names the class of an error, where the document does not: AWS has it so.
+/// The header with the class of an error, for AWS, whose error documents do not contain it.
 pub(crate) fn header(api: Api, status: u16) -> Option<(&'static str, &'static str)> {
     matches!(api, Api::Converse | Api::InvokeModel).then(|| ("x-amzn-errortype", aws(status)))
 }

@@ -1,6 +1,5 @@
-//! A scripted provider of language models on a real socket: it answers exactly what its [`Script`] says, exactly when
-//! it says, and goes wrong in exactly the way that a test needs, in the dialect of each request. It tells afterwards
-//! what it saw, in a [`Report`].
+//! A scripted LLM provider on a real socket. Its [`Script`] says what it answers, when, and which faults happen; it
+//! answers in the dialect of each request. A [`Report`] lists the requests that it got.
 //!
 //! ```
 //! use headrace_simulator::{Script, Simulator};
@@ -13,16 +12,17 @@
 //!
 //! A map, in the direction in which a request travels:
 //!
-//! - [`Simulator`] (`server`) accepts connections; `connection` serves one of them, over a `socket` that notices
-//!   when the client leaves;
-//! - `http` reads a request, `route` says what it is for, `model_request` says what it asks, in whatever dialect;
-//! - [`script`] says which turn answers, and `render` makes the bytes of it;
-//! - `failure` has the errors of each API, and `reply` whatever else is no answer of the model;
-//! - `exchange` sends the answer; a `player` plays a stream by its `schedule`, through the `body_writer`;
-//! - `request_log` keeps the book that a [`Report`] is read from.
+//! - [`Simulator`] (`server`) accepts connections; `connection` serves one of them, over a `socket` that notices when
+//!   the client disconnects;
+//! - `http` reads a request, `route` finds what it is for, `model_request` parses it, in any dialect;
+//! - [`script`] says which turn answers, and `render` turns it into bytes;
+//! - `failure` has the errors of each API, and `reply` the other responses that do not come from the model;
+//! - `exchange` sends the answer; for a stream, a `player` sends each frame when the `schedule` says, through the
+//!   `body_writer`;
+//! - `request_log` records what a [`Report`] shows.
 //!
-//! It holds no state between requests, except for the report and for faults that happen a number of `times`, so
-//! concurrent requests do not influence each other.
+//! Requests share no state except the report and the `times` counts of faults, so concurrent requests do not influence
+//! each other.
 
 mod body_writer;
 mod clock;

@@ -1,4 +1,4 @@
-//! The command `headrace-simulator`: a simulator until it is told to stop.
+//! The command `headrace-simulator`: runs a simulator until it is stopped.
 
 use std::error::Error;
 use std::io::{self, Read as _, Write as _};
@@ -23,10 +23,10 @@ struct Arguments {
     /// Threads that serve connections.
     #[arg(long, default_value_t = Options::default().worker_threads)]
     workers: usize,
-    /// How many requests a report goes back.
+    /// How many requests a report keeps.
     #[arg(long, default_value_t = Options::default().keep)]
     keep: usize,
-    /// Stop also when standard input ends, as it does when the parent process is gone.
+    /// Also stop when standard input ends, as it does when the parent process exits.
     #[arg(long)]
     until_stdin_closes: bool,
 }
@@ -35,7 +35,7 @@ fn main() -> ExitCode {
     match run(&Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Where standard error is closed there is nobody to tell.
+            // Ignored: standard error may be closed.
             let _ = writeln!(io::stderr(), "headrace-simulator: {error}");
             ExitCode::FAILURE
         }
@@ -50,7 +50,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let options = Options { port: arguments.port, worker_threads: arguments.workers, keep: arguments.keep };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        // From here on signals wait to be asked for, so that none is lost while the simulator starts.
+        // Registered first, so that no signal is lost while the simulator starts.
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
         let simulator = Simulator::start_with(script, options)?;
@@ -74,18 +74,18 @@ fn read(path: &Path) -> Result<String, Box<dyn Error>> {
     std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()).into())
 }
 
-/// Waits until standard input ends; for ever when that does not matter.
-async fn stdin_closed(matters: bool) {
-    if !matters {
+/// Waits until standard input ends; for ever if not `enabled`.
+async fn stdin_closed(enabled: bool) {
+    if !enabled {
         return std::future::pending().await;
     }
     let (closed, wait) = oneshot::channel::<()>();
-    // A thread, since a read that blocks cannot be given up: it ends with the process.
+    // In a thread, since a blocking read cannot be cancelled. The thread ends with the process.
     std::thread::spawn(move || {
         let mut buffer = [0; 4096];
         while matches!(io::stdin().read(&mut buffer), Ok(1..)) {}
         drop(closed);
     });
-    // That the sender is gone is the news.
+    // The thread drops the sender when standard input ends.
     let _ = wait.await;
 }

@@ -1,57 +1,57 @@
-//! Plays the frames of one stream: each at its time, as many as are due in one write, comments in between.
+//! Plays the frames of one stream: each at its time, those due together in one write, with comments in between.
 
 use std::time::Duration;
 
 use headrace_wire::Framing;
 use tokio::time::Instant;
 
-use crate::body_writer::Outlet;
+use crate::body_writer::BodyWriter;
 use crate::render::Selection;
 use crate::render::fault::Ending;
 use crate::render::frames::FrameList;
-use crate::render::stateful::Speech;
+use crate::render::stateful::StatefulStream;
 use crate::render::wire::{Batch, Cutting, Progress, Wire};
 use crate::schedule::Schedule;
 use crate::script::Fault;
 use crate::socket::Gone;
 
-/// How much is collected before it is written: enough to make the call worth it, and little enough that the stamp of
-/// the first frame is still true.
+/// How much to collect for one write: enough to make few system calls, but so little that the timestamp of the first
+/// frame is still accurate.
 const MAX_BATCH: usize = 64 * 1024;
 
-/// A comment that is sent every so often.
+/// A comment that is sent at regular intervals.
 #[derive(Debug)]
 struct Heartbeat {
-    /// The comment alone.
+    /// A list with just the comment.
     comment: FrameList,
     interval: Duration,
     next: Instant,
 }
 
-/// Separate writes, each at its time.
+/// Pauses between writes, for the `cut` fault.
 #[derive(Debug)]
 struct Pauses {
     interval: Duration,
     next: Instant,
 }
 
-/// Plays one stream. What has been put into it and is due stands in `wire` and `batch` until something must be waited
-/// for: so what is due together is written together.
+/// Plays one stream. Frames that are due are collected in `batch` and `wire`, and written before the next wait, so that
+/// frames due together go out in one write.
 #[derive(Debug)]
 pub(crate) struct Player<'c> {
-    outlet: Outlet<'c>,
+    writer: BodyWriter<'c>,
     schedule: Schedule,
     cutting: Cutting,
     pauses: Option<Pauses>,
     heartbeat: Option<Heartbeat>,
-    /// Bytes for the socket; they come before those of the batch.
+    /// Bytes for the socket. They precede those of the batch.
     wire: Wire,
     batch: Batch,
 }
 
 impl<'c> Player<'c> {
     /// A player for the answer to a request that arrived at `start`.
-    pub(crate) fn new(outlet: Outlet<'c>, selection: &Selection<'_>, start: Instant, head: Wire) -> Self {
+    pub(crate) fn new(writer: BodyWriter<'c>, selection: &Selection<'_>, start: Instant, head: Wire) -> Self {
         let Selection { script, turn, .. } = *selection;
         let (cutting, pauses) = match &turn.fault {
             Some(Fault::Cut { sizes, interval }) => (
@@ -60,7 +60,7 @@ impl<'c> Player<'c> {
             ),
             _ => (Cutting::from(script.chunking), None),
         };
-        // Other framings have no comments.
+        // Only server-sent events have comments.
         let has_comments = selection.api.framing() == Framing::Sse;
         let heartbeat = script.heartbeat().filter(|_| has_comments).map(|(text, interval)| Heartbeat {
             comment: selection.comment(text),
@@ -68,7 +68,7 @@ impl<'c> Player<'c> {
             next: start + interval,
         });
         let schedule = Schedule::new(start, selection.pacing());
-        Self { outlet, schedule, cutting, pauses, heartbeat, wire: head, batch: Batch::default() }
+        Self { writer, schedule, cutting, pauses, heartbeat, wire: head, batch: Batch::default() }
     }
 
     /// Plays frames.
@@ -87,7 +87,7 @@ impl<'c> Player<'c> {
         Ok(())
     }
 
-    /// Plays what is all due with the first slot and has been cut already.
+    /// Plays frames that are all due with the first slot, and are already cut into chunks.
     pub(crate) async fn play_ready(&mut self, ready: &Wire) -> Result<(), Gone> {
         self.wait_until(self.schedule.at(0)).await?;
         if ready.bytes.len() <= MAX_BATCH {
@@ -95,16 +95,16 @@ impl<'c> Player<'c> {
             return Ok(());
         }
         self.flush().await?;
-        self.outlet.send(ready).await
+        self.writer.send(ready).await
     }
 
-    /// Plays what is encoded when it is due.
-    pub(crate) async fn speak(&mut self, speech: &mut Speech<'_>) -> Result<(), Gone> {
-        while let Some(slot) = speech.slot() {
+    /// Plays a stream whose frames are encoded when they are due.
+    pub(crate) async fn play_stateful(&mut self, stream: &mut StatefulStream<'_>) -> Result<(), Gone> {
+        while let Some(slot) = stream.slot() {
             self.wait_until(self.schedule.at(slot)).await?;
             let now = Instant::now();
-            while speech.slot().is_some_and(|slot| self.schedule.at(slot) <= now) {
-                speech.say(&mut self.batch);
+            while stream.slot().is_some_and(|slot| self.schedule.at(slot) <= now) {
+                stream.write_next(&mut self.batch);
                 if self.batch.len() >= MAX_BATCH {
                     self.flush().await?;
                 }
@@ -113,7 +113,7 @@ impl<'c> Player<'c> {
         Ok(())
     }
 
-    /// Ends in this way, which it gives back.
+    /// Ends the stream in this way, and returns it.
     pub(crate) async fn close(&mut self, ending: Ending) -> Result<Ending, Gone> {
         match ending {
             Ending::Proper => self.end().await?,
@@ -134,16 +134,16 @@ impl<'c> Player<'c> {
         self.flush().await
     }
 
-    /// Sends nothing more, except for comments, until the client leaves.
+    /// Sends nothing but comments until the client disconnects.
     async fn stall(&mut self) -> Result<(), Gone> {
         self.flush().await?;
         while self.heartbeat.is_some() {
             self.beat().await?;
         }
-        Err(self.outlet.socket.gone().await)
+        Err(self.writer.socket.gone().await)
     }
 
-    /// Writes what stands ready.
+    /// Writes everything that was collected.
     async fn flush(&mut self) -> Result<(), Gone> {
         let mut progress = Progress::default();
         if let Some(pauses) = &mut self.pauses {
@@ -151,19 +151,19 @@ impl<'c> Player<'c> {
         }
         while self.cutting.cut(&self.batch, &mut progress, &mut self.wire) {
             if let Some(pauses) = &mut self.pauses {
-                self.outlet.send(&self.wire).await?;
+                self.writer.send(&self.wire).await?;
                 self.wire.clear();
                 pauses.next += pauses.interval;
-                self.outlet.socket.sleep_until(pauses.next).await?;
+                self.writer.socket.sleep_until(pauses.next).await?;
             }
         }
         self.batch.clear();
-        self.outlet.send(&self.wire).await?;
+        self.writer.send(&self.wire).await?;
         self.wire.clear();
         Ok(())
     }
 
-    /// Waits for a deadline, with what stands ready written before and comments sent meanwhile.
+    /// Writes everything that was collected, then waits for a deadline, sending comments meanwhile.
     async fn wait_until(&mut self, deadline: Instant) -> Result<(), Gone> {
         if deadline <= Instant::now() {
             return Ok(());
@@ -172,19 +172,19 @@ impl<'c> Player<'c> {
         while self.heartbeat.as_ref().is_some_and(|heartbeat| heartbeat.next <= deadline) {
             self.beat().await?;
         }
-        self.outlet.socket.sleep_until(deadline).await
+        self.writer.socket.sleep_until(deadline).await
     }
 
-    /// Sends the next comment at its time.
+    /// Waits for the time of the next comment, and sends it.
     async fn beat(&mut self) -> Result<(), Gone> {
         let Some(heartbeat) = &mut self.heartbeat else {
             return Ok(());
         };
-        self.outlet.socket.sleep_until(heartbeat.next).await?;
+        self.writer.socket.sleep_until(heartbeat.next).await?;
         for comment in heartbeat.comment.as_slice() {
             self.batch.push(&heartbeat.comment, comment);
         }
-        // Those that were missed while there was no wait are not made up for.
+        // Comments that were due while the player did not wait are skipped.
         let now = Instant::now();
         while heartbeat.next <= now {
             heartbeat.next += heartbeat.interval;

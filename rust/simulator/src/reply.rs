@@ -1,4 +1,4 @@
-//! Answers that are not an answer of the model: errors, pages, lists.
+//! Responses that do not come from the model: errors, web pages, the list of models.
 
 use headrace_wire::encode::Api;
 use serde_json::{Value, json};
@@ -7,12 +7,12 @@ use crate::failure;
 use crate::http::Head;
 use crate::render::CREATED;
 use crate::render::wire::Wire;
-use crate::script::{FAILS, HeaderText, Script, StatusCode, StatusFault};
+use crate::script::{DEFAULT_ERROR_MESSAGE, HeaderText, Script, StatusCode, StatusFault};
 
 const PAGE: &str =
     "<!doctype html>\n<title>Welcome</title>\n<p>This is not the interface you are looking for.\n";
 
-/// A whole response whose length is known.
+/// A complete response with a known length.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
@@ -31,7 +31,7 @@ impl Reply {
         Self::new(status, "application/json", body.to_string())
     }
 
-    /// An error, in the words of an API.
+    /// An error, in the format of an API.
     pub(crate) fn error(api: Api, status: u16, message: &str) -> Self {
         let reply = Self::json(status, &failure::document(api, status, message));
         match failure::header(api, status) {
@@ -40,7 +40,7 @@ impl Reply {
         }
     }
 
-    /// An error of the simulator itself, as OpenAI writes them.
+    /// An error of the simulator itself, in OpenAI's format.
     pub(crate) fn refusal(status: u16, message: &str) -> Self {
         Self::error(Api::OpenAiChat, status, message)
     }
@@ -53,18 +53,18 @@ impl Reply {
         Self::json(200, &json!({ "object": "list", "data": [model] }))
     }
 
-    /// The error of a fault.
+    /// The error of a `status` fault.
     pub(crate) fn status_fault(api: Api, fault: &StatusFault) -> Self {
         let status = fault.status.get();
         let reply = match &fault.body {
-            None => Self::error(api, status, FAILS),
+            None => Self::error(api, status, DEFAULT_ERROR_MESSAGE),
             Some(Value::String(text)) => Self::new(status, "text/plain; charset=utf-8", text.as_str()),
             Some(body) => Self::json(status, body),
         };
         fault.headers.iter().fold(reply, |reply, (name, value)| reply.with(name, value))
     }
 
-    /// A web page, as a proxy or a login wall puts in the way.
+    /// A web page, as a proxy or a login wall sends it.
     pub(crate) fn html() -> Self {
         Self::new(200, "text/html; charset=utf-8", PAGE)
     }
@@ -86,7 +86,7 @@ impl Reply {
     pub(crate) fn wire(&self) -> Wire {
         let head =
             self.headers.iter().fold(Head::new(self.status), |head, (name, value)| head.with(name, value));
-        // These have no body by definition (RFC 9110, section 6.4.1).
+        // These never have a body (RFC 9110, section 6.4.1).
         if matches!(self.status, 204 | 304) {
             return Wire::head(head.end());
         }

@@ -1,4 +1,4 @@
-//! The book that the connections write and [`Report`]s are read from.
+//! The log of requests: connections write it, and [`Report`]s are read from it.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -6,9 +6,9 @@ use std::time::Duration;
 use crate::clock::monotonic_ns;
 use crate::report::{Connections, Outcome, Report, RequestReport};
 
-/// The book. One lock is enough: it is held for nanoseconds, once for each write to a socket.
+/// The log. One lock is enough: it is held for nanoseconds, once for each write to a socket.
 #[derive(Debug)]
-pub(crate) struct Ledger {
+pub(crate) struct RequestLog {
     state: Mutex<State>,
     changed: Condvar,
     keep: usize,
@@ -19,22 +19,22 @@ struct State {
     report: Report,
     next_connection: u64,
     next_sequence: u64,
-    /// How many wait: with none, a change costs no wake-up, which would be a system call.
+    /// How many threads wait for a change. With none, a change makes no system call to wake them.
     waiters: usize,
 }
 
-impl Ledger {
-    /// A book that remembers the latest `keep` requests, and at least one.
+impl RequestLog {
+    /// A log that keeps the latest `keep` requests, and at least one.
     pub(crate) fn new(keep: usize) -> Self {
         Self { state: Mutex::default(), changed: Condvar::new(), keep: keep.max(1) }
     }
 
-    /// Everything up to now.
+    /// A snapshot.
     pub(crate) fn report(&self) -> Report {
         self.state().report.clone()
     }
 
-    /// Forgets what has been. Connections that are open stay open, and requests that run are forgotten too.
+    /// Clears the log, including requests that are being answered. Open connections stay open.
     pub(crate) fn reset(&self) {
         self.change(|state| {
             let open = state.report.connections.open;
@@ -42,7 +42,7 @@ impl Ledger {
         });
     }
 
-    /// Waits until `predicate` holds, looking again at every change. Whether it came to hold in time.
+    /// Waits until `predicate` is true, checking it at every change; false if `timeout` passes first.
     pub(crate) fn wait_for(&self, mut predicate: impl FnMut(&Report) -> bool, timeout: Duration) -> bool {
         let mut state = self.state();
         state.waiters += 1;
@@ -54,7 +54,7 @@ impl Ledger {
         !timeout.timed_out()
     }
 
-    /// Notes a new connection.
+    /// Records a new connection.
     pub(crate) fn connect(self: &Arc<Self>) -> ConnectionEntry {
         let number = self.change(|state| {
             state.report.connections.accepted += 1;
@@ -62,10 +62,10 @@ impl Ledger {
             state.next_connection += 1;
             state.next_connection - 1
         });
-        ConnectionEntry { ledger: Arc::clone(self), number }
+        ConnectionEntry { log: Arc::clone(self), number }
     }
 
-    /// Notes a new request, and numbers it.
+    /// Records a new request, and numbers it.
     pub(crate) fn open(self: &Arc<Self>, mut request: RequestReport) -> Entry {
         let sequence = self.change(|state| {
             request.sequence = state.next_sequence;
@@ -78,30 +78,30 @@ impl Ledger {
             requests.push_back(request);
             state.next_sequence - 1
         });
-        Entry { ledger: Arc::clone(self), sequence }
+        Entry { log: Arc::clone(self), sequence }
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.state();
         let result = change(&mut state);
-        let waited_for = state.waiters > 0;
+        let has_waiters = state.waiters > 0;
         drop(state);
-        if waited_for {
+        if has_waiters {
             self.changed.notify_all();
         }
         result
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Only a predicate of a test can panic under the lock, and it changes nothing: the state is always whole.
+        // Only a test's predicate can panic while the lock is held, and it cannot change the state.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A connection; it counts as open until this is dropped.
+/// A connection. It counts as open until this is dropped.
 #[derive(Debug)]
 pub(crate) struct ConnectionEntry {
-    ledger: Arc<Ledger>,
+    log: Arc<RequestLog>,
     number: u64,
 }
 
@@ -114,14 +114,14 @@ impl ConnectionEntry {
 
 impl Drop for ConnectionEntry {
     fn drop(&mut self) {
-        self.ledger.change(|state| state.report.connections.open -= 1);
+        self.log.change(|state| state.report.connections.open -= 1);
     }
 }
 
-/// The line of one request.
+/// The entry of one request.
 #[derive(Debug)]
 pub(crate) struct Entry {
-    ledger: Arc<Ledger>,
+    log: Arc<RequestLog>,
     sequence: u64,
 }
 
@@ -131,17 +131,17 @@ impl Entry {
         self.sequence
     }
 
-    /// Which turn answers it.
+    /// Sets the turn that answers it.
     pub(crate) fn turn(&self, turn: usize) {
         self.update(|request| request.turn = Some(turn));
     }
 
-    /// The status of the response.
+    /// Sets the status of the response.
     pub(crate) fn status(&self, status: u16) {
         self.update(|request| request.status = Some(status));
     }
 
-    /// The socket has accepted more of the body.
+    /// Adds bytes of the body that the socket has accepted.
     pub(crate) fn written(&self, bytes: usize, frames: usize) {
         if bytes == 0 {
             return;
@@ -153,7 +153,7 @@ impl Entry {
         });
     }
 
-    /// The answer has ended.
+    /// Sets how the answer ended.
     pub(crate) fn finish(&self, outcome: Outcome) {
         let now = monotonic_ns();
         self.update(|request| {
@@ -164,6 +164,6 @@ impl Entry {
     }
 
     fn update(&self, update: impl FnOnce(&mut RequestReport)) {
-        self.ledger.change(|state| state.report.request_mut(self.sequence).map(update));
+        self.log.change(|state| state.report.request_mut(self.sequence).map(update));
     }
 }

@@ -1,4 +1,4 @@
-//! Where a request goes.
+//! Finds what a request is for.
 
 use std::borrow::Cow;
 
@@ -16,14 +16,14 @@ use crate::server::Server;
 pub(crate) enum Route {
     /// The model.
     Model(Target),
-    /// An answer without the model.
+    /// A reply that does not come from the model.
     Reply(Reply),
-    /// The simulator itself. Such requests are not in the report.
+    /// The simulator's own interface. Such requests are not in the report.
     Service(Reply),
 }
 
 impl Route {
-    /// The API whose words an answer is in.
+    /// The API whose format the answer has.
     pub(crate) fn api(&self) -> Api {
         match self {
             Self::Model(target) => target.api,
@@ -31,7 +31,7 @@ impl Route {
         }
     }
 
-    /// Finds the route, and does at once what there is to do for it.
+    /// Finds the route. A request to the simulator's own interface is carried out at once.
     pub(crate) fn of(request: &Request, server: &Server) -> Self {
         let path = request.path();
         let method = request.method.as_str();
@@ -57,8 +57,8 @@ impl Route {
     }
 }
 
-/// The APIs whose paths do not tell more than which API it is, by the ends of their paths.
-const FIXED: [(&str, Api); 6] = [
+/// The APIs whose paths contain nothing else, by the ends of their paths.
+const PATH_SUFFIXES: [(&str, Api); 6] = [
     ("/chat/completions", Api::OpenAiChat),
     ("/responses", Api::OpenAiResponses),
     ("/messages", Api::Anthropic),
@@ -67,9 +67,8 @@ const FIXED: [(&str, Api); 6] = [
     ("/api/generate", Api::OllamaGenerate),
 ];
 
-/// What stands behind a model in a path, the character before it included; and whether it asks for a stream, if the
-/// body does not.
-const BEHIND_A_MODEL: [(&str, Api, Option<bool>); 8] = [
+/// What follows the model's name in a path; and whether it asks for a stream, if the body does not say.
+const MODEL_SUFFIXES: [(&str, Api, Option<bool>); 8] = [
     (":streamGenerateContent", Api::Gemini, Some(true)),
     (":generateContent", Api::Gemini, Some(false)),
     // Anthropic's models at Google.
@@ -81,21 +80,21 @@ const BEHIND_A_MODEL: [(&str, Api, Option<bool>); 8] = [
     ("/invoke", Api::InvokeModel, Some(false)),
 ];
 
-/// The API of a path, and what the path says besides.
+/// The API of a path, with the model and the stream flag if the path has them.
 fn target(path: &str) -> Option<Target> {
-    if let Some((_, api)) = FIXED.iter().find(|(end, _)| path.ends_with(end)) {
+    if let Some((_, api)) = PATH_SUFFIXES.iter().find(|(end, _)| path.ends_with(end)) {
         return Some(Target { api: *api, stream: None, model: None });
     }
-    // A colon may be written as an escape, and so may the slashes within a name: the end is told by either.
+    // The colon may be percent-encoded, and so may slashes within a model's name.
     let path = path.replace("%3A", ":").replace("%3a", ":");
-    BEHIND_A_MODEL.into_iter().find_map(|(end, api, stream)| {
+    MODEL_SUFFIXES.into_iter().find_map(|(end, api, stream)| {
         let (before, model) = path.strip_suffix(end)?.rsplit_once('/')?;
-        let is_a_model = before.ends_with("/model") || before.ends_with("/models") || end.starts_with(':');
-        is_a_model.then(|| Target { api, stream, model: Some(unescape(model).into_owned()) })
+        let has_model = before.ends_with("/model") || before.ends_with("/models") || end.starts_with(':');
+        has_model.then(|| Target { api, stream, model: Some(unescape(model).into_owned()) })
     })
 }
 
-/// A segment of a path without its escapes.
+/// Percent-decodes a segment of a path.
 fn unescape(segment: &str) -> Cow<'_, str> {
     if !segment.contains('%') {
         return segment.into();
@@ -111,7 +110,7 @@ fn unescape(segment: &str) -> Cow<'_, str> {
     String::from_utf8_lossy(&bytes).into_owned().into()
 }
 
-/// What is wrong with a request to a route of the provider: it has a method, and may need a key.
+/// The error for a request with the wrong method or without the script's key.
 fn problem(allowed: &str, request: &Request, script: &Script, api: Api) -> Option<Reply> {
     if request.method != allowed {
         return Some(not_allowed(allowed, &request.method));
@@ -133,7 +132,7 @@ fn problem(allowed: &str, request: &Request, script: &Script, api: Api) -> Optio
 }
 
 fn report(server: &Server) -> Reply {
-    match serde_json::to_vec(&server.ledger.report()) {
+    match serde_json::to_vec(&server.log.report()) {
         Ok(report) => Reply::new(200, "application/json", report),
         Err(error) => Reply::refusal(500, &error.to_string()),
     }

@@ -1,4 +1,4 @@
-//! Deadlines.
+//! When each frame is due.
 
 use std::time::Duration;
 
@@ -19,8 +19,8 @@ impl Schedule {
         Self { start, pacing }
     }
 
-    /// The deadline of a slot. It depends on no other, so nothing adds up. A jitter of more than the interval can put
-    /// it after that of the next slot, which then waits: frames are sent in order.
+    /// The deadline of a slot. It does not depend on other slots, so delays do not add up. A jitter of more than the
+    /// interval can put it after the next slot's deadline; the next slot then waits, since frames are sent in order.
     pub(crate) fn at(&self, slot: u32) -> Instant {
         let (tick, interval) = match self.pacing.rhythm {
             Rhythm::Fast => (0, Duration::ZERO),
@@ -38,8 +38,8 @@ impl Schedule {
     }
 }
 
-/// The random number of a tick, from 0 to 1: `SplitMix64` (Steele, Lea, Flood 2014), whose `n`-th number needs none of
-/// those before it.
+/// The random number of a tick, from 0 to 1: `SplitMix64` (Steele, Lea, Flood 2014), whose `n`-th number can be computed
+/// without those before it.
 fn fraction(seed: u64, tick: u32) -> f64 {
     let mut z = seed.wrapping_add(u64::from(tick).wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn jitter_is_bounded_and_depends_on_the_seed_alone() {
+    fn jitter_is_bounded_and_depends_only_on_the_seed() {
         let jittered = |seed: u64| {
             offsets(
                 &format!(r#"{{"mode": "steady", "interval_ms": 100, "jitter_ms": 40, "seed": {seed}}}"#),

@@ -1,4 +1,4 @@
-//! The simulator: a script, a listener, and a thread of its own.
+//! The simulator: a script, a listener, and its own thread.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -14,24 +14,24 @@ use tokio::sync::oneshot;
 use crate::connection::serve;
 use crate::render::plan::PlanCache;
 use crate::report::Report;
-use crate::request_log::Ledger;
+use crate::request_log::RequestLog;
 use crate::script::{Fault, Script};
 
-/// Connections that may wait to be accepted: a load test opens thousands at once.
+/// How many connections may wait to be accepted: a load test opens thousands at once.
 const BACKLOG: u32 = 4096;
 
-/// How long the listener rests when it cannot accept, which means that file descriptors have run out.
+/// How long to wait after a failed accept, which mostly means that the process is out of file descriptors.
 const ACCEPT_REST: Duration = Duration::from_millis(10);
 
-/// What is not in the script.
+/// Options that are not part of the script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
     /// The port to listen on; any free one when 0.
     pub port: u16,
-    /// Threads that serve connections. One is enough for thousands of paced streams, and leaves the other cores to
-    /// what is measured.
+    /// Threads that serve connections. One is enough for thousands of paced streams, and leaves the other cores to the
+    /// program under test.
     pub worker_threads: usize,
-    /// How many requests a report goes back.
+    /// How many requests a report keeps.
     pub keep: usize,
 }
 
@@ -59,7 +59,7 @@ impl Simulator {
     /// Starts a simulator on a free port of the loopback interface.
     ///
     /// # Errors
-    /// When the system gives no socket or no thread.
+    /// When the system cannot create a socket or a thread.
     pub fn start(script: Script) -> io::Result<Self> {
         Self::start_with(script, Options::default())
     }
@@ -67,7 +67,7 @@ impl Simulator {
     /// Starts a simulator.
     ///
     /// # Errors
-    /// When the port is taken, or the system gives no socket or no thread.
+    /// When the port is taken, or the system cannot create a socket or a thread.
     pub fn start_with(script: Script, options: Options) -> io::Result<Self> {
         let runtime = runtime(options.worker_threads)?;
         let listener = {
@@ -77,7 +77,7 @@ impl Simulator {
         let (listener, address) = match listener {
             Ok(bound) => bound,
             Err(error) => {
-                // A plain drop would panic where the caller is itself in an asynchronous context.
+                // Dropping the runtime would panic if the caller is in an async context.
                 runtime.shutdown_background();
                 return Err(error);
             }
@@ -92,7 +92,7 @@ impl Simulator {
                     _ = stopped => {}
                 }
             });
-            // Here the runtime is dropped, and with it every connection.
+            // The runtime is dropped here, and every connection with it.
         })?;
         Ok(Self { server, address, running: Some(Running { stop, thread }) })
     }
@@ -109,26 +109,25 @@ impl Simulator {
         self.address.port()
     }
 
-    /// What it has seen up to now.
+    /// The requests up to now.
     #[must_use]
     pub fn report(&self) -> Report {
-        self.server.ledger.report()
+        self.server.log.report()
     }
 
-    /// Forgets what it has seen, and starts the `times` of faults again.
+    /// Clears the report, and restarts the `times` counts of faults.
     pub fn reset(&self) {
         self.server.reset();
     }
 
-    /// Waits until the report is as `predicate` wants it; false when `timeout` passes first. It looks at every change,
-    /// and sleeps in between.
+    /// Waits until `predicate` is true of the report; false if `timeout` passes first. It is checked at every change.
     ///
-    /// The predicate holds up the simulator while it looks, and must not call it.
+    /// The simulator is blocked while the predicate runs, so the predicate must not call it.
     pub fn wait_for(&self, predicate: impl FnMut(&Report) -> bool, timeout: Duration) -> bool {
-        self.server.ledger.wait_for(predicate, timeout)
+        self.server.log.wait_for(predicate, timeout)
     }
 
-    /// Stops it: when this returns, the port is free and every connection is closed. Dropping does the same.
+    /// Stops the simulator: when this returns, the port is free and every connection is closed. Dropping does the same.
     pub fn stop(self) {
         drop(self);
     }
@@ -137,7 +136,7 @@ impl Simulator {
 impl Drop for Simulator {
     fn drop(&mut self) {
         if let Some(running) = self.running.take() {
-            // Neither fails unless the thread has ended, which is what is wanted.
+            // Both fail only if the thread has already ended.
             let _ = running.stop.send(());
             let _ = running.thread.join();
         }
@@ -148,20 +147,21 @@ impl Drop for Simulator {
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) script: Script,
-    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) log: Arc<RequestLog>,
     pub(crate) plans: PlanCache,
-    /// How often the fault of each turn was asked for: the one thing in which a request depends on those before it.
+    /// How many requests each turn's `status` fault has had, for its `times`. Besides the log, this is the only state
+    /// that lasts from one request to the next.
     attempts: Vec<AtomicU64>,
 }
 
 impl Server {
     fn new(script: Script, keep: usize) -> Self {
         let attempts = script.turns.iter().map(|_| AtomicU64::new(0)).collect();
-        Self { script, ledger: Arc::new(Ledger::new(keep)), plans: PlanCache::default(), attempts }
+        Self { script, log: Arc::new(RequestLog::new(keep)), plans: PlanCache::default(), attempts }
     }
 
-    /// Whether the fault of the turn at `position` happens this time.
-    pub(crate) fn happens(&self, fault: &Fault, position: usize) -> bool {
+    /// Whether the fault of the turn at `position` happens to this request.
+    pub(crate) fn fault_happens(&self, fault: &Fault, position: usize) -> bool {
         let Fault::Status(fault) = fault else {
             return true;
         };
@@ -170,9 +170,9 @@ impl Server {
         fault.times.is_none_or(|times| attempt < times)
     }
 
-    /// Forgets what has been.
+    /// Clears the log and the counts.
     pub(crate) fn reset(&self) {
-        self.ledger.reset();
+        self.log.reset();
         for attempts in &self.attempts {
             attempts.store(0, Ordering::Relaxed);
         }
@@ -180,7 +180,7 @@ impl Server {
 }
 
 fn runtime(worker_threads: usize) -> io::Result<Runtime> {
-    // The thread that accepts can as well serve, where one is all there is.
+    // With one worker, the thread that accepts also serves.
     let mut builder =
         if worker_threads <= 1 { Builder::new_current_thread() } else { Builder::new_multi_thread() };
     if worker_threads > 1 {
@@ -191,7 +191,7 @@ fn runtime(worker_threads: usize) -> io::Result<Runtime> {
 
 fn listen(port: u16) -> io::Result<(TcpListener, SocketAddr)> {
     let socket = TcpSocket::new_v4()?;
-    // A port that an earlier simulator used can be had again at once.
+    // So that the port of an earlier simulator can be used again at once.
     socket.set_reuseaddr(true)?;
     socket.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
     let listener = socket.listen(BACKLOG)?;
@@ -203,7 +203,7 @@ async fn accept(listener: TcpListener, server: Arc<Server>) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                // Fails only on a connection that is broken already, which serving it will show.
+                // Fails only if the connection is already broken; serving it will notice.
                 let _ = stream.set_nodelay(true);
                 tokio::spawn(serve(stream, Arc::clone(&server)));
             }

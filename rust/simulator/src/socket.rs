@@ -1,4 +1,4 @@
-//! A connection that is watched while it is written to.
+//! A connection that notices a disconnect also while writing or waiting.
 
 use std::io;
 use std::time::Duration;
@@ -7,23 +7,23 @@ use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
 
-/// How long a connection that we close waits for the client's close.
+/// How long to wait for the client's close after closing our side.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// How much a client may send ahead of its turn.
+/// How much a client may send ahead.
 const MAX_INBOX: usize = 128 * 1024 * 1024;
 
-/// The client has left: its side is closed, or the connection broke.
+/// The client has disconnected: it closed its side, or the connection broke.
 ///
-/// A client that only closes its sending side and keeps listening counts as gone. HTTP clients do not do that.
+/// A client that closes only its sending side counts as disconnected. HTTP clients do not do that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Gone;
 
-/// A connection and what it has received that nobody has looked at.
+/// A connection and its unread bytes.
 #[derive(Debug)]
 pub(crate) struct Socket {
     stream: TcpStream,
-    /// Received bytes. Whoever reads them drains them.
+    /// Bytes that were received and not yet consumed.
     pub(crate) inbox: Vec<u8>,
 }
 
@@ -32,7 +32,7 @@ impl Socket {
         Self { stream, inbox: Vec::new() }
     }
 
-    /// Waits for more in the inbox.
+    /// Waits until more bytes are in the inbox.
     pub(crate) async fn receive(&mut self) -> Result<(), Gone> {
         loop {
             self.stream.readable().await.map_err(|_| Gone)?;
@@ -42,8 +42,8 @@ impl Socket {
         }
     }
 
-    /// Writes as much as the socket takes, waiting until it takes something. Notices while it waits when the client
-    /// leaves: a full socket would never tell.
+    /// Writes as much as the socket accepts, waiting until it accepts something. It also reads while it waits, to notice
+    /// a disconnect: a socket with a full send buffer would not report one.
     pub(crate) async fn write(&mut self, bytes: &[u8]) -> Result<usize, Gone> {
         loop {
             match self.stream.try_write(bytes) {
@@ -67,7 +67,7 @@ impl Socket {
         Ok(())
     }
 
-    /// Sleeps, unless the client leaves first.
+    /// Sleeps, unless the client disconnects first.
     pub(crate) async fn sleep_until(&mut self, deadline: Instant) -> Result<(), Gone> {
         // A timer would round up to the next millisecond.
         if deadline <= Instant::now() {
@@ -80,14 +80,14 @@ impl Socket {
         }
     }
 
-    /// Waits for the client to leave.
+    /// Waits for the client to disconnect.
     pub(crate) async fn gone(&mut self) -> Gone {
         while self.receive().await.is_ok() {}
         Gone
     }
 
-    /// Closes the sending side, and gives the client time to close its own. To close at once while bytes that nobody
-    /// read are left would send a reset, which can overtake the end of the response.
+    /// Closes the sending side, and gives the client time to close its own. Closing both at once with unread bytes would
+    /// send a reset, which can overtake the end of the response.
     pub(crate) async fn close(mut self) {
         use tokio::io::AsyncWriteExt as _;
 
@@ -97,24 +97,24 @@ impl Socket {
                     self.inbox.clear();
                 }
             };
-            // Whether the client closed or the time ran out: the connection is dropped either way.
+            // The connection is dropped whether the client closed or the time ran out.
             let _ = timeout(LINGER, drain).await;
         }
     }
 
     /// Resets the connection: the client sees a TCP RST.
     pub(crate) fn reset(self) {
-        // Without this the drop would send a FIN; it fails only when the connection has broken already.
+        // Without this, dropping would send a FIN. It fails only if the connection is already broken.
         let _ = self.stream.set_zero_linger();
     }
 
-    /// Moves what has been received to the inbox; false when there was nothing.
+    /// Moves received bytes to the inbox; false if there were none.
     fn take(&mut self) -> Result<bool, Gone> {
         let before = self.inbox.len();
         if before > MAX_INBOX {
             return Err(Gone);
         }
-        // Large bodies arrive in few reads, small requests do not pay for a large buffer.
+        // Grows with the body: large ones take few reads, small ones need no large buffer.
         self.inbox.reserve(before.clamp(4 * 1024, 256 * 1024));
         match self.stream.try_read_buf(&mut self.inbox) {
             Ok(0) => Err(Gone),

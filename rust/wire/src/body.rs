@@ -1,52 +1,66 @@
-//! What a response's body turns out to be: a stream, JSON documents, or no answer at all.
+//! Decodes a body that may be a stream or JSON documents, or may not be a model's response at all.
 //!
-//! Content types are too often wrong to trust them: the first bytes tell.
+//! The first bytes decide what it is, because `Content-Type` headers are too often wrong.
 
 use crate::delta::Delta;
-use crate::documents::Documents;
-use crate::emit::fail;
+use crate::dialects::Dialect;
+use crate::dialects::emit::push_error;
 use crate::error::{is_error, read_error};
-use crate::sse::{EventTooLarge, text};
-use crate::stream::{DecodeError, Dialect, Ending, Framing, Progress, StreamDecoder};
+use crate::framing::Framing;
+use crate::framing::documents::Documents;
+use crate::framing::sse::{EventTooLarge, text};
+use crate::stream::{DecodeError, Ending, Progress, StreamDecoder};
 
-/// How much of a body an error shows.
+/// How many characters of a body an error shows.
 const EXCERPT_CHARS: usize = 200;
 
-/// As many bytes as that can be.
+/// The most bytes that these can take.
 const EXCERPT_BYTES: usize = 4 * EXCERPT_CHARS;
 
 const BOM: &[u8] = &[0xEF, 0xBB, 0xBF];
 
-/// How compressed bodies begin.
+/// The first bytes of compressed bodies.
 const COMPRESSED: [(&[u8], &str); 2] = [(&[0x1F, 0x8B], "gzip"), (&[0x28, 0xB5, 0x2F, 0xFD], "zstd")];
 
-/// A body that holds no answer, or not the one that the dialect says.
+/// A body that is not a response in the expected dialect.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BodyError {
-    /// It is a stream, but a bad one.
+    /// It does not follow the framing or the dialect.
     #[error(transparent)]
     Decode(#[from] DecodeError),
     /// It is a web page.
     #[error("this is a web page, not the answer of a model: {excerpt}")]
     Page {
-        /// The start of the page.
+        /// The start of the page, at most 200 characters.
         excerpt: String,
     },
-    /// It is compressed, which only the headers of the response would tell how to undo.
+    /// It is compressed. This crate does not decompress.
     #[error("this is compressed ({format}): decompress it first")]
     Compressed {
-        /// The format.
+        /// The format: `gzip` or `zstd`.
         format: &'static str,
     },
-    /// It is of no dialect that is known here.
+    /// Its dialect was not given and could not be detected.
     #[error("no dialect shows in this; it begins with: {excerpt}")]
     Unknown {
-        /// The start of the body.
+        /// The start of the body, at most 200 characters.
         excerpt: String,
     },
 }
 
 /// Decodes the body of one response, whether the provider streamed or not.
+///
+/// ```
+/// use headrace_wire::{BodyDecoder, Dialect, Ending};
+///
+/// let mut decoder = BodyDecoder::new(Dialect::OpenAiChat, 1 << 20);
+/// let mut deltas = Vec::new();
+/// let body = br#"{"choices":[{"message":{"content":"Hi"},"finish_reason":"stop"}]}"#;
+/// decoder.feed(body, &mut deltas)?;
+/// assert_eq!(decoder.finish(&mut deltas)?, Ending::Complete);
+/// assert_eq!(deltas.len(), 2); // the text and the finish reason
+/// # Ok::<(), headrace_wire::BodyError>(())
+/// ```
 #[derive(Debug)]
 pub struct BodyDecoder {
     decoder: StreamDecoder,
@@ -57,18 +71,19 @@ pub struct BodyDecoder {
 
 #[derive(Debug)]
 enum Shape {
-    /// The bytes so far do not tell.
+    /// Not known yet: too few bytes.
     Unknown(Vec<u8>),
     /// A stream.
     Stream,
-    /// JSON documents, from a server that does not stream: collected until their end.
+    /// JSON documents, from a server that does not stream. They are collected and decoded at the end of the body.
     Documents(Vec<u8>),
-    /// A web page, of which an error shows the start.
+    /// A web page, whose start is collected for the error.
     Page(Vec<u8>),
 }
 
 impl BodyDecoder {
-    /// A decoder for one response, refusing an event, and a body that is no stream, of more than `limit` bytes.
+    /// A decoder for one response. It fails on a frame of more than `limit` bytes, and on a body of more than `limit`
+    /// bytes that is not a stream.
     #[must_use]
     pub fn new(dialect: Dialect, limit: usize) -> Self {
         let decoder = StreamDecoder::new(dialect, limit);
@@ -81,10 +96,10 @@ impl BodyDecoder {
         self.dialect
     }
 
-    /// Takes the next bytes of the body and appends what they say to `out`. Bytes after the end are ignored.
+    /// Decodes the next bytes of the body and appends their deltas to `out`. Bytes after the end marker are ignored.
     ///
     /// # Errors
-    /// [`BodyError`], with everything that came before it in `out`. Nothing may be fed after it.
+    /// [`BodyError`]. The deltas before the error are in `out`. The decoder must not be fed again.
     pub fn feed(&mut self, bytes: &[u8], out: &mut Vec<Delta>) -> Result<Progress, BodyError> {
         let mut held = match &mut self.shape {
             Shape::Stream => return Ok(self.decoder.feed(bytes, out)?),
@@ -105,16 +120,17 @@ impl BodyDecoder {
         Ok(Progress::Open)
     }
 
-    /// How the answer stands if the body ends here.
+    /// Whether the response is complete if the body ends here.
     #[must_use]
     pub fn ending(&self) -> Ending {
         self.decoder.ending()
     }
 
-    /// The body has ended: appends what only that tells, and says how the answer stands.
+    /// Call this when the body has ended. Appends the last deltas to `out` (all of them, if the body was not a
+    /// stream) and returns whether the response is complete.
     ///
     /// # Errors
-    /// [`BodyError`], with everything that came before it in `out`.
+    /// [`BodyError`]. The deltas before the error are in `out`.
     pub fn finish(&mut self, out: &mut Vec<Delta>) -> Result<Ending, BodyError> {
         match std::mem::replace(&mut self.shape, Shape::Stream) {
             Shape::Stream => {}
@@ -128,7 +144,7 @@ impl BodyDecoder {
     }
 
     fn stream(&mut self, held: &[u8], out: &mut Vec<Delta>) -> Result<Progress, BodyError> {
-        // Only event streams know what a byte order mark is.
+        // SSE has its own rule for a byte order mark; NDJSON has none, so remove it here.
         let held = if self.dialect.framing() == Framing::Ndjson { without_bom(held) } else { held };
         Ok(self.decoder.feed(held, out)?)
     }
@@ -138,9 +154,9 @@ impl BodyDecoder {
         for document in Documents::of(&text(without_bom(held))) {
             let document = document?;
             let progress = self.decoder.document(document.as_bytes(), out)?;
-            // What stands between a caller and a model has errors of its own, in no dialect.
+            // Gateways and proxies send errors that are in no dialect.
             if out.len() == first && is_error(document) {
-                fail(read_error(document), out);
+                push_error(read_error(document), out);
             }
             if progress == Progress::Ended || out.last().is_some_and(Delta::is_error) {
                 break;
@@ -150,7 +166,7 @@ impl BodyDecoder {
     }
 }
 
-/// What a body is that begins with `held`, and that is expected to be of `framing`.
+/// The shape of a body that starts with `held`, if its stream would have this framing.
 fn sniff(framing: Framing, held: &[u8]) -> Result<Shape, BodyError> {
     if let Some(format) = compression(held) {
         return Err(BodyError::Compressed { format });
@@ -167,7 +183,8 @@ fn sniff(framing: Framing, held: &[u8]) -> Result<Shape, BodyError> {
     })
 }
 
-/// Where each line is a document, a first line that is not a whole one is the start of one over many lines.
+/// The shape of an NDJSON body that starts with a JSON object. If its first line is not a complete object, the body
+/// is one document that spans several lines.
 fn sniff_line(start: &[u8]) -> Shape {
     let Some(end) = memchr::memchr(b'\n', start) else { return Shape::Unknown(Vec::new()) };
     let read: Result<serde::de::IgnoredAny, _> = serde_json::from_slice(&start[..end]);
@@ -177,7 +194,7 @@ fn sniff_line(start: &[u8]) -> Shape {
     }
 }
 
-/// Where the body itself begins: behind a byte order mark, of which there may be only a part yet, and white space.
+/// The body without leading white space and byte order mark, of which only a part may have arrived.
 pub(crate) fn start(held: &[u8]) -> &[u8] {
     if held.len() < BOM.len() && BOM.starts_with(held) { &[] } else { without_bom(held).trim_ascii_start() }
 }
@@ -186,7 +203,7 @@ pub(crate) fn without_bom(held: &[u8]) -> &[u8] {
     held.strip_prefix(BOM).unwrap_or(held)
 }
 
-/// The error for a body that is of no dialect.
+/// The error for a body whose dialect could not be detected.
 pub(crate) fn unknown(held: &[u8]) -> BodyError {
     match (compression(held), start(held).first()) {
         (Some(format), _) => BodyError::Compressed { format },
@@ -207,7 +224,7 @@ fn excerpt(bytes: &[u8]) -> String {
     let start = &bytes[..bytes.len().min(EXCERPT_BYTES)];
     match std::str::from_utf8(start) {
         Err(error) if error.error_len().is_some() => start[..start.len().min(32)].escape_ascii().to_string(),
-        // The last character may have been cut.
+        // The last character may be incomplete.
         _ => text(start).chars().take(EXCERPT_CHARS).filter(|char| *char != '\u{FFFD}').collect(),
     }
 }

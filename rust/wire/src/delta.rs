@@ -1,4 +1,4 @@
-//! The one vocabulary that every dialect is translated into.
+//! Deltas: the steps of a response, the same for all dialects.
 
 use compact_str::CompactString;
 use serde::Serialize;
@@ -6,15 +6,15 @@ use serde::Serialize;
 /// One step of a response, as the provider sent it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Delta {
-    /// Which of the response's alternatives this belongs to (0 unless the request asked for several).
+    /// The index of the choice that this belongs to: 0, unless the request asked for several choices.
     pub choice: u32,
-    /// What happened.
+    /// The content.
     #[serde(flatten)]
     pub kind: DeltaKind,
 }
 
 impl Delta {
-    /// A delta of the first choice, which is the only one for nearly every request.
+    /// A delta of the first choice, which is the only one of nearly every response.
     #[must_use]
     pub const fn first(kind: DeltaKind) -> Self {
         Self { choice: 0, kind }
@@ -26,8 +26,8 @@ impl Delta {
         matches!(self.kind, DeltaKind::Error(_))
     }
 
-    /// Whether the model produced this: text, reasoning, a refusal or a part of a tool call. What the provider adds
-    /// (usage, ids, the finish reason) is not output, and does not count as a token.
+    /// Whether the model generated this: text, reasoning, a refusal or a part of a tool call. What the provider adds
+    /// (usage, ids, the finish reason) is not output and does not count as a token.
     #[must_use]
     pub const fn is_output(&self) -> bool {
         matches!(
@@ -41,10 +41,10 @@ impl Delta {
     }
 }
 
-// Every token crosses the channel as one of these, beside its arrival stamp of 8 bytes.
+// Every token goes through the channel as one of these, with an arrival time of 8 bytes.
 const _: () = assert!(size_of::<Delta>() <= 40);
 
-/// What one delta says. Rare and large contents are boxed, so that a text token stays small in the channel.
+/// The content of a delta. Rare and large variants are boxed, so that a text delta takes little memory in the channel.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "type", content = "value", rename_all = "snake_case")]
 pub enum DeltaKind {
@@ -56,111 +56,112 @@ pub enum DeltaKind {
     Refusal(CompactString),
     /// The log probabilities of the text that follows: the provider's object as it was sent (JSON text).
     Logprobs(Box<str>),
-    /// A tool call begins. Its arguments follow under the same index. Said again, with the same index, when the
-    /// provider told the call's id only after its name.
+    /// A tool call starts. Its arguments follow with the same index. Sent again, with the same index, if the provider
+    /// sends the call's id later than its name.
     ToolCallStart(Box<ToolCallStart>),
     /// A fragment of a tool call's arguments, raw JSON text; never empty.
     ToolCallArguments {
-        /// Which call of this choice: its ordinal, from 0, in order of appearance.
+        /// The index of the call in its choice, from 0, in order of appearance.
         index: u32,
         /// The text as sent.
         fragment: CompactString,
     },
-    /// All arguments of the call have been seen.
+    /// All arguments of the call have been sent.
     ToolCallEnd {
-        /// Which call of this choice.
+        /// The index of the call in its choice.
         index: u32,
     },
-    /// What the provider wants back, unchanged, with the next turn. It belongs to the reasoning before it, or to the
-    /// tool call that it names.
+    /// A text that the provider wants back unchanged with the next turn. It belongs to the reasoning before it, or to
+    /// the tool call in [`Signature::tool_call`].
     Signature(Box<Signature>),
     /// The choice has ended.
     Finish(Box<Finish>),
-    /// Token counts. Where a provider sends several, each replaces the one before.
+    /// Token counts. If a provider sends them several times, each replaces the one before.
     Usage(Box<Usage>),
-    /// What identifies the response; once, as early as the provider tells it.
+    /// The response's id and model. Sent again if the provider sends one of the two later than the other.
     Response(Box<ResponseInfo>),
-    /// The provider failed in mid-stream. Nothing follows.
+    /// The provider reported an error in mid-stream. Nothing follows.
     Error(Box<ProviderError>),
 }
 
 /// The start of a tool call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ToolCallStart {
-    /// The call's ordinal within its choice, from 0.
+    /// The index of the call in its choice, from 0.
     pub index: u32,
-    /// The provider's id, where it sent one.
+    /// The provider's id of the call, if it sent one.
     pub id: Option<CompactString>,
     /// The tool's name.
     pub name: CompactString,
 }
 
-/// An opaque text that lets a provider trust, or restore, the reasoning of an earlier turn.
+/// An opaque text with which a provider can verify or restore the reasoning of an earlier turn.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Signature {
-    /// What it stands for.
+    /// Whether it signs the reasoning or contains it.
     pub kind: SignatureKind,
-    /// The tool call that it came with (Gemini wants it back in the same place); `None` for the reasoning before it.
+    /// The index of the tool call that it came with (Gemini wants it back in the same place). `None` if it belongs to
+    /// the reasoning before it.
     pub tool_call: Option<u32>,
-    /// The provider's id of the reasoning, where it has one.
+    /// The provider's id of the reasoning, if it has one.
     pub id: Option<CompactString>,
-    /// The text, to be sent back as it is.
+    /// The text, to be sent back unchanged.
     pub value: CompactString,
 }
 
 impl Signature {
-    /// The signature of the reasoning that was said before it.
+    /// The signature of the reasoning before it.
     #[must_use]
     pub const fn signed(value: CompactString) -> Self {
         Self { kind: SignatureKind::Signed, tool_call: None, id: None, value }
     }
 
-    /// Reasoning that is not shown.
+    /// Encrypted reasoning.
     #[must_use]
     pub const fn encrypted(value: CompactString) -> Self {
         Self { kind: SignatureKind::Encrypted, tool_call: None, id: None, value }
     }
 }
 
-/// What a [`Signature`] stands for.
+/// The two kinds of [`Signature`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SignatureKind {
-    /// It vouches for reasoning that was shown: Anthropic's `signature`, Gemini's `thoughtSignature`.
+    /// It signs readable reasoning: Anthropic's `signature`, Gemini's `thoughtSignature`.
     Signed,
-    /// It is the reasoning, unreadable: Anthropic's `redacted_thinking`, the `encrypted_content` of OpenAI responses.
+    /// It is the reasoning itself, encrypted: Anthropic's `redacted_thinking`, `encrypted_content` of OpenAI responses.
     Encrypted,
 }
 
 /// Why a choice ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finish {
-    /// The reason in the common vocabulary.
+    /// The reason, the same for all dialects.
     pub reason: FinishReason,
-    /// The provider's own word.
+    /// The provider's own word for it.
     pub raw: CompactString,
 }
 
-/// The common vocabulary of finish reasons.
+/// Finish reasons, the same for all dialects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FinishReason {
-    /// The model came to its end, or to a stop sequence.
+    /// The model finished its answer, or generated a stop sequence.
     Stop,
-    /// The token limit cut the answer.
+    /// The token limit was reached.
     Length,
     /// The model wants tools to be called.
     ToolCalls,
-    /// A filter withheld the rest.
+    /// A content filter withheld the rest.
     ContentFilter,
-    /// The provider gave up.
+    /// The provider failed to finish the answer.
     Error,
-    /// A word that this list does not know; see [`Finish::raw`].
+    /// Any other; see [`Finish::raw`].
     Other,
 }
 
 impl FinishReason {
-    /// The name as users see it.
+    /// The name as users see it, such as `tool_calls`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -174,16 +175,17 @@ impl FinishReason {
     }
 }
 
-/// Token counts, in the provider's own way of counting. `None` is "not told", never zero.
+/// Token counts, as the provider counts. `None` means that the provider did not report the count; it does not mean
+/// zero.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Usage {
     /// Tokens of the prompt.
     pub input_tokens: Option<u64>,
-    /// Tokens of the answer, reasoning included where the provider counts it there.
+    /// Tokens of the answer. Whether reasoning is included depends on the provider: Gemini counts it apart.
     pub output_tokens: Option<u64>,
-    /// The provider's total.
+    /// The total, as the provider reports it.
     pub total_tokens: Option<u64>,
-    /// Prompt tokens that came from a cache.
+    /// Prompt tokens that were read from a cache.
     pub cached_tokens: Option<u64>,
     /// Prompt tokens that were written to a cache.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -195,26 +197,26 @@ pub struct Usage {
     pub raw: Box<str>,
 }
 
-/// What identifies a response.
+/// The id and model of a response.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct ResponseInfo {
     /// The provider's id of the response.
     pub id: Option<CompactString>,
-    /// The model that answered, in the provider's words.
+    /// The model that answered, as the provider names it.
     pub model: Option<CompactString>,
 }
 
-/// An error that the provider reported, inside the stream or as the body of a refusal.
+/// An error that the provider reported, in a stream or as the body of an HTTP error.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct ProviderError {
-    /// What the provider says happened.
+    /// The message. If the error has none, its JSON.
     pub message: String,
-    /// Its class of error.
+    /// The provider's type of error, such as `overloaded_error`.
     #[serde(rename = "type")]
     pub kind: Option<String>,
-    /// Its code, as text also where it was a number.
+    /// The provider's error code, as text even if it was a number.
     pub code: Option<String>,
-    /// The HTTP status that the error stands for, where the provider wrote one.
+    /// The HTTP status that the error contains, if any.
     #[serde(skip)]
     pub status: Option<u16>,
 }

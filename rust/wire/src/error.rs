@@ -1,10 +1,10 @@
-//! An error in a provider's words, in any of the shapes that they come in.
+//! Reads a provider's error in any of its forms.
 
 use serde_json::Value;
 
 use crate::delta::ProviderError;
 
-/// Reads an error object, a JSON string, or plain text. Nothing is refused: an unknown shape becomes the message.
+/// Reads an error object, a JSON string, or plain text. An unknown form becomes the message as a whole.
 #[must_use]
 pub fn read_error(json: &str) -> ProviderError {
     match serde_json::from_str(json) {
@@ -12,7 +12,7 @@ pub fn read_error(json: &str) -> ProviderError {
             Some(inner @ (Value::Object(_) | Value::String(_))) => from_value(inner, json),
             _ => from_value(&Value::Object(object), json),
         },
-        // Google, asked for an array of chunks, answers with an array of one error.
+        // Google answers a request for an array of chunks with an array of one error.
         Ok(Value::Array(items)) if matches!(items.as_slice(), [Value::Object(_)]) => {
             read_error(&items[0].to_string())
         }
@@ -21,16 +21,16 @@ pub fn read_error(json: &str) -> ProviderError {
     }
 }
 
-/// Whether an object that no dialect knows tells what went wrong.
+/// Whether an object of an unknown dialect is an error.
 pub(crate) fn is_error(json: &str) -> bool {
     let value: Result<Value, _> = serde_json::from_str(json);
     value.is_ok_and(|value| MESSAGES.iter().chain(&["error", "errors"]).any(|name| !value[name].is_null()))
 }
 
-/// Where an error says what happened.
+/// The members that may contain the message.
 const MESSAGES: [&str; 4] = ["message", "Message", "detail", "msg"];
 
-/// Where it tells its HTTP status.
+/// The members that may contain the HTTP status.
 const STATUS_NAMES: [&str; 4] = ["status", "status_code", "statusCode", "code"];
 
 fn from_value(value: &Value, json: &str) -> ProviderError {
@@ -40,7 +40,7 @@ fn from_value(value: &Value, json: &str) -> ProviderError {
     let first = |names: &[&str]| names.iter().find_map(|name| value.get(name).and_then(scalar));
     ProviderError {
         message: first(&MESSAGES).unwrap_or_else(|| json.to_owned()),
-        // That an error is an "error" is no class. Google has no `type`: its class of error is a `status` in words.
+        // The type "error" says nothing. Google has no `type`, but a `status` in words.
         kind: first(&["type"])
             .filter(|kind| kind != "error")
             .or_else(|| value.get("status").and_then(Value::as_str).map(str::to_owned)),

@@ -1,13 +1,13 @@
-//! What class of error a provider's words mean.
+//! Classifies the errors of providers.
 
 use crate::delta::ProviderError;
 
-/// What kind of no a provider says, whoever it is.
+/// The classes of provider errors, the same for all providers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ErrorClass {
-    /// The request is not one that the provider understands.
+    /// The provider does not accept the request.
     BadRequest,
-    /// The conversation is longer than the model reads.
+    /// The conversation is longer than the model's context window.
     ContextWindow,
     /// A filter refused the request or its answer.
     ContentPolicy,
@@ -19,17 +19,17 @@ pub enum ErrorClass {
     NotFound,
     /// Too many requests, or too many tokens, for now.
     RateLimit,
-    /// The provider has more to do than it can.
+    /// The provider is out of capacity.
     Overloaded,
-    /// Something broke at the provider.
+    /// The provider failed.
     Server,
 }
 
-/// The words by which providers name their errors, in lower case and without what separates them:
+/// The providers' names for their errors, in lower case and without separators:
 /// <https://docs.anthropic.com/en/api/errors>, <https://platform.openai.com/docs/guides/error-codes>,
 /// <https://cloud.google.com/apis/design/errors>, and the exceptions of
 /// <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ResponseStream.html>.
-const WORDS: &[(ErrorClass, &[&str])] = &[
+const NAMES: &[(ErrorClass, &[&str])] = &[
     (
         ErrorClass::ContextWindow,
         &["contextlengthexceeded", "exceedcontextsizeerror", "modelmaxprompttokensexceeded"],
@@ -114,7 +114,7 @@ const WORDS: &[(ErrorClass, &[&str])] = &[
     ),
 ];
 
-/// What only the message tells: many providers have one code for everything that is wrong with a request.
+/// Phrases in messages. Many providers use one code for every invalid request, so only the message is specific.
 const PHRASES: &[(ErrorClass, &[&str])] = &[
     (
         ErrorClass::ContextWindow,
@@ -141,12 +141,12 @@ const PHRASES: &[(ErrorClass, &[&str])] = &[
             "usage policies",
         ],
     ),
-    // Google's, which is a bad request by its status.
+    // Google sends these as a bad request.
     (ErrorClass::Authentication, &["api key not valid", "api key expired"]),
 ];
 
 impl ErrorClass {
-    /// The class that an HTTP status means; `None` where it means none.
+    /// The class of an HTTP status; `None` if it has none.
     #[must_use]
     pub const fn of_status(status: u16) -> Option<Self> {
         match status {
@@ -163,16 +163,16 @@ impl ErrorClass {
 }
 
 impl ProviderError {
-    /// What class of error this is, by the status, the provider's words and its message; `None` where they tell nothing.
+    /// The class of this error, by its status, code and message; `None` if they do not show one.
     ///
-    /// The HTTP status goes first, but for a bad request: there the words say what was bad.
+    /// The HTTP status decides, except for a bad request, where code and message are more specific.
     #[must_use]
     pub fn class(&self, status: Option<u16>) -> Option<ErrorClass> {
         let by_status = status.or(self.status).and_then(ErrorClass::of_status);
         if by_status.is_some_and(|class| class != ErrorClass::BadRequest) {
             return by_status;
         }
-        let named = [&self.code, &self.kind].into_iter().flatten().find_map(|word| class_of_word(word));
+        let named = [&self.code, &self.kind].into_iter().flatten().find_map(|name| class_of_name(name));
         match (named, by_status) {
             (Some(ErrorClass::ContextWindow | ErrorClass::ContentPolicy), _) => named,
             (None | Some(ErrorClass::BadRequest), _) | (_, Some(_)) => {
@@ -183,10 +183,10 @@ impl ProviderError {
     }
 }
 
-fn class_of_word(word: &str) -> Option<ErrorClass> {
+fn class_of_name(name: &str) -> Option<ErrorClass> {
     let plain: String =
-        word.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
-    WORDS.iter().find(|(_, words)| words.contains(&plain.as_str())).map(|(class, _)| *class)
+        name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
+    NAMES.iter().find(|(_, names)| names.contains(&plain.as_str())).map(|(class, _)| *class)
 }
 
 fn class_of_message(message: &str) -> Option<ErrorClass> {

@@ -1,47 +1,36 @@
-//! What comes over the wire, without the wire: bytes go in, [`Delta`]s come out, and nothing here does I/O.
+//! Decodes and encodes the streams of LLM providers. Bytes go in, [`Delta`]s come out; nothing here does I/O.
 //!
-//! A map, in the direction in which a token travels:
+//! The modules, in the direction in which a token travels:
 //!
-//! - framing, however the bytes were split: [`sse`] by the WHATWG algorithm, [`ndjson`], and the binary
-//!   [`aws_event_stream`];
-//! - dialects, one module each, from an event to [`Delta`]s and, in its `encode`, back: [`openai_chat`],
-//!   [`openai_responses`], [`anthropic`], [`gemini`], [`cohere`], [`ollama`], [`bedrock`];
-//! - [`delta`]: the one vocabulary of all dialects;
-//! - [`stream`]: framing and dialect in one; [`encode`] is its mirror, which is what the simulator speaks with;
-//! - [`body`]: a stream, or the JSON documents of a server that does not stream, which is what the engine drives;
-//! - [`Dialect::detect`] tells which dialect a recorded body is written in, and [`recorded`] decodes one that may be of
-//!   any;
-//! - [`response`]: deltas folded into the answer that they make up.
+//! - `framing/`: bytes → frames. [`sse`], [`ndjson`] and the binary [`aws_event_stream`]; `documents` for bodies that
+//!   are not streams;
+//! - `dialects/`: frames → [`Delta`]s and, in each dialect's `encode`, back. [`openai_chat`], [`openai_responses`],
+//!   [`anthropic`], [`gemini`], [`cohere`], [`ollama`], [`bedrock`], and what they share;
+//! - [`delta`]: the deltas, which are the same for all dialects;
+//! - [`stream`]: decodes a streamed body, framing and dialect in one;
+//! - [`body`]: decodes a body that may be a stream or not; the engine uses this;
+//! - [`recorded`]: decodes a recorded body, whose dialect may be unknown ([`Dialect::detect`]);
+//! - [`response`]: collects deltas into a whole response;
+//! - [`encode`]: deltas → the bytes of a stream; the simulator uses this;
+//! - `error` and `error_class`: read a provider's error, and classify it; `end_state`: the states a stream ends in.
 //!
-//! What the dialects share: `identity` (who answers), `tool_calls`, `reasons` (why it ended), `error` and `error_class`, `end_state`, `emit`, and `json`,
-//! which reads what providers really send.
+//! The two folders only arrange the source. To users of the crate, their modules are at the top:
+//! `headrace_wire::sse`, `headrace_wire::openai_chat`.
 
-pub mod anthropic;
-pub mod aws_event_stream;
-pub mod bedrock;
 pub mod body;
-pub mod cohere;
 pub mod delta;
-mod detect;
-mod documents;
-mod emit;
+mod dialects;
 pub mod encode;
 mod end_state;
 mod error;
 mod error_class;
-pub mod gemini;
-mod identity;
-mod json;
-pub mod ndjson;
-pub mod ollama;
-pub mod openai_chat;
-pub mod openai_responses;
-mod reasons;
+mod framing;
 pub mod recorded;
 pub mod response;
-pub mod sse;
 pub mod stream;
-mod tool_calls;
+
+pub use dialects::{anthropic, bedrock, cohere, gemini, ollama, openai_chat, openai_responses};
+pub use framing::{aws_event_stream, ndjson, sse};
 
 pub use body::{BodyDecoder, BodyError};
 pub use compact_str::CompactString;
@@ -49,9 +38,11 @@ pub use delta::{
     Delta, DeltaKind, Finish, FinishReason, ProviderError, ResponseInfo, Signature, SignatureKind,
     ToolCallStart, Usage,
 };
+pub use dialects::Dialect;
 pub use encode::StreamEncoder;
 pub use end_state::EndState;
 pub use error_class::ErrorClass;
+pub use framing::Framing;
 pub use recorded::{RecordedBody, RecordedEnd};
 pub use response::{Response, ToolCall};
-pub use stream::{DecodeError, Dialect, Ending, Framing, Progress, StreamDecoder};
+pub use stream::{DecodeError, Ending, Progress, StreamDecoder};

@@ -1,15 +1,16 @@
-//! A body that was recorded, decoded to its end: what it says, and how it ends.
+//! Decodes a recorded body, and finds out how it ends.
 
-use crate::aws_event_stream::may_begin_message;
 use crate::body::{BodyDecoder, BodyError, start, unknown};
 use crate::delta::Delta;
-use crate::documents::Documents;
-use crate::emit::fail;
+use crate::dialects::Dialect;
+use crate::dialects::emit::push_error;
 use crate::end_state::EndState;
 use crate::error::{is_error, read_error};
+use crate::framing::aws_event_stream::may_begin_message;
+use crate::framing::documents::Documents;
+use crate::framing::sse::{SseDecoder, text};
 use crate::response::Response;
-use crate::sse::{SseDecoder, text};
-use crate::stream::{Dialect, Ending};
+use crate::stream::Ending;
 
 /// How a recorded body ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,12 +21,12 @@ pub enum RecordedEnd {
     Truncated,
     /// The provider reported an error, which is in the response.
     Error,
-    /// The bytes are not what the dialect says, or show no dialect.
+    /// The bytes are not valid in the dialect, or the dialect could not be detected.
     Protocol(BodyError),
 }
 
 impl RecordedEnd {
-    /// The state that it is.
+    /// The state, which has a name that users see.
     #[must_use]
     pub const fn state(&self) -> EndState {
         match self {
@@ -48,8 +49,8 @@ pub struct RecordedBody {
 
 #[derive(Debug)]
 enum Source {
-    /// A body of a dialect that shows in what is to come. All bytes so far, and how many have to be there before it is
-    /// worth looking again: each is looked at a few times only.
+    /// The dialect is not known yet. Holds all bytes so far, and how many there must be before the next try to detect it:
+    /// the number doubles, so that each byte is looked at only a few times.
     Unknown {
         held: Vec<u8>,
         next_look: usize,
@@ -58,7 +59,7 @@ enum Source {
 }
 
 impl RecordedBody {
-    /// A decoder for a body of a dialect, or of whichever shows, refusing events of more than `limit` bytes.
+    /// A decoder for a body of this dialect, or of one to detect. Events of more than `limit` bytes are an error.
     #[must_use]
     pub fn new(dialect: Option<Dialect>, limit: usize) -> Self {
         let source = dialect.map_or(Source::Unknown { held: Vec::new(), next_look: 1 }, |dialect| {
@@ -67,7 +68,7 @@ impl RecordedBody {
         Self { source, limit, response: Response::default(), failed: None }
     }
 
-    /// The dialect, as far as known.
+    /// The dialect, if it is known yet.
     #[must_use]
     pub fn dialect(&self) -> Option<Dialect> {
         match &self.source {
@@ -76,14 +77,14 @@ impl RecordedBody {
         }
     }
 
-    /// What the body has said so far.
+    /// The response so far.
     #[must_use]
     pub const fn response(&self) -> &Response {
         &self.response
     }
 
-    /// Takes the next bytes of the body and appends what they say to `out`. Bytes after the end, or after what cannot
-    /// be decoded, are ignored.
+    /// Takes the next bytes of the body and appends their deltas to `out`. Bytes after the end or after an error are
+    /// ignored.
     pub fn feed(&mut self, bytes: &[u8], out: &mut Vec<Delta>) {
         if self.failed.is_some() {
             return;
@@ -104,7 +105,7 @@ impl RecordedBody {
         self.note(&out[first..]);
     }
 
-    /// The body has ended: appends what only that tells, and says how it ends.
+    /// Handles the end of the body: appends the last deltas, and returns how it ended.
     pub fn finish(&mut self, out: &mut Vec<Delta>) -> RecordedEnd {
         let first = out.len();
         let ending = self.last(out);
@@ -117,7 +118,7 @@ impl RecordedBody {
         }
     }
 
-    /// Looks whether the bytes so far show a dialect.
+    /// Tries to detect the dialect from the bytes so far.
     fn look(&mut self, out: &mut Vec<Delta>) -> Result<(), BodyError> {
         let Source::Unknown { held, .. } = &self.source else { return Ok(()) };
         match Dialect::shown(&held[..held.len().min(self.limit)]) {
@@ -127,7 +128,7 @@ impl RecordedBody {
         }
     }
 
-    /// The dialect has shown.
+    /// Starts to decode, with the dialect known.
     fn begin(&mut self, dialect: Dialect, out: &mut Vec<Delta>) -> Result<(), BodyError> {
         let mut body = Box::new(BodyDecoder::new(dialect, self.limit));
         let fed = match &self.source {
@@ -161,16 +162,16 @@ impl RecordedBody {
     }
 }
 
-/// The end of a body that shows no dialect: it may just be too short to.
+/// The end of a body whose dialect could not be detected: it may be too short.
 fn undecided(held: &[u8], out: &mut Vec<Delta>) -> Result<Ending, BodyError> {
     let nothing = match start(held).first() {
         None => true,
         Some(b'{' | b'[') => {
             let json = text(start(held));
             let first = Documents::of(&json).next().transpose()?;
-            // What stands between a caller and a model has errors of its own, in no dialect.
+            // Proxies and gateways have errors of their own, in no dialect.
             if let Some(error) = first.filter(|json| is_error(json)) {
-                fail(read_error(error), out);
+                push_error(read_error(error), out);
             }
             first.is_none() || !out.is_empty()
         }
@@ -179,7 +180,7 @@ fn undecided(held: &[u8], out: &mut Vec<Delta>) -> Result<Ending, BodyError> {
     if nothing { Ok(Ending::Truncated) } else { Err(unknown(held)) }
 }
 
-/// Whether this is the start of a stream that has not said anything yet.
+/// Whether this is the start of a stream that has no events yet.
 fn begins_stream(held: &[u8]) -> bool {
     if may_begin_message(held) {
         return true;

@@ -1,15 +1,25 @@
-//! Deltas, folded into the answer that they make up.
+//! Collects deltas into a whole response.
 
 use compact_str::CompactString;
 
 use crate::delta::{Delta, DeltaKind, Finish, ProviderError, ResponseInfo, Signature, Usage};
 
-/// What has been said so far.
+/// A response, as far as it has arrived.
+///
+/// ```
+/// use headrace_wire::{Delta, DeltaKind, Response};
+///
+/// let mut response = Response::default();
+/// for text in ["Hello", " world"] {
+///     response.apply(&Delta::first(DeltaKind::Text(text.into())));
+/// }
+/// assert_eq!(response.first().map(|choice| choice.text.as_str()), Some("Hello world"));
+/// ```
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Response {
-    /// The response's id and model, as far as told.
+    /// The response's id and model, if they have arrived.
     pub info: ResponseInfo,
-    /// The choices that have said anything, in order of their index.
+    /// The choices that have content, in order of their index.
     pub choices: Vec<Choice>,
     /// The latest token counts.
     pub usage: Option<Usage>,
@@ -17,30 +27,30 @@ pub struct Response {
     pub error: Option<ProviderError>,
 }
 
-/// One alternative of a response.
+/// One choice of a response.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Choice {
-    /// The choice's number.
+    /// The index of the choice.
     pub index: u32,
-    /// The answer.
+    /// The text of the answer.
     pub text: String,
     /// The reasoning, which is never part of the text.
     pub reasoning: String,
-    /// What the provider wants back with the next turn, in order.
+    /// The signatures that the provider wants back with the next turn, in order.
     pub signatures: Vec<PlacedSignature>,
     /// The refusal.
     pub refusal: String,
     /// The tool calls, in order of appearance.
     pub tool_calls: Vec<ToolCall>,
-    /// Why it ended; `None` while it has not.
+    /// The finish reason; `None` until the choice has ended.
     pub finish: Option<Finish>,
 }
 
-/// A signature, and what it belongs to.
+/// A signature, and its position in the reasoning.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlacedSignature {
-    /// How many bytes of [`Choice::reasoning`] had been said when it came: unless it names a tool call, it belongs to
-    /// those since the signature before it.
+    /// The length of [`Choice::reasoning`] in bytes when the signature arrived. Unless it belongs to a tool call, it
+    /// signs the reasoning between the signature before it and this position.
     pub reasoning_end: usize,
     /// The signature.
     pub signature: Signature,
@@ -49,18 +59,18 @@ pub struct PlacedSignature {
 /// One tool call.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ToolCall {
-    /// The provider's id, where it sent one.
+    /// The provider's id of the call, if it sent one.
     pub id: Option<CompactString>,
     /// The tool's name.
     pub name: CompactString,
-    /// The arguments as sent: JSON text, or what was meant to be.
+    /// The arguments as sent. They should be JSON text, but models make mistakes.
     pub arguments: String,
-    /// All arguments have been seen.
+    /// Whether all arguments have arrived.
     pub complete: bool,
 }
 
 impl Response {
-    /// Adds what one delta says.
+    /// Adds one delta.
     pub fn apply(&mut self, delta: &Delta) {
         match &delta.kind {
             DeltaKind::Usage(usage) => self.usage = Some((**usage).clone()),
@@ -70,7 +80,7 @@ impl Response {
         }
     }
 
-    /// The choice that nearly every request is about.
+    /// The choice with index 0, if it has content.
     #[must_use]
     pub fn first(&self) -> Option<&Choice> {
         self.choices.first().filter(|choice| choice.index == 0)
@@ -85,21 +95,22 @@ impl Response {
     }
 }
 
-/// A stretch of reasoning that was signed.
+/// A part of the reasoning that has a signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Thought<'a> {
-    /// What was said; empty where it is not shown.
+    /// The text; empty if only its encrypted form was sent.
     pub text: &'a str,
-    /// What the provider wants back with it.
+    /// The signature that the provider wants back with it.
     pub signature: &'a Signature,
 }
 
 impl Choice {
-    /// The reasoning, cut where it was signed. What no signature follows is not among it.
+    /// The parts of the reasoning that have a signature, in order. Reasoning after the last signature is left out.
     pub fn thoughts(&self) -> impl Iterator<Item = Thought<'_>> {
         let mut start = 0;
-        let of_reasoning = self.signatures.iter().filter(|placed| placed.signature.tool_call.is_none());
-        of_reasoning.map(move |placed| {
+        let reasoning_signatures =
+            self.signatures.iter().filter(|placed| placed.signature.tool_call.is_none());
+        reasoning_signatures.map(move |placed| {
             let text = &self.reasoning[start..placed.reasoning_end];
             start = placed.reasoning_end;
             Thought { text, signature: &placed.signature }

@@ -1,137 +1,51 @@
-//! Framing and dialect in one: the body of a response goes in, deltas come out.
+//! Decodes a streamed body: framing and dialect in one.
 
-use crate::anthropic::Anthropic;
-use crate::aws_event_stream::{FrameError, Message, MessageDecoder};
-use crate::bedrock::Bedrock;
-use crate::cohere::Cohere;
 use crate::delta::Delta;
-use crate::gemini::Gemini;
-use crate::ndjson::NdjsonDecoder;
-use crate::ollama::Ollama;
-use crate::openai_chat::OpenAiChat;
-use crate::openai_responses::OpenAiResponses;
-use crate::sse::{Event, EventTooLarge, SseDecoder};
+use crate::dialects::Dialect;
+use crate::dialects::anthropic::Anthropic;
+use crate::dialects::bedrock::Bedrock;
+use crate::dialects::cohere::Cohere;
+use crate::dialects::gemini::Gemini;
+use crate::dialects::ollama::Ollama;
+use crate::dialects::openai_chat::OpenAiChat;
+use crate::dialects::openai_responses::OpenAiResponses;
+use crate::framing::aws_event_stream::{FrameError, Message, MessageDecoder};
+use crate::framing::ndjson::NdjsonDecoder;
+use crate::framing::sse::{Event, EventTooLarge, SseDecoder};
 
-/// How a provider writes its streams.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Dialect {
-    /// OpenAI chat completions over server-sent events.
-    OpenAiChat,
-    /// OpenAI responses over server-sent events.
-    OpenAiResponses,
-    /// Anthropic messages over server-sent events.
-    Anthropic,
-    /// Gemini's `streamGenerateContent` over server-sent events.
-    Gemini,
-    /// Cohere's chat, version 2, over server-sent events.
-    Cohere,
-    /// Ollama's own API, newline-delimited JSON.
-    Ollama,
-    /// Amazon Bedrock's `ConverseStream` and `InvokeModelWithResponseStream` over the AWS event stream.
-    Bedrock,
-}
-
-/// What a stream's bytes are made of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Framing {
-    /// Server-sent events.
-    Sse,
-    /// Newline-delimited JSON.
-    Ndjson,
-    /// The binary AWS event stream.
-    AwsEventStream,
-}
-
-impl Framing {
-    /// The media type.
-    #[must_use]
-    pub const fn content_type(self) -> &'static str {
-        match self {
-            Self::Sse => "text/event-stream",
-            Self::Ndjson => "application/x-ndjson",
-            Self::AwsEventStream => "application/vnd.amazon.eventstream",
-        }
-    }
-}
-
-impl Dialect {
-    /// All dialects.
-    pub const ALL: [Self; 7] = [
-        Self::OpenAiChat,
-        Self::OpenAiResponses,
-        Self::Anthropic,
-        Self::Gemini,
-        Self::Cohere,
-        Self::Ollama,
-        Self::Bedrock,
-    ];
-
-    /// The name as users see it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::OpenAiChat => "openai_chat",
-            Self::OpenAiResponses => "openai_responses",
-            Self::Anthropic => "anthropic",
-            Self::Gemini => "gemini",
-            Self::Cohere => "cohere",
-            Self::Ollama => "ollama",
-            Self::Bedrock => "bedrock",
-        }
-    }
-
-    /// The dialect of that name.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|dialect| dialect.as_str() == name)
-    }
-
-    /// What its streams are made of.
-    #[must_use]
-    pub const fn framing(self) -> Framing {
-        match self {
-            Self::OpenAiChat | Self::OpenAiResponses | Self::Anthropic | Self::Gemini | Self::Cohere => {
-                Framing::Sse
-            }
-            Self::Ollama => Framing::Ndjson,
-            Self::Bedrock => Framing::AwsEventStream,
-        }
-    }
-}
-
-/// Whether a stream goes on.
+/// Whether a stream continues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
-    /// More may come.
+    /// More deltas may come.
     Open,
-    /// The end marker or an in-band error has been seen: nothing after it counts.
+    /// The dialect's end marker or an error of the provider has been seen. Everything after it is ignored.
     Ended,
 }
 
-/// How a stream stands when its bytes end.
+/// Whether a stream was complete when its bytes ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
-    /// The dialect's end was seen.
+    /// The dialect's end marker was seen, or what counts as one.
     Complete,
-    /// It was not: something is missing.
+    /// It was not seen: the rest of the response is missing.
     Truncated,
 }
 
-/// The bytes are not what the dialect says.
+/// The bytes do not follow the framing or the dialect.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
-    /// One event is over the cap.
+    /// A frame is over the limit.
     #[error(transparent)]
     EventTooLarge(#[from] EventTooLarge),
-    /// The binary framing is damaged.
+    /// A message of the AWS event stream is damaged.
     #[error(transparent)]
     Frame(FrameError),
-    /// An event's data is not JSON, or not of the shape of a chunk.
+    /// The JSON of a frame is invalid, or not of the expected shape.
     #[error("a chunk is not valid JSON ({reason}): {excerpt}")]
     Json {
-        /// What the parser says.
+        /// The parser's message.
         reason: String,
-        /// The start of the data.
+        /// The start of the JSON, at most 200 characters.
         excerpt: String,
     },
 }
@@ -146,7 +60,7 @@ impl From<FrameError> for DecodeError {
 }
 
 impl DecodeError {
-    /// How much of the data an error shows.
+    /// How many characters of the JSON an error shows.
     const EXCERPT_CHARS: usize = 200;
 
     pub(crate) fn json(error: &serde_json::Error, json: &str) -> Self {
@@ -158,14 +72,31 @@ impl DecodeError {
     }
 }
 
-/// Decodes the body of one response.
+/// Decodes the streamed body of one response.
+///
+/// ```
+/// use headrace_wire::{DeltaKind, Dialect, Ending, Progress, StreamDecoder};
+///
+/// let mut decoder = StreamDecoder::new(Dialect::OpenAiChat, 1 << 20);
+/// let mut deltas = Vec::new();
+/// let body = b"data: {\"choices\":[{\"delta\":{\"content\":\"Hi\"}}]}\n\ndata: [DONE]\n\n";
+/// // A socket may split the body anywhere.
+/// let (head, tail) = body.split_at(20);
+/// assert_eq!(decoder.feed(head, &mut deltas)?, Progress::Open);
+/// assert_eq!(decoder.feed(tail, &mut deltas)?, Progress::Ended);
+/// assert_eq!(decoder.finish(&mut deltas), Ending::Complete);
+/// assert_eq!(deltas.len(), 1);
+/// assert_eq!(deltas[0].kind, DeltaKind::Text("Hi".into()));
+/// # Ok::<(), headrace_wire::DecodeError>(())
+/// ```
 #[derive(Debug)]
 pub struct StreamDecoder {
     decoder: Decoder,
     progress: Progress,
 }
 
-/// The framing and the dialect behind it. Which one it is, is asked once for each read, not for each event.
+/// Framing and dialect. An enum and not a trait object, so that the dialect is matched once per read, not once per
+/// frame.
 #[derive(Debug)]
 enum Decoder {
     OpenAiChat(SseDecoder, OpenAiChat),
@@ -177,7 +108,7 @@ enum Decoder {
     Bedrock(MessageDecoder, Bedrock),
 }
 
-/// Does the same with whichever dialect it is.
+/// Evaluates `$body` with the decoder's dialect.
 macro_rules! with_dialect {
     ($decoder:expr, $dialect:ident => $body:expr) => {
         match $decoder {
@@ -193,7 +124,7 @@ macro_rules! with_dialect {
 }
 
 impl StreamDecoder {
-    /// A decoder for one response, refusing an event of more than `max_event_bytes`.
+    /// A decoder for one response. It fails on a frame of more than `max_event_bytes`.
     #[must_use]
     pub fn new(dialect: Dialect, max_event_bytes: usize) -> Self {
         let sse = || SseDecoder::with_limit(max_event_bytes);
@@ -211,10 +142,10 @@ impl StreamDecoder {
         Self { decoder, progress: Progress::Open }
     }
 
-    /// Takes the next bytes of the body and appends what they say to `out`. Bytes after the end are ignored.
+    /// Decodes the next bytes of the body and appends their deltas to `out`. Bytes after the end marker are ignored.
     ///
     /// # Errors
-    /// [`DecodeError`], with everything that came before it in `out`. Nothing may be fed after it.
+    /// [`DecodeError`]. The deltas before the error are in `out`. The decoder must not be fed again.
     pub fn feed(&mut self, bytes: &[u8], out: &mut Vec<Delta>) -> Result<Progress, DecodeError> {
         if self.progress == Progress::Open {
             self.progress = match &mut self.decoder {
@@ -228,36 +159,37 @@ impl StreamDecoder {
                 Decoder::Gemini(sse, dialect) => json_events(sse, bytes, |data| dialect.document(data, out)),
                 Decoder::Cohere(sse, dialect) => json_events(sse, bytes, |data| dialect.event(data, out)),
                 Decoder::Ollama(ndjson, dialect) => lines(ndjson, bytes, |line| dialect.document(line, out)),
-                Decoder::Bedrock(frames, dialect) => {
-                    messages(frames, bytes, |message| dialect.message(message, out))
+                Decoder::Bedrock(decoder, dialect) => {
+                    messages(decoder, bytes, |message| dialect.message(message, out))
                 }
             }?;
         }
         Ok(self.progress)
     }
 
-    /// Takes a whole body that is one JSON document, from a provider that did not stream.
+    /// Decodes a body that is one JSON document, from a provider that did not stream, and appends its deltas to `out`.
     ///
     /// # Errors
-    /// [`DecodeError::Json`] when it is not.
+    /// [`DecodeError::Json`] if it is not a JSON document of the expected shape.
     pub fn document(&mut self, body: &[u8], out: &mut Vec<Delta>) -> Result<Progress, DecodeError> {
         self.progress = with_dialect!(&mut self.decoder, dialect => dialect.document(body, out))?;
         Ok(self.progress)
     }
 
-    /// How the stream stands if the body ends here.
+    /// Whether the response is complete if the body ends here.
     #[must_use]
     pub fn ending(&self) -> Ending {
         with_dialect!(&self.decoder, dialect => dialect.ending())
     }
 
-    /// The body has ended: appends what only that tells, and says how the stream stands.
+    /// Call this when the body has ended. Appends the last deltas to `out` (an NDJSON line without a line end, the
+    /// ends of tool calls) and returns whether the response is complete.
     pub fn finish(&mut self, out: &mut Vec<Delta>) -> Ending {
         if self.progress == Progress::Open
             && let Decoder::Ollama(ndjson, dialect) = &mut self.decoder
             && let Some(line) = ndjson.finish()
         {
-            // The last line needs no line end. Where it is not JSON it was cut off, and is no end marker.
+            // The last line needs no line end. If it is not valid JSON, it was cut off and cannot be the end marker.
             self.progress = dialect.document(line, out).unwrap_or(Progress::Open);
         }
         with_dialect!(&mut self.decoder, dialect => dialect.finish(out));
@@ -265,54 +197,57 @@ impl StreamDecoder {
     }
 }
 
+/// Decodes the events that these bytes complete, until one of them ends the stream.
 fn events(
     decoder: &mut SseDecoder,
     bytes: &[u8],
-    mut translate: impl FnMut(&Event<'_>) -> Result<Progress, DecodeError>,
+    mut decode: impl FnMut(&Event<'_>) -> Result<Progress, DecodeError>,
 ) -> Result<Progress, DecodeError> {
     let mut events = decoder.feed(bytes);
     while let Some(event) = events.next_event()? {
-        if translate(&event)? == Progress::Ended {
+        if decode(&event)? == Progress::Ended {
             return Ok(Progress::Ended);
         }
     }
     Ok(Progress::Open)
 }
 
-/// Events whose data are JSON, but for `[DONE]`, which gateways put behind every dialect, and for asides. `[DONE]` ends
-/// nothing here: each of these dialects has an end of its own, and without that the answer is not whole.
+/// Like [`events`], for the dialects whose events are all JSON. Keep-alives are skipped. So is `[DONE]`, which gateways
+/// send after every dialect: it does not end these, since each has an end marker of its own.
 fn json_events(
     decoder: &mut SseDecoder,
     bytes: &[u8],
-    mut translate: impl FnMut(&[u8]) -> Result<Progress, DecodeError>,
+    mut decode: impl FnMut(&[u8]) -> Result<Progress, DecodeError>,
 ) -> Result<Progress, DecodeError> {
     events(decoder, bytes, |event| {
-        if event.is_done() || event.is_aside() { Ok(Progress::Open) } else { translate(event.data()) }
+        if event.is_done() || event.is_keep_alive() { Ok(Progress::Open) } else { decode(event.data()) }
     })
 }
 
+/// Like [`events`], for NDJSON lines.
 fn lines(
     decoder: &mut NdjsonDecoder,
     bytes: &[u8],
-    mut translate: impl FnMut(&[u8]) -> Result<Progress, DecodeError>,
+    mut decode: impl FnMut(&[u8]) -> Result<Progress, DecodeError>,
 ) -> Result<Progress, DecodeError> {
     let mut lines = decoder.feed(bytes);
     while let Some(line) = lines.next_line()? {
-        if translate(line)? == Progress::Ended {
+        if decode(line)? == Progress::Ended {
             return Ok(Progress::Ended);
         }
     }
     Ok(Progress::Open)
 }
 
+/// Like [`events`], for messages of the AWS event stream.
 fn messages(
     decoder: &mut MessageDecoder,
     bytes: &[u8],
-    mut translate: impl FnMut(&Message<'_>) -> Result<Progress, DecodeError>,
+    mut decode: impl FnMut(&Message<'_>) -> Result<Progress, DecodeError>,
 ) -> Result<Progress, DecodeError> {
     let mut messages = decoder.feed(bytes);
     while let Some(message) = messages.next_message()? {
-        if translate(&message)? == Progress::Ended {
+        if decode(&message)? == Progress::Ended {
             return Ok(Progress::Ended);
         }
     }

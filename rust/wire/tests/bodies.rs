@@ -1,8 +1,8 @@
-//! Bodies that are no answer of a model, or not in the way that was asked for.
+//! Bodies that are not a model's response, or not in the expected form.
 
 use headrace_wire::{BodyDecoder, BodyError, DecodeError, Delta, Dialect, Ending, RecordedBody, RecordedEnd};
 
-/// Decodes a body in pieces of this size.
+/// Decodes a body of this dialect in pieces of this size.
 fn decode(dialect: Dialect, body: &[u8], size: usize) -> (Vec<Delta>, Result<Ending, BodyError>) {
     let mut decoder = BodyDecoder::new(dialect, 4096);
     let mut deltas = Vec::new();
@@ -15,6 +15,7 @@ fn decode(dialect: Dialect, body: &[u8], size: usize) -> (Vec<Delta>, Result<End
     (deltas, ending)
 }
 
+/// Decodes a body of unknown dialect in pieces of this size.
 fn recorded(body: &[u8], size: usize) -> (Option<Dialect>, RecordedEnd) {
     let mut decoder = RecordedBody::new(None, 4096);
     let mut deltas = Vec::new();
@@ -24,7 +25,7 @@ fn recorded(body: &[u8], size: usize) -> (Option<Dialect>, RecordedEnd) {
 }
 
 #[test]
-fn a_page_is_told_from_an_answer_in_every_dialect() {
+fn a_web_page_is_an_error_in_every_dialect() {
     let page = format!("\u{feff} \r\n<!DOCTYPE html><title>Grüße</title>{}", "<p>".repeat(2000));
     for dialect in Dialect::ALL {
         let (deltas, whole) = decode(dialect, page.as_bytes(), page.len());
@@ -40,7 +41,7 @@ fn a_page_is_told_from_an_answer_in_every_dialect() {
 }
 
 #[test]
-fn a_short_page_is_one_too() {
+fn a_short_web_page_is_an_error() {
     for size in [1, 100] {
         let (_, ending) = decode(Dialect::OpenAiChat, b"<html>", size);
         assert_eq!(ending, Err(BodyError::Page { excerpt: "<html>".to_owned() }));
@@ -48,7 +49,7 @@ fn a_short_page_is_one_too() {
 }
 
 #[test]
-fn what_is_compressed_is_told() {
+fn a_compressed_body_is_an_error() {
     for (body, format) in [(&b"\x1f\x8b\x08\0\0\0\0"[..], "gzip"), (b"\x28\xb5\x2f\xfd\0\0", "zstd")] {
         for dialect in Dialect::ALL {
             for size in [1, 2, 100] {
@@ -64,7 +65,7 @@ fn what_is_compressed_is_told() {
 }
 
 #[test]
-fn a_body_that_is_no_stream_has_a_limit() {
+fn a_body_that_is_not_a_stream_has_a_size_limit() {
     let document = format!("{{\"choices\":[{{\"message\":{{\"content\":\"{}\"}}}}]}}", "x".repeat(5000));
     for size in [1, 999, document.len()] {
         let (_, ending) = decode(Dialect::OpenAiChat, document.as_bytes(), size);
@@ -76,7 +77,7 @@ fn a_body_that_is_no_stream_has_a_limit() {
 }
 
 #[test]
-fn a_stream_of_small_events_has_none() {
+fn a_stream_of_small_events_has_no_size_limit() {
     let stream =
         "data: {\"choices\":[{\"delta\":{\"content\":\"x\"}}]}\n\n".repeat(1000) + "data: [DONE]\n\n";
     for size in [7, stream.len()] {
@@ -86,7 +87,7 @@ fn a_stream_of_small_events_has_none() {
 }
 
 #[test]
-fn the_dialect_shows_wherever_the_bytes_are_cut() {
+fn the_dialect_is_detected_wherever_the_body_is_cut() {
     let openai = b"\xef\xbb\xbf: ping\n\nevent: ping\ndata: 1\n\ndata: {\"choices\":[]}\n\ndata: [DONE]\n\n";
     let ollama = b"\n{\"error\":\"no such model\"}";
     for size in 1..openai.len() {
@@ -100,7 +101,7 @@ fn the_dialect_shows_wherever_the_bytes_are_cut() {
 }
 
 #[test]
-fn what_shows_none_is_shown_in_part() {
+fn the_error_for_an_unknown_dialect_has_an_excerpt() {
     let body = format!("no {}", "ü".repeat(5000));
     for size in [1, 1000, body.len()] {
         let (dialect, end) = recorded(body.as_bytes(), size);

@@ -1,5 +1,5 @@
-//! Every vector of the dialects under `tests/conformance`, whole and cut at every position.
-#![expect(clippy::unwrap_used, reason = "a test stops where it finds what it does not expect")]
+//! Decodes every dialect vector in `tests/conformance`, whole and cut at every position.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod decoded;
 mod vectors;
@@ -87,20 +87,23 @@ fn compare_choices(name: &str, response: &Response, expected: &[Value]) {
     }
 }
 
-/// What a body means does not depend on whether its dialect was named, if that shows at all.
-fn shows(name: &str, dialect: Dialect, body: &[u8], whole: &Decoded) {
-    let looked_at = decode(None, [body]);
-    assert_eq!(decode(None, body.chunks(1)), looked_at, "{name}: of no named dialect, byte by byte");
-    match looked_at.dialect {
+/// If the dialect can be detected, decoding the body without naming it gives the same result. It can be detected in all
+/// bodies that have an answer.
+fn check_detection(name: &str, dialect: Dialect, body: &[u8], whole: &Decoded) {
+    let detected = decode(None, [body]);
+    assert_eq!(decode(None, body.chunks(1)), detected, "{name}: dialect not given, byte by byte");
+    match detected.dialect {
         Some(found) => {
             assert_eq!(found, dialect, "{name}: dialect");
-            assert_eq!(&looked_at, whole, "{name}: of no named dialect");
+            assert_eq!(&detected, whole, "{name}: dialect not given");
         }
-        None => assert!(whole.response.choices.is_empty(), "{name}: shows no dialect, but has an answer"),
+        None => {
+            assert!(whole.response.choices.is_empty(), "{name}: has an answer, but no dialect is detected");
+        }
     }
 }
 
-/// Runs the vectors of a folder, of which there have to be at least so many.
+/// Runs the vectors of a folder. There must be `at_least` so many, lest a wrong path passes unnoticed.
 fn run(dialect: Dialect, folder: &str, at_least: usize) {
     let vectors = vectors::read::<Expected>(folder);
     assert!(vectors.len() >= at_least, "only {} vectors found in {folder}", vectors.len());
@@ -121,7 +124,7 @@ fn run(dialect: Dialect, folder: &str, at_least: usize) {
             assert_eq!(decode(dialect, [head, tail]), whole, "{name}: cut at {cut}");
         }
         assert_eq!(decode(dialect, body.chunks(1)), whole, "{name}: byte by byte");
-        shows(&name, dialect, &body, &whole);
+        check_detection(&name, dialect, &body, &whole);
     }
 }
 

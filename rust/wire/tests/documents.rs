@@ -1,4 +1,4 @@
-//! Answers that were not streamed: one JSON document, in each dialect.
+//! Responses that were not streamed: one JSON document, in each dialect.
 
 use headrace_wire::{Delta, Dialect, Ending, FinishReason, Progress, Response, SignatureKind, StreamDecoder};
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ fn read(dialect: Dialect, document: &Value) -> (Response, Ending) {
     (response, ending)
 }
 
-/// Every document says the same: a thought, a text, a call; 5 tokens in, 7 out.
+/// The same response in each dialect: reasoning, text, a tool call; 5 input tokens, 7 output tokens.
 fn documents() -> [(Dialect, Value); 8] {
     let anthropic = json!({
         "type": "message", "id": "m1", "model": "m", "role": "assistant", "stop_reason": "tool_use",
@@ -102,7 +102,7 @@ fn documents() -> [(Dialect, Value); 8] {
 }
 
 #[test]
-fn they_are_read_whole() {
+fn documents_are_decoded() {
     for (dialect, document) in documents() {
         let (response, ending) = read(dialect, &document);
         assert_eq!(ending, Ending::Complete, "{dialect:?}");
@@ -116,7 +116,7 @@ fn they_are_read_whole() {
         );
         assert!(call.complete, "{dialect:?}");
         let wants_tools = choice.finish.as_ref().unwrap().reason == FinishReason::ToolCalls;
-        // Ollama has no word for it.
+        // Ollama has no finish reason for tool calls.
         assert_eq!(wants_tools, dialect != Dialect::Ollama, "{dialect:?}");
         let usage = response.usage.unwrap();
         assert_eq!((usage.input_tokens, usage.output_tokens), (Some(5), Some(7)), "{dialect:?}");
@@ -124,7 +124,7 @@ fn they_are_read_whole() {
 }
 
 #[test]
-fn their_dialects_show() {
+fn dialects_are_detected() {
     for (dialect, document) in documents() {
         assert_eq!(Dialect::detect(document.to_string().as_bytes()), Some(dialect), "{document}");
         let pretty = format!("\n{document:#}\n");
@@ -133,7 +133,7 @@ fn their_dialects_show() {
 }
 
 #[test]
-fn signatures_of_whole_blocks_are_kept() {
+fn signatures_are_decoded() {
     for (dialect, document) in documents() {
         if matches!(dialect, Dialect::Anthropic | Dialect::Bedrock) {
             let (response, _) = read(dialect, &document);
@@ -145,7 +145,7 @@ fn signatures_of_whole_blocks_are_kept() {
 }
 
 #[test]
-fn errors_are_told() {
+fn errors_are_decoded() {
     let errors = [
         (
             Dialect::Anthropic,
@@ -172,7 +172,7 @@ fn errors_are_told() {
 }
 
 #[test]
-fn what_shows_nothing_has_no_dialect() {
+fn no_dialect_is_detected_in_other_bodies() {
     for body in
         ["", "\n\n", "data: {}\n\n", "hello", "{\"a\":1}", "[1,2]", "{\"done\"", ": comment\n\n", "{\"x\":"]
     {

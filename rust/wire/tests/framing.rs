@@ -1,4 +1,5 @@
-//! The framings beside SSE: what they yield never depends on the cuts, damage is noticed, and time is linear.
+//! NDJSON and the AWS event stream: frames do not depend on where the body is cut, damage is detected, and decoding
+//! takes linear time.
 
 mod decoded;
 mod pieces;
@@ -13,7 +14,7 @@ use proptest::prelude::*;
 
 const NO_LIMIT: usize = 1 << 30;
 
-/// The lines, and whether one was too large.
+/// The decoded lines, and whether one was too large.
 fn lines(pieces: &[&[u8]], limit: usize) -> (Vec<Vec<u8>>, bool) {
     let mut decoder = NdjsonDecoder::with_limit(limit);
     let mut lines = Vec::new();
@@ -56,8 +57,8 @@ fn messages(pieces: &[&[u8]], limit: usize) -> (Vec<Owned>, Option<FrameError>) 
     (messages, None)
 }
 
-/// Bytes that are dense in what the decoders give meaning to.
-fn soup() -> impl Strategy<Value = Vec<u8>> {
+/// Random bodies, made mostly of bytes that mean something to the decoders.
+fn random_body() -> impl Strategy<Value = Vec<u8>> {
     let token = prop_oneof![
         Just(b"\n".to_vec()),
         Just(b"\r\n".to_vec()),
@@ -102,7 +103,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn lines_are_what_stands_between_line_ends(body in soup(), sizes in vec(1_usize..9, 1..9)) {
+    fn lines_are_split_at_line_ends(body in random_body(), sizes in vec(1_usize..9, 1..9)) {
         let expected: Vec<Vec<u8>> = body
             .split(|byte| *byte == b'\n')
             .filter(|line| !line.trim_ascii().is_empty())
@@ -112,18 +113,18 @@ proptest! {
     }
 
     #[test]
-    fn lines_over_the_limit_never_depend_on_the_cuts(body in soup(), sizes in vec(1_usize..9, 1..9)) {
+    fn lines_over_the_limit_do_not_depend_on_the_cuts(body in random_body(), sizes in vec(1_usize..9, 1..9)) {
         prop_assert_eq!(lines(&cut(&body, &sizes), 12), lines(&[&body], 12));
     }
 
     #[test]
-    fn messages_never_depend_on_the_cuts((owned, bytes) in stream_of_messages(), sizes in vec(1_usize..40, 1..9)) {
+    fn messages_do_not_depend_on_the_cuts((owned, bytes) in stream_of_messages(), sizes in vec(1_usize..40, 1..9)) {
         prop_assert_eq!(&messages(&cut(&bytes, &sizes), NO_LIMIT), &(owned, None));
         prop_assert_eq!(messages(&cut(&bytes, &sizes), 70), messages(&[&bytes], 70));
     }
 
     #[test]
-    fn every_flipped_bit_is_noticed((owned, mut bytes) in stream_of_messages(), at in any::<prop::sample::Index>(), bit in 0_u8..8) {
+    fn every_flipped_bit_is_detected((owned, mut bytes) in stream_of_messages(), at in any::<prop::sample::Index>(), bit in 0_u8..8) {
         prop_assume!(!bytes.is_empty());
         let at = at.index(bytes.len());
         bytes[at] ^= 1 << bit;
@@ -133,7 +134,7 @@ proptest! {
     }
 
     #[test]
-    fn no_dialect_minds_how_soup_is_cut(body in soup(), sizes in vec(1_usize..9, 1..9)) {
+    fn no_dialect_depends_on_the_cuts(body in random_body(), sizes in vec(1_usize..9, 1..9)) {
         for dialect in Dialect::ALL {
             let whole = decode(dialect, [body.as_slice()]);
             prop_assert_eq!(decode(dialect, cut(&body, &sizes)), whole, "{:?}", dialect);
@@ -142,9 +143,9 @@ proptest! {
     }
 }
 
-/// A message with a header of each type, the string last. Its checksums were computed by another program.
+/// A message with a header of each type, the string last. Its checksums were computed by another implementation.
 #[test]
-fn all_types_of_headers_are_understood() {
+fn headers_of_all_types_are_decoded() {
     let mut headers: Vec<u8> = Vec::new();
     for (kind, value) in [
         (0_u8, vec![]),
@@ -176,7 +177,7 @@ fn all_types_of_headers_are_understood() {
     let mut pulled = decoder.feed(&message);
     let found = pulled.next_message().unwrap().unwrap();
     assert_eq!(found.header("h7"), Some("ok"));
-    assert_eq!(found.header("h6"), None, "bytes are no string");
+    assert_eq!(found.header("h6"), None, "bytes are not a string");
     assert_eq!(found.header("h10"), None);
     assert_eq!(found.payload(), b"{}");
 }
@@ -186,7 +187,7 @@ const HEADERS_MESSAGE_CRC: u32 = 0x6367_0DDD;
 
 #[test]
 fn a_large_message_in_many_pieces_is_linear() {
-    // Rescanning 8 MB in 8192 pieces would be 32 GB of work, and this test would not end.
+    // If each piece made the decoder scan the message again, it would scan 32 GB and this test would not finish.
     let payload = vec![b'x'; 8 * 1024 * 1024];
     let mut bytes = Vec::new();
     write_message(&[(":event-type", "chunk")], &payload, &mut bytes);

@@ -1,9 +1,9 @@
-//! The recorded streams beside the repository: what they are said to mean, whole and cut at random places.
-//! `shared/streams/README.md` says what their fields are.
+//! Decodes the recorded streams beside the repository, whole and cut at random positions, and compares the result with
+//! their `.expected.json` files. `shared/streams/README.md` describes the fields.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "a test stops where it finds what it does not expect, and says what it skips"
+    reason = "a test fails by panicking, and prints what it skips"
 )]
 
 mod decoded;
@@ -53,24 +53,24 @@ fn recording(path: &Path) -> Recording {
         "anthropic_complete" => Some(Dialect::Anthropic),
         "gemini_interactions" => Some(Dialect::Gemini),
         "unknown" if word("provider") == "ollama" => Some(Dialect::Ollama),
-        // Not of a model, or of one that the fallback lane reads.
+        // Not from a model, or in a format that only the fallback lane reads.
         _ => None,
     });
     let name = path.file_name().unwrap().to_string_lossy().into_owned();
     Recording { name, body: std::fs::read(path).unwrap(), expected, dialect }
 }
 
-/// What is wrong with a field, if anything is.
-type Complaint = Option<(&'static str, String)>;
+/// A field that differs from what is expected: its name, and how it differs.
+type Difference = Option<(&'static str, String)>;
 
-fn compare(field: &'static str, found: &Value, expected: Option<&Value>) -> Complaint {
+fn compare(field: &'static str, found: &Value, expected: Option<&Value>) -> Difference {
     let expected = expected.unwrap_or(&Value::Null);
     (found != expected).then(|| (field, format!("found {found}, expected {expected}")))
 }
 
-/// The arguments as an object where the expectation has one: `""` is no arguments, and an object may be written in
-/// many ways.
-fn compare_calls(choice: &Choice, expected: &Value) -> Complaint {
+/// Compares arguments as JSON objects if the expectation has one, since an object can be written in many ways. No
+/// arguments are an empty object.
+fn compare_calls(choice: &Choice, expected: &Value) -> Difference {
     let expected = expected.as_array().unwrap();
     let same = choice.tool_calls.len() == expected.len()
         && choice.tool_calls.iter().zip(expected).all(|(found, expected)| {
@@ -85,7 +85,7 @@ fn compare_calls(choice: &Choice, expected: &Value) -> Complaint {
     (!same).then(|| ("tool_calls", format!("found {:?}, expected {expected:?}", choice.tool_calls)))
 }
 
-fn compare_choice(choice: &Choice, expected: &Map<String, Value>) -> Vec<Complaint> {
+fn compare_choice(choice: &Choice, expected: &Map<String, Value>) -> Vec<Difference> {
     let finish = choice.finish.as_ref();
     vec![
         compare("text", &json!(choice.text), expected.get("text")),
@@ -101,7 +101,7 @@ fn compare_choice(choice: &Choice, expected: &Map<String, Value>) -> Vec<Complai
     ]
 }
 
-fn compare_usage(decoded: &Decoded, expected: &Value) -> Vec<Complaint> {
+fn compare_usage(decoded: &Decoded, expected: &Value) -> Vec<Difference> {
     let Some(usage) = &decoded.response.usage else {
         return vec![compare("usage", &Value::Null, Some(expected))];
     };
@@ -114,16 +114,17 @@ fn compare_usage(decoded: &Decoded, expected: &Value) -> Vec<Complaint> {
         ("reasoning_tokens", usage.reasoning_tokens),
     ];
     let raw: Value = serde_json::from_str(&usage.raw).unwrap();
-    // An expectation tells only the counts that its dialect has a name for.
-    let told =
+    // The expectation has only the counts that the dialect has a name for.
+    let expected_counts =
         counts.into_iter().filter(|(name, _)| expected.get(name).is_some_and(|count| !count.is_null()));
-    told.map(|(name, count)| compare(name, &json!(count), expected.get(name)))
+    expected_counts
+        .map(|(name, count)| compare(name, &json!(count), expected.get(name)))
         .chain([compare("raw", &raw, expected.get("raw"))])
         .collect()
 }
 
-/// Complete is what has its end marker, and what lacks only that: each choice has its finish reason.
-fn compare_state(decoded: &Decoded, expected: &Map<String, Value>) -> Complaint {
+/// A stream is complete if it has its end marker, or if each choice has a finish reason.
+fn compare_state(decoded: &Decoded, expected: &Map<String, Value>) -> Difference {
     let choices = &decoded.response.choices;
     let finished = !choices.is_empty() && choices.iter().all(|choice| choice.finish.is_some());
     let complete = expected["complete"] == json!(true) || finished;
@@ -135,7 +136,7 @@ fn compare_state(decoded: &Decoded, expected: &Map<String, Value>) -> Complaint 
     compare("state", &json!(decoded.state), Some(&json!(state)))
 }
 
-fn complaints(decoded: &Decoded, expected: &Map<String, Value>) -> Vec<(&'static str, String)> {
+fn differences(decoded: &Decoded, expected: &Map<String, Value>) -> Vec<(&'static str, String)> {
     let nothing = Choice::default();
     let first = decoded.response.first().unwrap_or(&nothing);
     let count = |is: fn(&DeltaKind) -> bool| {
@@ -160,29 +161,29 @@ fn complaints(decoded: &Decoded, expected: &Map<String, Value>) -> Vec<(&'static
 }
 
 #[test]
-fn they_mean_what_they_are_said_to_mean() {
+fn recordings_decode_to_what_is_expected() {
     let mut wrong = Vec::new();
     let mut passed = std::collections::BTreeMap::<&str, usize>::new();
     for Recording { name, body, expected, dialect } in &recordings() {
         let Some(dialect) = dialect.filter(|_| expected.contains_key("text")) else { continue };
         let decoded = decode(dialect, [body.as_slice()]);
-        let mut found = complaints(&decoded, expected);
+        let mut found = differences(&decoded, expected);
         if let Some(changes) = expected.get("if_tail_flushed") {
             let mut flushed = expected.clone();
             flushed.extend(changes.as_object().unwrap().clone());
-            found = Some(found).filter(Vec::is_empty).unwrap_or_else(|| complaints(&decoded, &flushed));
+            found = Some(found).filter(Vec::is_empty).unwrap_or_else(|| differences(&decoded, &flushed));
         }
         if found.is_empty() {
             *passed.entry(dialect.as_str()).or_default() += 1;
         }
-        wrong.extend(found.into_iter().map(|(field, complaint)| format!("{name}: {field}: {complaint}")));
+        wrong.extend(found.into_iter().map(|(field, difference)| format!("{name}: {field}: {difference}")));
     }
     println!("as expected: {passed:?}");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
-fn their_events_have_the_digest_that_was_recorded() {
+fn sse_events_have_the_recorded_digest() {
     for Recording { name, body, expected, .. } in &recordings() {
         let Some(sse) = expected["sse"].as_object() else { continue };
         let mut decoder = SseDecoder::default();
@@ -202,7 +203,7 @@ fn their_events_have_the_digest_that_was_recorded() {
 }
 
 #[test]
-fn their_dialects_show() {
+fn dialects_are_detected() {
     for Recording { name, body, dialect, .. } in &recordings() {
         assert_eq!(Dialect::detect(body), *dialect, "{name}");
         let prefix = &body[..body.len().min(16 * 1024)];
@@ -211,7 +212,7 @@ fn their_dialects_show() {
 }
 
 #[test]
-fn the_cuts_change_nothing() {
+fn cuts_change_nothing() {
     let recordings = recordings();
     let wholes: Vec<Option<Decoded>> = recordings
         .iter()

@@ -1,4 +1,4 @@
-//! What an encoder writes is what its decoder reads: for each dialect, any answer that the dialect can express.
+//! Encodes and decodes random responses in each dialect, as far as the dialect can express them.
 
 mod abilities;
 mod decoded;
@@ -15,9 +15,9 @@ use proptest::option;
 use proptest::prelude::*;
 use serde_json::{Map, Value};
 
-/// A stretch of an answer.
+/// A part of a response.
 #[derive(Debug, Clone)]
-enum Stretch {
+enum Part {
     Text(Vec<String>),
     Refusal(Vec<String>),
     Reasoning(Vec<String>),
@@ -34,18 +34,18 @@ fn piece() -> impl Strategy<Value = String> {
     ]
 }
 
-fn stretch() -> impl Strategy<Value = Stretch> {
+fn part() -> impl Strategy<Value = Part> {
     let arguments = vec(
         ("[a-z]{1,3}", prop_oneof![any::<u32>().prop_map(Value::from), piece().prop_map(Value::from)]),
         0..3,
     );
     prop_oneof![
-        vec(piece(), 1..4).prop_map(Stretch::Text),
-        vec(piece(), 1..3).prop_map(Stretch::Refusal),
-        vec(piece(), 1..4).prop_map(Stretch::Reasoning),
-        (any::<usize>(), "[A-Za-z0-9+/=]{1,20}").prop_map(|(which, value)| Stretch::Signature(which, value)),
+        vec(piece(), 1..4).prop_map(Part::Text),
+        vec(piece(), 1..3).prop_map(Part::Refusal),
+        vec(piece(), 1..4).prop_map(Part::Reasoning),
+        (any::<usize>(), "[A-Za-z0-9+/=]{1,20}").prop_map(|(which, value)| Part::Signature(which, value)),
         ("[a-z_]{1,8}", arguments, 1_usize..4, option::of("[a-z]{4}")).prop_map(
-            |(name, arguments, fragments, signature)| Stretch::Call {
+            |(name, arguments, fragments, signature)| Part::Call {
                 name,
                 arguments: arguments.into_iter().collect(),
                 fragments,
@@ -57,7 +57,7 @@ fn stretch() -> impl Strategy<Value = Stretch> {
 
 #[derive(Debug, Clone)]
 struct Answer {
-    stretches: Vec<Stretch>,
+    parts: Vec<Part>,
     reason: usize,
     usage: [u64; 3],
     cached: [Option<u64>; 2],
@@ -66,9 +66,9 @@ struct Answer {
 
 fn answer() -> impl Strategy<Value = Answer> {
     let details = ([option::of(0_u64..100), option::of(0_u64..100)], option::of(0_u64..100));
-    (vec(stretch(), 0..7), 0_usize..3, any::<[u16; 3]>(), details).prop_map(
-        |(stretches, reason, usage, (cached, reasoning))| Answer {
-            stretches,
+    (vec(part(), 0..7), 0_usize..3, any::<[u16; 3]>(), details).prop_map(
+        |(parts, reason, usage, (cached, reasoning))| Answer {
+            parts,
             reason,
             usage: usage.map(u64::from),
             cached,
@@ -78,7 +78,7 @@ fn answer() -> impl Strategy<Value = Answer> {
 }
 
 impl Abilities {
-    /// The deltas of an answer, as far as the dialect can express it, in the order in which it does.
+    /// The deltas of a response, as far as the dialect can express it, in the dialect's order.
     fn deltas(&self, answer: &Answer) -> Vec<DeltaKind> {
         let mut kinds = Vec::new();
         if self.id || self.model {
@@ -88,23 +88,23 @@ impl Abilities {
         }
         let mut calls = 0;
         let mut ends = Vec::new();
-        for stretch in &answer.stretches {
+        for part in &answer.parts {
             let pieces = |pieces: &[String], kind: fn(CompactString) -> DeltaKind| {
                 pieces.iter().map(|piece| kind(piece.into())).collect::<Vec<_>>()
             };
-            match stretch {
-                Stretch::Text(text) => kinds.extend(pieces(text, DeltaKind::Text)),
-                Stretch::Refusal(text) if self.refusals => kinds.extend(pieces(text, DeltaKind::Refusal)),
-                Stretch::Refusal(_) => {}
-                Stretch::Reasoning(text) => kinds.extend(pieces(text, DeltaKind::Reasoning)),
-                Stretch::Signature(which, value) => {
+            match part {
+                Part::Text(text) => kinds.extend(pieces(text, DeltaKind::Text)),
+                Part::Refusal(text) if self.refusals => kinds.extend(pieces(text, DeltaKind::Refusal)),
+                Part::Refusal(_) => {}
+                Part::Reasoning(text) => kinds.extend(pieces(text, DeltaKind::Reasoning)),
+                Part::Signature(which, value) => {
                     if let Some((kind, with_id)) = self.signatures.get(which % self.signatures.len().max(1)) {
                         let (id, value) = (with_id.then(|| "rs-1".into()), value.into());
                         let signature = Signature { kind: *kind, tool_call: None, id, value };
                         kinds.push(DeltaKind::Signature(Box::new(signature)));
                     }
                 }
-                Stretch::Call { name, arguments, fragments, signature } => {
+                Part::Call { name, arguments, fragments, signature } => {
                     let id = format!("call-{calls}");
                     let start = ToolCallStart { index: calls, id: Some(id.into()), name: name.into() };
                     kinds.push(DeltaKind::ToolCallStart(Box::new(start)));
@@ -172,7 +172,7 @@ fn head() -> Head {
     Head { id: "id-1".into(), model: "m-1".into(), created: 1_700_000_000, input_tokens: None }
 }
 
-/// The same deltas without the provider's own JSON, which no encoder can know.
+/// The same deltas without the provider's own usage JSON, which an encoder cannot restore.
 fn without_raw(mut deltas: Vec<Delta>) -> Vec<Delta> {
     for delta in &mut deltas {
         if let DeltaKind::Usage(usage) = &mut delta.kind {
@@ -186,7 +186,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_is_encoded_is_decoded(answer in answer()) {
+    fn encoded_streams_are_decoded(answer in answer()) {
         for abilities in ABILITIES {
             let deltas: Vec<Delta> = abilities.deltas(&answer).into_iter().map(Delta::first).collect();
             let body = abilities.body(&deltas);
@@ -203,7 +203,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_is_written_whole_is_read_whole(answer in answer()) {
+    fn encoded_documents_are_decoded(answer in answer()) {
         for abilities in ABILITIES {
             let mut response = Response::default();
             for kind in abilities.deltas(&answer) {
@@ -221,7 +221,7 @@ proptest! {
             }
             prop_assert_eq!(ending, Ending::Complete, "{}", &document);
             prop_assert_eq!(abilities.whole(found), abilities.whole(response), "{}", &document);
-            // What Bedrock passes on is the model's own.
+            // InvokeModel returns the model's own JSON.
             let shown = if abilities.invoke { Dialect::Anthropic } else { abilities.dialect };
             prop_assert_eq!(Dialect::detect(document.as_bytes()), Some(shown), "{}", document);
         }
@@ -229,16 +229,16 @@ proptest! {
 }
 
 impl Abilities {
-    /// A response as far as a document of the dialect can tell it.
+    /// A response, as far as a document of the dialect can express it.
     fn whole(&self, mut response: Response) -> Response {
         for choice in &mut response.choices {
             for call in &mut choice.tool_calls {
-                // An object has no other way of being empty.
+                // No arguments are written as an empty object.
                 if call.arguments.is_empty() {
                     "{}".clone_into(&mut call.arguments);
                 }
             }
-            // Those of calls are told where the calls are.
+            // The signatures of calls are written with the calls, after the reasoning.
             choice.signatures.sort_by_key(|placed| placed.signature.tool_call);
             if self.dialect == Dialect::OpenAiChat {
                 for placed in &mut choice.signatures {
@@ -261,7 +261,7 @@ fn decode_with(abilities: &Abilities, kinds: Vec<DeltaKind>) -> decoded::Decoded
 }
 
 #[test]
-fn overlapping_calls_without_ends_arrive() {
+fn overlapping_calls_without_ends_are_encoded() {
     let start = |index: u32| {
         let id = Some(CompactString::from(format!("call-{index}")));
         DeltaKind::ToolCallStart(Box::new(ToolCallStart { index, id, name: "add".into() }))
@@ -292,13 +292,13 @@ fn overlapping_calls_without_ends_arrive() {
 }
 
 #[test]
-fn a_foreign_reason_becomes_the_dialects_own() {
+fn an_unknown_finish_reason_becomes_the_dialects_own() {
     for abilities in ABILITIES {
         let (_, own) = abilities.words[1];
         let finish = Finish { reason: FinishReason::Length, raw: "out of paper".into() };
         let decoded = decode_with(&abilities, vec![DeltaKind::Finish(Box::new(finish))]);
         if abilities.dialect == Dialect::OpenAiChat {
-            // Its encoder writes what it is given, known or not: the simulator tests clients with that.
+            // Its encoder writes any word as it is: the simulator needs that to test clients.
             continue;
         }
         let found = decoded.response.first().unwrap().finish.clone().unwrap();
@@ -312,7 +312,7 @@ fn a_foreign_reason_becomes_the_dialects_own() {
 }
 
 #[test]
-fn errors_arrive_after_what_came_before_them() {
+fn errors_come_after_earlier_deltas() {
     let error = ProviderError { message: "no more".to_owned(), ..ProviderError::default() };
     for abilities in ABILITIES {
         let kinds = vec![DeltaKind::Text("a".into()), DeltaKind::Error(Box::new(error.clone()))];
@@ -324,7 +324,7 @@ fn errors_arrive_after_what_came_before_them() {
 }
 
 #[test]
-fn anthropic_tells_the_prompt_ahead() {
+fn anthropic_sends_input_tokens_at_the_start() {
     let head = Head { input_tokens: Some(7), ..Head::default() };
     let mut body = Vec::new();
     StreamEncoder::new(Dialect::Anthropic, head)

@@ -1,4 +1,5 @@
-//! Every vector of `tests/conformance/sse`, whole and cut at every position: the result never depends on the cut.
+//! Decodes every vector in `tests/conformance/sse`, whole and cut at every position. The result must not depend on
+//! the cut.
 
 mod vectors;
 
@@ -64,7 +65,8 @@ fn decode<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, limit: usize) -> Outco
     }
 }
 
-/// Cutting a 70 KB line at each of its bytes shows nothing that cutting it at every 97th does not.
+/// The positions to cut at: all of them, but every 97th only for the vector with a 70 KB line, which would take too
+/// long.
 fn cuts(length: usize) -> impl Iterator<Item = usize> {
     let step = if length > 8 * 1024 { 97 } else { 1 };
     (0..=length).step_by(step)
@@ -100,7 +102,7 @@ fn every_vector_at_every_cut() {
 
 #[test]
 fn a_long_line_in_many_pieces_is_linear() {
-    // Quadratic rescanning of 8 MB in 8192 pieces would be 32 GB of work, and this test would not end.
+    // If each piece made the decoder scan the line again, it would scan 32 GB and this test would not finish.
     let mut body = b"data: ".to_vec();
     body.resize(8 * 1024 * 1024, b'x');
     body.extend_from_slice(b"\n\n");
@@ -114,7 +116,7 @@ mod properties {
     use headrace_wire::sse::DEFAULT_MAX_EVENT_BYTES;
     use proptest::prelude::*;
 
-    /// Bytes that are dense in what the decoder gives meaning to.
+    /// Random bodies, made mostly of bytes that mean something to the decoder.
     fn stream() -> impl Strategy<Value = Vec<u8>> {
         let token = prop_oneof![
             Just(b"data".to_vec()),

@@ -1,12 +1,12 @@
-//! The shortcut for look-alike chunks against the full parse: whatever the chunks, both say the same.
-#![expect(clippy::unwrap_used, reason = "a test stops where it finds what it does not expect")]
+//! Compares the fast path for look-alike OpenAI chunks with the full parse: both must give the same deltas.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use headrace_wire::openai_chat::OpenAiChat;
 use headrace_wire::sse::SseDecoder;
 use headrace_wire::{Delta, DeltaKind, Progress};
 use proptest::prelude::*;
 
-/// Contents as they stand between quotes: plain, escaped, mended, and made to look like the chunk around them.
+/// The inside of a JSON string: plain, escaped, invalid, or made to look like the chunk around it.
 fn inside() -> impl Strategy<Value = String> {
     prop_oneof![
         4 => "[a-zA-Z ,.]{0,6}",
@@ -25,7 +25,7 @@ fn inside() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Envelopes around a content, among them ones that spell the key in other ways or in other places.
+/// Chunks. `@` stands for the content and `~` for the padding. Some have the key elsewhere or spell it with escapes.
 fn chunk() -> impl Strategy<Value = String> {
     let envelope = prop_oneof![
         6 => Just(r#"{"id":"1","model":"m","choices":[{"index":0,"delta":{"content":"@"},"finish_reason":null}]}"#),
@@ -56,11 +56,12 @@ fn chunk() -> impl Strategy<Value = String> {
         .prop_map(|(envelope, inside, padding)| envelope.replace('@', &inside).replace('~', &padding))
 }
 
-fn decode(chunks: &[String], shortcut: bool) -> (Vec<Delta>, bool) {
+/// The deltas, and whether decoding failed. `event` has the fast path, `document` always parses in full.
+fn decode(chunks: &[String], fast_path: bool) -> (Vec<Delta>, bool) {
     let mut dialect = OpenAiChat::default();
     let mut deltas = Vec::new();
     for chunk in chunks {
-        let outcome = if shortcut {
+        let outcome = if fast_path {
             let body = format!("data: {chunk}\n\n");
             let mut sse = SseDecoder::default();
             let mut events = sse.feed(body.as_bytes());
@@ -82,13 +83,13 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
-    fn says_what_the_full_parse_says(chunks in proptest::collection::vec(chunk(), 1..12)) {
+    fn the_fast_path_gives_the_deltas_of_the_full_parse(chunks in proptest::collection::vec(chunk(), 1..12)) {
         prop_assert_eq!(decode(&chunks, true), decode(&chunks, false));
     }
 }
 
 #[test]
-fn what_stands_in_the_padding_is_never_text() {
+fn padding_is_never_text() {
     let chunk = |padding: &str| {
         format!(r#"{{"choices":[{{"index":0,"delta":{{"content":"a"}}}}],"obfuscation":"{padding}"}}"#)
     };

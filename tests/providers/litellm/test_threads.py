@@ -162,7 +162,7 @@ def test_an_interrupted_capture_neither_hangs_nor_sends(simulate: Simulate) -> N
 
     def build() -> None:
         try:
-            _thread.interrupt_main()
+            _thread.interrupt_main()  # as Ctrl-C does
             assert interrupted.wait(PATIENCE)
             httpx.post(f"{simulator.base_url}/chat/completions", json=body(1), timeout=PATIENCE)
         finally:

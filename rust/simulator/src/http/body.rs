@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::request::ReadError;
 use crate::socket::Socket;
 
-/// The largest body that is read.
+/// The largest body that is accepted.
 const MAX_BODY: usize = 64 * 1024 * 1024;
 
 /// The longest line of chunk framing: a size with its extension, or a trailer.
@@ -14,14 +14,14 @@ const MAX_LINE: usize = 8 * 1024;
 /// How a body is delimited (RFC 9112, section 6.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Framing {
-    /// By its length; without a length, it is empty.
+    /// By `content-length`; without it, the body is empty.
     Length(usize),
-    /// By its chunks.
+    /// By chunks.
     Chunked,
 }
 
 impl Framing {
-    /// What the headers say.
+    /// The framing that the headers announce.
     pub(super) fn of(headers: &BTreeMap<String, String>) -> Result<Self, ReadError> {
         match (headers.get("transfer-encoding"), headers.get("content-length")) {
             (Some(_), Some(_)) => {
@@ -40,13 +40,13 @@ impl Framing {
         if value.is_empty() || !value.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(ReadError::new(400, format_args!("`content-length` is not a number: {value}")));
         }
-        // More digits than a usize holds are a number too, and too large.
+        // A number that does not fit into a usize is too large in any case.
         let length = value.parse().unwrap_or(usize::MAX);
         if length > MAX_BODY { Err(too_large()) } else { Ok(Self::Length(length)) }
     }
 }
 
-/// Takes a body from the socket.
+/// Reads a body from the socket.
 pub(super) async fn read(socket: &mut Socket, framing: Framing) -> Result<Vec<u8>, ReadError> {
     match framing {
         Framing::Length(length) => take(socket, length).await,
@@ -79,7 +79,7 @@ async fn chunk_size(socket: &mut Socket) -> Result<Option<usize>, ReadError> {
     Ok(None)
 }
 
-/// Takes a line, its end included.
+/// Reads a line, including its end.
 async fn line(socket: &mut Socket) -> Result<Vec<u8>, ReadError> {
     loop {
         if let Some(end) = socket.inbox.windows(2).position(|pair| pair == b"\r\n") {
@@ -92,7 +92,7 @@ async fn line(socket: &mut Socket) -> Result<Vec<u8>, ReadError> {
     }
 }
 
-/// Takes `length` bytes.
+/// Reads `length` bytes.
 async fn take(socket: &mut Socket, length: usize) -> Result<Vec<u8>, ReadError> {
     while socket.inbox.len() < length {
         socket.receive().await?;

@@ -1,6 +1,6 @@
-//! The keys that a request brings along. They are not kept longer than the request, and are in no report.
+//! The API keys of a request. They are dropped with the request, and never part of a report.
 
-/// Headers whose values are never kept.
+/// Headers whose values are redacted.
 const SECRET_HEADERS: [&str; 7] = [
     "authorization",
     "proxy-authorization",
@@ -11,27 +11,27 @@ const SECRET_HEADERS: [&str; 7] = [
     "cookie",
 ];
 
-/// The parameters of a query that are never kept: Google's key.
+/// The query parameter that is redacted: Google's key.
 const SECRET_PARAMETER: &str = "key=";
 
-/// What stands in the place of what is not kept.
-pub(super) const STARS: &str = "***";
+/// Replaces what is redacted.
+pub(super) const REDACTED: &str = "***";
 
-/// The keys of one request.
+/// The API keys of one request.
 #[derive(Debug, Default)]
 pub(crate) struct Credentials {
-    /// The key of `Authorization: Bearer …`.
+    /// From `Authorization: Bearer …`.
     pub(crate) bearer: Option<String>,
-    /// `x-api-key`, as Anthropic has it.
+    /// From `x-api-key`, which Anthropic uses.
     pub(crate) api_key: Option<String>,
-    /// `x-goog-api-key`, or the `key` of the query.
+    /// From `x-goog-api-key`, or `key` in the query.
     pub(crate) google: Option<String>,
-    /// There is a signature of AWS, which is not checked.
+    /// Whether there is an AWS signature. It is not checked.
     pub(crate) is_signed: bool,
 }
 
 impl Credentials {
-    /// Those of the headers, found by name, and of the path.
+    /// Reads them from the headers, which `find` looks up by name, and from the path.
     pub(super) fn new(find: impl Fn(&str) -> Option<String>, target: &str) -> Self {
         let authorization = find("authorization");
         let authorization = authorization.as_deref().unwrap_or_default();
@@ -45,19 +45,19 @@ impl Credentials {
     }
 }
 
-/// Whether a header, by its lower-case name, holds what is not kept.
+/// Whether the values of a header are redacted. Its name is in lower case.
 pub(super) fn is_secret(header: &str) -> bool {
     SECRET_HEADERS.contains(&header)
 }
 
-/// A path as it may be kept.
+/// A path with its keys redacted.
 pub(super) fn without_secrets(target: &str) -> String {
     let Some((path, _)) = target.split_once('?') else {
         return target.to_owned();
     };
     let kept = parameters(target).map(|parameter| {
         if parameter.starts_with(SECRET_PARAMETER) {
-            format!("{SECRET_PARAMETER}{STARS}")
+            format!("{SECRET_PARAMETER}{REDACTED}")
         } else {
             parameter.to_owned()
         }
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_in_a_path_is_starred_out() {
+    fn a_key_in_a_path_is_redacted() {
         for (target, kept) in [
             ("/a", "/a"),
             ("/a?alt=sse", "/a?alt=sse"),

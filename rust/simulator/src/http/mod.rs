@@ -1,4 +1,4 @@
-//! HTTP/1.1 by hand: a server that breaks its promises on purpose has to hold every byte itself.
+//! A minimal HTTP/1.1 server. A library would not let us violate the protocol on purpose, byte by byte.
 
 mod body;
 mod credentials;

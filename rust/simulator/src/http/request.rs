@@ -1,4 +1,4 @@
-//! Requests: the head by `httparse`, the body by its length or its chunks.
+//! Reads requests: the head with `httparse`, the body by its length or in chunks.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,26 +6,26 @@ use std::fmt;
 use tokio::time::Instant;
 
 use super::body::{self, Framing};
-use super::credentials::{Credentials, STARS, is_secret, without_secrets};
+use super::credentials::{Credentials, REDACTED, is_secret, without_secrets};
 use crate::clock::monotonic_ns;
 use crate::socket::{Gone, Socket};
 
 const MAX_HEAD: usize = 64 * 1024;
 const MAX_HEADERS: usize = 128;
 
-/// One request, all of it.
+/// A complete request.
 #[derive(Debug)]
 pub(crate) struct Request {
     pub(crate) method: String,
-    /// The path and the query, credentials starred out.
+    /// The path and the query, with credentials redacted.
     pub(crate) target: String,
-    /// By lower-case name, repeated ones joined with a comma, credentials starred out.
+    /// By lower-case name. Repeated headers are joined with a comma; credentials are redacted.
     pub(crate) headers: BTreeMap<String, String>,
     pub(crate) credentials: Credentials,
     pub(crate) body: Vec<u8>,
-    /// The client wants the connection closed after the answer.
+    /// Whether the client wants the connection closed after the answer.
     pub(crate) close: bool,
-    /// When all of it had arrived, on the clock of the timers and on that of the report: the same moment.
+    /// When it had arrived completely, on the clock of the timers and on that of the report.
     pub(crate) received: Instant,
     pub(crate) received_ns: u64,
 }
@@ -37,12 +37,12 @@ impl Request {
     }
 }
 
-/// Why there is no request.
+/// Why no request could be read.
 #[derive(Debug)]
 pub(crate) enum ReadError {
-    /// The client closed the connection, which between two requests is as it should be.
+    /// The client closed the connection, which is normal between two requests.
     Gone,
-    /// This is not a request that can be answered. Where the next one begins is not known either.
+    /// The request is malformed, so it is also unknown where the next one starts.
     Refused { status: u16, reason: String },
 }
 
@@ -81,19 +81,19 @@ pub(crate) async fn read(socket: &mut Socket) -> Result<Request, ReadError> {
         socket.receive().await?;
     };
     socket.inbox.drain(..head.length);
-    // A client that has sent the body anyway needs no invitation.
+    // Not needed if the client has already started to send the body.
     if head.expects_continue && socket.inbox.is_empty() {
         socket.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
     }
     let mut request = head.request;
     request.body = body::read(socket, head.framing).await?;
-    // In this order, a deadline never seems to be missed by being early.
+    // In this order, a frame that is sent at its deadline never seems to be early.
     request.received_ns = monotonic_ns();
     request.received = Instant::now();
     Ok(request)
 }
 
-/// The head of the request that `bytes` begin with; `None` while it is incomplete.
+/// Parses the head of the request at the start of `bytes`; `None` while it is incomplete.
 fn parse(bytes: &[u8]) -> Result<Option<ParsedHead>, ReadError> {
     let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut parsed = httparse::Request::new(&mut headers);
@@ -103,7 +103,7 @@ fn parse(bytes: &[u8]) -> Result<Option<ParsedHead>, ReadError> {
         Err(error) => return Err(ReadError::new(400, format_args!("this is not HTTP/1.1: {error}"))),
     };
     if parsed.version != Some(1) {
-        return Err(ReadError::new(505, "only HTTP/1.1 is spoken here"));
+        return Err(ReadError::new(505, "only HTTP/1.1 is supported"));
     }
     let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
     let find = |name: &str| {
@@ -130,7 +130,7 @@ fn collect(headers: &[httparse::Header<'_>]) -> BTreeMap<String, String> {
     let mut collected: BTreeMap<String, String> = BTreeMap::new();
     for header in headers {
         let name = header.name.to_ascii_lowercase();
-        let value = if is_secret(&name) { STARS.into() } else { String::from_utf8_lossy(header.value) };
+        let value = if is_secret(&name) { REDACTED.into() } else { String::from_utf8_lossy(header.value) };
         collected
             .entry(name)
             .and_modify(|values| {

@@ -1,11 +1,11 @@
-//! Responses: heads and chunks.
+//! Writes responses: heads and chunks.
 
-/// The head of a response, being written.
+/// The head of a response.
 #[derive(Debug)]
 pub(crate) struct Head(Vec<u8>);
 
 impl Head {
-    /// A status line.
+    /// Starts with the status line.
     pub(crate) fn new(status: u16) -> Self {
         Self(format!("HTTP/1.1 {status} {}\r\n", reason(status)).into_bytes())
     }
@@ -17,24 +17,24 @@ impl Head {
         self
     }
 
-    /// The head of a body of chunks.
+    /// Ends the head of a chunked body.
     pub(crate) fn chunked(self) -> Vec<u8> {
         self.with("transfer-encoding", "chunked").end()
     }
 
-    /// The head of a body of `length` bytes.
+    /// Ends the head of a body of `length` bytes.
     pub(crate) fn length(self, length: usize) -> Vec<u8> {
         self.with("content-length", length).end()
     }
 
-    /// The head of a response whose status says that it has no body.
+    /// Ends the head of a response without a body.
     pub(crate) fn end(mut self) -> Vec<u8> {
         self.0.extend_from_slice(b"\r\n");
         self.0
     }
 }
 
-/// Appends an HTTP chunk to `out`, and says where in `out` its data begin.
+/// Appends an HTTP chunk to `out`, and returns where in `out` its data starts.
 pub(crate) fn write_chunk(data: &[u8], out: &mut Vec<u8>) -> usize {
     write_hex(data.len(), out);
     out.extend_from_slice(b"\r\n");
@@ -44,7 +44,7 @@ pub(crate) fn write_chunk(data: &[u8], out: &mut Vec<u8>) -> usize {
     start
 }
 
-/// Formatting by `write!` would take longer than the copy of a token's frame.
+/// By hand, since `write!` would take longer than copying a token's frame.
 fn write_hex(number: usize, out: &mut Vec<u8>) {
     let digits = (usize::BITS - number.leading_zeros()).div_ceil(4).max(1);
     for digit in (0..digits).rev() {

@@ -1,5 +1,5 @@
-//! The messages of a conversation, in the roles that a script knows: `system`, `user`, `assistant`, `tool`, and
-//! whatever else OpenAI chat allows.
+//! The messages of a conversation, with the roles that a script uses: `system`, `user`, `assistant`, `tool`, and any
+//! other that OpenAI chat allows.
 
 use std::borrow::Cow;
 
@@ -10,7 +10,7 @@ use serde_json::Value;
 pub(crate) struct Message<'b> {
     pub(super) role: &'b str,
     content: &'b Value,
-    /// It is a part of the same message as the one before: OpenAI responses list the items of an answer one by one.
+    /// It belongs to the same answer as the one before: OpenAI responses list the items of an answer separately.
     continues: bool,
 }
 
@@ -19,18 +19,18 @@ impl<'b> Message<'b> {
         Self { role, content, continues: false }
     }
 
-    /// The same, after the messages before it.
+    /// The same message, given the messages before it.
     pub(super) fn after(self, before: &[Self]) -> Self {
         let continues = self.role == ASSISTANT && before.last().is_some_and(|last| last.role == ASSISTANT);
         Self { continues, ..self }
     }
 
-    /// Whether an answer of the model begins with it.
+    /// Whether it is the first item of an answer.
     pub(super) fn begins_answer(&self) -> bool {
         self.role == ASSISTANT && !self.continues
     }
 
-    /// What it says.
+    /// Its texts.
     pub(super) fn texts(&self) -> Vec<Cow<'b, str>> {
         let mut found = Vec::new();
         texts(self.content, &mut found);
@@ -40,10 +40,10 @@ impl<'b> Message<'b> {
 
 /// The role of the model.
 pub(super) const ASSISTANT: &str = "assistant";
-/// The role of what a tool answered.
+/// The role of a tool's result.
 pub(super) const TOOL: &str = "tool";
 
-/// The texts of a content: a string, or a list of parts some of which have text, or hold the result of a tool.
+/// The texts of a message's content: a string, or a list of parts, some of which have text or a tool's result.
 fn texts<'b>(content: &'b Value, found: &mut Vec<Cow<'b, str>>) {
     match content {
         Value::String(text) => found.push(text.into()),
@@ -58,7 +58,7 @@ fn texts<'b>(content: &'b Value, found: &mut Vec<Cow<'b, str>>) {
             for name in ["content", "parts", "toolResult"] {
                 part.get(name).into_iter().for_each(|inner| texts(inner, found));
             }
-            // Results that are JSON are that JSON.
+            // A result that is JSON counts as its JSON text.
             let json =
                 part.get("functionResponse").map(|response| &response["response"]).or(part.get("json"));
             found.extend(json.map(|json| Cow::from(json.to_string())));

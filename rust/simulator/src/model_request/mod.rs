@@ -1,4 +1,4 @@
-//! What matters of a request to the model, whatever dialect it is written in.
+//! The parts of a model request that a script can match, in any dialect.
 
 mod message;
 mod read;
@@ -10,32 +10,32 @@ pub(crate) use self::read::Target;
 
 /// A request to the model, borrowed from its body.
 #[derive(Debug)]
-pub(crate) struct Ask<'b> {
-    /// The conversation; what stands beside it as instructions comes first.
+pub(crate) struct ModelRequest<'b> {
+    /// The conversation, with separate instructions as its first message.
     messages: Vec<Message<'b>>,
     model: Option<&'b str>,
     offers_tools: bool,
     wants_usage: bool,
-    /// It asks for a stream.
+    /// Whether it asks for a stream.
     pub(crate) stream: bool,
     /// How many choices it asks for.
     choices: u64,
 }
 
-impl Ask<'_> {
+impl ModelRequest<'_> {
     /// The turn that answers: the first that matches, and its position.
     pub(crate) fn select<'s>(&self, script: &'s Script) -> Option<(usize, &'s Turn)> {
         script.turns.iter().enumerate().find(|(_, turn)| self.matches(&turn.when))
     }
 
-    /// How many choices it gets from a turn.
+    /// How many choices a turn answers with.
     pub(crate) fn choices(&self, turn: &Turn) -> u32 {
         let asked = u32::try_from(self.choices).unwrap_or(1);
         let given = turn.choices.and_then(|choices| u32::try_from(choices.get()).ok());
         if asked == 1 { 1 } else { given.unwrap_or(asked) }
     }
 
-    /// Whether its stream tells the token counts.
+    /// Whether its stream contains the token counts.
     pub(crate) fn gets_usage(&self, script: &Script) -> bool {
         self.wants_usage || script.include_usage == IncludeUsage::Always
     }
@@ -72,7 +72,7 @@ mod tests {
 
     fn selected_by(api: Api, script: &Value, request: &Value) -> Option<usize> {
         let script = Script::from_value(script).unwrap();
-        Ask::read(&at(api), request).unwrap().select(&script).map(|(position, _)| position)
+        ModelRequest::read(&at(api), request).unwrap().select(&script).map(|(position, _)| position)
     }
 
     fn selected(script: &Value, request: &Value) -> Option<usize> {
@@ -80,7 +80,7 @@ mod tests {
     }
 
     fn problem(api: Api, body: &Value) -> String {
-        Ask::read(&at(api), body).unwrap_err()
+        ModelRequest::read(&at(api), body).unwrap_err()
     }
 
     #[test]
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn an_error_names_the_member() {
         let problem = |body: &Value| problem(Api::OpenAiChat, body);
         assert!(problem(&json!([])).contains("object"));
         assert!(problem(&json!({})).contains("`messages`"));
@@ -126,7 +126,7 @@ mod tests {
         assert!(problem(&json!({ "messages": messages, "n": 129 })).contains("`n`"));
     }
 
-    /// The same conversation in each API: a question with instructions, a call with a thought before it, its result.
+    /// The same conversation in each API: instructions, a question, a tool call after some reasoning, its result.
     fn conversations() -> Vec<(Api, Value)> {
         let call =
             json!({ "type": "function", "id": "c", "function": { "name": "look", "arguments": "{}" } });
@@ -184,9 +184,9 @@ mod tests {
         ] });
         for (api, request) in conversations() {
             assert_eq!(selected_by(api, &script, &request), Some(4), "{api:?}");
-            let ask_target = at(api);
-            let ask = Ask::read(&ask_target, &request).unwrap();
-            assert_eq!(ask.input_tokens(), 8, "{api:?}");
+            let target = at(api);
+            let asked = ModelRequest::read(&target, &request).unwrap();
+            assert_eq!(asked.input_tokens(), 8, "{api:?}");
         }
     }
 
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_dialect_wants_is_named() {
+    fn an_error_names_the_member_of_the_dialect() {
         let user = json!({ "role": "user", "content": "hi" });
         for (api, request, member) in [
             (Api::Anthropic, json!({ "messages": [user] }), "`max_tokens`"),

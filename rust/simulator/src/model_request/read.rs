@@ -1,30 +1,30 @@
-//! From the body of a request to what matters of it, one reader for each API.
+//! Parses the body of a model request, with one function for each API.
 
 use headrace_wire::encode::Api;
 use serde_json::Value;
 
-use super::Ask;
+use super::ModelRequest;
 use super::message::{ASSISTANT, Message, TOOL};
 
-/// The most choices that a request may ask for, as OpenAI has it.
+/// The most choices that a request may ask for. OpenAI has the same limit.
 const MAX_CHOICES: u64 = 128;
 
-/// What a path says of a request to the model.
+/// What the path says about a model request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Target {
-    /// The API whose path it is.
+    /// The API.
     pub(crate) api: Api,
-    /// Whether a stream is wanted, where the path says so and not the body.
+    /// Whether to stream, for APIs where the path says so and not the body.
     pub(crate) stream: Option<bool>,
-    /// The model, where it stands in the path.
+    /// The model, for APIs where it is in the path.
     pub(crate) model: Option<String>,
 }
 
-/// A list of messages, or what is wrong with it.
+/// The messages, or an error message.
 type Messages<'b> = Result<Vec<Message<'b>>, String>;
 
-impl<'b> Ask<'b> {
-    /// Reads a body. The error says what is wrong with it.
+impl<'b> ModelRequest<'b> {
+    /// Parses a body. The error says what is wrong with it.
     pub(crate) fn read(target: &'b Target, body: &'b Value) -> Result<Self, String> {
         if !body.is_object() {
             return Err("the body is not a JSON object".to_owned());
@@ -43,7 +43,7 @@ impl<'b> Ask<'b> {
             return Err("`model` is missing".to_owned());
         }
         let stream = optional(&body["stream"], Value::as_bool, "`stream` is not a boolean")?;
-        let streams_unasked = matches!(api, Api::OllamaChat | Api::OllamaGenerate);
+        let streams_by_default = matches!(api, Api::OllamaChat | Api::OllamaGenerate);
         let tools = if api == Api::Converse { &body["toolConfig"]["tools"] } else { &body["tools"] };
         Ok(Self {
             messages,
@@ -51,7 +51,7 @@ impl<'b> Ask<'b> {
             offers_tools: tools.as_array().is_some_and(|tools| !tools.is_empty()),
             wants_usage: api != Api::OpenAiChat
                 || body["stream_options"]["include_usage"].as_bool().unwrap_or(false),
-            stream: target.stream.or(stream).unwrap_or(streams_unasked),
+            stream: target.stream.or(stream).unwrap_or(streams_by_default),
             choices: choices(api, body)?,
         })
     }
@@ -84,12 +84,12 @@ fn chat(body: &Value) -> Messages<'_> {
         .collect()
 }
 
-/// Results of tools are the user's here, and a role of their own for a script.
+/// Tool results are messages of the user here; a script matches them as the role `tool`.
 fn anthropic(body: &Value) -> Messages<'_> {
     if body["max_tokens"].as_u64().is_none_or(|tokens| tokens == 0) {
         return Err("`max_tokens` is missing, or no number from 1".to_owned());
     }
-    spoken(body, |content| holds(content, |block| block["type"] == "tool_result"))
+    user_and_assistant(body, |content| any_part(content, |block| block["type"] == "tool_result"))
 }
 
 fn converse(body: &Value) -> Messages<'_> {
@@ -97,16 +97,16 @@ fn converse(body: &Value) -> Messages<'_> {
     if let Some(position) = messages.iter().position(|message| !message["content"].is_array()) {
         return Err(format!("`messages[{position}].content` is not a list"));
     }
-    spoken(body, |content| holds(content, |block| block["toolResult"].is_object()))
+    user_and_assistant(body, |content| any_part(content, |block| block["toolResult"].is_object()))
 }
 
-/// Messages of user and assistant, some of the user's being of tools, and a `system` beside them.
-fn spoken(body: &Value, is_of_tool: impl Fn(&Value) -> bool) -> Messages<'_> {
-    let mut messages = beside(body.get("system"));
+/// Messages of user and assistant, and a separate `system`. Some of the user's messages are tool results.
+fn user_and_assistant(body: &Value, is_tool_result: impl Fn(&Value) -> bool) -> Messages<'_> {
+    let mut messages = instructions(body.get("system"));
     for (position, message) in list(body, "messages", "message")?.iter().enumerate() {
         let content = &message["content"];
         let role = match message["role"].as_str() {
-            Some("user") if is_of_tool(content) => TOOL,
+            Some("user") if is_tool_result(content) => TOOL,
             Some(role @ ("user" | ASSISTANT)) => role,
             _ => return Err(format!("`messages[{position}].role` is neither `user` nor `assistant`")),
         };
@@ -116,14 +116,14 @@ fn spoken(body: &Value, is_of_tool: impl Fn(&Value) -> bool) -> Messages<'_> {
 }
 
 fn gemini(body: &Value) -> Messages<'_> {
-    let mut messages = beside(Some(either(body, "systemInstruction", "system_instruction")));
+    let mut messages = instructions(Some(either(body, "systemInstruction", "system_instruction")));
     for (position, content) in list(body, "contents", "content")?.iter().enumerate() {
         let parts = &content["parts"];
         if parts.as_array().is_none_or(Vec::is_empty) {
             return Err(format!("`contents[{position}].parts` is not a list of at least one part"));
         }
         let role = match content["role"].as_str() {
-            _ if holds(parts, |part| part["functionResponse"].is_object()) => TOOL,
+            _ if any_part(parts, |part| part["functionResponse"].is_object()) => TOOL,
             None | Some("user") => "user",
             Some("model") => ASSISTANT,
             Some(role) => {
@@ -135,9 +135,9 @@ fn gemini(body: &Value) -> Messages<'_> {
     Ok(messages)
 }
 
-/// Its input is a text, or a list of items: an answer of the model is one for each of its parts.
+/// The input is a text or a list of items. Each part of an answer is an item of its own.
 fn responses(body: &Value) -> Messages<'_> {
-    let mut messages = beside(body.get("instructions"));
+    let mut messages = instructions(body.get("instructions"));
     if body["input"].is_string() {
         messages.push(Message::new("user", &body["input"]));
         return Ok(messages);
@@ -157,7 +157,7 @@ fn responses(body: &Value) -> Messages<'_> {
 }
 
 fn generate(body: &Value) -> Messages<'_> {
-    let mut messages = beside(body.get("system"));
+    let mut messages = instructions(body.get("system"));
     if !body["prompt"].is_string() {
         return Err("`prompt` is not a string".to_owned());
     }
@@ -165,25 +165,25 @@ fn generate(body: &Value) -> Messages<'_> {
     Ok(messages)
 }
 
-/// The instructions that stand beside a conversation, as its first message.
-fn beside(instructions: Option<&Value>) -> Vec<Message<'_>> {
-    let instructions = instructions.filter(|instructions| !instructions.is_null());
-    instructions.map(|instructions| Message::new("system", instructions)).into_iter().collect()
+/// Separate instructions, as the first message of the conversation.
+fn instructions(value: Option<&Value>) -> Vec<Message<'_>> {
+    let value = value.filter(|value| !value.is_null());
+    value.map(|value| Message::new("system", value)).into_iter().collect()
 }
 
-/// The member that has to be a list with something in it.
+/// A member that must be a list with at least one item.
 fn list<'b>(body: &'b Value, name: &str, what: &str) -> Result<&'b Vec<Value>, String> {
     let value = body.get(name).ok_or_else(|| format!("`{name}` is missing"))?;
     let list = value.as_array().filter(|list| !list.is_empty());
     list.ok_or_else(|| format!("`{name}` is not a list of at least one {what}"))
 }
 
-/// Whether a list holds such a part.
-fn holds(list: &Value, is_wanted: impl Fn(&Value) -> bool) -> bool {
+/// Whether a list has such a part.
+fn any_part(list: &Value, is_wanted: impl Fn(&Value) -> bool) -> bool {
     list.as_array().is_some_and(|parts| parts.iter().any(is_wanted))
 }
 
-/// Google reads members under either name.
+/// Google accepts either name of a member.
 fn either<'b>(body: &'b Value, camel: &str, snake: &str) -> &'b Value {
     if body[camel].is_null() { &body[snake] } else { &body[camel] }
 }

@@ -1,4 +1,4 @@
-//! The answer to a request that did not ask for a stream.
+//! The answer to a request without a stream: one JSON document.
 
 use headrace_wire::encode::{Api, Head, document};
 use headrace_wire::openai_chat::read_error;
@@ -24,15 +24,15 @@ pub(crate) fn whole(
         return failed(selection.api, &head, error.as_ref());
     }
     for choice in 0..selection.choices {
-        let mut say = |kind| response.apply(&Delta { choice, kind });
+        let mut apply = |kind| response.apply(&Delta { choice, kind });
         for run in runs {
             let kinds = run
                 .kinds
                 .iter()
                 .map(|kind| if selection.script.stamp { stamped(kind) } else { kind.clone() });
-            std::iter::repeat_n(kinds, run.times as usize).flatten().for_each(&mut say);
+            std::iter::repeat_n(kinds, run.times as usize).flatten().for_each(&mut apply);
         }
-        say(DeltaKind::Finish(Box::new(selection.finish())));
+        apply(DeltaKind::Finish(Box::new(selection.finish())));
     }
     let counts = TokenCounts::of(runs);
     response.usage = counts.usage(&selection.turn.usage, selection.choices, input_tokens);
@@ -45,17 +45,17 @@ pub(crate) fn whole(
     document(selection.api, &head, &response).into_bytes()
 }
 
-/// The document of an error, which is of the shape of an answer in OpenAI responses.
+/// The error document. In OpenAI responses it has the form of an answer.
 fn failed(api: Api, head: &Head, error: Option<&Value>) -> Vec<u8> {
-    let words = failure::scripted(api, error).to_string();
+    let json = failure::scripted(api, error).to_string();
     if api != Api::OpenAiResponses {
-        return words.into_bytes();
+        return json.into_bytes();
     }
-    let response = Response { error: Some(read_error(&words)), ..Response::default() };
+    let response = Response { error: Some(read_error(&json)), ..Response::default() };
     document(api, head, &response).into_bytes()
 }
 
-/// The same delta, its text replaced with the time.
+/// The same delta, with its text replaced by the time.
 fn stamped(kind: &DeltaKind) -> DeltaKind {
     match kind {
         DeltaKind::Text(_) => DeltaKind::Text(CompactString::from(format!("{} ", monotonic_ns()))),

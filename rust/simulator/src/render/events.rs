@@ -1,4 +1,4 @@
-//! What an encoder has written, taken apart into its events.
+//! Splits the output of an encoder into frames: server-sent events, lines of NDJSON, or AWS messages.
 
 use headrace_wire::Framing;
 use headrace_wire::aws_event_stream::write_message;
@@ -7,18 +7,18 @@ use headrace_wire::encode::Api;
 use super::wire::Batch;
 use crate::script::Newline;
 
-/// The part of a JSON document.
+/// A truncated JSON document.
 const BROKEN: &str = r#"{"type":"broken","delta":{"text":"#;
 
-/// The bytes before the headers of a message of AWS, and after its payload.
+/// The bytes before the headers of an AWS message, and after its payload.
 const AWS_PRELUDE: usize = 12;
 const AWS_TRAILER: usize = 4;
 
-/// The events of one API.
+/// Splits what the encoder of one API writes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Events {
     api: Api,
-    /// Another line end than the encoder's.
+    /// A line end to use instead of the encoder's.
     newline: Option<Newline>,
 }
 
@@ -41,7 +41,7 @@ impl Events {
         batch.push_bytes(&bytes[..self.first(bytes) / 2], false);
     }
 
-    /// Adds an event that says something else than JSON.
+    /// Adds an event whose data is not JSON.
     pub(crate) fn write_broken(self, batch: &mut Batch) {
         let named = |name: &str| format!("event: {name}\ndata: {BROKEN}\n\n").into_bytes();
         let message = |kind: &str| {
@@ -72,15 +72,15 @@ impl Events {
         bytes.truncate(start);
     }
 
-    /// How long a text makes the data of its event so large, if those of an empty one are the last of `around`.
-    pub(crate) fn room(self, around: &[u8], bytes: usize) -> usize {
+    /// The length of a text whose event has `bytes` bytes of data. The last event of `around` is that of an empty text.
+    pub(crate) fn text_length(self, around: &[u8], bytes: usize) -> usize {
         let mut last = around;
         while self.first(last) < last.len() {
             last = &last[self.first(last)..];
         }
-        let room = bytes.saturating_sub(self.data(last).len());
+        let length = bytes.saturating_sub(self.data(last).len());
         // Four characters of base64 are three bytes.
-        if self.api == Api::InvokeModel { room / 4 * 3 } else { room }
+        if self.api == Api::InvokeModel { length / 4 * 3 } else { length }
     }
 
     /// The data of one event.
@@ -131,7 +131,7 @@ impl Events {
     }
 }
 
-/// The number that four bytes are.
+/// A big-endian number of four bytes.
 fn number(bytes: &[u8]) -> usize {
     let bytes = bytes.first_chunk::<4>().copied().unwrap_or_default();
     usize::try_from(u32::from_be_bytes(bytes)).unwrap_or(usize::MAX)

@@ -1,4 +1,4 @@
-//! What a fault does to an answer.
+//! Applies a fault to an answer.
 
 use headrace_wire::encode::Api;
 
@@ -6,11 +6,11 @@ use super::frames::FrameWriter;
 use crate::failure;
 use crate::script::Fault;
 
-/// The data of an event that is not JSON.
+/// The data of a malformed event: truncated JSON.
 const BROKEN: &str =
     r#"{"id":"chatcmpl-sim","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":"#;
 
-/// What comes after the deltas.
+/// What follows the deltas.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tail {
     /// Nothing.
@@ -21,12 +21,12 @@ pub(crate) enum Tail {
     FinishAndDone,
 }
 
-/// How the connection goes on.
+/// What happens to the connection after the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ending {
     /// The body ends as it should.
     Proper,
-    /// Nothing more is sent.
+    /// Nothing more is sent, and the connection stays open.
     Stall,
     /// TCP RST.
     Reset,
@@ -34,8 +34,12 @@ pub(crate) enum Ending {
     Close,
 }
 
-/// Lets a fault happen to the frames of a stream of OpenAI chat, the first `roles` of which tell the role.
-pub(super) fn afflict(writer: &mut FrameWriter<'_>, roles: usize, fault: Option<&Fault>) -> (Tail, Ending) {
+/// Applies a fault to the frames of an OpenAI chat stream. Its first `roles` frames contain the role.
+pub(super) fn apply_fault(
+    writer: &mut FrameWriter<'_>,
+    roles: usize,
+    fault: Option<&Fault>,
+) -> (Tail, Ending) {
     let Some(fault) = fault else {
         return (Tail::FinishAndDone, Ending::Proper);
     };
@@ -72,7 +76,7 @@ pub(super) fn afflict(writer: &mut FrameWriter<'_>, roles: usize, fault: Option<
 }
 
 impl Ending {
-    /// How it goes on after a stream with this fault.
+    /// The ending of a stream with this fault.
     pub(super) const fn of(fault: &Fault) -> Self {
         match fault {
             Fault::Stall { .. } => Self::Stall,
@@ -83,18 +87,19 @@ impl Ending {
     }
 }
 
-/// A JSON document that something happened to.
+/// A JSON document after a fault.
 #[derive(Debug)]
 pub(crate) struct Damaged {
-    /// What is sent of it.
+    /// The bytes that are sent.
     pub(crate) body: Vec<u8>,
-    /// How long it says it is.
+    /// The length in its header.
     pub(crate) length: usize,
-    /// How the connection goes on.
+    /// What happens to the connection.
     pub(crate) ending: Ending,
 }
 
-/// Lets a fault happen to a whole document, unless it is in its words: what comes nearest to the same fault of a stream.
+/// Applies a fault to a document: the nearest equivalent of the same fault in a stream. Faults of the content, such as
+/// `error`, are already part of it.
 pub(crate) fn damage(mut body: Vec<u8>, fault: Option<&Fault>) -> Damaged {
     let mut length = body.len();
     let half = length / 2;
@@ -111,7 +116,7 @@ pub(crate) fn damage(mut body: Vec<u8>, fault: Option<&Fault>) -> Damaged {
         }
         _ => {}
     }
-    // Half of a body whose length is known cannot end well.
+    // Half of a body with a known length cannot end properly.
     let ending = if matches!(fault, Fault::End { .. }) { Ending::Close } else { Ending::of(fault) };
     Damaged { body, length, ending }
 }

@@ -1,4 +1,4 @@
-//! The frames of a stream: server-sent events that wait for their time.
+//! The frames of an OpenAI chat stream, encoded ahead of time.
 
 use headrace_wire::openai_chat::ChunkEncoder;
 use headrace_wire::{CompactString, Delta, DeltaKind};
@@ -6,23 +6,23 @@ use headrace_wire::{CompactString, Delta, DeltaKind};
 use super::runs::Run;
 use crate::script::Newline;
 
-/// A list of frames. Those that repeat share their bytes.
+/// A list of frames. Repeated frames share their bytes.
 #[derive(Debug)]
 pub(crate) struct FrameList {
     frames: Vec<Frame>,
     bytes: Vec<u8>,
 }
 
-/// One frame.
+/// One frame: a server-sent event, half of one, or a comment.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Frame {
     start: usize,
     end: usize,
-    /// Where in `start..end` the time of sending is written.
+    /// Where the time of sending is inserted, relative to `start`.
     stamp_at: Option<usize>,
-    /// Its place in the rhythm: the choices of a response share one.
+    /// Its slot in the schedule. The choices of a response share one.
     pub(crate) slot: u32,
-    /// Whether it is an event; half of one and a comment are not.
+    /// Whether it is a whole event, and not half of one or a comment.
     pub(crate) whole: bool,
 }
 
@@ -37,7 +37,7 @@ impl FrameList {
         self.frames.last().map_or(0, |frame| frame.slot)
     }
 
-    /// Appends the bytes of a frame to `out`, with the time `now` where they are stamped.
+    /// Appends the bytes of a frame to `out`, with the time `now` inserted if it is stamped.
     pub(crate) fn write(&self, frame: &Frame, now: impl FnOnce() -> u64, out: &mut Vec<u8>) {
         let bytes = &self.bytes[frame.start..frame.end];
         let Some(at) = frame.stamp_at else {
@@ -56,7 +56,7 @@ pub(crate) struct FrameWriter<'a> {
     encoder: &'a ChunkEncoder,
     newline: Newline,
     list: FrameList,
-    /// The slot of the frames that are written next.
+    /// The slot of the next frames.
     pub(crate) slot: u32,
 }
 
@@ -65,7 +65,7 @@ impl<'a> FrameWriter<'a> {
         Self { encoder, newline, list: FrameList { frames: Vec::new(), bytes: Vec::new() }, slot: 0 }
     }
 
-    /// What has been written.
+    /// The frames written so far.
     pub(crate) fn finish(self) -> FrameList {
         self.list
     }
@@ -76,18 +76,18 @@ impl<'a> FrameWriter<'a> {
         self.list.frames.push(frame);
     }
 
-    /// Adds an event with these data, which are one line.
+    /// Adds an event with one line of data.
     pub(crate) fn event(&mut self, data: &str) {
         self.event_at(usize::MAX, data);
     }
 
-    /// Puts an event before the frame at `position`, and at its time.
+    /// Inserts an event before the frame at `position`, with the same slot.
     pub(crate) fn event_at(&mut self, position: usize, data: &str) {
         let frame = self.store(format!("data: {data}").as_bytes());
         self.insert(position, frame);
     }
 
-    /// Puts a text delta whose data are `bytes` long before the frame at `position`, and at its time.
+    /// Inserts a text delta with `bytes` bytes of data before the frame at `position`, with the same slot.
     pub(crate) fn huge_at(&mut self, position: usize, bytes: usize) {
         let text = |length: usize| Delta::first(DeltaKind::Text("x".repeat(length).into()));
         let mut smallest = Vec::new();
@@ -97,17 +97,17 @@ impl<'a> FrameWriter<'a> {
         self.insert(position, frame);
     }
 
-    /// Forgets the frames from `position` on.
+    /// Removes the frames from `position` on.
     pub(crate) fn truncate(&mut self, position: usize) {
         self.list.frames.truncate(position);
     }
 
-    /// Leaves only half of the frame at `position`, and nothing after it. After the last frame, that is `[DONE]`.
+    /// Keeps only half of the frame at `position`, and nothing after it. After the last frame comes `[DONE]`.
     pub(crate) fn break_off(&mut self, position: usize) {
         self.event("[DONE]");
         self.truncate(position.saturating_add(1));
         if let Some(frame) = self.list.frames.last_mut() {
-            // A stamp in the half that is not sent is not written.
+            // A stamp in the removed half is dropped.
             frame.end = frame.start + (frame.end - frame.start) / 2;
             frame.stamp_at = frame.stamp_at.filter(|at| frame.start + at <= frame.end);
             frame.whole = false;
@@ -120,7 +120,7 @@ impl<'a> FrameWriter<'a> {
         self.list.frames.push(Frame { whole: false, ..frame });
     }
 
-    /// Adds a run for each of `choices`, one slot for each of its deltas.
+    /// Adds a run for each of `choices`, with one slot per delta.
     pub(crate) fn run(&mut self, run: &Run, choices: u32, stamp: bool) {
         let templates: Vec<Frame> = run
             .kinds
@@ -155,7 +155,7 @@ impl<'a> FrameWriter<'a> {
         self.store(bytes.trim_ascii_end())
     }
 
-    /// Encodes a text delta whose content is a time that is not yet known, and a space.
+    /// Encodes a text delta whose content, a time and a space, is inserted later.
     fn encode_stamped(&mut self, choice: u32) -> Frame {
         let [zero, one] = ["0 ", "1 "].map(|text| {
             let mut bytes = Vec::new();
@@ -163,7 +163,7 @@ impl<'a> FrameWriter<'a> {
             self.encoder.encode(&Delta { choice, kind }, &mut bytes);
             bytes
         });
-        // Whatever the encoder writes around the content, the content is where these two differ.
+        // The content is where these two differ.
         let at = zero.iter().zip(&one).position(|(zero, one)| zero != one);
         let mut template = zero.trim_ascii_end().to_vec();
         if let Some(at) = at {
@@ -172,7 +172,7 @@ impl<'a> FrameWriter<'a> {
         Frame { stamp_at: at, ..self.store(&template) }
     }
 
-    /// Keeps the bytes of a frame, and ends it with a blank line.
+    /// Stores the bytes of a frame, ended with a blank line.
     fn store(&mut self, line: &[u8]) -> Frame {
         let bytes = &mut self.list.bytes;
         let start = bytes.len();

@@ -1,10 +1,10 @@
 //! From a turn of the script to the bytes of an answer.
 //!
-//! A turn is a list of [`runs`] of deltas. For a stream of OpenAI chat, whose encoder remembers nothing, they become
-//! [`frames`], the [`fault`] of the turn happens to these, and the [`plan`] keeps what is the same for every request.
-//! In the other dialects a [`stateful`] encodes them one by one when they are due, and takes what the encoder wrote apart
-//! into its [`events`]. Either way, [`wire`] cuts what is due into HTTP chunks. Without a stream, [`document`] folds the
-//! same runs into one JSON document.
+//! A turn is a list of [`runs`] of deltas. The encoder of OpenAI chat has no state, so they are encoded ahead of time
+//! into [`frames`]; the turn's [`fault`] is applied to these, and the [`plan`] caches what is the same for every request.
+//! The encoders of the other dialects have state, so a [`stateful`] stream encodes each delta when it is due, and splits
+//! the output into [`events`]. Either way, [`wire`] cuts what is due into HTTP chunks. Without a stream, [`document`]
+//! folds the same runs into one JSON document.
 
 pub(crate) mod document;
 mod events;
@@ -22,29 +22,29 @@ use headrace_wire::{Finish, FinishReason, Usage};
 use self::frames::{FrameList, FrameWriter};
 use crate::script::{Newline, Pacing, Script, Turn};
 
-/// When every answer was made: a constant, so that the same request gets the same bytes.
+/// The creation time of every answer: a constant, so that the same request gets the same bytes.
 pub(crate) const CREATED: u64 = 1_700_000_000;
 
 /// What answers a request.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Selection<'s> {
-    /// Which API the request came by.
+    /// The API of the request.
     pub(crate) api: Api,
     pub(crate) script: &'s Script,
     pub(crate) turn: &'s Turn,
-    /// Where in the script the turn stands.
+    /// The position of the turn in the script.
     pub(crate) position: usize,
-    /// How many times over the answer is given.
+    /// How many choices the answer has.
     pub(crate) choices: u32,
 }
 
 impl Selection<'_> {
-    /// When it is sent.
+    /// When its tokens are sent.
     pub(crate) fn pacing(&self) -> Pacing {
         self.turn.pacing.unwrap_or(self.script.pacing)
     }
 
-    /// A comment, in the line ends of the script.
+    /// A comment, with the line ends of the script.
     pub(crate) fn comment(&self, text: &str) -> FrameList {
         let encoder = self.encoder();
         let mut writer = FrameWriter::new(&encoder, self.newline());
@@ -52,7 +52,7 @@ impl Selection<'_> {
         writer.finish()
     }
 
-    /// What every part of the answer says of itself.
+    /// The id, model and time that every part of the answer contains.
     fn head(&self, usage: Option<&Usage>) -> Head {
         Head {
             id: self.id(),
@@ -76,7 +76,7 @@ impl Selection<'_> {
         ChunkEncoder { id: self.id(), model: self.script.model.clone(), created: CREATED }
     }
 
-    /// The line end of OpenAI's events, and of all comments.
+    /// The line end of OpenAI chat events, and of all comments.
     fn newline(&self) -> Newline {
         self.script.newline.unwrap_or_default()
     }
@@ -84,7 +84,7 @@ impl Selection<'_> {
     fn finish(&self) -> Finish {
         let raw = self.turn.finish_reason();
         let reason = match raw {
-            // Only the word is sent; what it means is for the client to find out.
+            // Only the raw reason is sent.
             _ if self.api == Api::OpenAiChat => FinishReason::Other,
             "stop" => FinishReason::Stop,
             "length" => FinishReason::Length,

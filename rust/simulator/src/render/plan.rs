@@ -1,4 +1,4 @@
-//! What is sent for one turn in OpenAI chat, made once and shared by all requests that it answers.
+//! The encoded answer of one turn in OpenAI chat, built once and shared by all requests.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -6,19 +6,19 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use headrace_wire::{Delta, DeltaKind, Usage};
 
 use super::Selection;
-use super::fault::{Ending, Tail, afflict};
+use super::fault::{Ending, Tail, apply_fault};
 use super::frames::{FrameList, FrameWriter};
 use super::runs::{TokenCounts, runs};
 use super::wire::{Batch, Cutting, Wire};
 use crate::script::{Fault, Rhythm};
 
-/// A stream, all but its tail.
+/// A stream without its tail.
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) content: Content,
     pub(crate) ending: Ending,
     pub(crate) counts: TokenCounts,
-    /// The slot of the last delta. The tail has the same.
+    /// The slot of the last delta, and of the tail.
     pub(crate) last_slot: u32,
     tail: Tail,
 }
@@ -26,21 +26,21 @@ pub(crate) struct Plan {
 /// The deltas.
 #[derive(Debug)]
 pub(crate) enum Content {
-    /// All due at once and the same for every request, so they are cut into chunks ahead of time.
+    /// All due at once and the same for every request, so they are already cut into chunks.
     Ready(Wire),
-    /// Each at its own time.
+    /// Each with its own deadline.
     Paced(FrameList),
 }
 
-/// The plans that have been made, by turn and number of choices.
+/// The plans built so far, by turn and number of choices.
 #[derive(Debug, Default)]
 pub(crate) struct PlanCache(Mutex<HashMap<(usize, u32), Slot>>);
 
-/// The lock of the cache is not held while a plan is made: others are looked up meanwhile.
+/// A plan, or a place for it. The cache's lock is not held while a plan is built, so others can be looked up meanwhile.
 type Slot = Arc<OnceLock<Arc<Plan>>>;
 
 impl PlanCache {
-    /// The plan of an answer; the first request that needs it makes it.
+    /// The plan of an answer, built by the first request that needs it.
     pub(crate) fn plan(&self, selection: &Selection<'_>) -> Arc<Plan> {
         let slot = {
             let mut plans = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -62,7 +62,7 @@ impl Plan {
         for run in &runs {
             writer.run(run, choices, script.stamp);
         }
-        let (tail, ending) = afflict(&mut writer, choices as usize, turn.fault.as_ref());
+        let (tail, ending) = apply_fault(&mut writer, choices as usize, turn.fault.as_ref());
         let frames = writer.finish();
         let last_slot = frames.last_slot();
         Self {
@@ -74,7 +74,7 @@ impl Plan {
         }
     }
 
-    /// What follows the deltas. It counts the tokens of the request, so it is made for each.
+    /// What follows the deltas. It contains the request's token count, so it is built for each request.
     pub(crate) fn tail(&self, selection: &Selection<'_>, usage: Option<Usage>) -> FrameList {
         let encoder = selection.encoder();
         let mut writer = FrameWriter::new(&encoder, selection.newline());

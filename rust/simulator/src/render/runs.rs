@@ -1,21 +1,21 @@
-//! What a turn says, as deltas, in the order in which they are sent.
+//! A turn as deltas, in the order in which they are sent.
 
 use headrace_wire::{CompactString, DeltaKind, Signature, ToolCallStart, Usage};
 
 use crate::script::{ToolCall, Turn, UsageCounts, UsageSpec};
 
-/// How long a fragment of arguments is when the script does not say.
+/// The length of a fragment of arguments, unless the script sets one.
 const FRAGMENT_CHARS: usize = 8;
 
 /// How many runs an answer has.
 pub(crate) const RUNS: usize = 5;
 
-/// Deltas that are sent one after the other, several times over. What repeats is encoded only once.
+/// A sequence of deltas, sent `times` times. It is encoded only once.
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) kinds: Vec<DeltaKind>,
     pub(crate) times: u32,
-    /// The positions at which a tool call ends, in order, and its index.
+    /// The positions at which tool calls end, in order, and the calls' indices.
     ends: Vec<(usize, u32)>,
 }
 
@@ -29,14 +29,14 @@ impl Run {
         self.kinds.len() * self.times as usize
     }
 
-    /// The end of the tool call whose last piece is at `position`. It is no delta of its own.
+    /// The end of the tool call whose last piece is at `position`. It has no position of its own.
     pub(crate) fn end(&self, position: usize) -> Option<DeltaKind> {
         let found = self.ends.binary_search_by_key(&position, |(position, _)| *position).ok()?;
         Some(DeltaKind::ToolCallEnd { index: self.ends[found].1 })
     }
 }
 
-/// What the turn at `position` of the script says.
+/// The runs of the turn at `position` of the script.
 pub(crate) fn runs(turn: &Turn, position: usize) -> [Run; RUNS] {
     let kinds = |tokens: &[String], kind: fn(CompactString) -> DeltaKind| {
         tokens.iter().map(|token| kind(CompactString::from(token.as_str()))).collect()
@@ -50,7 +50,7 @@ pub(crate) fn runs(turn: &Turn, position: usize) -> [Run; RUNS] {
     ]
 }
 
-/// How many tokens one choice of an answer has: each delta is one, signatures apart.
+/// How many tokens one choice of an answer has. Each delta is one, except signatures.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TokenCounts {
     output: usize,
@@ -65,7 +65,7 @@ impl TokenCounts {
         Self { output, reasoning: reasoning.len() }
     }
 
-    /// What an answer of `choices` tells; `None` when it tells nothing.
+    /// The usage of an answer with this many choices; `None` if it has none.
     pub(crate) fn usage(
         self,
         spec: &UsageSpec,
@@ -74,8 +74,8 @@ impl TokenCounts {
     ) -> Option<Usage> {
         let times = |count: usize| count as u64 * u64::from(choices);
         let counts = match spec {
-            UsageSpec::Untold => return None,
-            UsageSpec::Told(counts) => *counts,
+            UsageSpec::Omitted => return None,
+            UsageSpec::Given(counts) => *counts,
             UsageSpec::Counted => UsageCounts {
                 input_tokens: Some(input_tokens() as u64),
                 output_tokens: Some(times(self.output)),
@@ -96,14 +96,14 @@ impl TokenCounts {
     }
 }
 
-/// What vouches for the reasoning, and what of it cannot be read.
+/// The signature of the reasoning, and the encrypted reasoning.
 fn signatures(turn: &Turn) -> Vec<DeltaKind> {
     let signed = turn.signature.as_deref().map(|value| Signature::signed(value.into()));
     let encrypted = turn.encrypted.as_deref().map(|value| Signature::encrypted(value.into()));
     signed.into_iter().chain(encrypted).map(|signature| DeltaKind::Signature(Box::new(signature))).collect()
 }
 
-/// The tool calls: one after the other, or a piece of each in turns.
+/// The tool calls: one after the other, or interleaved.
 fn calls(turn: &Turn, position: usize) -> Run {
     let mut calls: Vec<_> = turn
         .tool_calls
@@ -143,7 +143,7 @@ fn pieces(call: &ToolCall, position: usize, index: u32) -> Vec<DeltaKind> {
     std::iter::once(DeltaKind::ToolCallStart(Box::new(start))).chain(arguments).chain(signature).collect()
 }
 
-/// Cuts a text into `pieces` of about the same number of characters, none of them empty.
+/// Splits a text into `pieces` of about the same number of characters, none of them empty.
 fn fragments(text: &str, pieces: Option<usize>) -> impl Iterator<Item = &str> {
     let bounds: Vec<usize> = text.char_indices().map(|(at, _)| at).chain([text.len()]).collect();
     let chars = bounds.len() - 1;
@@ -156,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn arguments_are_cut_at_characters() {
+    fn arguments_are_split_between_characters() {
         assert_eq!(fragments("äöü", Some(3)).collect::<Vec<_>>(), ["ä", "ö", "ü"]);
         assert_eq!(fragments("äöü", Some(9)).count(), 3);
         assert_eq!(fragments("{\"a\":1,\"b\":2}", Some(4)).count(), 4);

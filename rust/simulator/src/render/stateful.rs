@@ -1,5 +1,4 @@
-//! A stream in a dialect whose encoder remembers what it has said: each delta is encoded when it is due, for each
-//! request anew.
+//! A stream in a dialect whose encoder has state: each delta is encoded when it is due, and for each request separately.
 
 use std::iter::Peekable;
 
@@ -12,186 +11,187 @@ use super::fault::Ending;
 use super::runs::Run;
 use super::wire::Batch;
 use crate::clock::monotonic_ns;
-use crate::script::{FAILS, Fault};
+use crate::script::{DEFAULT_ERROR_MESSAGE, Fault};
 
 /// One stream.
-pub(crate) struct Speech<'r> {
+pub(crate) struct StatefulStream<'r> {
     encoder: StreamEncoder,
     events: Events,
     stamp: bool,
-    rest: Peekable<Lines<'r>>,
-    accident: Option<(usize, Accident)>,
-    /// The slot of what was said last.
+    steps: Peekable<Steps<'r>>,
+    /// The turn's fault, and the number of deltas after which it happens.
+    fault: Option<(usize, StreamFault)>,
+    /// The slot of the last step.
     slot: u32,
-    scratch: Vec<u8>,
+    encoded: Vec<u8>,
 }
 
-type Lines<'r> = Box<dyn Iterator<Item = Line> + Send + 'r>;
+type Steps<'r> = Box<dyn Iterator<Item = Step> + Send + 'r>;
 
-/// What is said in one go.
-struct Line {
+/// What is encoded at once.
+struct Step {
     slot: u32,
-    /// Which delta of the answer, of all its choices, this is or belongs to.
-    ordinal: Ordinal,
-    words: Words,
+    /// Which delta, counted over all choices, this is or belongs to.
+    position: Position,
+    content: StepContent,
 }
 
-/// Where a line stands; the accidents of a script happen between deltas.
+/// The position of a step. Faults happen before the delta with some number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Ordinal {
+enum Position {
     Opening,
     Delta(usize),
     Closing,
 }
 
-enum Words {
+enum StepContent {
     Delta(Delta),
-    /// All that is left to say, with or without the end marker.
+    /// Everything that is left, with or without the end marker.
     End {
         marker: bool,
     },
 }
 
-/// What happens before the delta of some number.
-enum Accident {
-    /// Only half of what is said next is.
+/// A fault in the middle of the stream.
+enum StreamFault {
+    /// Only half of the next frame is sent.
     Break,
     Error(Box<ProviderError>),
     Malformed,
     Huge(usize),
 }
 
-impl<'r> Speech<'r> {
-    /// What answers a request.
+impl<'r> StatefulStream<'r> {
+    /// The stream that answers a request.
     pub(crate) fn new(selection: &Selection<'_>, runs: &'r [Run], usage: Option<&Usage>) -> Self {
         let fault = selection.turn.fault.as_ref();
         let opening = Delta::first(DeltaKind::Response(Box::default()));
-        let opening = Line { slot: 0, ordinal: Ordinal::Opening, words: Words::Delta(opening) };
-        let deltas = lines(runs, selection.choices);
-        let lines = std::iter::once(opening).chain(deltas).chain(closing(selection, runs, usage));
-        let rest: Lines<'r> = match fault.and_then(stop) {
-            Some(after) => Box::new(lines.take_while(move |line| line.ordinal < Ordinal::Delta(after))),
-            None => Box::new(lines),
+        let opening = Step { slot: 0, position: Position::Opening, content: StepContent::Delta(opening) };
+        let deltas = delta_steps(runs, selection.choices);
+        let steps = std::iter::once(opening).chain(deltas).chain(closing(selection, runs, usage));
+        let steps: Steps<'r> = match fault.and_then(end_after) {
+            Some(after) => Box::new(steps.take_while(move |step| step.position < Position::Delta(after))),
+            None => Box::new(steps),
         };
         Self {
             encoder: StreamEncoder::new(selection.api, selection.head(usage)),
             events: Events::new(selection.api, selection.script.newline),
             stamp: selection.script.stamp,
-            rest: rest.peekable(),
-            accident: fault.and_then(accident),
+            steps: steps.peekable(),
+            fault: fault.and_then(stream_fault),
             slot: 0,
-            scratch: Vec::new(),
+            encoded: Vec::new(),
         }
     }
 
-    /// The slot of what comes next; `None` when all is said.
+    /// The slot of the next step; `None` at the end.
     pub(crate) fn slot(&mut self) -> Option<u32> {
-        let next = self.rest.peek().map(|line| line.slot);
+        let next = self.steps.peek().map(|step| step.slot);
         match self.due() {
-            // An error needs no time of its own.
-            Some(Accident::Error(_)) => Some(self.slot),
+            // An error has no slot of its own.
+            Some(StreamFault::Error(_)) => Some(self.slot),
             Some(_) => Some(next.unwrap_or(self.slot)),
             None => next,
         }
     }
 
-    /// Says what comes next. That may add nothing yet to what is sent.
-    pub(crate) fn say(&mut self, batch: &mut Batch) {
-        let due = if self.due().is_some() { self.accident.take() } else { None };
+    /// Adds the next step to the batch. An encoder may hold it back, and add nothing yet.
+    pub(crate) fn write_next(&mut self, batch: &mut Batch) {
+        let due = if self.due().is_some() { self.fault.take() } else { None };
         match due {
-            None => self.speak(),
-            Some((_, Accident::Malformed)) => self.events.write_broken(batch),
-            Some((_, Accident::Huge(bytes))) => {
+            None => self.encode_next(),
+            Some((_, StreamFault::Malformed)) => self.events.write_broken(batch),
+            Some((_, StreamFault::Huge(bytes))) => {
                 let text = self.huge(bytes);
                 self.encode(&Delta::first(DeltaKind::Text(text)));
             }
-            Some((_, Accident::Error(error))) => {
+            Some((_, StreamFault::Error(error))) => {
                 self.encode(&Delta::first(DeltaKind::Error(error)));
-                self.rest = nothing();
+                self.steps = no_steps();
             }
-            Some((_, Accident::Break)) => {
-                while self.scratch.is_empty() && self.rest.peek().is_some() {
-                    self.speak();
+            Some((_, StreamFault::Break)) => {
+                while self.encoded.is_empty() && self.steps.peek().is_some() {
+                    self.encode_next();
                 }
-                self.events.write_half(&self.scratch, batch);
-                self.scratch.clear();
-                self.rest = nothing();
+                self.events.write_half(&self.encoded, batch);
+                self.encoded.clear();
+                self.steps = no_steps();
             }
         }
-        self.events.write(&self.scratch, batch);
-        self.scratch.clear();
+        self.events.write(&self.encoded, batch);
+        self.encoded.clear();
     }
 
-    /// The accident that happens now, if one does.
-    fn due(&mut self) -> Option<&Accident> {
-        let next = self.rest.peek().map_or(Ordinal::Closing, |line| line.ordinal);
-        let (after, accident) = self.accident.as_ref()?;
-        (next >= Ordinal::Delta(*after)).then_some(accident)
+    /// The fault, if it happens now.
+    fn due(&mut self) -> Option<&StreamFault> {
+        let next = self.steps.peek().map_or(Position::Closing, |step| step.position);
+        let (after, fault) = self.fault.as_ref()?;
+        (next >= Position::Delta(*after)).then_some(fault)
     }
 
-    /// Encodes the next line.
-    fn speak(&mut self) {
-        let Some(line) = self.rest.next() else { return };
-        self.slot = line.slot;
-        match line.words {
-            Words::Delta(Delta { choice, kind: DeltaKind::Text(_) }) if self.stamp => {
+    /// Encodes the next step.
+    fn encode_next(&mut self) {
+        let Some(step) = self.steps.next() else { return };
+        self.slot = step.slot;
+        match step.content {
+            StepContent::Delta(Delta { choice, kind: DeltaKind::Text(_) }) if self.stamp => {
                 let now = CompactString::from(format!("{} ", monotonic_ns()));
                 self.encode(&Delta { choice, kind: DeltaKind::Text(now) });
             }
-            Words::Delta(delta) => self.encode(&delta),
-            Words::End { marker } => {
-                self.encoder.finish(&mut self.scratch);
+            StepContent::Delta(delta) => self.encode(&delta),
+            StepContent::End { marker } => {
+                self.encoder.finish(&mut self.encoded);
                 if !marker {
-                    self.events.drop_last(&mut self.scratch);
+                    self.events.drop_last(&mut self.encoded);
                 }
             }
         }
     }
 
     fn encode(&mut self, delta: &Delta) {
-        self.encoder.encode(delta, &mut self.scratch);
+        self.encoder.encode(delta, &mut self.encoded);
     }
 
-    /// A text whose event has so many bytes of data.
+    /// A text whose event has `bytes` bytes of data.
     fn huge(&self, bytes: usize) -> CompactString {
         let mut around = Vec::new();
         self.encoder.clone().encode(&Delta::first(DeltaKind::Text("".into())), &mut around);
-        "x".repeat(self.events.room(&around, bytes)).into()
+        "x".repeat(self.events.text_length(&around, bytes)).into()
     }
 }
 
-/// How the connection goes on after a stream with this fault.
+/// What happens to the connection after the stream.
 pub(crate) fn ending(selection: &Selection<'_>) -> Ending {
     selection.turn.fault.as_ref().map_or(Ending::Proper, Ending::of)
 }
 
-/// The deltas of an answer, one slot for each of all its choices.
-fn lines(runs: &[Run], choices: u32) -> impl Iterator<Item = Line> + Send {
+/// The deltas of an answer. Those of all choices share one slot.
+fn delta_steps(runs: &[Run], choices: u32) -> impl Iterator<Item = Step> + Send {
     let kinds = runs.iter().flat_map(|run| {
         let once =
             move |_| run.kinds.iter().enumerate().map(move |(position, kind)| (kind, run.end(position)));
         (0..run.times).flat_map(once)
     });
     kinds.zip(0_u32..).flat_map(move |((kind, end), slot)| {
-        let said = (0..choices).flat_map(move |choice| {
-            // What ends with a delta is not one of its own.
+        let deltas = (0..choices).flat_map(move |choice| {
+            // The end of a call belongs to the call's last delta.
             let kinds = [Some(kind.clone()), end.clone()].into_iter().flatten();
             kinds.map(move |kind| Delta { choice, kind })
         });
-        said.map(move |delta| Line {
+        deltas.map(move |delta| Step {
             slot,
-            ordinal: Ordinal::Delta(slot as usize * choices as usize + delta.choice as usize),
-            words: Words::Delta(delta),
+            position: Position::Delta(slot as usize * choices as usize + delta.choice as usize),
+            content: StepContent::Delta(delta),
         })
     })
 }
 
-/// What follows the deltas, at the time of the last.
+/// What follows the deltas, in the slot of the last.
 fn closing(
     selection: &Selection<'_>,
     runs: &[Run],
     usage: Option<&Usage>,
-) -> impl Iterator<Item = Line> + use<> {
+) -> impl Iterator<Item = Step> + use<> {
     let count: usize = runs.iter().map(Run::len).sum();
     let slot = u32::try_from(count.saturating_sub(1)).unwrap_or(u32::MAX);
     let finish = Box::new(selection.finish());
@@ -199,12 +199,13 @@ fn closing(
         (0..selection.choices).map(move |choice| Delta { choice, kind: DeltaKind::Finish(finish.clone()) });
     let usage = usage.map(|usage| Delta::first(DeltaKind::Usage(Box::new(usage.clone()))));
     let marker = !matches!(selection.turn.fault, Some(Fault::NoDone {}));
-    let words = finishes.chain(usage).map(Words::Delta).chain(std::iter::once(Words::End { marker }));
-    words.map(move |words| Line { slot, ordinal: Ordinal::Closing, words })
+    let contents =
+        finishes.chain(usage).map(StepContent::Delta).chain(std::iter::once(StepContent::End { marker }));
+    contents.map(move |content| Step { slot, position: Position::Closing, content })
 }
 
-/// After how many deltas a fault silences the stream.
-fn stop(fault: &Fault) -> Option<usize> {
+/// The number of deltas after which a fault ends the stream.
+fn end_after(fault: &Fault) -> Option<usize> {
     match fault {
         Fault::Stall { after }
         | Fault::End { after }
@@ -214,23 +215,23 @@ fn stop(fault: &Fault) -> Option<usize> {
     }
 }
 
-fn accident(fault: &Fault) -> Option<(usize, Accident)> {
+fn stream_fault(fault: &Fault) -> Option<(usize, StreamFault)> {
     match fault {
-        Fault::Reset { after, in_frame: true } => Some((*after, Accident::Break)),
+        Fault::Reset { after, in_frame: true } => Some((*after, StreamFault::Break)),
         Fault::Error { after, error } => {
             let error = error.as_ref().map_or_else(
-                || ProviderError { message: FAILS.to_owned(), ..ProviderError::default() },
+                || ProviderError { message: DEFAULT_ERROR_MESSAGE.to_owned(), ..ProviderError::default() },
                 |error| read_error(&error.to_string()),
             );
-            Some((*after, Accident::Error(Box::new(error))))
+            Some((*after, StreamFault::Error(Box::new(error))))
         }
-        Fault::Malformed { after } => Some((*after, Accident::Malformed)),
-        Fault::Huge { after, bytes } => Some((*after, Accident::Huge(*bytes))),
+        Fault::Malformed { after } => Some((*after, StreamFault::Malformed)),
+        Fault::Huge { after, bytes } => Some((*after, StreamFault::Huge(*bytes))),
         _ => None,
     }
 }
 
-fn nothing<'r>() -> Peekable<Lines<'r>> {
-    let nothing: Lines<'r> = Box::new(std::iter::empty());
-    nothing.peekable()
+fn no_steps<'r>() -> Peekable<Steps<'r>> {
+    let none: Steps<'r> = Box::new(std::iter::empty());
+    none.peekable()
 }

@@ -1,4 +1,4 @@
-//! Frames, cut into HTTP chunks.
+//! Cuts frames into HTTP chunks.
 
 use std::num::NonZeroUsize;
 
@@ -10,7 +10,7 @@ use crate::script::Chunking;
 /// The size of the chunks of [`Chunking::Coalesce`].
 const COALESCED: usize = 64 * 1024;
 
-/// Frames that are due, as the bytes of a body.
+/// The bytes of frames that are due.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     bytes: Vec<u8>,
@@ -25,13 +25,13 @@ struct FrameEnd {
 }
 
 impl Batch {
-    /// Adds a frame. If it is stamped, then with the time of now.
+    /// Adds a frame, with the current time if it is stamped.
     pub(crate) fn push(&mut self, list: &FrameList, frame: &Frame) {
         list.write(frame, monotonic_ns, &mut self.bytes);
         self.ends.push(FrameEnd { at: self.bytes.len(), whole: frame.whole });
     }
 
-    /// Adds an event, or a part of one.
+    /// Adds a whole event, or a part of one.
     pub(crate) fn push_bytes(&mut self, bytes: &[u8], whole: bool) {
         self.bytes.extend_from_slice(bytes);
         self.ends.push(FrameEnd { at: self.bytes.len(), whole });
@@ -49,20 +49,20 @@ impl Batch {
     }
 }
 
-/// How far a batch has been cut.
+/// How much of a batch has been cut.
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
     bytes: usize,
     ends: usize,
 }
 
-/// Bytes for the socket, and how to count them.
+/// Bytes for the socket, and where the frames in them end.
 #[derive(Debug, Default)]
 pub(crate) struct Wire {
     pub(crate) bytes: Vec<u8>,
-    /// How many of them, at the start, are the head of the response.
+    /// How many of them are the head of the response.
     pub(crate) head: usize,
-    /// Where the events end.
+    /// Where the whole frames end.
     pub(crate) frame_ends: Vec<usize>,
 }
 
@@ -97,13 +97,13 @@ impl Wire {
 pub(crate) enum Cutting {
     /// After each frame.
     Frame,
-    /// After so many bytes.
+    /// After this many bytes.
     Bytes(usize),
-    /// After so many bytes, in turns.
+    /// After each of these numbers of bytes in turn, repeated.
     Cycle {
         /// The sizes.
         sizes: Vec<NonZeroUsize>,
-        /// Which is next.
+        /// The position of the next size.
         next: usize,
     },
 }
@@ -125,7 +125,7 @@ impl Cutting {
         while self.cut(batch, &mut progress, wire) {}
     }
 
-    /// Appends the next chunk of a batch to `wire`; false when there is none.
+    /// Appends the next chunk of a batch to `wire`; false at its end.
     pub(crate) fn cut(&mut self, batch: &Batch, progress: &mut Progress, wire: &mut Wire) -> bool {
         if progress.bytes == batch.bytes.len() {
             return false;

@@ -1,4 +1,4 @@
-//! What is wrong with a script.
+//! Errors of a script.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ impl ScriptError {
         Self { field, reason }
     }
 
-    /// The field that it is about, such as `turns[0].fault`; empty when it is the document as a whole.
+    /// The path of the field, such as `turns[0].fault`; empty if the error is about the whole document.
     #[must_use]
     pub fn field(&self) -> &str {
         &self.field
@@ -35,7 +35,7 @@ impl std::error::Error for ScriptError {}
 impl From<serde_path_to_error::Error<serde_json::Error>> for ScriptError {
     fn from(error: serde_path_to_error::Error<serde_json::Error>) -> Self {
         let field = error.path().to_string();
-        // The crate writes "." for the document itself.
+        // `serde_path_to_error` writes "." for the document itself.
         let field = if field == "." { String::new() } else { field };
         Self::new(field, error.into_inner().to_string())
     }

@@ -1,4 +1,4 @@
-//! What goes wrong.
+//! Faults: what goes wrong with an answer.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -12,33 +12,33 @@ use serde_json::Value;
 use super::http::{HeaderText, Headers, StatusCode};
 use super::millis;
 
-/// What every error says that the script has no words for.
-pub(crate) const FAILS: &str = "The simulator fails, as its script says.";
+/// The message of errors for which the script gives none.
+pub(crate) const DEFAULT_ERROR_MESSAGE: &str = "The simulator fails, as its script says.";
 
 /// One way in which an answer goes wrong.
 ///
-/// `after` counts deltas: pieces of reasoning, text, refusal and tool calls, and signatures. What tells the role comes
-/// before the first and is not counted; the finish reason, the usage and the end marker come after the last.
+/// `after` counts deltas: pieces of reasoning, text, refusal and tool calls, and signatures. The frame with the role
+/// comes before the first and is not counted; the finish reason, the usage and the end marker come after the last.
 ///
-/// A request that did not ask for a stream gets what comes nearest: its body ends, resets or stalls halfway. `no_done`
-/// and `cut` change nothing for it.
+/// A request without a stream gets the nearest equivalent: its body ends, resets or stalls halfway. `no_done` and `cut`
+/// do not affect it.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Fault {
     /// An HTTP error instead of an answer.
     Status(StatusFault),
-    /// The stream falls silent, and stays open until the client leaves.
+    /// The stream goes silent, and stays open until the client disconnects.
     Stall {
         /// After this many deltas.
         #[serde(default)]
         after: usize,
     },
-    /// The connection is reset (TCP RST). What the client has no room for in its receive buffer is lost with it.
+    /// The connection is reset (TCP RST). Bytes that do not fit into the client's receive buffer are lost.
     Reset {
         /// After this many deltas.
         #[serde(default)]
         after: usize,
-        /// Half of the next frame is sent first.
+        /// Whether half of the next frame is sent first.
         #[serde(default = "yes")]
         in_frame: bool,
     },
@@ -54,9 +54,9 @@ pub enum Fault {
         #[serde(default)]
         after: usize,
     },
-    /// Everything but `[DONE]`.
+    /// Everything is sent except the end marker.
     NoDone {},
-    /// An event of broken JSON, after which the stream goes on.
+    /// An event with malformed JSON, after which the stream goes on.
     Malformed {
         /// After this many deltas.
         #[serde(default)]
@@ -67,28 +67,28 @@ pub enum Fault {
         /// After this many deltas.
         #[serde(default)]
         after: usize,
-        /// The error object; one of the server's when not given.
+        /// The error object; by default a server error.
         #[serde(default)]
         error: Option<Value>,
     },
-    /// One event with very much text, after which the stream goes on.
+    /// One very large event, after which the stream goes on.
     Huge {
         /// After this many deltas.
         #[serde(default)]
         after: usize,
-        /// The size of its data; never less than that of an empty chunk.
+        /// The size of its data; at least that of an event without text.
         bytes: usize,
     },
     /// A web page instead of an answer.
     Html {},
     /// This body instead of an answer.
     Raw(RawFault),
-    /// The events go out in TCP writes of these many bytes, one after the other and from the start again.
+    /// The stream is sent in TCP writes of these numbers of bytes, repeated in turn.
     Cut {
         /// The sizes.
         #[serde(deserialize_with = "sizes")]
         sizes: Vec<NonZeroUsize>,
-        /// From one write to the next, so that the client has the time to read each for itself.
+        /// The pause between two writes, so that the client can read each one separately.
         #[serde(default = "one_millisecond", rename = "interval_ms", deserialize_with = "millis::duration")]
         interval: Duration,
     },
@@ -96,13 +96,13 @@ pub enum Fault {
     Redirect {
         /// Where to.
         location: HeaderText,
-        /// The status; 307 when not given, which keeps the method and the body.
+        /// The status; by default 307, which keeps the method and the body.
         #[serde(default = "StatusCode::temporary_redirect")]
         status: StatusCode,
     },
     /// The request is accepted and never answered.
     Silent {},
-    /// Nothing at all is sent for a while; what was due by then comes at once.
+    /// Nothing is sent for a while; then everything that is due is sent at once.
     SlowHeaders {
         /// For how long.
         #[serde(rename = "ms", deserialize_with = "millis::duration")]
@@ -114,16 +114,16 @@ pub enum Fault {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StatusFault {
-    /// The status; 500 when not given.
+    /// The status; by default 500.
     #[serde(default)]
     pub status: StatusCode,
-    /// The body: text if it is a string, else JSON; an error in the words of the request's dialect when not given.
+    /// The body: text if it is a string, else JSON; by default an error in the request's dialect.
     #[serde(default)]
     pub body: Option<Value>,
     /// More headers.
     #[serde(default)]
     pub headers: Headers,
-    /// Only so many requests fail, and the ones after them are answered. `POST /_reset` starts the count again.
+    /// Only this many requests fail, and later ones are answered. `POST /_reset` restarts the count.
     #[serde(default)]
     pub times: Option<u64>,
 }
@@ -134,11 +134,11 @@ pub struct StatusFault {
 pub struct RawFault {
     /// The bytes.
     pub body: Vec<u8>,
-    /// What they are said to be.
+    /// The content type.
     pub content_type: HeaderText,
     /// The status.
     pub status: StatusCode,
-    /// The size of the HTTP chunks; one for all when not given.
+    /// The size of the HTTP chunks; by default one chunk for the whole body.
     pub chunk_bytes: Option<NonZeroUsize>,
 }
 

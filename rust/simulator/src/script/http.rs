@@ -1,4 +1,4 @@
-//! What a script may put into the head of a response, and stays valid HTTP.
+//! Parts of a response's head that a script may set, checked to be valid HTTP.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ impl StatusCode {
 }
 
 impl Default for StatusCode {
-    /// What a fault is, when it does not say.
+    /// The status of a `status` fault that does not set one.
     fn default() -> Self {
         Self(500)
     }
@@ -100,7 +100,7 @@ impl TryFrom<BTreeMap<String, HeaderText>> for Headers {
 fn header_name(name: &str) -> Result<String, String> {
     let name = name.to_ascii_lowercase();
     if matches!(name.as_str(), "content-length" | "transfer-encoding") {
-        return Err(format!("`{name}` is the simulator's to set"));
+        return Err(format!("`{name}` is set by the simulator"));
     }
     let valid =
         !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));

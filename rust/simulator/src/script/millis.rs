@@ -1,10 +1,10 @@
-//! Durations, which scripts give in milliseconds.
+//! Durations. Scripts give them in milliseconds.
 
 use std::time::Duration;
 
 use serde::de::{Deserialize, Deserializer, Error};
 
-/// A day: longer is a mistake, and this keeps every sum of deadlines far from overflow.
+/// A day. Longer durations are a mistake, and the limit prevents overflow when deadlines are added up.
 const LONGEST_MS: f64 = 86_400_000.0;
 
 /// For fields that may be zero.
@@ -22,7 +22,7 @@ pub(super) fn optional<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Opt
     duration(deserializer).map(Some)
 }
 
-/// For optional fields that say how often something happens, which cannot be always.
+/// For optional fields with an interval, which cannot be zero.
 pub(super) fn optional_interval<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Duration>, D::Error> {

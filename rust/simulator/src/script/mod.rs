@@ -1,6 +1,6 @@
 //! The script: what the simulator answers, how fast, and what goes wrong.
 //!
-//! Every field has a default, unknown fields are refused, and an error names the field that it is about.
+//! Every field has a default, unknown fields are refused, and errors contain the path of the field.
 
 mod error;
 mod fault;
@@ -23,20 +23,20 @@ pub use pacing::{Pacing, Rhythm};
 pub use tokens::Tokens;
 pub use turn::{Arguments, ToolCall, Turn, UsageCounts, UsageSpec, When};
 
-pub(crate) use fault::FAILS;
+pub(crate) use fault::DEFAULT_ERROR_MESSAGE;
 pub(crate) use tokens::count_tokens;
 
-/// How often a comment is sent when the script gives its text and no interval.
+/// The interval of comments if the script gives a text but no interval.
 const DEFAULT_COMMENT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The timers tick in milliseconds.
+/// The resolution of the timers.
 const MIN_COMMENT_INTERVAL: Duration = Duration::from_millis(1);
 
 /// Everything that the simulator does.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Script {
-    /// The model that answers name, and that `/v1/models` lists.
+    /// The name of the model, in answers and in `/v1/models`.
     pub model: String,
     /// The answers. The first whose `when` matches a request answers it.
     pub turns: Vec<Turn>,
@@ -44,19 +44,18 @@ pub struct Script {
     pub pacing: Pacing,
     /// How the bytes of a stream are cut into HTTP chunks.
     pub chunking: Chunking,
-    /// The content of every text token is the time of its write instead: `"<monotonic nanoseconds> "`.
+    /// Replaces the content of every text token with the time of its write: `"<monotonic nanoseconds> "`.
     pub stamp: bool,
-    /// The line end of server-sent events; that of the provider when not given, which is a line feed, and Google's
-    /// carriage return and line feed.
+    /// The line end of server-sent events; by default the provider's: CRLF for Google, LF for all others.
     pub newline: Option<Newline>,
-    /// The text of a comment that is sent every so often, whatever else happens.
+    /// The text of a comment that is sent at regular intervals.
     pub comments: Option<CommentText>,
-    /// How often; every second when only the text is given.
+    /// The interval of comments; by default a second.
     #[serde(rename = "comment_every_ms", deserialize_with = "millis::optional_interval")]
     pub comment_every: Option<Duration>,
     /// The key that requests must carry as `Authorization: Bearer …`.
     pub api_key: Option<String>,
-    /// Which streams tell their token counts.
+    /// Which streams contain token counts.
     pub include_usage: IncludeUsage,
 }
 
@@ -81,7 +80,7 @@ impl Script {
     /// Reads a script from JSON text.
     ///
     /// # Errors
-    /// [`ScriptError`], which names the field.
+    /// [`ScriptError`] with the path of the field.
     pub fn from_json(json: &str) -> Result<Self, ScriptError> {
         let mut deserializer = serde_json::Deserializer::from_str(json);
         let script = serde_path_to_error::deserialize(&mut deserializer)?;
@@ -92,12 +91,12 @@ impl Script {
     /// Reads a script from a JSON value, such as `serde_json::json!` makes.
     ///
     /// # Errors
-    /// [`ScriptError`], which names the field.
+    /// [`ScriptError`] with the path of the field.
     pub fn from_value(value: &Value) -> Result<Self, ScriptError> {
         Ok(serde_path_to_error::deserialize(value)?)
     }
 
-    /// The comment and its interval, where the script asks for one.
+    /// The comment and its interval, if the script has one.
     pub(crate) fn heartbeat(&self) -> Option<(&str, Duration)> {
         if self.comments.is_none() && self.comment_every.is_none() {
             return None;
@@ -111,12 +110,12 @@ impl Script {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Chunking {
-    /// One HTTP chunk for each frame; the frames that are due together still go out in one write.
+    /// One HTTP chunk for each frame. Frames that are due together still go out in one write.
     #[default]
     Frame,
-    /// HTTP chunks of this many bytes, wherever that cuts. What is due is never held back to fill a chunk.
+    /// HTTP chunks of this many bytes, split anywhere. Frames that are due are not held back to fill a chunk.
     Bytes(NonZeroUsize),
-    /// Everything that is due, in HTTP chunks of up to 64 KiB.
+    /// HTTP chunks of up to 64 KiB, with everything that is due.
     Coalesce,
 }
 
@@ -147,18 +146,18 @@ impl Newline {
     }
 }
 
-/// Which streams tell their token counts.
+/// Which streams contain token counts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IncludeUsage {
     /// All.
     Always,
-    /// Those whose request has `stream_options.include_usage`, as OpenAI does it.
+    /// Those whose request sets `stream_options.include_usage`, as OpenAI does it.
     #[default]
     Requested,
 }
 
-/// The text of a comment: one line, or it would not be a comment.
+/// The text of a comment: one line.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct CommentText(String);

@@ -11,37 +11,37 @@ const DEFAULT_STEADY: Duration = Duration::from_millis(20);
 const DEFAULT_BURST: Duration = Duration::from_millis(100);
 const DEFAULT_SIZE: NonZeroU32 = NonZeroU32::new(8).unwrap();
 
-/// When the tokens of an answer are sent, counted from the moment at which its request had arrived.
+/// When the tokens of an answer are sent, relative to the arrival of the request.
 ///
-/// Token `k` has a deadline of its own, `start + first + tick(k) × interval + jitter(k)`: a late token does not
-/// delay the ones after it.
+/// Token `k` has its own deadline, `start + first + tick(k) × interval + jitter(k)`: a late token does not delay later
+/// ones.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
 #[serde(try_from = "Fields")]
 pub struct Pacing {
-    /// The beat.
+    /// The rhythm.
     pub rhythm: Rhythm,
     /// How long the first token takes.
     pub first: Duration,
-    /// Each beat comes up to this much late, differently for each. A token never overtakes another.
+    /// Each tick is late by a random time up to this. Tokens stay in order.
     pub jitter: Duration,
-    /// What the jitter is drawn from: the same seed gives the same delays.
+    /// The seed of the jitter. The same seed gives the same delays.
     pub seed: u64,
 }
 
-/// The beat of an answer.
+/// The rhythm of an answer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Rhythm {
     /// All tokens at once.
     #[default]
     Fast,
-    /// One token every so often.
+    /// One token at a time.
     Steady {
         /// From one token to the next.
         interval: Duration,
     },
-    /// Several tokens at once, every so often.
+    /// Several tokens at a time.
     Burst {
-        /// How many at once.
+        /// How many tokens in one burst.
         size: NonZeroU32,
         /// From one burst to the next.
         interval: Duration,

@@ -1,15 +1,15 @@
-//! Text, cut into tokens.
+//! Text as tokens.
 
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, SeqAccess, Visitor};
 
-/// A text as the tokens that it is sent in: a list of strings as they are, or one string cut before each word.
+/// A text as tokens: in JSON a list of tokens, or one string, which is split before each word.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tokens(Vec<String>);
 
 impl Tokens {
-    /// The tokens, none of them checked: an empty one is sent as an empty one.
+    /// The tokens. They are sent as they are, even if empty.
     #[must_use]
     pub fn as_slice(&self) -> &[String] {
         &self.0
@@ -39,8 +39,7 @@ pub(crate) fn count_tokens(text: &str) -> usize {
     split(text).count()
 }
 
-/// Cuts before the space of each word, as tokenizers do: `"a b"` is `"a"`, `" b"`. Joined again, the pieces are the
-/// text.
+/// Splits before the space of each word, as tokenizers do: `"a b"` becomes `"a"`, `" b"`. No character is lost.
 fn split(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;
     std::iter::from_fn(move || {
@@ -79,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_word_takes_its_leading_space_along() {
+    fn a_token_includes_its_leading_space() {
         assert_eq!(Tokens::from("Hello from  here.\n").as_slice(), ["Hello", " from", "  here.", "\n"]);
         assert!(Tokens::from("").as_slice().is_empty());
     }

@@ -14,51 +14,51 @@ use super::{Fault, Pacing, Tokens};
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Turn {
-    /// Which requests this answers; without it, all.
+    /// Which requests this answers; by default all.
     pub when: When,
-    /// What the model thinks first.
+    /// The reasoning.
     pub reasoning: Tokens,
-    /// The signature that vouches for it, where the dialect has a place for one.
+    /// The signature of the reasoning, for dialects that have one.
     pub signature: Option<String>,
-    /// Reasoning that cannot be read, where the dialect has a place for it.
+    /// Encrypted reasoning, for dialects that have it.
     pub encrypted: Option<String>,
-    /// What it says.
+    /// The text.
     pub text: Tokens,
-    /// How many times over it says that; once when not given.
+    /// How often the text is repeated; by default it is sent once.
     pub repeat: Option<u32>,
-    /// What it says instead of answering.
+    /// The refusal.
     pub refusal: Tokens,
-    /// What it calls.
+    /// The tool calls.
     pub tool_calls: Vec<ToolCall>,
-    /// The fragments of the calls come in turns, rather than one call after the other.
+    /// Whether the fragments of several calls are interleaved, instead of one call after the other.
     pub interleave_calls: bool,
     /// The token counts.
     pub usage: UsageSpec,
-    /// Why it ends: `tool_calls` when there are calls, else `stop`, when not given.
+    /// The finish reason; by default `tool_calls` if there are calls, else `stop`.
     pub finish_reason: Option<String>,
-    /// How many choices a request that asks for several gets; as many as it asks for when not given.
+    /// How many choices a request for several gets; by default as many as it asks for.
     pub choices: Option<NonZeroUsize>,
-    /// When tokens are sent, instead of the script's pacing.
+    /// When tokens are sent; by default the script's pacing.
     pub pacing: Option<Pacing>,
-    /// What goes wrong.
+    /// The fault.
     pub fault: Option<Fault>,
 }
 
 impl Turn {
-    /// An answer that is only text.
+    /// An answer with only text.
     #[must_use]
     pub fn text(text: &str) -> Self {
         Self { text: text.into(), ..Self::default() }
     }
 
-    /// The word for why the answer ends.
+    /// The finish reason, or its default.
     pub(crate) fn finish_reason(&self) -> &str {
         let default = if self.tool_calls.is_empty() { "stop" } else { "tool_calls" };
         self.finish_reason.as_deref().unwrap_or(default)
     }
 }
 
-/// What a request must be like for a turn to answer it. What is not given does not matter.
+/// The conditions for a turn to answer a request. All that are given must hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct When {
@@ -78,7 +78,7 @@ pub struct When {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ToolCall {
-    /// Its id; made from the turn's and the call's position when not given, such as `call_0_1`.
+    /// Its id; by default made from the positions of turn and call, such as `call_0_1`.
     #[serde(default)]
     pub id: Option<String>,
     /// The tool.
@@ -86,16 +86,16 @@ pub struct ToolCall {
     /// Its arguments.
     #[serde(default)]
     pub arguments: Arguments,
-    /// How many pieces the arguments are sent in; pieces of eight characters when not given.
+    /// How many pieces the arguments are sent in; by default pieces of eight characters.
     #[serde(default)]
     pub fragments: Option<NonZeroUsize>,
-    /// The signature that comes with it, where the dialect has a place for one.
+    /// Its signature, for dialects that have one.
     #[serde(default)]
     pub signature: Option<String>,
 }
 
-/// The arguments of a tool call, as the text that is sent: a JSON string in the script is that text, valid or not,
-/// and any other JSON is written out.
+/// The text of a tool call's arguments. A JSON string in the script is sent as it is, valid JSON or not; any other value
+/// is sent as JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(from = "Value")]
 pub struct Arguments(pub String);
@@ -115,19 +115,19 @@ impl From<Value> for Arguments {
     }
 }
 
-/// The token counts that an answer tells.
+/// The token counts of an answer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum UsageSpec {
     /// Counted: one for each token of the answer, and one for each word of the request. `true` in JSON.
     #[default]
     Counted,
-    /// None at all. `false` in JSON.
-    Untold,
-    /// These.
-    Told(UsageCounts),
+    /// No token counts. `false` in JSON.
+    Omitted,
+    /// These counts. An object in JSON.
+    Given(UsageCounts),
 }
 
-/// Token counts. What is not given is not told, except for the total where both parts are known.
+/// Token counts. A count that is not given is not sent, except for the total if both parts are known.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct UsageCounts {
@@ -161,10 +161,10 @@ impl<'de> Visitor<'de> for UsageVisitor {
     }
 
     fn visit_bool<E>(self, counted: bool) -> Result<UsageSpec, E> {
-        Ok(if counted { UsageSpec::Counted } else { UsageSpec::Untold })
+        Ok(if counted { UsageSpec::Counted } else { UsageSpec::Omitted })
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<UsageSpec, A::Error> {
-        UsageCounts::deserialize(MapAccessDeserializer::new(map)).map(UsageSpec::Told)
+        UsageCounts::deserialize(MapAccessDeserializer::new(map)).map(UsageSpec::Given)
     }
 }

@@ -1,4 +1,4 @@
-//! What is answered.
+//! The content of answers.
 
 use headrace_simulator::monotonic_ns;
 use headrace_wire::{DeltaKind, Ending, FinishReason, Response};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::client::{Client, plain, simulator, streaming};
 
-/// The answer of a script of one turn to a stream.
+/// The stream that a script with one turn answers.
 fn streamed(turn: &Value) -> crate::client::Stream {
     let simulator = simulator(&json!({ "turns": [turn] }));
     Client::connect(&simulator).exchange(&streaming()).stream()
@@ -23,7 +23,7 @@ fn calls(response: &Response) -> Vec<(&str, &str, &str)> {
 }
 
 #[test]
-fn text_comes_in_tokens_as_given_or_cut_at_words() {
+fn text_is_sent_in_the_given_tokens_or_split_at_words() {
     let texts = |turn: &Value| {
         let kinds = streamed(turn).deltas.into_iter().filter_map(|delta| match delta.kind {
             DeltaKind::Text(text) => Some(text.to_string()),
@@ -91,15 +91,15 @@ fn tool_calls_come_in_fragments() {
 }
 
 #[test]
-fn interleaved_calls_take_turns_and_are_the_same_calls() {
+fn interleaved_calls_alternate_and_decode_to_the_same_calls() {
     let mut turn = json!({ "tool_calls": [
         { "name": "one", "arguments": { "text": "a long enough argument" } },
         { "name": "two", "arguments": { "text": "and another one" } },
     ] });
-    let apart = streamed(&turn);
+    let sequential = streamed(&turn);
     turn["interleave_calls"] = json!(true);
     let interleaved = streamed(&turn);
-    assert_eq!(interleaved.response, apart.response);
+    assert_eq!(interleaved.response, sequential.response);
     let arguments = interleaved.deltas.iter().filter_map(|delta| match &delta.kind {
         DeltaKind::ToolCallArguments { index, .. } => Some(*index),
         _ => None,
@@ -109,7 +109,7 @@ fn interleaved_calls_take_turns_and_are_the_same_calls() {
 }
 
 #[test]
-fn usage_is_told_when_it_is_asked_for() {
+fn usage_is_sent_if_requested() {
     let mut asking = streaming();
     asking["stream_options"] = json!({ "include_usage": true });
     let usage = |script: &Value, request: &Value| {
@@ -118,21 +118,21 @@ fn usage_is_told_when_it_is_asked_for() {
     };
     let counted = json!({ "turns": [{ "reasoning": "a b", "text": "c d e" }] });
     assert_eq!(usage(&counted, &streaming()), None);
-    let told = usage(&counted, &asking).unwrap();
-    assert_eq!((told.input_tokens, told.output_tokens, told.total_tokens), (Some(2), Some(5), Some(7)));
-    assert_eq!(told.reasoning_tokens, Some(2));
+    let sent = usage(&counted, &asking).unwrap();
+    assert_eq!((sent.input_tokens, sent.output_tokens, sent.total_tokens), (Some(2), Some(5), Some(7)));
+    assert_eq!(sent.reasoning_tokens, Some(2));
 
     let always =
         json!({ "include_usage": "always", "turns": [{ "text": "x", "usage": { "input_tokens": 1000 } }] });
-    let told = usage(&always, &streaming()).unwrap();
-    assert_eq!((told.input_tokens, told.output_tokens, told.total_tokens), (Some(1000), None, None));
+    let sent = usage(&always, &streaming()).unwrap();
+    assert_eq!((sent.input_tokens, sent.output_tokens, sent.total_tokens), (Some(1000), None, None));
 
     let never = json!({ "include_usage": "always", "turns": [{ "text": "x", "usage": false }] });
     assert_eq!(usage(&never, &asking), None);
 }
 
 #[test]
-fn choices_are_given_when_asked_for() {
+fn a_request_for_choices_gets_them() {
     let simulator = simulator(&json!({ "turns": [{ "text": "one two", "finish_reason": "length" }] }));
     let mut client = Client::connect(&simulator);
     let mut request = streaming();
@@ -156,7 +156,7 @@ fn choices_are_given_when_asked_for() {
 }
 
 #[test]
-fn a_document_says_what_the_stream_says() {
+fn a_document_has_the_content_of_the_stream() {
     let script = json!({ "turns": [{
         "reasoning": "hm", "text": "said", "repeat": 2, "refusal": "no",
         "tool_calls": [{ "name": "f", "arguments": { "x": 1 } }],
@@ -174,7 +174,7 @@ fn a_document_says_what_the_stream_says() {
 }
 
 #[test]
-fn stamps_are_the_time_of_the_write() {
+fn stamps_contain_the_time_of_the_write() {
     let simulator = simulator(&json!({ "stamp": true, "turns": [{ "text": "a b c", "repeat": 100 }] }));
     let mut client = Client::connect(&simulator);
     for request in [streaming(), plain()] {
@@ -205,7 +205,7 @@ fn line_ends_are_those_of_the_script() {
 }
 
 #[test]
-fn comments_come_in_between() {
+fn comments_are_sent_between_tokens() {
     let script = json!({
         "comments": "keep alive", "comment_every_ms": 5, "pacing": { "mode": "steady", "interval_ms": 12 },
     });

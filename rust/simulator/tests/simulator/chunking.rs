@@ -1,4 +1,4 @@
-//! However a stream is cut, it is the same stream.
+//! Chunking does not change the stream.
 
 use headrace_simulator::Simulator;
 use headrace_wire::{Dialect, StreamDecoder};
@@ -23,14 +23,14 @@ fn a_frame_is_a_chunk() {
 }
 
 #[test]
-fn coalesced_chunks_are_as_large_as_they_get() {
+fn coalesced_chunks_are_full() {
     let answer = with_chunking(&json!({ "text": "word", "repeat": 1000 }), &json!("coalesce"));
     assert_eq!(answer.chunks.iter().max(), Some(&65_536));
     assert!(answer.chunks.len() <= answer.body.len() / 65_536 + 2);
 }
 
 #[test]
-fn what_is_due_together_is_written_together() {
+fn frames_that_are_due_together_are_written_together() {
     let simulator = simulator(&json!({ "turns": [{ "text": "a b c" }] }));
     let mut client = Client::connect(&simulator);
     client.ask(&streaming());
@@ -67,7 +67,7 @@ proptest! {
         let (_, full) = cycled.chunks.split_last().unwrap();
         prop_assert!(full.iter().zip(sizes.iter().cycle()).all(|(is, wanted)| is == wanted));
 
-        // The chunks as a client gets them one by one.
+        // Decode the chunks one by one, as a client would.
         let mut decoder = StreamDecoder::new(Dialect::OpenAiChat, 1 << 20);
         let (mut deltas, mut rest) = (Vec::new(), cut.body.as_slice());
         for size in &cut.chunks {

@@ -1,4 +1,4 @@
-//! A client that sees every byte.
+//! A client that gives tests every byte.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read as _, Write as _};
@@ -9,17 +9,17 @@ use headrace_simulator::{Report, Script, Simulator};
 use headrace_wire::{Delta, Dialect, Ending, Response, StreamDecoder};
 use serde_json::{Value, json};
 
-/// Longer than anything takes unless it hangs.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+/// How long to wait for what takes milliseconds on an idle machine. Only a hang should exceed it.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Starts a simulator on a script.
 pub(crate) fn simulator(script: &Value) -> Simulator {
     Simulator::start(Script::from_value(script).unwrap()).unwrap()
 }
 
-/// Waits for the report to be so.
+/// Waits until the predicate is true of the report.
 pub(crate) fn eventually(simulator: &Simulator, predicate: impl FnMut(&Report) -> bool) -> Report {
-    assert!(simulator.wait_for(predicate, PATIENCE), "{:#?}", simulator.report());
+    assert!(simulator.wait_for(predicate, TIMEOUT), "{:#?}", simulator.report());
     simulator.report()
 }
 
@@ -39,12 +39,12 @@ pub(crate) struct Client {
     received: Vec<u8>,
 }
 
-/// A response, as far as it came.
+/// A response, as far as it arrived.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: BTreeMap<String, String>,
-    /// The body; chunks taken apart.
+    /// The body without chunk framing.
     pub(crate) body: Vec<u8>,
     /// The sizes of its chunks.
     pub(crate) chunks: Vec<usize>,
@@ -56,16 +56,16 @@ pub(crate) struct Answer {
 pub(crate) enum End {
     /// As HTTP says it should.
     Proper,
-    /// With a FIN before that.
+    /// With a FIN before its proper end.
     Closed,
-    /// With a RST before that.
+    /// With a RST before its proper end.
     Reset,
 }
 
 impl Client {
     pub(crate) fn connect(simulator: &Simulator) -> Self {
         let stream = TcpStream::connect(("127.0.0.1", simulator.port())).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         stream.set_nodelay(true).unwrap();
         Self { stream, received: Vec::new() }
     }
@@ -86,7 +86,7 @@ impl Client {
         ));
     }
 
-    /// Reads until there are `length` bytes, or says how the connection ended.
+    /// Reads until `length` bytes have been received, or returns how the connection ended.
     pub(crate) fn fill(&mut self, length: usize) -> Result<(), End> {
         let mut buffer = vec![0; 256 * 1024];
         while self.received.len() < length {
@@ -94,13 +94,13 @@ impl Client {
                 Ok(0) => return Err(End::Closed),
                 Ok(count) => self.received.extend_from_slice(&buffer[..count]),
                 Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Err(End::Reset),
-                Err(error) => panic!("nothing comes: {error}"),
+                Err(error) => panic!("nothing arrives: {error}"),
             }
         }
         Ok(())
     }
 
-    /// What one read gives, looked at and not taken.
+    /// What the next read would return, without consuming it.
     pub(crate) fn peek(&self, buffer: &mut [u8]) -> usize {
         self.stream.peek(buffer).unwrap()
     }
@@ -109,7 +109,7 @@ impl Client {
         self.stream.shutdown(how).unwrap();
     }
 
-    /// Takes what comes up to and with `mark`, or else everything.
+    /// Reads up to and including `mark`; if the connection ends first, returns everything.
     pub(crate) fn take_until(&mut self, mark: &[u8]) -> Result<Vec<u8>, (End, Vec<u8>)> {
         loop {
             let found = self.received.windows(mark.len()).position(|window| window == mark);
@@ -138,7 +138,7 @@ impl Client {
         }
     }
 
-    /// Reads a response to its end, whatever that is.
+    /// Reads a response until it ends in any way.
     pub(crate) fn answer(&mut self) -> Answer {
         let mut answer = self.head();
         if answer.status == 204 {
@@ -152,13 +152,13 @@ impl Client {
         answer
     }
 
-    /// Asks and reads.
+    /// Sends a chat request and reads the response.
     pub(crate) fn exchange(&mut self, body: &Value) -> Answer {
         self.ask(body);
         self.answer()
     }
 
-    /// Reads one chunk; `None` for the last.
+    /// Reads one chunk; `None` at the last.
     pub(crate) fn chunk(&mut self) -> Result<Option<Vec<u8>>, End> {
         let line = self.take_until(b"\r\n").map_err(|(end, rest)| {
             assert!(rest.is_empty());

@@ -1,4 +1,4 @@
-//! The command.
+//! The command `headrace-simulator`.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -53,7 +53,7 @@ fn it_reads_its_script_from_standard_input_and_stops_on_a_signal() {
 }
 
 #[test]
-fn a_wrong_script_is_an_error_that_says_where() {
+fn an_invalid_script_is_an_error_with_the_field() {
     let mut child = command(&["--script", "-"]);
     child.stdin.take().unwrap().write_all(br#"{ "turns": [{ "txt": "" }] }"#).unwrap();
     let output = child.wait_with_output().unwrap();

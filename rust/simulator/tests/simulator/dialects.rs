@@ -5,9 +5,9 @@ use headrace_wire::{Delta, DeltaKind, Ending, FinishReason, Framing};
 use serde_json::{Value, json};
 
 use crate::client::{Client, End, eventually, simulator};
-use crate::questions::{Heard, answer, ask, hear, question, read, whole};
+use crate::questions::{Decoded, answer, ask, decode_document, decode_stream, question, whole};
 
-/// A turn with everything that all dialects can say.
+/// A turn with everything that all dialects support.
 fn everything() -> Value {
     json!({
         "reasoning": "hm hm", "text": "one two three",
@@ -19,11 +19,11 @@ fn everything() -> Value {
     })
 }
 
-fn assert_everything(api: Api, heard: &Heard) {
-    assert_eq!(heard.ending, Ending::Complete, "{api:?}");
-    let choice = heard.response.first().unwrap();
+fn assert_everything(api: Api, decoded: &Decoded) {
+    assert_eq!(decoded.ending, Ending::Complete, "{api:?}");
+    let choice = decoded.response.first().unwrap();
     assert_eq!((choice.reasoning.as_str(), choice.text.as_str()), ("hm hm", "one two three"), "{api:?}");
-    let usage = heard.response.usage.as_ref().unwrap();
+    let usage = decoded.response.usage.as_ref().unwrap();
     assert_eq!((usage.input_tokens, usage.output_tokens), (Some(7), Some(5)), "{api:?}");
     if api == Api::OllamaGenerate {
         return;
@@ -39,18 +39,18 @@ fn assert_everything(api: Api, heard: &Heard) {
 }
 
 #[test]
-fn a_stream_says_the_script() {
+fn a_stream_has_the_content_of_the_script() {
     for api in Api::ALL {
         let answer = answer(api, &json!({ "model": "m", "turns": [everything()] }));
         assert_eq!((answer.status, answer.end), (200, End::Proper), "{api:?}");
         assert_eq!(answer.headers["content-type"], api.framing().content_type());
         assert_eq!(answer.headers["x-request-id"], "req-0");
-        assert_everything(api, &hear(api, &answer.body));
+        assert_everything(api, &decode_stream(api, &answer.body));
     }
 }
 
 #[test]
-fn a_document_says_the_script() {
+fn a_document_has_the_content_of_the_script() {
     for api in Api::ALL {
         let simulator = simulator(&json!({ "model": "m", "turns": [everything()] }));
         let mut client = Client::connect(&simulator);
@@ -59,17 +59,17 @@ fn a_document_says_the_script() {
         let answer = client.answer();
         assert_eq!((answer.status, answer.end), (200, End::Proper), "{api:?}");
         assert_eq!(answer.headers["content-type"], "application/json");
-        assert_everything(api, &read(api, &answer.body));
+        assert_everything(api, &decode_document(api, &answer.body));
     }
 }
 
 #[test]
-fn interleaved_calls_end_each_in_its_place() {
+fn interleaved_calls_are_complete() {
     let call = |name: &str| json!({ "name": name, "arguments": { "a": name }, "fragments": 3 });
     let turn = json!({ "tool_calls": [call("x"), call("y")], "interleave_calls": true });
     for api in Api::ALL.into_iter().filter(|api| *api != Api::OllamaGenerate) {
-        let heard = hear(api, &answer(api, &json!({ "turns": [turn] })).body);
-        let calls = &heard.response.first().unwrap().tool_calls;
+        let decoded = decode_stream(api, &answer(api, &json!({ "turns": [turn] })).body);
+        let calls = &decoded.response.first().unwrap().tool_calls;
         let arguments: Vec<&str> = calls.iter().map(|call| call.arguments.as_str()).collect();
         assert_eq!(arguments, ["{\"a\":\"x\"}", "{\"a\":\"y\"}"], "{api:?}");
         assert!(calls.iter().all(|call| call.complete), "{api:?}");
@@ -77,7 +77,7 @@ fn interleaved_calls_end_each_in_its_place() {
 }
 
 #[test]
-fn signatures_come_where_there_is_a_place_for_them() {
+fn signatures_are_sent_in_dialects_that_have_them() {
     let turn = json!({
         "reasoning": "hm", "signature": "c2ln", "encrypted": "ZW5j",
         "tool_calls": [{ "name": "add", "signature": "Y2FsbA==" }],
@@ -92,8 +92,8 @@ fn signatures_come_where_there_is_a_place_for_them() {
         (Api::Cohere, &[]),
         (Api::OllamaChat, &[]),
     ] {
-        let heard = hear(api, &answer(api, &json!({ "turns": [turn] })).body);
-        let choice = heard.response.first().unwrap();
+        let decoded = decode_stream(api, &answer(api, &json!({ "turns": [turn] })).body);
+        let choice = decoded.response.first().unwrap();
         let found: Vec<&str> =
             choice.signatures.iter().map(|placed| placed.signature.value.as_str()).collect();
         assert_eq!(found, expected, "{api:?}");
@@ -102,7 +102,7 @@ fn signatures_come_where_there_is_a_place_for_them() {
 }
 
 #[test]
-fn a_reason_is_told_in_the_dialects_own_word() {
+fn a_finish_reason_is_the_dialects_own() {
     for (api, length, foreign) in [
         (Api::OpenAiChat, "length", "so_it_is"),
         (Api::OpenAiResponses, "max_output_tokens", "so_it_is"),
@@ -112,10 +112,10 @@ fn a_reason_is_told_in_the_dialects_own_word() {
         (Api::OllamaChat, "length", "so_it_is"),
         (Api::Converse, "max_tokens", "so_it_is"),
     ] {
-        for (scripted, told) in [("length", length), ("so_it_is", foreign)] {
+        for (scripted, sent) in [("length", length), ("so_it_is", foreign)] {
             let script = json!({ "turns": [{ "text": "a", "finish_reason": scripted }] });
-            let heard = hear(api, &answer(api, &script).body);
-            assert_eq!(heard.response.first().unwrap().finish.as_ref().unwrap().raw, told, "{api:?}");
+            let decoded = decode_stream(api, &answer(api, &script).body);
+            assert_eq!(decoded.response.first().unwrap().finish.as_ref().unwrap().raw, sent, "{api:?}");
         }
     }
 }
@@ -140,11 +140,11 @@ fn each_event_is_a_chunk_and_a_frame() {
 }
 
 #[test]
-fn stamps_stand_for_the_text() {
+fn stamps_replace_the_text() {
     for api in Api::ALL {
         let answer = answer(api, &json!({ "stamp": true, "turns": [{ "text": "a b c" }] }));
-        let heard = hear(api, &answer.body);
-        let choice = heard.response.first().unwrap();
+        let decoded = decode_stream(api, &answer.body);
+        let choice = decoded.response.first().unwrap();
         let times: Vec<u64> = choice.text.split_whitespace().map(|time| time.parse().unwrap()).collect();
         assert_eq!(times.len(), 3, "{api:?}");
         assert!(times.is_sorted() && times[0] > 0, "{api:?}: {times:?}");
@@ -152,7 +152,7 @@ fn stamps_stand_for_the_text() {
 }
 
 #[test]
-fn line_ends_are_the_providers_or_the_scripts() {
+fn line_ends_are_the_scripts_or_the_providers_default() {
     for api in Api::ALL.into_iter().filter(|api| api.framing() == Framing::Sse) {
         let end = if api == Api::Gemini { "\r\n\r\n" } else { "\n\n" };
         assert!(answer(api, &json!({})).text().ends_with(end), "{api:?}");
@@ -161,13 +161,13 @@ fn line_ends_are_the_providers_or_the_scripts() {
             assert!(answer.text().ends_with(&newline.repeat(2)), "{api:?}");
             let foreign = |mark: &str| !newline.contains(mark) && answer.text().contains(mark);
             assert!(!foreign("\n") && !foreign("\r"), "{api:?}: {:?}", answer.text());
-            assert_eq!(hear(api, &answer.body).response.first().unwrap().text, "a\\nb", "{api:?}");
+            assert_eq!(decode_stream(api, &answer.body).response.first().unwrap().text, "a\\nb", "{api:?}");
         }
     }
 }
 
 #[test]
-fn comments_come_only_where_there_are_any() {
+fn comments_are_sent_only_in_server_sent_events() {
     let script = json!({
         "comment_every_ms": 1,
         "turns": [{ "text": "a b", "pacing": { "mode": "steady", "interval_ms": 30 } }],
@@ -176,25 +176,25 @@ fn comments_come_only_where_there_are_any() {
         let answer = answer(api, &script);
         let found = answer.body.windows(6).any(|window| window == b": ping");
         assert_eq!(found, api.framing() == Framing::Sse, "{api:?}");
-        assert_eq!(hear(api, &answer.body).response.first().unwrap().text, "a b", "{api:?}");
+        assert_eq!(decode_stream(api, &answer.body).response.first().unwrap().text, "a b", "{api:?}");
     }
 }
 
 #[test]
-fn the_counts_of_the_prompt_are_told_at_the_start_where_the_dialect_does() {
+fn anthropic_sends_the_prompts_token_count_at_the_start() {
     for api in [Api::Anthropic, Api::InvokeModel] {
         let answer = answer(api, &json!({ "turns": [{ "text": "a", "fault": { "kind": "end" } }] }));
-        let usage = hear(api, &answer.body).response.usage.unwrap();
-        // Two words, one of them said so far.
+        let usage = decode_stream(api, &answer.body).response.usage.unwrap();
+        // A prompt of two words, and one token so far.
         assert_eq!((usage.input_tokens, usage.output_tokens), (Some(2), Some(1)), "{api:?}");
     }
 }
 
 #[test]
-fn untold_usage_is_untold() {
+fn omitted_usage_is_not_sent() {
     for api in Api::ALL {
         let answer = answer(api, &json!({ "turns": [{ "text": "a", "usage": false }] }));
-        let usage = hear(api, &answer.body).response.usage;
+        let usage = decode_stream(api, &answer.body).response.usage;
         let input = usage.and_then(|usage| usage.input_tokens);
         assert_eq!(input, None, "{api:?}");
     }
@@ -207,18 +207,19 @@ fn a_candidate_is_a_choice() {
     let (path, mut body) = question(Api::Gemini);
     body["generationConfig"] = json!({ "candidateCount": 2 });
     client.send("POST", path, &body.to_string());
-    let heard = hear(Api::Gemini, &client.answer().body);
-    let texts: Vec<&str> = heard.response.choices.iter().map(|choice| choice.text.as_str()).collect();
-    assert_eq!((texts, heard.ending), (vec!["a b", "a b"], Ending::Complete));
+    let decoded = decode_stream(Api::Gemini, &client.answer().body);
+    let texts: Vec<&str> = decoded.response.choices.iter().map(|choice| choice.text.as_str()).collect();
+    assert_eq!((texts, decoded.ending), (vec!["a b", "a b"], Ending::Complete));
 }
 
 #[test]
 fn a_long_answer_repeats_its_tokens() {
     let turn = json!({ "text": ["a", "b"], "repeat": 20_000 });
     for api in [Api::Anthropic, Api::Gemini, Api::OllamaChat, Api::Converse] {
-        let heard = hear(api, &answer(api, &json!({ "chunking": "coalesce", "turns": [turn] })).body);
+        let decoded =
+            decode_stream(api, &answer(api, &json!({ "chunking": "coalesce", "turns": [turn] })).body);
         let is_text = |delta: &&Delta| matches!(delta.kind, DeltaKind::Text(_));
-        assert_eq!(heard.deltas.iter().filter(is_text).count(), 40_000, "{api:?}");
-        assert_eq!(heard.ending, Ending::Complete, "{api:?}");
+        assert_eq!(decoded.deltas.iter().filter(is_text).count(), 40_000, "{api:?}");
+        assert_eq!(decoded.ending, Ending::Complete, "{api:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! What goes wrong, as a raw client sees it.
+//! Faults, as a raw client sees them.
 
 use headrace_simulator::{Outcome, Simulator};
 use headrace_wire::{DeltaKind, Ending};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::client::{Answer, Client, End, Stream, eventually, plain, simulator, streaming};
 
-/// A simulator whose answer is six words and this fault.
+/// A simulator that answers six words with this fault.
 fn faulty(fault: &Value) -> Simulator {
     simulator(&json!({ "turns": [{ "text": "one two three four five six", "fault": fault }] }))
 }
@@ -22,7 +22,7 @@ fn answers(fault: &Value) -> [(Answer, Outcome); 2] {
     })
 }
 
-/// The answer to a request for a stream, which the fault ends.
+/// The answer to a request for a stream.
 fn streamed(fault: &Value) -> Answer {
     let [(answer, outcome), _] = answers(fault);
     assert_eq!(outcome, Outcome::Fault);
@@ -68,7 +68,7 @@ fn a_status_may_happen_a_number_of_times() {
 }
 
 #[test]
-fn a_stall_is_silent_until_the_client_leaves() {
+fn a_stall_lasts_until_the_client_disconnects() {
     let simulator = faulty(&json!({ "kind": "stall", "after": 2 }));
     let mut client = Client::connect(&simulator);
     client.ask(&streaming());
@@ -82,7 +82,7 @@ fn a_stall_is_silent_until_the_client_leaves() {
 }
 
 #[test]
-fn comments_go_on_during_a_stall() {
+fn comments_continue_during_a_stall() {
     let script = json!({ "comment_every_ms": 1, "turns": [{ "text": "a", "fault": { "kind": "stall" } }] });
     let simulator = simulator(&script);
     let mut client = Client::connect(&simulator);
@@ -103,7 +103,7 @@ fn a_document_stalls_halfway() {
 }
 
 #[test]
-fn a_reset_comes_in_mid_frame() {
+fn a_reset_comes_in_the_middle_of_a_frame() {
     let answer = streamed(&json!({ "kind": "reset", "after": 2 }));
     assert_eq!(answer.end, End::Reset);
     let half = answer.text().rsplit("\n\n").next().unwrap();
@@ -123,7 +123,7 @@ fn a_reset_may_come_between_frames_and_after_all_of_them() {
 }
 
 #[test]
-fn an_end_is_proper_http_and_no_end_of_the_stream() {
+fn an_end_is_proper_http_without_the_end_marker() {
     let answer = streamed(&json!({ "kind": "end", "after": 3 }));
     assert_eq!(answer.end, End::Proper);
     let stream = answer.stream();
@@ -156,7 +156,7 @@ fn no_done_is_everything_but_done() {
 }
 
 #[test]
-fn a_malformed_event_has_others_around_it() {
+fn a_malformed_event_is_between_valid_ones() {
     let [(stream, _), (document, _)] = answers(&json!({ "kind": "malformed", "after": 2 }));
     assert_eq!(stream.end, End::Proper);
     let data: Vec<&str> =
@@ -170,7 +170,7 @@ fn a_malformed_event_has_others_around_it() {
 }
 
 #[test]
-fn an_error_ends_the_stream_from_within() {
+fn an_error_ends_the_stream() {
     let error = json!({ "message": "overloaded", "type": "server_error", "code": 529 });
     let [(stream, _), (document, _)] = answers(&json!({ "kind": "error", "after": 2, "error": error }));
     assert_eq!((stream.status, stream.end), (200, End::Proper));
@@ -182,7 +182,7 @@ fn an_error_ends_the_stream_from_within() {
 }
 
 #[test]
-fn a_huge_event_has_the_size_it_says() {
+fn a_huge_event_has_the_given_size() {
     let bytes = 1_000_000;
     let [(stream, _), (document, _)] = answers(&json!({ "kind": "huge", "after": 1, "bytes": bytes }));
     let longest = stream.text().split("\n\n").map(str::len).max();
@@ -193,7 +193,7 @@ fn a_huge_event_has_the_size_it_says() {
 }
 
 #[test]
-fn html_is_a_page() {
+fn html_is_a_web_page() {
     for (answer, _) in answers(&json!({ "kind": "html" })) {
         assert_eq!(
             (answer.status, answer.headers["content-type"].as_str()),
@@ -216,7 +216,7 @@ fn raw_is_byte_for_byte() {
 }
 
 #[test]
-fn a_cut_stream_is_the_same_stream() {
+fn a_cut_stream_has_the_same_bytes() {
     let whole = streamed(&json!({ "kind": "slow_headers", "ms": 0 }));
     let cut = streamed(&json!({ "kind": "cut", "sizes": [1, 30, 7], "interval_ms": 0 }));
     assert_eq!(cut.body, whole.body);
@@ -224,8 +224,8 @@ fn a_cut_stream_is_the_same_stream() {
 }
 
 #[test]
-fn cuts_are_writes_of_their_own() {
-    // The second write is an hour away.
+fn each_cut_is_a_separate_write() {
+    // The second write is due in an hour.
     let simulator = faulty(&json!({ "kind": "cut", "sizes": [3], "interval_ms": 3_600_000 }));
     let mut client = Client::connect(&simulator);
     client.ask(&streaming());
@@ -243,7 +243,7 @@ fn a_redirect_keeps_the_method() {
 }
 
 #[test]
-fn silence_is_never_broken() {
+fn a_silent_request_is_never_answered() {
     let simulator = faulty(&json!({ "kind": "silent" }));
     let mut client = Client::connect(&simulator);
     client.ask(&streaming());

@@ -1,4 +1,4 @@
-//! The simulator as raw clients see it. One binary, so that it is linked once.
+//! Tests of the simulator with a raw client. One binary, so that it is linked only once.
 
 #[cfg(test)]
 mod answers;

@@ -1,4 +1,4 @@
-//! Requests in every dialect, and what comes of their answers.
+//! Requests in every dialect, and decoders of their answers.
 
 use headrace_wire::encode::Api;
 use headrace_wire::{DecodeError, Delta, Ending, Response, StreamDecoder};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::client::{Answer, Client, simulator};
 
-/// One question in an API, to be answered by a stream: the path and the body.
+/// A request for a stream: the path and the body.
 pub(crate) fn question(api: Api) -> (&'static str, Value) {
     let text = "hello there";
     let messages = json!([{ "role": "user", "content": text }]);
@@ -24,7 +24,7 @@ pub(crate) fn question(api: Api) -> (&'static str, Value) {
             json!({ "contents": [{ "parts": [{ "text": text }] }] }),
         ),
         Api::Cohere => ("/v2/chat", json!({ "messages": messages, "stream": true })),
-        // These stream unless they are told not to.
+        // These stream by default.
         Api::OllamaChat => ("/api/chat", json!({ "messages": messages })),
         Api::OllamaGenerate => ("/api/generate", json!({ "prompt": text })),
         Api::Converse => (
@@ -38,7 +38,7 @@ pub(crate) fn question(api: Api) -> (&'static str, Value) {
     }
 }
 
-/// The same question, to be answered by a document.
+/// The same request for a document.
 pub(crate) fn whole(api: Api) -> (String, Value) {
     let (path, mut body) = question(api);
     let path = match api {
@@ -53,32 +53,32 @@ pub(crate) fn whole(api: Api) -> (String, Value) {
     (path, body)
 }
 
-/// What came of an answer.
-pub(crate) struct Heard {
+/// A decoded answer.
+pub(crate) struct Decoded {
     pub(crate) deltas: Vec<Delta>,
     pub(crate) response: Response,
     pub(crate) ending: Ending,
 }
 
 /// Decodes a stream.
-pub(crate) fn hear(api: Api, body: &[u8]) -> Heard {
-    try_hear(api, body).unwrap()
+pub(crate) fn decode_stream(api: Api, body: &[u8]) -> Decoded {
+    try_decode_stream(api, body).unwrap()
 }
 
-/// Decodes a stream, if it is one.
-pub(crate) fn try_hear(api: Api, body: &[u8]) -> Result<Heard, DecodeError> {
+/// Decodes a stream, which may be malformed.
+pub(crate) fn try_decode_stream(api: Api, body: &[u8]) -> Result<Decoded, DecodeError> {
     decode(api, |decoder, deltas| decoder.feed(body, deltas))
 }
 
 /// Decodes a document.
-pub(crate) fn read(api: Api, body: &[u8]) -> Heard {
+pub(crate) fn decode_document(api: Api, body: &[u8]) -> Decoded {
     decode(api, |decoder, deltas| decoder.document(body, deltas)).unwrap()
 }
 
 fn decode<T>(
     api: Api,
     feed: impl FnOnce(&mut StreamDecoder, &mut Vec<Delta>) -> Result<T, DecodeError>,
-) -> Result<Heard, DecodeError> {
+) -> Result<Decoded, DecodeError> {
     let mut decoder = StreamDecoder::new(api.dialect(), 64 * 1024 * 1024);
     let mut deltas = Vec::new();
     feed(&mut decoder, &mut deltas)?;
@@ -87,17 +87,17 @@ fn decode<T>(
     for delta in &deltas {
         response.apply(delta);
     }
-    Ok(Heard { deltas, response, ending })
+    Ok(Decoded { deltas, response, ending })
 }
 
-/// Asks for a stream in an API.
+/// Requests a stream.
 pub(crate) fn ask(api: Api, client: &mut Client) -> Answer {
     let (path, body) = question(api);
     client.send("POST", path, &body.to_string());
     client.answer()
 }
 
-/// The stream that a script answers.
+/// The answer of a script to a request for a stream.
 pub(crate) fn answer(api: Api, script: &Value) -> Answer {
     ask(api, &mut Client::connect(&simulator(script)))
 }

@@ -1,4 +1,4 @@
-//! How requests arrive: HTTP itself.
+//! Reading of HTTP requests.
 
 use serde_json::json;
 
@@ -45,7 +45,7 @@ fn a_request_may_arrive_byte_by_byte() {
 }
 
 #[test]
-fn a_request_that_comes_early_is_answered_in_turn() {
+fn pipelined_requests_are_answered_in_order() {
     let simulator = simulator(&json!({ "pacing": { "mode": "steady", "interval_ms": 1 } }));
     let mut client = Client::connect(&simulator);
     client.ask(&streaming());
@@ -55,7 +55,7 @@ fn a_request_that_comes_early_is_answered_in_turn() {
 }
 
 #[test]
-fn a_chunked_request_is_put_together() {
+fn a_chunked_request_is_read() {
     let simulator = simulator(&json!({}));
     let mut client = Client::connect(&simulator);
     let body = plain().to_string();
@@ -63,14 +63,14 @@ fn a_chunked_request_is_put_together() {
     client.write("POST /chat/completions HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n");
     client.write(format!("7\r\n{one}\r\n{:X};ext=1\r\n{two}\r\n0\r\nx-trailer: y\r\n\r\n", two.len()));
     assert_eq!(client.answer().status, 200);
-    // The end of the body was found: the next request is understood.
+    // The end of the body was found, so the next request can be read.
     assert_eq!(client.exchange(&plain()).status, 200);
     let report = eventually(&simulator, |report| report.requests.len() == 2);
     assert_eq!(*report.requests[0].body, plain());
 }
 
 #[test]
-fn a_client_that_asks_first_is_told_to_continue() {
+fn expect_100_continue_is_answered() {
     let simulator = simulator(&json!({}));
     let mut client = Client::connect(&simulator);
     let body = plain().to_string();
@@ -84,7 +84,7 @@ fn a_client_that_asks_first_is_told_to_continue() {
 }
 
 #[test]
-fn what_is_not_a_request_is_refused_and_the_connection_closed() {
+fn a_malformed_request_is_refused_and_the_connection_closed() {
     let simulator = simulator(&json!({}));
     let long = format!("GET /{} HTTP/1.1\r\n", "x".repeat(70_000));
     let cases = [

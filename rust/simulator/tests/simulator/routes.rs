@@ -1,4 +1,4 @@
-//! Where requests go.
+//! Routes.
 
 use headrace_wire::encode::Api;
 use serde_json::{Value, json};
@@ -32,7 +32,7 @@ fn without_a_stream_the_answer_is_a_document() {
 }
 
 #[test]
-fn any_path_that_ends_in_chat_completions_will_do() {
+fn any_path_that_ends_in_chat_completions_is_accepted() {
     let simulator = simulator(&json!({}));
     let mut client = Client::connect(&simulator);
     for path in ["/chat/completions", "/openai/deployments/x/chat/completions?api-version=1"] {
@@ -70,7 +70,7 @@ fn the_report_can_be_read_and_reset_over_http() {
 }
 
 #[test]
-fn what_is_not_there_is_404_and_what_is_not_meant_405() {
+fn an_unknown_path_is_404_and_a_wrong_method_405() {
     let simulator = simulator(&json!({}));
     let mut client = Client::connect(&simulator);
     client.send("GET", "/v1/embeddings", "");
@@ -87,7 +87,7 @@ fn what_is_not_there_is_404_and_what_is_not_meant_405() {
 }
 
 #[test]
-fn a_bad_body_is_400_and_says_why() {
+fn an_invalid_body_is_400_with_a_reason() {
     let simulator = simulator(&json!({}));
     let mut client = Client::connect(&simulator);
     for (body, problem) in [("{", "not JSON"), ("{}", "`messages`"), ("", "not JSON")] {
@@ -99,7 +99,7 @@ fn a_bad_body_is_400_and_says_why() {
 }
 
 #[test]
-fn a_key_is_asked_for_where_the_script_has_one() {
+fn a_script_with_a_key_requires_it() {
     let simulator = simulator(&json!({ "api_key": "secret" }));
     let mut client = Client::connect(&simulator);
     let answer = client.exchange(&plain());
@@ -119,7 +119,7 @@ fn a_key_is_asked_for_where_the_script_has_one() {
     assert!(!serde_json::to_string(&report).unwrap().contains("secret"));
 }
 
-/// What a header or path with this key gets.
+/// The status for a request with this path and header.
 fn status_with(client: &mut Client, api: Api, path: &str, header: &str) -> u16 {
     let body = question(api).1.to_string();
     let length = body.len();
@@ -161,7 +161,7 @@ fn each_provider_has_its_own_place_for_the_key() {
 }
 
 #[test]
-fn a_model_in_a_path_is_the_model_that_is_asked_for() {
+fn the_model_in_a_path_is_matched() {
     for (path, api, model) in [
         ("/v1beta/models/gemini-2.5-flash:generateContent", Api::Gemini, "gemini-2.5-flash"),
         ("/v1beta/models/gemini-2.5-flash%3AgenerateContent", Api::Gemini, "gemini-2.5-flash"),
@@ -187,7 +187,7 @@ fn a_model_in_a_path_is_the_model_that_is_asked_for() {
 }
 
 #[test]
-fn paths_that_only_look_alike_are_404() {
+fn similar_paths_are_404() {
     let simulator = simulator(&json!({}));
     let mut client = Client::connect(&simulator);
     for path in

@@ -1,4 +1,4 @@
-//! What a script may say.
+//! Parsing of scripts.
 
 use headrace_simulator::Script;
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ fn an_empty_script_is_a_script() {
 }
 
 #[test]
-fn every_field_is_understood() {
+fn every_field_is_parsed() {
     let script = json!({
         "model": "m",
         "turns": [
@@ -55,7 +55,7 @@ fn every_field_is_understood() {
 }
 
 #[test]
-fn an_error_names_its_field() {
+fn an_error_contains_the_field() {
     let turn = |turn: Value| json!({ "turns": [turn] });
     let fault = |fault: Value| json!({ "turns": [{}, { "fault": fault }] });
     let cases = [
@@ -100,7 +100,7 @@ fn an_error_names_its_field() {
 }
 
 #[test]
-fn what_is_not_json_is_an_error() {
+fn invalid_json_is_an_error() {
     for text in ["", "{", "5", "{} {}"] {
         assert!(Script::from_json(text).is_err(), "{text}");
     }

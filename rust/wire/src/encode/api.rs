@@ -1,8 +1,9 @@
-//! Who writes: a dialect, told apart where two of a provider's interfaces write theirs in different shapes.
+//! The provider APIs that responses can be encoded for. Two APIs may share a dialect but differ in their JSON.
 
-use crate::stream::{Dialect, Framing};
+use crate::dialects::Dialect;
+use crate::framing::Framing;
 
-/// An interface that answers are given by.
+/// A provider's API, as what the encoders write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Api {
     /// OpenAI's `chat/completions`.
@@ -17,16 +18,16 @@ pub enum Api {
     Cohere,
     /// Ollama's `api/chat`.
     OllamaChat,
-    /// Ollama's `api/generate`, which has no messages, and no tools.
+    /// Ollama's `api/generate`, which has no messages and no tools.
     OllamaGenerate,
     /// Bedrock's `ConverseStream` and `Converse`.
     Converse,
-    /// Bedrock's `InvokeModelWithResponseStream` and `InvokeModel`, for one of Anthropic's models.
+    /// Bedrock's `InvokeModelWithResponseStream` and `InvokeModel`, as one of Anthropic's models answers them.
     InvokeModel,
 }
 
 impl Api {
-    /// All of them.
+    /// All APIs.
     pub const ALL: [Self; 9] = [
         Self::OpenAiChat,
         Self::OpenAiResponses,
@@ -39,7 +40,7 @@ impl Api {
         Self::InvokeModel,
     ];
 
-    /// The dialect that reads it.
+    /// The dialect that decodes its responses.
     #[must_use]
     pub const fn dialect(self) -> Dialect {
         match self {
@@ -53,7 +54,7 @@ impl Api {
         }
     }
 
-    /// What its streams are made of.
+    /// The framing of its streams.
     #[must_use]
     pub const fn framing(self) -> Framing {
         self.dialect().framing()
@@ -61,7 +62,7 @@ impl Api {
 }
 
 impl From<Dialect> for Api {
-    /// The API that a dialect is mostly spoken by.
+    /// The API that is used most with this dialect.
     fn from(dialect: Dialect) -> Self {
         match dialect {
             Dialect::OpenAiChat => Self::OpenAiChat,

@@ -1,11 +1,11 @@
-//! Tool calls for the dialects that send each of them whole.
+//! Collects tool calls, for the dialects that send each call in one piece.
 
 use compact_str::CompactString;
 use serde_json::Value;
 
 use crate::delta::ToolCallStart;
 
-/// A call, as far as it has been told.
+/// A tool call, as far as its deltas have arrived.
 #[derive(Debug, Clone)]
 pub(crate) struct WholeCall {
     pub(crate) choice: u32,
@@ -17,7 +17,7 @@ pub(crate) struct WholeCall {
 }
 
 impl WholeCall {
-    /// The arguments as an object, unless none came. What is no JSON stays a string.
+    /// The arguments as JSON, or as a string if they are not valid JSON. `None` if there are none.
     pub(crate) fn arguments(&self) -> Option<Value> {
         let value = || Value::String(self.arguments.clone());
         (!self.arguments.is_empty())
@@ -25,12 +25,12 @@ impl WholeCall {
     }
 }
 
-/// The calls that have begun and were not ended.
+/// The calls that have started and not ended.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct WholeCalls(Vec<WholeCall>);
 
 impl WholeCalls {
-    /// A call begins, or its id is told at last.
+    /// Starts a call. If it has started before, sets its id, which some providers send late.
     pub(crate) fn begin(&mut self, choice: u32, start: &ToolCallStart) {
         let ToolCallStart { index, id, name } = start.clone();
         match self.get(choice, index) {
@@ -41,30 +41,30 @@ impl WholeCalls {
         }
     }
 
-    /// A fragment of a call's arguments.
+    /// Appends a fragment to a call's arguments.
     pub(crate) fn extend(&mut self, choice: u32, index: u32, fragment: &str) {
         if let Some(call) = self.get(choice, index) {
             call.arguments.push_str(fragment);
         }
     }
 
-    /// The signature of a call.
-    pub(crate) fn sign(&mut self, choice: u32, index: u32, signature: &CompactString) {
+    /// Sets the signature of a call.
+    pub(crate) fn set_signature(&mut self, choice: u32, index: u32, signature: &CompactString) {
         if let Some(call) = self.get(choice, index) {
             call.signature = Some(signature.clone());
         }
     }
 
-    /// A call ends.
+    /// Ends a call and returns it.
     pub(crate) fn end(&mut self, choice: u32, index: u32) -> Option<WholeCall> {
         let position = self.0.iter().position(|call| call.choice == choice && call.index == index)?;
         Some(self.0.remove(position))
     }
 
-    /// All calls end: of one choice, or of all.
-    pub(crate) fn close(&mut self, choice: Option<u32>) -> Vec<WholeCall> {
-        let is_due = |call: &mut WholeCall| choice.is_none_or(|choice| call.choice == choice);
-        self.0.extract_if(.., is_due).collect()
+    /// Ends all calls of one choice, or of all choices, and returns them.
+    pub(crate) fn end_all(&mut self, choice: Option<u32>) -> Vec<WholeCall> {
+        let matches = |call: &mut WholeCall| choice.is_none_or(|choice| call.choice == choice);
+        self.0.extract_if(.., matches).collect()
     }
 
     fn get(&mut self, choice: u32, index: u32) -> Option<&mut WholeCall> {

@@ -1,8 +1,8 @@
-//! The way back: deltas → the bytes of a stream, in any dialect, for the simulator and for whoever proxies a stream.
+//! Encoding: deltas → the bytes of a stream in any dialect, for the simulator and for proxies.
 //!
-//! What [`StreamDecoder`](crate::StreamDecoder) makes of the bytes are the same deltas, as far as the dialect can express
-//! them; `tests/round_trip.rs` says how far that is. [`OpenAI` chat](crate::openai_chat::ChunkEncoder) needs no memory
-//! between two deltas and can be used on its own.
+//! [`StreamDecoder`](crate::StreamDecoder) decodes the bytes to the same deltas, as far as the dialect can express
+//! them; `tests/round_trip.rs` lists what each dialect can express. The encoder of [OpenAI
+//! chat](crate::openai_chat::ChunkEncoder) has no state and can be used on its own.
 
 mod api;
 mod blocks;
@@ -12,29 +12,43 @@ mod whole;
 pub use self::api::Api;
 pub(crate) use self::blocks::{Blocks, Section};
 pub(crate) use self::calls::{WholeCall, WholeCalls};
-pub(crate) use self::whole::{Passage, call_signature, parsed, passages, said};
+pub(crate) use self::whole::{
+    ReasoningPart, call_signature, parse_arguments, reasoning_parts, text_and_refusal,
+};
 
 use serde_json::Value;
 
 use crate::delta::Delta;
-use crate::openai_chat::ChunkEncoder;
+use crate::dialects::openai_chat::ChunkEncoder;
+use crate::dialects::{anthropic, bedrock, cohere, gemini, ollama, openai_responses};
 use crate::response::Response;
-use crate::{anthropic, bedrock, cohere, gemini, ollama, openai_responses};
 
-/// What identifies the response that is written.
+/// What the encoders write about the response itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Head {
-    /// The response's id, where the dialect has one.
+    /// The response's id, if the dialect has one.
     pub id: String,
-    /// The model that answers, where the dialect names it.
+    /// The model's name, if the dialect sends it.
     pub model: String,
-    /// The time of creation in seconds since 1970, where the dialect tells it.
+    /// The creation time in seconds since 1970, if the dialect sends it.
     pub created: u64,
-    /// The prompt's tokens: Anthropic tells them at the start.
+    /// How many tokens the prompt has. Only Anthropic sends this at the start.
     pub input_tokens: Option<u64>,
 }
 
-/// Writes the stream of one response.
+/// Encodes one response as a stream.
+///
+/// ```
+/// use headrace_wire::encode::Head;
+/// use headrace_wire::{Delta, DeltaKind, Dialect, StreamEncoder};
+///
+/// let head = Head { model: "m".to_owned(), ..Head::default() };
+/// let mut encoder = StreamEncoder::new(Dialect::Ollama, head);
+/// let mut body = Vec::new();
+/// encoder.encode(&Delta::first(DeltaKind::Text("Hi".into())), &mut body);
+/// encoder.finish(&mut body);
+/// assert_eq!(body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).count(), 2);
+/// ```
 #[derive(Debug, Clone)]
 pub struct StreamEncoder(Encoder);
 
@@ -51,8 +65,8 @@ enum Encoder {
 }
 
 impl StreamEncoder {
-    /// An encoder for one response, of an API or, by its dialect, of the API that a [`Dialect`](crate::Dialect) is
-    /// mostly spoken by.
+    /// An encoder for one response of an [`Api`]. For a [`Dialect`](crate::Dialect), it is the API that is used most
+    /// with it.
     #[must_use]
     pub fn new(api: impl Into<Api>, head: Head) -> Self {
         Self(match api.into() {
@@ -71,14 +85,8 @@ impl StreamEncoder {
         })
     }
 
-    /// An encoder for what Bedrock's `InvokeModelWithResponseStream` sends of one of Anthropic's models.
-    #[must_use]
-    pub fn invoke_model(head: Head) -> Self {
-        Self::new(Api::InvokeModel, head)
-    }
-
-    /// Appends what says this delta: one event, several, or, where the dialect says it together with something that
-    /// comes later, none yet. A choice that the dialect cannot express is left out.
+    /// Appends the frames of one delta to `out`. There may be several; or none yet, if the dialect sends the delta
+    /// together with a later one. Deltas that the dialect cannot express are left out.
     pub fn encode(&mut self, delta: &Delta, out: &mut Vec<u8>) {
         match &mut self.0 {
             Encoder::OpenAiChat(encoder) => encoder.encode(delta, out),
@@ -92,7 +100,7 @@ impl StreamEncoder {
         }
     }
 
-    /// Appends what is left to say, and the end marker.
+    /// Appends the frames that are still due, and the end marker.
     pub fn finish(&mut self, out: &mut Vec<u8>) {
         match &mut self.0 {
             Encoder::OpenAiChat(_) => ChunkEncoder::done(out),
@@ -107,8 +115,8 @@ impl StreamEncoder {
     }
 }
 
-/// The JSON document of a response to a request that did not ask for a stream.
-/// [`StreamDecoder::document`](crate::StreamDecoder::document) reads it.
+/// The JSON document of a response that is not streamed.
+/// [`StreamDecoder::document`](crate::StreamDecoder::document) decodes it.
 #[must_use]
 pub fn document(api: Api, head: &Head, response: &Response) -> String {
     let document = match api {
@@ -127,7 +135,7 @@ pub fn document(api: Api, head: &Head, response: &Response) -> String {
     document.to_string()
 }
 
-/// Server-sent events whose names are the types that stand in their data.
+/// Appends server-sent events. The type of each event is the `type` in its data.
 fn write_typed(events: &[Value], out: &mut Vec<u8>) {
     for event in events {
         let name = event["type"].as_str().unwrap_or("message");
@@ -135,7 +143,7 @@ fn write_typed(events: &[Value], out: &mut Vec<u8>) {
     }
 }
 
-/// An object without the members that are not known: a zero would be a claim.
-pub(crate) fn known<const N: usize>(counts: [(&str, Option<u64>); N]) -> Value {
+/// An object of the counts that are known. The others are left out: a zero would be a false count.
+pub(crate) fn counts_object<const N: usize>(counts: [(&str, Option<u64>); N]) -> Value {
     counts.into_iter().filter_map(|(name, count)| Some((name.to_owned(), Value::from(count?)))).collect()
 }

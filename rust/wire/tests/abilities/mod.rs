@@ -6,7 +6,7 @@ use headrace_wire::SignatureKind::{self, Encrypted, Signed};
 
 /// What a dialect can express.
 #[derive(Debug, Clone, Copy)]
-#[expect(clippy::struct_excessive_bools, reason = "independent facts about a dialect")]
+#[expect(clippy::struct_excessive_bools, reason = "independent properties of a dialect")]
 pub(crate) struct Abilities {
     pub(crate) dialect: Dialect,
     /// Bedrock's `InvokeModel` with Anthropic's events.
@@ -14,7 +14,7 @@ pub(crate) struct Abilities {
     pub(crate) id: bool,
     pub(crate) model: bool,
     pub(crate) refusals: bool,
-    /// What signatures of reasoning there are, and whether they have ids.
+    /// The kinds of reasoning signatures, and whether they have ids.
     pub(crate) signatures: &'static [(SignatureKind, bool)],
     pub(crate) call_signatures: bool,
     pub(crate) calls: Calls,
@@ -22,20 +22,20 @@ pub(crate) struct Abilities {
     pub(crate) cached: bool,
     pub(crate) cache_write: bool,
     pub(crate) reasoning: bool,
-    /// Stop, length, content filter, and that tools are to be called.
+    /// The finish reasons for stop, length, content filter and tool calls.
     pub(crate) words: [(FinishReason, &'static str); 4],
 }
 
-/// How tool calls are told.
+/// How tool calls are sent.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Calls {
-    /// In fragments, each with its end.
+    /// In fragments, each call with its own end.
     Fragments,
-    /// In fragments; all end when the choice does.
+    /// In fragments; all calls end with the choice.
     EndingTogether,
-    /// Whole, with an object for arguments.
+    /// In one piece, the arguments as an object.
     Whole,
-    /// As `Whole`; no arguments are `{}`.
+    /// Like `Whole`, but a call without arguments has `{}`.
     WholeWithArguments,
 }
 
@@ -55,7 +55,7 @@ const ANTHROPIC: Abilities = Abilities {
     words: [(Stop, "end_turn"), (Length, "max_tokens"), (ContentFilter, "refusal"), (ToolCalls, "tool_use")],
 };
 
-/// Each dialect, Bedrock twice.
+/// All dialects; Bedrock twice, with `InvokeModel` and with `Converse`.
 pub(crate) const ABILITIES: [Abilities; 8] = [
     ANTHROPIC,
     Abilities { dialect: Dialect::Bedrock, invoke: true, ..ANTHROPIC },

@@ -1,8 +1,8 @@
-//! Decodes a body in pieces, and tells what came of it.
+//! Decodes a body that arrives in pieces.
 
 use headrace_wire::{Delta, Dialect, RecordedBody, RecordedEnd, Response};
 
-/// What came of a body.
+/// The result of decoding a body.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Decoded {
     pub(crate) dialect: Option<Dialect>,
@@ -12,7 +12,7 @@ pub(crate) struct Decoded {
     pub(crate) state: &'static str,
 }
 
-/// Decodes a body that arrives in these pieces, of a dialect or of whichever shows.
+/// Decodes a body that arrives in these pieces. Without a dialect, it is detected.
 pub(crate) fn decode<'a>(
     dialect: impl Into<Option<Dialect>>,
     pieces: impl IntoIterator<Item = &'a [u8]>,

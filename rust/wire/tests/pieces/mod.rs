@@ -1,6 +1,6 @@
-//! Bodies as they arrive.
+//! Cuts bodies into pieces, as they arrive from a socket.
 
-/// Cuts a body into pieces of these sizes, in turns.
+/// Cuts a body into pieces of these sizes, repeating the sizes until its end.
 pub(crate) fn cut<'a>(mut body: &'a [u8], sizes: &[usize]) -> Vec<&'a [u8]> {
     let mut pieces = Vec::new();
     for size in sizes.iter().cycle() {

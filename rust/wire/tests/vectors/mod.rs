@@ -1,15 +1,15 @@
 //! Reads the conformance vectors, which are plain files so that any language can run them.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops where it finds what it does not expect")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::path::Path;
 
 use serde::de::DeserializeOwned;
 
-/// The endings of bodies: one for each framing, and that of bodies that are no stream.
+/// The file extensions of bodies: one for each framing, and `body` for bodies that are not streams.
 const BODIES: [&str; 4] = ["sse", "ndjson", "awses", "body"];
 
-/// Name, body and expectation of each body and its `NAME.json` under `tests/conformance/FOLDER`.
+/// All vectors in `tests/conformance/FOLDER`, sorted by name: the name, the body, and what its `NAME.json` expects.
 pub(crate) fn read<T: DeserializeOwned>(folder: &str) -> Vec<(String, Vec<u8>, T)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/conformance").join(folder);
     let mut vectors: Vec<_> = fs::read_dir(&folder)

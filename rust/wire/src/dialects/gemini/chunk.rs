@@ -1,0 +1,105 @@
+//! The members of a chunk that are used. Serde skips all others.
+
+use serde::Deserialize;
+
+use crate::delta::Usage;
+use crate::dialects::json::{Index, List, Object, Raw, Text};
+
+/// A `GenerateContentResponse`, or an event of the Interactions API, which has an `event_type`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Chunk<'a> {
+    #[serde(borrow, default)]
+    pub(super) response_id: Text<'a>,
+    #[serde(borrow, default)]
+    pub(super) model_version: Text<'a>,
+    #[serde(borrow, default)]
+    pub(super) candidates: List<Candidate<'a>>,
+    #[serde(borrow, default)]
+    pub(super) prompt_feedback: Object<PromptFeedback<'a>>,
+    #[serde(borrow, default)]
+    pub(super) usage_metadata: Raw<'a>,
+    #[serde(borrow, default)]
+    pub(super) error: Raw<'a>,
+    /// The chunk itself, where a gateway (Code Assist) wraps it.
+    #[serde(borrow, default)]
+    pub(super) response: Raw<'a>,
+    #[serde(borrow, default, rename = "event_type")]
+    pub(super) event_type: Text<'a>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Candidate<'a> {
+    #[serde(default)]
+    pub(super) index: Index,
+    #[serde(borrow, default)]
+    pub(super) content: Object<Content<'a>>,
+    #[serde(borrow, default)]
+    pub(super) finish_reason: Text<'a>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Content<'a> {
+    #[serde(borrow, default)]
+    pub(super) parts: List<Part<'a>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Part<'a> {
+    #[serde(borrow, default)]
+    pub(super) text: Text<'a>,
+    /// True if the text is a summary of the model's reasoning.
+    #[serde(borrow, default)]
+    pub(super) thought: Raw<'a>,
+    #[serde(borrow, default)]
+    pub(super) thought_signature: Text<'a>,
+    #[serde(borrow, default)]
+    pub(super) function_call: Object<FunctionCall<'a>>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct FunctionCall<'a> {
+    #[serde(borrow, default)]
+    pub(super) id: Text<'a>,
+    #[serde(borrow, default)]
+    pub(super) name: Text<'a>,
+    #[serde(borrow, default)]
+    pub(super) args: Raw<'a>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct PromptFeedback<'a> {
+    #[serde(borrow, default)]
+    pub(super) block_reason: Text<'a>,
+}
+
+#[derive(Debug, Deserialize)]
+struct UsageMetadata<'a> {
+    #[serde(borrow, default, rename = "promptTokenCount")]
+    prompt: Raw<'a>,
+    #[serde(borrow, default, rename = "candidatesTokenCount")]
+    candidates: Raw<'a>,
+    #[serde(borrow, default, rename = "totalTokenCount")]
+    total: Raw<'a>,
+    #[serde(borrow, default, rename = "cachedContentTokenCount")]
+    cached: Raw<'a>,
+    #[serde(borrow, default, rename = "thoughtsTokenCount")]
+    thoughts: Raw<'a>,
+}
+
+/// Reads `usageMetadata`. Google does not count the thoughts among the candidates' tokens.
+pub(super) fn read_usage(json: &str) -> Option<Usage> {
+    let fields: UsageMetadata<'_> = serde_json::from_str(json).ok()?;
+    Some(Usage {
+        input_tokens: fields.prompt.count(),
+        output_tokens: fields.candidates.count(),
+        total_tokens: fields.total.count(),
+        cached_tokens: fields.cached.count(),
+        reasoning_tokens: fields.thoughts.count(),
+        raw: json.into(),
+        ..Usage::default()
+    })
+}

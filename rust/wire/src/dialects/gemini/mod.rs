@@ -1,0 +1,174 @@
+//! Gemini's `streamGenerateContent` over SSE (`alt=sse`), from the Gemini API and from Vertex.
+//!
+//! The format: <https://ai.google.dev/api/generate-content#method:-models.streamgeneratecontent>. Each event is a whole
+//! `GenerateContentResponse` with the parts that are new. There is no end marker: a response is complete when each of
+//! its candidates has a finish reason, or when the prompt was blocked. Lines end in CRLF.
+//!
+//! A tool call is sent in one piece, its arguments as an object. Parts marked `thought` are reasoning. A
+//! `thoughtSignature` has to be sent back in the part that it came with
+//! (<https://ai.google.dev/gemini-api/docs/thought-signatures>). Code that the server runs itself, its results, and
+//! images are skipped.
+
+mod chunk;
+mod document;
+mod encode;
+mod interactions;
+
+pub(crate) use self::document::document;
+pub(crate) use self::encode::Encoder;
+
+use serde_json::value::RawValue;
+
+use self::chunk::{Candidate, Chunk, Part, read_usage};
+use crate::delta::{Delta, DeltaKind, FinishReason, Signature};
+use crate::dialects::emit::{push_error, push_usage};
+use crate::dialects::identity::Identity;
+use crate::dialects::json::lenient;
+use crate::dialects::reasons::{Finished, Reasons};
+use crate::dialects::tool_calls::ToolCalls;
+use crate::error::read_error;
+use crate::framing::sse::text;
+use crate::stream::{DecodeError, Ending, Progress};
+
+/// <https://ai.google.dev/api/generate-content#FinishReason>.
+const REASONS: Reasons = Reasons(&[
+    ("STOP", FinishReason::Stop),
+    // Tool calls have the same word; see `CandidateState::end`.
+    ("STOP", FinishReason::ToolCalls),
+    ("MAX_TOKENS", FinishReason::Length),
+    ("SAFETY", FinishReason::ContentFilter),
+    ("RECITATION", FinishReason::ContentFilter),
+    ("BLOCKLIST", FinishReason::ContentFilter),
+    ("PROHIBITED_CONTENT", FinishReason::ContentFilter),
+    ("SPII", FinishReason::ContentFilter),
+    ("MODEL_ARMOR", FinishReason::ContentFilter),
+    ("IMAGE_SAFETY", FinishReason::ContentFilter),
+    ("IMAGE_PROHIBITED_CONTENT", FinishReason::ContentFilter),
+    ("IMAGE_RECITATION", FinishReason::ContentFilter),
+    ("MALFORMED_FUNCTION_CALL", FinishReason::Error),
+    ("MALFORMED_RESPONSE", FinishReason::Error),
+    ("MISSING_THOUGHT_SIGNATURE", FinishReason::Error),
+    ("TOO_MANY_TOOL_CALLS", FinishReason::Error),
+    ("UNEXPECTED_TOOL_CALL", FinishReason::Error),
+]);
+
+/// Decodes one response.
+#[derive(Debug, Default)]
+pub struct Gemini {
+    identity: Identity,
+    candidates: Vec<CandidateState>,
+}
+
+/// The state of one candidate between two chunks.
+#[derive(Debug)]
+struct CandidateState {
+    index: u32,
+    calls: ToolCalls,
+    finish: Finished,
+}
+
+impl Gemini {
+    /// Decodes one JSON document and appends its deltas to `out`: a chunk, or the array of chunks that is sent without
+    /// `alt=sse`.
+    ///
+    /// # Errors
+    /// [`DecodeError::Json`] if it is neither a JSON object nor an array of them.
+    pub fn document(&mut self, data: &[u8], out: &mut Vec<Delta>) -> Result<Progress, DecodeError> {
+        if !data.trim_ascii_start().starts_with(b"[") {
+            return lenient(data, |json| self.read(json, out));
+        }
+        let json = text(data);
+        let chunks: Vec<&RawValue> =
+            serde_json::from_str(&json).map_err(|error| DecodeError::json(&error, &json))?;
+        for chunk in chunks {
+            if lenient(chunk.get().as_bytes(), |json| self.read(json, out))? == Progress::Ended {
+                return Ok(Progress::Ended);
+            }
+        }
+        Ok(Progress::Open)
+    }
+
+    /// Whether the response is complete if the body ends here.
+    #[must_use]
+    pub fn ending(&self) -> Ending {
+        let finished = self.candidates.iter().all(|candidate| candidate.finish.is_set());
+        if finished && !self.candidates.is_empty() { Ending::Complete } else { Ending::Truncated }
+    }
+
+    /// Call this at the end of the body. It does nothing: each tool call is sent in one piece.
+    pub const fn finish(&mut self, _: &mut Vec<Delta>) {}
+
+    fn read(&mut self, json: &str, out: &mut Vec<Delta>) -> Result<Progress, serde_json::Error> {
+        let chunk: Chunk<'_> = serde_json::from_str(json)?;
+        if chunk.event_type.get().is_some() {
+            return Ok(self.interaction(&serde_json::from_str(json)?, json, out));
+        }
+        match chunk.response.get().filter(|inner| inner.starts_with('{')) {
+            Some(inner) => Ok(self.translate(&serde_json::from_str(inner)?, inner, out)),
+            None => Ok(self.translate(&chunk, json, out)),
+        }
+    }
+
+    fn translate(&mut self, chunk: &Chunk<'_>, json: &str, out: &mut Vec<Delta>) -> Progress {
+        self.identity.update(&chunk.response_id, &chunk.model_version, out);
+        for candidate in chunk.candidates.iter() {
+            self.candidate(candidate.index.choice()).read(candidate, out);
+        }
+        if let Some(raw) = chunk.prompt_feedback.as_ref().and_then(|feedback| feedback.block_reason.get()) {
+            self.candidate(0).end(raw, FinishReason::ContentFilter, out);
+        }
+        push_usage(chunk.usage_metadata.get().and_then(read_usage), out);
+        if chunk.error.get().is_some() {
+            push_error(read_error(json), out);
+            return Progress::Ended;
+        }
+        Progress::Open
+    }
+
+    fn candidate(&mut self, index: u32) -> &mut CandidateState {
+        let position = self.candidates.iter().position(|candidate| candidate.index == index);
+        let position = position.unwrap_or_else(|| {
+            let calls = ToolCalls::for_choice(index);
+            self.candidates.push(CandidateState { index, calls, finish: Finished::default() });
+            self.candidates.len() - 1
+        });
+        &mut self.candidates[position]
+    }
+}
+
+impl CandidateState {
+    fn read(&mut self, candidate: &Candidate<'_>, out: &mut Vec<Delta>) {
+        for part in candidate.content.iter().flat_map(|content| content.parts.iter()) {
+            self.part(part, out);
+        }
+        if let Some(raw) = candidate.finish_reason.get() {
+            self.end(raw, REASONS.read(raw), out);
+        }
+    }
+
+    fn part(&mut self, part: &Part<'_>, out: &mut Vec<Delta>) {
+        let choice = self.index;
+        let kind = if part.thought.get() == Some("true") { DeltaKind::Reasoning } else { DeltaKind::Text };
+        out.extend(part.text.compact().map(|text| Delta { choice, kind: kind(text) }));
+        let signature = part.thought_signature.compact().map(Signature::signed);
+        let to_delta = |signature| Delta { choice, kind: DeltaKind::Signature(Box::new(signature)) };
+        let Some(call) = &*part.function_call else {
+            out.extend(signature.map(to_delta));
+            return;
+        };
+        let index = self.calls.count();
+        let key = u64::from(index);
+        self.calls.start(key, call.id.compact(), call.name.compact(), out);
+        self.calls.arguments(key, call.args.get().unwrap_or_default(), out);
+        out.extend(signature.map(|signature| to_delta(Signature { tool_call: Some(index), ..signature })));
+        self.calls.end(key, None, out);
+    }
+
+    /// The candidate has ended. Google sends `STOP` even if the model wants tools to be called.
+    fn end(&mut self, raw: &str, reason: FinishReason, out: &mut Vec<Delta>) {
+        self.calls.end_all(out);
+        let wants_tools = reason == FinishReason::Stop && self.calls.count() > 0;
+        let reason = if wants_tools { FinishReason::ToolCalls } else { reason };
+        self.finish.report(self.index, raw, reason, out);
+    }
+}

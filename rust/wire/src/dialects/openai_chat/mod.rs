@@ -1,0 +1,194 @@
+//! OpenAI chat completions (`chat.completion.chunk` over SSE), and the dozens of providers that speak this dialect.
+//!
+//! The format: <https://platform.openai.com/docs/api-reference/chat-streaming>. How other providers deviate from it was
+//! learned from recorded streams: reasoning beside the content, usage in odd places, tool calls without index or id,
+//! errors in mid-stream, no `[DONE]`.
+
+mod calls;
+mod chunk;
+mod encode;
+mod template;
+
+pub use crate::error::read_error;
+pub use encode::ChunkEncoder;
+
+use self::calls::Calls;
+use self::chunk::{Choice, Chunk, Message};
+use self::template::Template;
+use crate::delta::{Delta, DeltaKind, FinishReason};
+use crate::dialects::identity::Identity;
+use crate::dialects::json::lenient;
+use crate::dialects::reasons::{Finished, Reasons};
+use crate::framing::sse::Event;
+use crate::stream::{DecodeError, Ending, Progress};
+
+/// The finish reasons that providers of this dialect send.
+const REASONS: Reasons = Reasons(&[
+    ("stop", FinishReason::Stop),
+    ("end_turn", FinishReason::Stop),
+    ("eos", FinishReason::Stop),
+    ("eos_token", FinishReason::Stop),
+    ("stop_sequence", FinishReason::Stop),
+    ("completed", FinishReason::Stop),
+    ("length", FinishReason::Length),
+    ("max_tokens", FinishReason::Length),
+    ("model_length", FinishReason::Length),
+    ("max_output_tokens", FinishReason::Length),
+    ("tool_calls", FinishReason::ToolCalls),
+    ("function_call", FinishReason::ToolCalls),
+    ("tool_use", FinishReason::ToolCalls),
+    ("content_filter", FinishReason::ContentFilter),
+    ("safety", FinishReason::ContentFilter),
+    ("sensitive", FinishReason::ContentFilter),
+    ("error", FinishReason::Error),
+]);
+
+/// Decodes one response.
+#[derive(Debug, Default)]
+pub struct OpenAiChat {
+    identity: Identity,
+    choices: Vec<ChoiceState>,
+    template: Template,
+    done: bool,
+}
+
+/// The state of one choice between two chunks.
+#[derive(Debug, Default)]
+struct ChoiceState {
+    index: u32,
+    calls: Calls,
+    finish: Finished,
+    /// A chunk had a `delta`, as opposed to a whole `message`.
+    is_streamed: bool,
+}
+
+impl OpenAiChat {
+    /// Decodes one event and appends its deltas to `out`.
+    ///
+    /// # Errors
+    /// [`DecodeError::Json`] if the data are neither a JSON object nor `[DONE]`.
+    pub fn event(&mut self, event: &Event<'_>, out: &mut Vec<Delta>) -> Result<Progress, DecodeError> {
+        let data = event.data();
+        if event.has_default_type()
+            && let Some(delta) = self.template.text_of(data)
+        {
+            out.push(delta);
+            return Ok(Progress::Open);
+        }
+        if event.is_done() {
+            self.done = true;
+            return Ok(Progress::Ended);
+        }
+        if event.event_type() == "error" {
+            out.push(Delta::first(DeltaKind::Error(Box::new(read_error(&event.data_text())))));
+            return Ok(Progress::Ended);
+        }
+        if event.is_keep_alive() { Ok(Progress::Open) } else { self.document(data, out) }
+    }
+
+    /// Decodes one JSON document and appends its deltas to `out`: a chunk, or a whole response that was not streamed.
+    ///
+    /// # Errors
+    /// [`DecodeError::Json`] if it is not a JSON object.
+    pub fn document(&mut self, data: &[u8], out: &mut Vec<Delta>) -> Result<Progress, DecodeError> {
+        let first = out.len();
+        let progress = lenient(data, |json| {
+            let chunk: Chunk<'_> = serde_json::from_str(json)?;
+            Ok(self.chunk(&chunk, out))
+        })?;
+        self.template.learn(data, &out[first..]);
+        Ok(progress)
+    }
+
+    /// Whether the response is complete if the body ends here: after `[DONE]`, or, since some providers never send
+    /// that, when every choice has a finish reason.
+    #[must_use]
+    pub fn ending(&self) -> Ending {
+        let finished = !self.choices.is_empty() && self.choices.iter().all(|choice| choice.finish.is_set());
+        if self.done || finished { Ending::Complete } else { Ending::Truncated }
+    }
+
+    /// Call this at the end of the body: ends the tool calls that no finish reason has ended.
+    pub fn finish(&mut self, out: &mut Vec<Delta>) {
+        if self.ending() == Ending::Complete {
+            for choice in &mut self.choices {
+                choice.calls.end_all(choice.index, out);
+            }
+        }
+    }
+
+    fn chunk(&mut self, chunk: &Chunk<'_>, out: &mut Vec<Delta>) -> Progress {
+        self.identity.update(&chunk.id, &chunk.model, out);
+        if let Some(text) = chunk.value.compact().filter(|_| chunk.choices.is_empty()) {
+            out.push(Delta::first(DeltaKind::Text(text)));
+        }
+        for choice in chunk.choices.iter() {
+            self.choice(choice, out);
+        }
+        if let Some(usage) = chunk.usage() {
+            out.push(Delta::first(DeltaKind::Usage(Box::new(usage))));
+        }
+        // The error goes last, because nothing after it is read.
+        if let Some(error) = chunk.error() {
+            out.push(Delta::first(DeltaKind::Error(Box::new(error))));
+            return Progress::Ended;
+        }
+        Progress::Open
+    }
+
+    fn choice(&mut self, choice: &Choice<'_>, out: &mut Vec<Delta>) {
+        let index = choice.index.choice();
+        let state = self.state(index);
+        if let Some(json) = choice.logprobs.get() {
+            out.push(Delta { choice: index, kind: DeltaKind::Logprobs(json.into()) });
+        }
+        if let Some(delta) = &*choice.delta {
+            state.is_streamed = true;
+            message_deltas(index, delta, &mut state.calls, out);
+        } else if let Some(message) = choice.message.as_ref() {
+            // MiniMax repeats the whole message after its deltas.
+            if !state.is_streamed {
+                message_deltas(index, message, &mut state.calls, out);
+            }
+        } else if let Some(text) = choice.text.compact() {
+            out.push(Delta { choice: index, kind: DeltaKind::Text(text) });
+        }
+        if let Some(raw) = choice.finish()
+            && state.finish.is_new(raw)
+        {
+            state.calls.end_all(index, out);
+            state.finish.report(index, raw, REASONS.read(&raw.to_ascii_lowercase()), out);
+        }
+    }
+
+    fn state(&mut self, index: u32) -> &mut ChoiceState {
+        let position = self.choices.iter().position(|choice| choice.index == index);
+        let position = position.unwrap_or_else(|| {
+            self.choices.push(ChoiceState { index, ..ChoiceState::default() });
+            self.choices.len() - 1
+        });
+        &mut self.choices[position]
+    }
+}
+
+fn message_deltas(choice: u32, message: &Message<'_>, calls: &mut Calls, out: &mut Vec<Delta>) {
+    let mut push = |kind| out.push(Delta { choice, kind });
+    if let Some(reasoning) = message.reasoning() {
+        push(DeltaKind::Reasoning(reasoning));
+    }
+    for signature in message.signatures() {
+        push(DeltaKind::Signature(Box::new(signature)));
+    }
+    for part in message.content.parts() {
+        push(part);
+    }
+    if let Some(refusal) = message.refusal.compact() {
+        push(DeltaKind::Refusal(refusal));
+    }
+    for (position, fragment) in message.tool_calls.iter().enumerate() {
+        calls.fragment(choice, position, fragment, out);
+    }
+    if let Some(function) = &*message.function_call {
+        calls.legacy(choice, function, out);
+    }
+}
