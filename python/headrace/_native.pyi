@@ -157,7 +157,7 @@ class Stream:
         """
 
     def close(self) -> None:
-        """Closes the stream and its connection. Does nothing if the stream has ended."""
+        """Closes the stream and its connection, and drops what was not taken."""
 
     def response(self) -> ResponseDict:
         """The response, as far as it has been taken."""

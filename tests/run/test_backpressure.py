@@ -62,3 +62,15 @@ def test_an_answer_that_is_whole_waits_for_its_reader(simulate: Simulate, reader
     simulator.stop()
     rest = reading.to_end()
     assert (first + rest.tokens, rest.error) == (WORDS[:200], None)
+
+
+def test_a_reader_that_does_not_read_stops_a_provider_of_large_tokens(simulate: Simulate, reader: Reader) -> None:
+    """The channel is bounded by bytes too: 1024 tokens of this size would be a gigabyte."""
+    token = "x" * 1_000_000
+    simulator = simulate([token], repeat=64)
+    with reader.start(agent_at(simulator)) as reading:
+        assert reading.take(1) == [token]
+        held = wait_until_it_waits(simulator)
+        rest = reading.to_end()
+        assert (rest.error, len(rest.tokens)) == (None, 63)
+        assert held < bytes_written(simulator) / 2

@@ -1,6 +1,7 @@
 //! The receiving end, and its two ways to wait: blocking and async.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::sync::atomic::Ordering::{Acquire, Release};
 use std::task::{Context, Poll};
 #[cfg(not(loom))]
@@ -13,17 +14,19 @@ use std::{
 use crate::Shared;
 use crate::block::ReadCursor;
 use crate::sync::Arc;
+use crate::weight::{One, Weight};
 
 /// The receiving end of a [`channel`](crate::channel). There is only one: it cannot be cloned.
 ///
 /// Dropping it drops the values that are left, and wakes the producer, whose pushes then fail with
 /// [`PushError::Closed`](crate::PushError::Closed).
-pub struct Consumer<T: Send> {
+pub struct Consumer<T: Send, W: Weight<T> = One> {
     shared: Arc<Shared>,
     cursor: ReadCursor<T>,
     head: usize,
     /// The producer's position when last loaded. The real one may be further on.
     known_tail: usize,
+    weight: PhantomData<fn() -> W>,
 }
 
 /// The result of a wait.
@@ -35,9 +38,9 @@ pub enum Ready {
     Closed,
 }
 
-impl<T: Send> Consumer<T> {
+impl<T: Send, W: Weight<T>> Consumer<T, W> {
     pub(crate) fn new(shared: Arc<Shared>, cursor: ReadCursor<T>) -> Self {
-        Self { shared, cursor, head: 0, known_tail: 0 }
+        Self { shared, cursor, head: 0, known_tail: 0, weight: PhantomData }
     }
 
     /// Takes one value, or `None` if the channel is empty.
@@ -51,14 +54,14 @@ impl<T: Send> Consumer<T> {
         }
         // SAFETY: `has_value` saw, with an acquire load, that the producer's position is past ours.
         let value = unsafe { self.cursor.pop() };
-        self.head = self.head.wrapping_add(1);
+        self.head = self.head.wrapping_add(W::of(&value));
         self.shared.head.publish(self.head);
         Some(value)
     }
 
     /// Takes the values that are available, also those that arrive meanwhile, and wakes the producer when the iterator
     /// is dropped. Values that the iterator has not yielded stay in the channel.
-    pub fn drain(&mut self) -> Drain<'_, T> {
+    pub fn drain(&mut self) -> Drain<'_, T, W> {
         Drain { consumer: self }
     }
 
@@ -139,7 +142,7 @@ impl<T: Send> Consumer<T> {
     }
 }
 
-impl<T: Send> Drop for Consumer<T> {
+impl<T: Send, W: Weight<T>> Drop for Consumer<T, W> {
     fn drop(&mut self) {
         self.shared.consumer_gone.store(true, Release);
         self.notify();
@@ -148,11 +151,11 @@ impl<T: Send> Drop for Consumer<T> {
 
 /// Iterator over the available values; see [`Consumer::drain`].
 #[must_use]
-pub struct Drain<'a, T: Send> {
-    consumer: &'a mut Consumer<T>,
+pub struct Drain<'a, T: Send, W: Weight<T> = One> {
+    consumer: &'a mut Consumer<T, W>,
 }
 
-impl<T: Send> Iterator for Drain<'_, T> {
+impl<T: Send, W: Weight<T>> Iterator for Drain<'_, T, W> {
     type Item = T;
 
     fn next(&mut self) -> Option<T> {
@@ -160,13 +163,13 @@ impl<T: Send> Iterator for Drain<'_, T> {
     }
 }
 
-impl<T: Send> Drop for Drain<'_, T> {
+impl<T: Send, W: Weight<T>> Drop for Drain<'_, T, W> {
     fn drop(&mut self) {
         self.consumer.notify();
     }
 }
 
-impl<T: Send> fmt::Debug for Consumer<T> {
+impl<T: Send, W: Weight<T>> fmt::Debug for Consumer<T, W> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Consumer").field("taken", &self.head).finish_non_exhaustive()
     }

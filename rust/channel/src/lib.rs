@@ -4,7 +4,8 @@
 //!
 //! - `producer` and `consumer`: the two ends that [`channel`] returns;
 //! - `block`: stores the values in between, in a linked list of blocks;
-//! - `position`: how many values each end has moved;
+//! - `position`: how much each end has moved;
+//! - `weight`: how much of the capacity a value takes;
 //! - `waker`: the waker of an end that waits for the other;
 //! - `sync`: std's atomics, or loom's, with which `tests/loom.rs` tries every interleaving.
 //!
@@ -39,9 +40,11 @@ mod position;
 mod producer;
 mod sync;
 mod waker;
+mod weight;
 
 pub use consumer::{Consumer, Drain, Ready};
 pub use producer::{Producer, PushError};
+pub use weight::{One, Weight};
 
 use position::Position;
 use sync::{Arc, AtomicBool};
@@ -53,6 +56,13 @@ use waker::WakerSlot;
 /// Dropping either end closes the channel. Values that were pushed before the producer was dropped can still be taken.
 #[must_use]
 pub fn channel<T: Send>(capacity: usize) -> (Producer<T>, Consumer<T>) {
+    weighted_channel(capacity)
+}
+
+/// A channel whose values take as much of its capacity as `W` says. A value that weighs more than the whole capacity
+/// fits only if the channel is empty.
+#[must_use]
+pub fn weighted_channel<T: Send, W: Weight<T>>(capacity: usize) -> (Producer<T, W>, Consumer<T, W>) {
     let shared = Arc::new(Shared {
         head: Position::new(),
         tail: Position::new(),
@@ -67,9 +77,9 @@ pub fn channel<T: Send>(capacity: usize) -> (Producer<T>, Consumer<T>) {
 
 /// The state that both ends use, apart from the values.
 struct Shared {
-    /// How many values the consumer has taken.
+    /// The weight of all values that the consumer has taken.
     head: Position,
-    /// How many values the producer has pushed.
+    /// The weight of all values that the producer has pushed.
     tail: Position,
     producer_gone: AtomicBool,
     consumer_gone: AtomicBool,

@@ -1,10 +1,10 @@
-//! How many values one end has moved, published to the other end.
+//! How much one end has moved, published to the other end.
 
 use std::sync::atomic::Ordering::{Acquire, Release};
 
 use crate::sync::AtomicUsize;
 
-/// A count that only grows. One thread writes it and the other reads it, so it has its own cache lines: 128 bytes,
+/// A sum of weights that only grows, and wraps. One thread writes it and the other reads it, so it has its own cache lines: 128 bytes,
 /// because x86-64 prefetches lines in pairs.
 #[repr(align(128))]
 pub(crate) struct Position(AtomicUsize);

@@ -1,22 +1,25 @@
 //! The sending end.
 
+use std::marker::PhantomData;
 use std::sync::atomic::Ordering::{Acquire, Release};
 use std::task::{Context, Poll};
 
 use crate::Shared;
 use crate::block::WriteCursor;
 use crate::sync::Arc;
+use crate::weight::{One, Weight};
 
 /// The sending end of a [`channel`](crate::channel). There is only one: it cannot be cloned.
 ///
 /// Dropping it closes the channel and wakes the consumer, which can still take the values that are left.
-pub struct Producer<T: Send> {
+pub struct Producer<T: Send, W: Weight<T> = One> {
     shared: Arc<Shared>,
     cursor: WriteCursor<T>,
     capacity: usize,
     tail: usize,
     /// The consumer's position when last loaded. The real one may be further on.
     known_head: usize,
+    weight: PhantomData<fn() -> W>,
 }
 
 /// Why a push failed. Both variants give the value back.
@@ -28,9 +31,9 @@ pub enum PushError<T> {
     Closed(T),
 }
 
-impl<T: Send> Producer<T> {
+impl<T: Send, W: Weight<T>> Producer<T, W> {
     pub(crate) fn new(shared: Arc<Shared>, cursor: WriteCursor<T>, capacity: usize) -> Self {
-        Self { shared, cursor, capacity, tail: 0, known_head: 0 }
+        Self { shared, cursor, capacity, tail: 0, known_head: 0, weight: PhantomData }
     }
 
     /// Moves one value into the channel. This does not wake the consumer: call [`Producer::notify`] after the last
@@ -42,11 +45,12 @@ impl<T: Send> Producer<T> {
         if self.is_closed() {
             return Err(PushError::Closed(value));
         }
-        if !self.has_space() {
+        let weight = W::of(&value);
+        if !self.has_space(weight) {
             return Err(PushError::Full(value));
         }
         self.cursor.push(value);
-        self.tail = self.tail.wrapping_add(1);
+        self.tail = self.tail.wrapping_add(weight);
         self.shared.tail.publish(self.tail);
         Ok(())
     }
@@ -56,14 +60,15 @@ impl<T: Send> Producer<T> {
         self.shared.waiting_consumer.wake();
     }
 
-    /// Ready when the next push will not fail with [`PushError::Full`], or when the consumer is gone. If pending, the
-    /// task of `context` is woken when to poll again.
-    pub fn poll_space(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if self.has_space() || self.is_closed() {
+    /// Ready when a push of this value will not fail with [`PushError::Full`], or when the consumer is gone. If
+    /// pending, the task of `context` is woken when to poll again.
+    pub fn poll_space(&mut self, value: &T, context: &mut Context<'_>) -> Poll<()> {
+        let weight = W::of(value);
+        if self.has_space(weight) || self.is_closed() {
             return Poll::Ready(());
         }
         self.shared.waiting_producer.register(context.waker());
-        if self.has_space() || self.is_closed() { Poll::Ready(()) } else { Poll::Pending }
+        if self.has_space(weight) || self.is_closed() { Poll::Ready(()) } else { Poll::Pending }
     }
 
     /// Whether the consumer is gone.
@@ -72,16 +77,18 @@ impl<T: Send> Producer<T> {
         self.shared.consumer_gone.load(Acquire)
     }
 
-    fn has_space(&mut self) -> bool {
-        if self.tail.wrapping_sub(self.known_head) < self.capacity {
+    fn has_space(&mut self, weight: usize) -> bool {
+        // A value that weighs more than the whole capacity counts as that much: it waits for the channel to be empty.
+        let most = self.capacity - weight.min(self.capacity);
+        if self.tail.wrapping_sub(self.known_head) <= most {
             return true;
         }
         self.known_head = self.shared.head.load();
-        self.tail.wrapping_sub(self.known_head) < self.capacity
+        self.tail.wrapping_sub(self.known_head) <= most
     }
 }
 
-impl<T: Send> Drop for Producer<T> {
+impl<T: Send, W: Weight<T>> Drop for Producer<T, W> {
     fn drop(&mut self) {
         self.shared.producer_gone.store(true, Release);
         self.notify();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use headrace_channel::{PushError, Ready, channel};
+use headrace_channel::{PushError, Ready, Weight, channel, weighted_channel};
 
 #[test]
 fn a_full_channel_gives_the_value_back() {
@@ -84,4 +84,37 @@ fn a_million_values_arrive_once_and_in_order() {
     }
     writer.join().unwrap();
     assert_eq!(next, COUNT);
+}
+
+/// Each text weighs its length.
+struct Length;
+
+impl Weight<&str> for Length {
+    fn of(value: &&str) -> usize {
+        value.len()
+    }
+}
+
+#[test]
+fn the_capacity_is_a_weight_where_values_have_one() {
+    let (mut producer, mut consumer) = weighted_channel::<&str, Length>(4);
+    assert_eq!(producer.push("abc"), Ok(()));
+    assert_eq!(producer.push("de"), Err(PushError::Full("de")));
+    assert_eq!(producer.push("d"), Ok(()));
+    assert_eq!(consumer.pop(), Some("abc"));
+    assert_eq!(producer.push("efg"), Ok(()));
+    assert_eq!(producer.push("h"), Err(PushError::Full("h")));
+    assert_eq!(consumer.drain().collect::<Vec<_>>(), ["d", "efg"]);
+}
+
+#[test]
+fn a_value_that_weighs_more_than_the_capacity_passes_alone() {
+    let (mut producer, mut consumer) = weighted_channel::<&str, Length>(2);
+    assert_eq!(producer.push("a"), Ok(()));
+    assert_eq!(producer.push("heavy"), Err(PushError::Full("heavy")));
+    assert_eq!(consumer.pop(), Some("a"));
+    assert_eq!(producer.push("heavy"), Ok(()));
+    assert_eq!(producer.push("b"), Err(PushError::Full("b")));
+    assert_eq!(consumer.pop(), Some("heavy"));
+    assert_eq!(producer.push("b"), Ok(()));
 }

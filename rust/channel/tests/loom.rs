@@ -3,7 +3,7 @@
 
 use std::task::{Context, Poll};
 
-use headrace_channel::{Consumer, Producer, PushError, Ready, channel};
+use headrace_channel::{Consumer, Producer, PushError, Ready, Weight, channel, weighted_channel};
 use loom::future::block_on;
 use loom::model::Builder;
 use loom::thread;
@@ -18,7 +18,7 @@ fn model(preemptions: Option<usize>, run: impl Fn() + Sync + Send + 'static) {
 
 async fn push_all(producer: &mut Producer<usize>, values: std::ops::Range<usize>) -> bool {
     for value in values {
-        std::future::poll_fn(|context| producer.poll_space(context)).await;
+        std::future::poll_fn(|context| producer.poll_space(&value, context)).await;
         match producer.push(value) {
             Ok(()) => producer.notify(),
             Err(PushError::Closed(_)) => return false,
@@ -174,6 +174,37 @@ fn a_reader_catches_up_with_a_writer_that_is_blocks_ahead() {
             }
         });
         assert_eq!(take_all_blocking(consumer), [0, 1, 2, 3, 4]);
+        writer.join().unwrap();
+    });
+}
+
+/// Each value weighs as much as it says.
+struct Itself;
+
+impl Weight<usize> for Itself {
+    fn of(value: &usize) -> usize {
+        *value
+    }
+}
+
+#[test]
+fn a_writer_waits_until_a_heavy_value_fits() {
+    model(Some(3), || {
+        let (mut producer, mut consumer) = weighted_channel::<usize, Itself>(2);
+        let writer = thread::spawn(move || {
+            loom::future::block_on(async {
+                for value in [1, 3, 2] {
+                    std::future::poll_fn(|context| producer.poll_space(&value, context)).await;
+                    producer.push(value).unwrap();
+                    producer.notify();
+                }
+            });
+        });
+        let mut taken = Vec::new();
+        while consumer.wait() == Ready::Value {
+            taken.extend(consumer.drain());
+        }
+        assert_eq!(taken, [1, 3, 2]);
         writer.join().unwrap();
     });
 }

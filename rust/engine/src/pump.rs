@@ -7,7 +7,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use headrace_channel::{Producer, PushError};
+use headrace_channel::PushError;
 use headrace_wire::{BodyDecoder, Delta, DeltaKind, Ending, Progress};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Response};
@@ -21,7 +21,7 @@ use crate::rejection;
 use crate::request::{Request, Timeouts};
 use crate::runtime::Engine;
 use crate::source::Fed;
-use crate::stream::Arrival;
+use crate::stream::{Arrival, ArrivalProducer};
 
 /// How long to read on after a stream's end marker for the end of the HTTP body, so that the connection can be reused.
 const LINGER: Duration = Duration::from_millis(500);
@@ -33,7 +33,7 @@ const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 pub(crate) async fn run(
     engine: &'static Engine,
     request: Request,
-    producer: Producer<Arrival>,
+    producer: ArrivalProducer,
     end: Arc<OnceLock<End>>,
 ) {
     let mut pump = Pump::new(request, producer);
@@ -51,7 +51,7 @@ pub(crate) async fn run(
 pub(crate) async fn run_fed(
     request: Request,
     mut pieces: Receiver<Fed>,
-    producer: Producer<Arrival>,
+    producer: ArrivalProducer,
     end: Arc<OnceLock<End>>,
 ) {
     let mut pump = Pump::new(request, producer);
@@ -93,14 +93,14 @@ impl From<Failure> for Stop {
 
 struct Pump {
     request: Request,
-    producer: Producer<Arrival>,
+    producer: ArrivalProducer,
     body: BodyDecoder,
     deltas: Vec<Delta>,
     deadline: Deadline,
 }
 
 impl Pump {
-    fn new(request: Request, producer: Producer<Arrival>) -> Self {
+    fn new(request: Request, producer: ArrivalProducer) -> Self {
         Self {
             body: BodyDecoder::new(request.dialect, request.max_event_bytes),
             deadline: Deadline::new(request.timeouts),
@@ -209,7 +209,7 @@ impl Pump {
                 Err(PushError::Full(back)) => {
                     arrival = back;
                     self.producer.notify();
-                    poll_fn(|context| self.producer.poll_space(context)).await;
+                    poll_fn(|context| self.producer.poll_space(&arrival, context)).await;
                     // The reader was slow, not the provider: do not count that time.
                     self.deadline.restart(now_ns());
                 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use headrace_channel::{Consumer, Producer, Ready, channel};
+use headrace_channel::{Consumer, Producer, Ready, Weight, weighted_channel};
 use headrace_wire::{Delta, DeltaKind, Response};
 use tokio::task::AbortHandle;
 
@@ -27,10 +27,27 @@ pub struct Arrival {
     pub delta: Delta,
 }
 
+/// Bytes of a delta that count as one delta more. So a channel of 1024 holds at most 256 KiB of text, or one delta that
+/// is larger.
+const BYTES_PER_SLOT: usize = 256;
+
+/// A channel is bounded by the number of deltas and by their size.
+#[derive(Debug)]
+pub(crate) struct BySize;
+
+impl Weight<Arrival> for BySize {
+    fn of(arrival: &Arrival) -> usize {
+        1 + arrival.delta.size() / BYTES_PER_SLOT
+    }
+}
+
+pub(crate) type ArrivalProducer = Producer<Arrival, BySize>;
+pub(crate) type ArrivalConsumer = Consumer<Arrival, BySize>;
+
 /// An open stream. Dropping it closes its connection, unless the whole answer has arrived.
 pub struct Stream {
     /// `None` only while a forked child drops a stream of its parent.
-    consumer: Option<Consumer<Arrival>>,
+    consumer: Option<ArrivalConsumer>,
     closer: Closer,
     response: Response,
     recorder: Recorder,
@@ -74,10 +91,10 @@ impl Stream {
     fn spawn<P: Future<Output = ()> + Send + 'static>(
         engine: &Engine,
         capacity: usize,
-        pump: impl FnOnce(Producer<Arrival>, Arc<OnceLock<End>>) -> P,
+        pump: impl FnOnce(ArrivalProducer, Arc<OnceLock<End>>) -> P,
     ) -> Self {
         let opened_ns = now_ns();
-        let (producer, consumer) = channel(capacity);
+        let (producer, consumer) = weighted_channel(capacity);
         let end = Arc::new(OnceLock::new());
         let task = engine.runtime.spawn(pump(producer, Arc::clone(&end)));
         Self {
@@ -93,7 +110,7 @@ impl Stream {
         if self.is_forked() {
             return Readiness::Forked;
         }
-        match self.consumer.as_mut().map(Consumer::look) {
+        match self.consumer.as_mut().map(ArrivalConsumer::look) {
             Some(Some(Ready::Value)) => Readiness::Ready,
             Some(None) => Readiness::Pending,
             Some(Some(Ready::Closed)) | None => self.closed(),
@@ -147,6 +164,13 @@ impl Stream {
         }
         if any {
             self.recorder.taken(now_ns());
+        }
+    }
+
+    /// Drops what has arrived and was not taken.
+    pub fn discard(&mut self) {
+        if let Some(consumer) = self.consumer.as_mut().filter(|_| !self.closer.is_forked()) {
+            consumer.drain().for_each(drop);
         }
     }
 

@@ -122,9 +122,13 @@ impl Stream {
         self.lock(py).poll_gone(&mut Context::from_waker(&waker.waker))
     }
 
-    /// Closes the stream and its connection. Does nothing if the stream has ended.
+    /// Closes the stream and its connection, and drops what was not taken.
     fn close(&self) {
         self.closer.close();
+        // Another thread that holds the lock is about to take everything.
+        if let Ok(mut stream) = self.inner.try_lock() {
+            stream.discard();
+        }
     }
 
     /// The response as far as it has been taken.

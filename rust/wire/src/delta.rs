@@ -20,6 +20,21 @@ impl Delta {
         Self { choice: 0, kind }
     }
 
+    /// The length of what the provider sent in it, in bytes. Small parts such as ids are not counted.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        match &self.kind {
+            DeltaKind::Text(text)
+            | DeltaKind::Reasoning(text)
+            | DeltaKind::Refusal(text)
+            | DeltaKind::ToolCallArguments { fragment: text, .. } => text.len(),
+            DeltaKind::Logprobs(json) => json.len(),
+            DeltaKind::Signature(signature) => signature.value.len(),
+            DeltaKind::Error(error) => error.message.len(),
+            _ => 0,
+        }
+    }
+
     /// Whether this is the provider's error, after which nothing follows.
     #[must_use]
     pub const fn is_error(&self) -> bool {
