@@ -102,7 +102,7 @@ def _steps(entry: Mapping[str, Any], prompt_tokens: int, *, included: bool) -> l
     return [steps[limit] for limit in sorted(steps)]
 
 
-# --- off-peak hours ------------------------------------------------------------------------------------------------
+# --- off-peak hours ----------------------------------------------------------------------------------------------
 
 
 def _is_off_peak(rules: Mapping[str, Any], at: datetime) -> bool:
@@ -132,7 +132,7 @@ def _zone(name: object) -> tzinfo:
     return ZoneInfo(name)
 
 
-# --- tokens ----------------------------------------------------------------------------------------------------------
+# --- tokens ------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
