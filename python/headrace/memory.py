@@ -111,7 +111,7 @@ class Memory:
             raise ConfigurationError(f"a memory needs the name of its agent, as valid text, not {agent_name!r}")
         if str(path) == ":memory:":
             raise ConfigurationError(
-                "a memory is kept in a file, and ':memory:' is none: use a path, or an agent without persistent_memory"
+                "a memory is kept in a file, not in ':memory:': give a path, or an agent without persistent_memory"
             )
         self.agent_name = agent_name
         self.path = (_default_path() if path is None else Path(path)).expanduser().absolute()
