@@ -1,4 +1,14 @@
-"""headrace streams the tokens of LLM agents at wire speed."""
+"""headrace streams the tokens of LLM agents at wire speed.
+
+Example:
+    >>> from headrace import Agent
+    >>> agent = Agent(model_name="openai/sim", llm_base_url=simulator.base_url)
+    >>> for token in agent.run_stream("Say hello."):
+    ...     print(repr(token))
+    'Hello'
+    ', '
+    'world.'
+"""
 
 from typing import TYPE_CHECKING, Any
 
@@ -89,7 +99,8 @@ __all__ = [
     "model_info",
 ]
 
-# What most programs do not use is imported when it is first asked for: workflows would bring asyncio.
+# Imported when first used, so that `import headrace` is fast: most programs do not need them, and workflows import
+# asyncio.
 _LATER = {
     "AgentRearrange": "workflow",
     "ConcurrentWorkflow": "workflow",

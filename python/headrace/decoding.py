@@ -1,18 +1,27 @@
-"""Decodes recorded responses of providers: their deltas, the whole response, and how it ended.
+r"""Decodes recorded responses of providers: their deltas, the whole response, and how it ended.
 
-:func:`decode` reads the captured body of a response, in any dialect that headrace streams::
+:func:`decode` reads the recorded body of a response, in any dialect that headrace streams. Errors of the recording are
+part of the result and are not raised, because a recording is often decoded to find out how a stream failed.
 
-    response = headrace.decode(Path("capture.sse").read_bytes())
-    print(response.state, response.text, response.tool_calls)
-    for delta in response.deltas:
-        match delta:
-            case TextDelta(text):
-                ...
-            case FinishDelta(reason, raw):
-                ...
-
-Errors are part of the result and not raised: a stream that breaks off, reports an error or is not a stream at all is
-what one decodes a capture to see.
+Example:
+    >>> from headrace import decode
+    >>> from headrace.decoding import FinishDelta, TextDelta
+    >>> body = (
+    ...     b'data: {"choices": [{"delta": {"content": "Hi"}}]}\n\n'
+    ...     b'data: {"choices": [{"delta": {}, "finish_reason": "length"}]}\n\n'
+    ...     b"data: [DONE]\n\n"
+    ... )
+    >>> response = decode(body)
+    >>> response.state, response.dialect, response.text
+    ('complete', 'openai_chat', 'Hi')
+    >>> for delta in response.deltas:
+    ...     match delta:
+    ...         case TextDelta(text):
+    ...             print(f"text {text!r}")
+    ...         case FinishDelta(reason, raw):
+    ...             print(f"finish {reason!r}")
+    text 'Hi'
+    finish 'length'
 """
 
 from __future__ import annotations
@@ -54,11 +63,11 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """One step of a response, as the provider sent it.
+    """One piece of a response that the model produced, as decoded.
 
     Attributes:
-        type: The name of its kind.
-        choice: The number of its choice; 0 also if it is about the whole response.
+        type: The name of the delta's type.
+        choice: The number of its choice, from 0; 0 if it belongs to the whole response.
     """
 
     type: ClassVar[str] = "delta"
@@ -91,11 +100,11 @@ class RefusalDelta(Delta):
 
 @dataclass(frozen=True, slots=True)
 class ToolCallStartDelta(Delta):
-    """A tool call begins. Repeated with the same index if the provider sends the call's id only after its name.
+    """A tool call begins. It comes again with the same index if the provider sends the call's id after its name.
 
     Attributes:
         index: The call's number within its choice, from 0.
-        id: The provider's id of the call, if it sent one.
+        id: The provider's id of the call; None if it sent none.
         name: The tool's name.
     """
 
@@ -107,7 +116,12 @@ class ToolCallStartDelta(Delta):
 
 @dataclass(frozen=True, slots=True)
 class ToolCallArgumentsDelta(Delta):
-    """A piece of a tool call's arguments, which are JSON text; never empty."""
+    """A piece of the arguments of a tool call.
+
+    Attributes:
+        index: The call's number within its choice, from 0.
+        fragment: The piece of JSON text; never empty.
+    """
 
     type: ClassVar[str] = "tool_call_arguments"
     index: int
@@ -116,7 +130,11 @@ class ToolCallArgumentsDelta(Delta):
 
 @dataclass(frozen=True, slots=True)
 class ToolCallEndDelta(Delta):
-    """All arguments of a tool call have been seen."""
+    """The arguments of a tool call are complete.
+
+    Attributes:
+        index: The call's number within its choice, from 0.
+    """
 
     type: ClassVar[str] = "tool_call_end"
     index: int
@@ -124,7 +142,11 @@ class ToolCallEndDelta(Delta):
 
 @dataclass(frozen=True, slots=True)
 class LogprobsDelta(Delta):
-    """The log probabilities of the text that follows, as the provider sent them."""
+    """The log probabilities of the text that follows.
+
+    Attributes:
+        logprobs: The parsed JSON, as the provider sent it.
+    """
 
     type: ClassVar[str] = "logprobs"
     logprobs: Any
@@ -132,13 +154,13 @@ class LogprobsDelta(Delta):
 
 @dataclass(frozen=True, slots=True)
 class SignatureDelta(Delta):
-    """A signature that the provider wants back, unchanged, with the next turn.
+    """A signature. The provider expects it back, unchanged, in the next turn.
 
     Attributes:
         kind: ``"signed"`` if it signs reasoning that was shown, ``"encrypted"`` if it contains the reasoning.
-        value: The opaque text.
-        id: The provider's id of the reasoning, if it has one.
-        tool_call: The index of its tool call; None if it belongs to the reasoning before it.
+        value: The signature, an opaque text.
+        id: The provider's id of the reasoning; None if it has none.
+        tool_call: The index of the tool call that it signs; None if it signs the reasoning before it.
     """
 
     type: ClassVar[str] = "signature"
@@ -153,8 +175,8 @@ class FinishDelta(Delta):
     """A choice has ended.
 
     Attributes:
-        reason: Why, in the common vocabulary; see :class:`Choice`.
-        raw: The provider's own reason.
+        reason: The finish reason, the same words for all providers; see :class:`Choice`.
+        raw: The finish reason as the provider wrote it.
     """
 
     type: ClassVar[str] = "finish"
@@ -164,7 +186,11 @@ class FinishDelta(Delta):
 
 @dataclass(frozen=True, slots=True)
 class UsageDelta(Delta):
-    """Token counts. If a provider sends several, each replaces the one before."""
+    """Token counts. If a provider sends several, each one replaces the one before.
+
+    Attributes:
+        usage: The token counts so far.
+    """
 
     type: ClassVar[str] = "usage"
     usage: Usage
@@ -176,7 +202,7 @@ class ResponseDelta(Delta):
 
     Attributes:
         id: The provider's id of the response.
-        model: The model that answered, in the provider's words.
+        model: The name of the model that answered, as the provider wrote it.
     """
 
     type: ClassVar[str] = "response"
@@ -186,13 +212,13 @@ class ResponseDelta(Delta):
 
 @dataclass(frozen=True, slots=True)
 class ErrorDelta(Delta):
-    """The provider failed. Nothing follows.
+    """The provider reported an error. It is the last delta.
 
     Attributes:
         message: The provider's message.
-        kind: The provider's class of error.
+        kind: The provider's type of error.
         code: The provider's error code.
-        status: The HTTP status inside the error, if the provider wrote one.
+        status: The HTTP status inside the error; None if the provider wrote none.
     """
 
     type: ClassVar[str] = "error"
@@ -207,14 +233,14 @@ class Choice:
     """One choice of a response.
 
     Attributes:
-        index: Its number.
-        text: The answer.
+        index: The number of the choice, from 0.
+        text: The text of the answer.
         reasoning: The reasoning, which is never part of the text.
         refusal: The refusal.
-        tool_calls: The tool calls, in order of appearance. A call that came without an id has none.
+        tool_calls: The tool calls, in order of appearance. The ``id`` is None if the provider sent none.
         finish_reason: ``"stop"``, ``"length"``, ``"tool_calls"``, ``"content_filter"``, ``"error"`` or ``"other"``;
-            None where it did not end.
-        finish_reason_raw: The provider's own reason.
+            None if the choice did not end.
+        finish_reason_raw: The finish reason as the provider wrote it.
     """
 
     index: int = 0
@@ -227,7 +253,7 @@ class Choice:
 
     @classmethod
     def from_native(cls, choice: ChoiceDict) -> Choice:
-        """A choice from the native decoder."""
+        """Makes a choice of what the native decoder collected."""
         return cls(
             choice["index"],
             choice["text"],
@@ -243,19 +269,19 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A recorded response. ``response.text`` and the other fields of a choice are those of the first choice.
+    """A recorded response. ``response.text`` and the other properties are those of the first choice.
 
     Attributes:
-        state: ``"complete"``: the whole answer is there. ``"truncated"``: the bytes end before the dialect's end
-            marker. ``"error"``: the provider reported an error. ``"protocol"``: the bytes are not valid in the
-            dialect, or the dialect could not be detected.
-        error: What is wrong, unless the answer is complete: a ``TruncatedError``, a ``ProviderError`` of the class for
-            the provider's status or error code, or a ``ProtocolError``. Deltas before it are kept.
+        state: ``"complete"``: the answer is complete. ``"truncated"``: the bytes end before the dialect's end marker.
+            ``"error"``: the provider reported an error. ``"protocol"``: the bytes are not valid in the dialect, or
+            the dialect could not be detected.
+        error: The error, None if the answer is complete: a ``TruncatedError``, the ``ProviderError`` for the provider's
+            status or error code, or a ``ProtocolError``. ``deltas`` has the deltas before it.
         dialect: The dialect of the response; None if it could not be detected.
         id: The provider's id of the response.
-        model: The model that answered, in the provider's words.
+        model: The name of the model that answered, as the provider wrote it.
         usage: Token counts; None if the provider sent none.
-        choices: The choices that have any content, by their number.
+        choices: The choices that have content, ordered by their number.
         deltas: All deltas, in order.
     """
 
@@ -270,12 +296,12 @@ class Response:
 
     @property
     def first(self) -> Choice:
-        """The first choice, for nearly every request the only one; an empty one if there is none."""
+        """The first choice, for nearly every request the only one; an empty choice if there is none."""
         return self.choices[0] if self.choices and self.choices[0].index == 0 else Choice()
 
     @property
     def text(self) -> str:
-        """The answer."""
+        """The text of the answer."""
         return self.first.text
 
     @property
@@ -295,33 +321,42 @@ class Response:
 
     @property
     def finish_reason(self) -> str | None:
-        """Why the answer ended, in the common vocabulary; see :class:`Choice`."""
+        """Why the answer ended, in the same words for all providers; see :class:`Choice`."""
         return self.first.finish_reason
 
     @property
     def finish_reason_raw(self) -> str | None:
-        """The provider's own reason."""
+        """The finish reason as the provider wrote it."""
         return self.first.finish_reason_raw
 
 
 def decode(
     data: Buffer | Iterable[Buffer], dialect: str = "auto", *, max_event_bytes: int = DEFAULT_MAX_EVENT_BYTES
 ) -> Response:
-    """Decodes the captured body of a provider's response: a stream, or one JSON document.
+    """Decodes the recorded body of a provider's response: a stream, or one JSON document.
 
     Args:
-        data: The body as bytes, or an iterable of pieces of it, split anywhere, such as a binary file.
+        data: The body as bytes, or an iterable of pieces of it, split anywhere, such as a file opened as binary.
         dialect: ``"auto"`` to detect it from the start of the body, or ``"openai_chat"`` (also legacy completions and
             compatible providers), ``"openai_responses"``, ``"anthropic"``, ``"gemini"``, ``"cohere"``, ``"ollama"`` or
-            ``"bedrock"`` (the binary event stream).
-        max_event_bytes: The cap on one event, and on a body that is not a stream.
+            ``"bedrock"`` (AWS's binary event stream).
+        max_event_bytes: The size limit of one frame of the stream, or of the JSON document, in bytes.
 
     Returns:
-        The response. Its ``state`` and ``error`` say what is wrong with it.
+        The response. ``state`` and ``error`` report how it ended; an error of the recording is not raised.
 
     Raises:
-        ConfigurationError: There is no such dialect.
+        ConfigurationError: The dialect is unknown.
         TypeError: The data is not bytes.
+
+    Example:
+        >>> from headrace import decode
+        >>> response = decode(b'{"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}]}')
+        >>> response.text, response.finish_reason
+        ('Hi', 'stop')
+        >>> cut_off = decode([b'data: {"choices": [{"del', b'ta": {"content": "H'], dialect="openai_chat")
+        >>> cut_off.state, type(cut_off.error).__name__
+        ('truncated', 'TruncatedError')
     """
     body = RecordedBody(None if dialect == "auto" else dialect, max_event_bytes=max_event_bytes)
     fed: list[tuple[Any, ...]] = []

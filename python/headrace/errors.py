@@ -1,35 +1,43 @@
-"""Every exception that headrace raises, in one tree.
+"""All exceptions that headrace raises, in one tree.
 
 ::
 
     HeadraceError
-    ├── ConfigurationError            the caller's arguments cannot work; nothing was sent
+    ├── ConfigurationError            the caller's arguments are not usable; nothing was sent
     │   ├── MissingKeyError           no API key; the message names the environment variable
     │   └── ForkedError               the stream belongs to the parent process
     ├── StreamClosedError             the stream was closed before it was read to its end
     └── StreamError                   a stream failed (`.state` says how)
         ├── ConnectionFailedError     the connection could not be made, or broke
-        │   ├── NameResolutionError   DNS has no answer for the host
-        │   └── TLSError              the certificate or the handshake was refused
-        ├── StreamTimeoutError        (also a TimeoutError)
+        │   ├── NameResolutionError   DNS has no address for the host
+        │   └── TLSError              the TLS handshake failed, or the certificate is not trusted
+        ├── StreamTimeoutError        a time limit was reached (also a TimeoutError)
         │   ├── ConnectTimeoutError
         │   ├── FirstTokenTimeoutError
         │   └── IdleTimeoutError
         ├── TruncatedError            the bytes ended before the dialect's end marker
         ├── ProtocolError             the bytes are not valid in the dialect
-        │   └── EventTooLargeError    one event is over the cap
+        │   └── EventTooLargeError    one SSE event is over the size limit
         └── ProviderError             the provider reported an error, by status or inside the stream
             ├── BadRequestError       400, 413, 422
-            │   ├── ContextWindowExceededError   the conversation is longer than the model reads
+            │   ├── ContextWindowExceededError   the conversation is longer than the model's context window
             │   └── ContentPolicyViolationError  a filter refused the request or its answer
             ├── AuthenticationError   401
             ├── PermissionDeniedError 403
             ├── NotFoundError         404
-            ├── RateLimitError        429 (`.retry_after` in seconds, where the provider gave it)
+            ├── RateLimitError        429 (`.retry_after` in seconds, if the provider sent it)
             ├── OverloadedError       503, 529
             └── ServerError           any other 5xx
 
-Tokens that arrived before an error always reach the caller before it does.
+Tokens that arrived before an error always reach the caller before the error.
+
+Example:
+    >>> from headrace import Agent, ConnectionFailedError
+    >>> try:
+    ...     Agent(model_name="openai/sim", llm_base_url="http://127.0.0.1:9/v1").run("Say hello.")
+    ... except ConnectionFailedError as error:
+    ...     print(error.state, error.delivered)
+    transport False
 """
 
 from __future__ import annotations
@@ -67,11 +75,11 @@ __all__ = [
 
 
 class HeadraceError(Exception):
-    """The base class of every exception that headrace raises itself."""
+    """The base class of all exceptions that headrace raises itself."""
 
 
 class ConfigurationError(HeadraceError):
-    """The caller's arguments cannot work. Nothing was sent."""
+    """The caller's arguments are not usable. Nothing was sent."""
 
 
 class MissingKeyError(ConfigurationError):
@@ -79,26 +87,26 @@ class MissingKeyError(ConfigurationError):
 
 
 class ForkedError(ConfigurationError):
-    """A stream opened before ``os.fork()`` was read in the child. Open a new one there."""
+    """A child process read a stream that was opened before ``os.fork()``. Open a new stream in the child."""
 
 
 class StreamClosedError(HeadraceError):
-    """The reader closed the stream, so it cannot be read any further."""
+    """The stream was read after its reader had closed it."""
 
 
 class StreamError(HeadraceError):
     """A stream failed.
 
     Attributes:
-        state: The terminal state: ``"truncated"``, ``"rejected"``, ``"error"``, ``"transport"``,
+        state: How the stream ended: ``"truncated"``, ``"rejected"``, ``"error"``, ``"transport"``,
             ``"timeout"`` or ``"protocol"``.
-        status: HTTP status of the response; None if there was none.
-        code: The provider's own error code or type, if it gave one.
-        retry_after: Seconds that the provider asked to wait, if it did.
-        request_id: The provider's id of the request, if it gave one.
+        status: HTTP status of the response; None if there was no response.
+        code: The provider's own error code or type; None if it sent none.
+        retry_after: Seconds that the provider asked to wait before a retry; None if it did not ask.
+        request_id: The provider's id of the request; None if it sent none.
         body: The start of the response body that explains the error (at most 64 KiB of text).
         model: The model that was asked.
-        provider: The provider, by litellm's name; None for an endpoint given only by its URL.
+        provider: The provider, by litellm's name; None for an endpoint that was given only by its URL.
         delivered: Whether tokens of the turn reached the caller before the error.
     """
 
@@ -146,25 +154,25 @@ class TLSError(ConnectionFailedError):
 
 
 class StreamTimeoutError(StreamError, TimeoutError):
-    """A phase of the stream took longer than its limit."""
+    """A step of the stream took longer than its limit; see :class:`~headrace.types.Timeouts`."""
 
     state = "timeout"
 
 
 class ConnectTimeoutError(StreamTimeoutError):
-    """The connection was not made in time."""
+    """The connection was not open within ``Timeouts.connect`` seconds."""
 
 
 class FirstTokenTimeoutError(StreamTimeoutError):
-    """No token came in time after the request was sent."""
+    """No text, reasoning or tool call arrived within ``Timeouts.first_token`` seconds after the request."""
 
 
 class IdleTimeoutError(StreamTimeoutError):
-    """No token came in time after the last one. Pings and comments do not count."""
+    """No delta arrived within ``Timeouts.idle`` seconds after the last one. Pings and comments do not count."""
 
 
 class TruncatedError(StreamError):
-    """The bytes ended before the dialect's end marker: the answer is not whole."""
+    """The bytes ended before the dialect's end marker: the answer is incomplete."""
 
     state = "truncated"
 
@@ -176,11 +184,11 @@ class ProtocolError(StreamError):
 
 
 class EventTooLargeError(ProtocolError):
-    """One event is larger than the cap."""
+    """One SSE event, or one frame of another framing, is larger than the size limit (``max_event_bytes``)."""
 
 
 class ProviderError(StreamError):
-    """The provider refused the request (state ``"rejected"``) or failed in mid-stream (state ``"error"``)."""
+    """The provider refused the request (state ``"rejected"``) or failed during the stream (state ``"error"``)."""
 
 
 class BadRequestError(ProviderError):
@@ -188,7 +196,7 @@ class BadRequestError(ProviderError):
 
 
 class ContextWindowExceededError(BadRequestError):
-    """The conversation is longer than the model reads. ``Agent(context_length=…)`` keeps it shorter."""
+    """The conversation is longer than the model's context window. Set ``Agent(context_length=…)`` to trim it."""
 
 
 class ContentPolicyViolationError(BadRequestError):
@@ -200,15 +208,15 @@ class AuthenticationError(ProviderError):
 
 
 class PermissionDeniedError(ProviderError):
-    """HTTP 403: the key may not do this."""
+    """HTTP 403: the API key has no permission for this request."""
 
 
 class NotFoundError(ProviderError):
-    """HTTP 404: no such model, or no such path at this URL."""
+    """HTTP 404: the model does not exist, or the URL is wrong."""
 
 
 class RateLimitError(ProviderError):
-    """HTTP 429: too many requests or tokens. ``retry_after`` holds the seconds that the provider asked to wait."""
+    """HTTP 429: too many requests or tokens. ``retry_after`` has the seconds that the provider asked to wait."""
 
 
 class OverloadedError(ProviderError):

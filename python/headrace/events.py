@@ -1,15 +1,26 @@
-"""What happens in a run, as frozen objects that pattern-match.
+"""The events of a run: frozen objects that a stream yields with ``with_events=True``.
 
-::
+Use them in a ``match`` statement, by their attributes, as a dict (``event["type"]``), or as JSON.
 
-    for event in agent.run_stream(task, with_events=True):
-        match event:
-            case Token(text=text):
-                print(text, end="")
-            case ToolCallRequested(call=call):
-                log.info("calls %s", call.name)
+Example:
+    >>> from headrace.events import RunEnd, Token, ToolCallRequested
+    >>> for event in agent.run_stream("Say hello.", with_events=True):
+    ...     match event:
+    ...         case Token(text=text):
+    ...             print(f"token {text!r}")
+    ...         case ToolCallRequested(call=call):
+    ...             print(f"tool call {call.name}")
+    ...         case RunEnd(state=state):
+    ...             print(f"end {state}")
+    token 'Hello'
+    token ', '
+    token 'world.'
+    end complete
 
-Every event also reads like the dict that it stands for, ``event["type"]``, and gives it, ``event.to_dict()``.
+The events of a run without tools, in order, by the name of their type:
+
+    >>> [event["type"] for event in agent.run_stream("Say hello.", with_events=True)]
+    ['run_start', 'turn_start', 'token', 'token', 'token', 'turn_end', 'run_end']
 """
 
 from __future__ import annotations
@@ -47,13 +58,22 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Event(Value):
-    """What every event tells.
+    """The base of all events.
 
     Attributes:
-        type: The event's name.
-        agent: Whose event it is.
-        seq: Its number within the run, from 0, without gaps.
-        at_ns: When it happened, in ``time.monotonic_ns()`` nanoseconds; for what came over the wire, when it arrived.
+        type: The name of the event's type.
+        agent: The name of the agent that the event belongs to.
+        seq: The event's number within the run, from 0, without gaps.
+        at_ns: When the event happened, in nanoseconds of ``time.monotonic_ns()``. For data from the network it is the
+            time of arrival.
+
+    Example:
+        >>> from headrace.events import Token
+        >>> event = Token("Hello", agent="Writer", seq=2)
+        >>> event.text, event["text"], event.get("no such member")
+        ('Hello', 'Hello', None)
+        >>> event.to_json()
+        '{"type": "token", "agent": "Writer", "seq": 2, ..., "text": "Hello", "logprobs": null, "token": "Hello"}'
     """
 
     type: ClassVar[str] = "event"
@@ -76,13 +96,17 @@ class Event(Value):
         return name in self.to_dict()
 
     def get(self, name: str, default: Any = None) -> Any:
-        """A member as of a dict; ``default`` where there is none."""
+        """A member of the event's dict; ``default`` if there is no such member."""
         return self.to_dict().get(name, default)
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class RunStart(Event):
-    """A run begins. Always the first event."""
+    """A run begins. Always the first event.
+
+    Attributes:
+        task: The task of the run.
+    """
 
     type: ClassVar[str] = "run_start"
     task: str
@@ -90,15 +114,15 @@ class RunStart(Event):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class RunEnd(Event):
-    """A run has ended. Always the last event, also where an error follows.
+    """A run has ended. Always the last event, even if the stream raises an error after it.
 
     Attributes:
-        state: How; see ``RunStream.state``.
+        state: How the run ended; see ``RunStream.state``.
         text: The whole text.
-        usage: The token counts of all turns; marked as estimated where a provider told none.
-        cost: The price in dollars; None where it is not known.
-        turns: How many turns there were.
-        duration: From the first request to the end, in seconds.
+        usage: The token counts of all turns; ``estimated`` if a provider reported none.
+        cost: The cost in USD; None if it is not known.
+        turns: The number of turns.
+        duration: Seconds from the first request to the end.
         tool_time: Seconds spent waiting for tools.
     """
 
@@ -114,11 +138,11 @@ class RunEnd(Event):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class PhaseStart(Event):
-    """A phase of an autonomous run begins: ``"plan"``, ``"execute"`` or ``"summary"``.
+    """A phase of an autonomous run begins.
 
     Attributes:
-        phase: Which.
-        subtask: The id of the subtask that is executed.
+        phase: ``"plan"``, ``"execute"`` or ``"summary"``.
+        subtask: The id of the subtask that is executed; None in the other phases.
     """
 
     type: ClassVar[str] = "phase_start"
@@ -128,7 +152,12 @@ class PhaseStart(Event):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class PhaseEnd(Event):
-    """A phase of an autonomous run has ended."""
+    """A phase of an autonomous run has ended.
+
+    Attributes:
+        phase: ``"plan"``, ``"execute"`` or ``"summary"``.
+        subtask: The id of the subtask that was executed; None in the other phases.
+    """
 
     type: ClassVar[str] = "phase_end"
     phase: str
@@ -137,12 +166,12 @@ class PhaseEnd(Event):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class TurnStart(Event):
-    """A model is asked. Turns of a run are numbered from 1.
+    """A turn begins: a request is sent to a model.
 
     Attributes:
-        turn: Which turn.
-        model: Who is asked.
-        resumed: The turn before failed after tokens of it had been yielded: its answer begins again.
+        turn: The number of the turn within the run, from 1.
+        model: The model that is asked.
+        resumed: The turn before failed after some of its tokens had been yielded, so its answer begins again.
     """
 
     type: ClassVar[str] = "turn_start"
@@ -153,12 +182,12 @@ class TurnStart(Event):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Fallback(Event):
-    """A model could not be asked, or said no, and another one is asked instead.
+    """A model could not be reached, or refused the request, and a fallback model is asked instead.
 
     Attributes:
-        model: Who was asked.
-        fallback: Who is asked next.
-        error: What went wrong.
+        model: The model that failed.
+        fallback: The fallback model that is asked next.
+        error: The error's message.
     """
 
     type: ClassVar[str] = "fallback"
@@ -169,14 +198,14 @@ class Fallback(Event):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class TurnEnd(Event):
-    """A model has answered.
+    """A turn has ended: the model's answer is complete.
 
     Attributes:
-        turn: Which turn.
-        text: What it told the user: text, what it said inside tool calls, and refusals.
-        finish_reason: Why the model stopped.
+        turn: The number of the turn within the run, from 1.
+        text: All text for the user: the answer, text inside tool calls, and refusals.
+        finish_reason: Why the model stopped; see ``Turn.finish_reason``.
         usage: The turn's token counts.
-        timing: What the turn's stamps say.
+        timing: The turn's latencies.
     """
 
     type: ClassVar[str] = "turn_end"
@@ -189,11 +218,11 @@ class TurnEnd(Event):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Token(Event):
-    """A piece of text for the user. In the dict it stands under ``token`` too.
+    """A token: a piece of text for the user. The dict has the text as ``token`` too.
 
     Attributes:
         text: The text.
-        logprobs: The log probabilities that the provider sent with it; None where it sent none.
+        logprobs: The log probabilities that the provider sent with the text; None if it sent none.
     """
 
     type: ClassVar[str] = "token"
@@ -202,13 +231,17 @@ class Token(Event):
 
     def to_dict(self) -> dict[str, Any]:
         """The event as a dict of plain values, beginning with ``type``."""
-        # Explicitly: `super()` does not work in a dataclass with slots.
+        # `super()` does not work in a dataclass with slots.
         return {**Event.to_dict(self), "token": self.text}
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Reasoning(Event):
-    """A piece of the model's reasoning, which is never part of the text."""
+    """A piece of the model's reasoning, which is never part of the text.
+
+    Attributes:
+        text: The reasoning.
+    """
 
     type: ClassVar[str] = "reasoning"
     text: str
@@ -216,11 +249,11 @@ class Reasoning(Event):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Refusal(Event):
-    """A piece of a refusal: the model tells the user that it will not. Without events it is yielded as text is.
+    """A piece of a refusal: the model explains why it does not answer. A stream without events yields it as a token.
 
     Attributes:
         text: The text.
-        logprobs: The log probabilities that the provider sent with it; None where it sent none.
+        logprobs: The log probabilities that the provider sent with the text; None if it sent none.
     """
 
     type: ClassVar[str] = "refusal"
@@ -230,13 +263,13 @@ class Refusal(Event):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class ToolCallDelta(Event):
-    """A piece of a tool call, as it arrives: the first has no arguments yet.
+    """A piece of a tool call, as it arrives.
 
     Attributes:
-        index: Which call of the turn.
+        index: The number of the call within its turn, from 0.
         id: The provider's id of the call.
         name: The tool's name.
-        arguments: The new piece of the arguments' JSON text.
+        arguments: The new piece of the arguments' JSON text; empty in the first piece of a call.
     """
 
     type: ClassVar[str] = "tool_call_delta"
@@ -248,7 +281,11 @@ class ToolCallDelta(Event):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class ToolCallRequested(Event):
-    """A tool call is whole. It is carried out once the turn has ended."""
+    """A tool call is complete. It is run after the end of the turn.
+
+    Attributes:
+        call: The tool call.
+    """
 
     type: ClassVar[str] = "tool_call"
     call: ToolCall
@@ -256,13 +293,13 @@ class ToolCallRequested(Event):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class ToolResultReturned(Event):
-    """A tool call has been carried out, or has failed. Others of its turn may still run.
+    """A tool call has ended, with a result or a failure. Other calls of its turn may still run.
 
     Attributes:
-        call: The call.
-        content: What the model is told.
-        error: What went wrong, in a word; None if nothing did.
-        duration: How long it took, in seconds.
+        call: The tool call.
+        content: The text that the model gets: the result, or what went wrong.
+        error: The kind of failure, such as ``"timeout"``; None if the tool succeeded. See ``ToolResult.error``.
+        duration: Seconds that the tool took.
     """
 
     type: ClassVar[str] = "tool_result"
@@ -281,7 +318,11 @@ class AgentStart(Event):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class AgentEnd(Event):
-    """An agent has ended, in a workflow or by a handoff; with its text."""
+    """An agent has ended, in a workflow or by a handoff.
+
+    Attributes:
+        output: The agent's answer.
+    """
 
     type: ClassVar[str] = "agent_end"
     output: str
@@ -289,11 +330,12 @@ class AgentEnd(Event):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class AgentFailed(Event):
-    """An agent of a workflow has ended without an answer. It stands where its ``AgentEnd`` would.
+    """An agent of a workflow has ended without an answer. This event takes the place of its ``AgentEnd``.
 
     Attributes:
-        state: How it ended; see ``RunStream.state``. ``"cancelled"`` is the end of those that another's failure ended.
-        error: What went wrong; empty if nothing did. The exception itself is in ``WorkflowStream.errors``.
+        state: How the agent ended; see ``RunStream.state``. ``"cancelled"`` if it was stopped because another agent
+            failed.
+        error: The error's message; empty if there was no error. ``WorkflowStream.errors`` has the exception.
     """
 
     type: ClassVar[str] = "agent_failed"

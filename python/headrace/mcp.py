@@ -1,7 +1,8 @@
-"""MCP servers as tools: what a server offers, a model may call.
+"""MCP servers: a model may call the tools that they offer.
 
-:func:`parse_servers` reads which servers there are, and :class:`MCPTools` makes tools of what they offer. The official
-SDK does the talking, and is imported when the first server is connected: ``pip install "headrace[mcp]"``.
+:func:`parse_servers` reads the configuration of servers, and :class:`MCPTools` connects to them and makes a tool of
+each tool that they list. It uses the official SDK, which is imported when the first server is connected. Install it
+with ``pip install "headrace[mcp]"``. ``Agent(mcp_url=…)`` and ``Agent(mcp_config=…)`` do all of this.
 """
 
 from __future__ import annotations
@@ -32,13 +33,21 @@ __all__ = ["HTTPServer", "MCPTools", "Server", "StdioServer", "parse_servers"]
 class MCPTools:
     """The tools of MCP servers.
 
-    Nothing happens until :meth:`connect`. The sessions end with :meth:`close`, or when nobody has this object or its
-    tools any more, or when the process ends. A call of a tool whose session is over opens a new one: after the server
-    went away, after ``close``, and in the child after a fork.
+    Nothing is started before :meth:`connect`. The sessions end with :meth:`close`, when this object and its tools are
+    garbage-collected, or when the process ends. If a tool is called after its session has ended, a new session is
+    opened: after the server was restarted, after ``close``, and in a forked child.
 
     Args:
         servers: The servers.
-        connect_timeout: Seconds that it may take to reach a server and to learn its tools.
+        connect_timeout: The time limit for connecting to a server and listing its tools, in seconds.
+
+    Example:
+        >>> from headrace.mcp import MCPTools, parse_servers
+        >>> files = {"command": "npx", "args": ["-y", "@modelcontextprotocol/server-filesystem", "/tmp"]}
+        >>> tools = MCPTools(parse_servers(mcp_config={"files": files}), connect_timeout=60)
+        >>> tools.connect()  # doctest: +SKIP
+        (Tool(name='read_file', …), …)
+        >>> tools.close()
     """
 
     def __init__(self, servers: Sequence[Server], *, connect_timeout: float = 30.0) -> None:
@@ -47,13 +56,13 @@ class MCPTools:
         self._timeout = connect_timeout
 
     def connect(self) -> tuple[Tool, ...]:
-        """Connects to all servers, unless that is done, and waits for it. Any number of threads may call this at once.
+        """Connects to all servers, unless they are connected, and waits for it. Safe to call from several threads.
 
         Returns:
-            Their tools. Those that have one name on several servers have the server's in front.
+            Their tools. If several servers have a tool of the same name, ``SERVER_`` is put in front of it.
 
         Raises:
-            ConfigurationError: The SDK is not installed, or a server cannot be reached. The message names it.
+            ConfigurationError: The SDK is not installed, or a server cannot be reached. The message names the server.
         """
         if not self._servers:
             return ()
@@ -77,7 +86,7 @@ class MCPTools:
             return process.tools
 
     def close(self) -> None:
-        """Ends the sessions, the subprocesses and the thread, and waits for it. Calls that still run fail."""
+        """Ends the sessions, the subprocesses and the thread, and waits for it. Calls that are still running fail."""
         process = self._here()
         with process.lock:
             worker, process.worker, process.tools = process.worker, None, None
@@ -87,7 +96,7 @@ class MCPTools:
     def __del__(self) -> None:
         process = self._process
         if process.worker is not None:
-            process.worker.stop(wait=False)  # This may be any thread, an event loop's too.
+            process.worker.stop(wait=False)  # the garbage collector may run in an event loop's thread: never block
 
     def __repr__(self) -> str:
         return f"MCPTools({', '.join(server.name for server in self._servers)})"
@@ -108,7 +117,7 @@ class MCPTools:
     def _tool(self, name: str, server: Server, offered: types.Tool) -> Tool:
         async def call(arguments: dict[str, Any]) -> Any:
             worker = self._worker()
-            # Cancelling this cancels the call on the other loop, and the SDK then tells the server.
+            # Cancelling this also cancels the call on the worker's event loop, and the SDK then notifies the server.
             return await asyncio.wrap_future(worker.submit(lambda: worker.call(server, offered.name, arguments)))
 
         description = offered.description or offered.title or ""
@@ -117,7 +126,7 @@ class MCPTools:
 
 @dataclass
 class _Process:
-    """What belongs to one process. A forked child has no such thread, and may find the lock taken."""
+    """The state of one process. A forked child needs a new one: the thread is not there, and the lock may be held."""
 
     pid: int = field(default_factory=os.getpid)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -126,7 +135,7 @@ class _Process:
 
 
 def _named(offers: list[tuple[Server, list[types.Tool]]]) -> Iterator[tuple[str, Server, types.Tool]]:
-    """The tools with names that are valid and differ."""
+    """Gives each tool a valid name that no other tool has."""
     servers_of = Counter(name for _, tools in offers for name in {_valid(tool.name) for tool in tools})
     taken: set[str] = set()
     for server, tools in offers:

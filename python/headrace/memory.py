@@ -1,7 +1,7 @@
-"""Conversations that outlive a run: kept in SQLite, and cut to the length that a model can read.
+"""Conversations that outlive a run: stored in SQLite, and trimmed to a model's context window.
 
-:class:`Memory` keeps messages across runs and processes; :func:`fit` chooses which of them fit into a request. Neither
-knows the other: a conversation of one run is a plain list, and is cut by the same rule. ``fit`` stands in ``_context``.
+:class:`Memory` stores messages across runs and processes. :func:`fit` chooses the messages that fit into a request.
+The two are independent: the conversation of one run is a plain list, and is trimmed by the same function.
 """
 
 from __future__ import annotations
@@ -47,60 +47,87 @@ _SCHEMA = (
     "CREATE INDEX messages_of_agent ON messages (agent, sequence)",
 )
 
-# One use at a time in this process, whatever the file, and no fork in the middle of one: the child would get SQLite's
-# idea of which locks are held, and of its own mutexes, but not the thread that is to release them.
+# Only one thread of this process uses SQLite at a time, for any file, and `os.fork` waits for it. A child that is
+# forked during a use would inherit SQLite's locks and mutexes as held, without the thread that releases them.
 _in_use = threading.RLock()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_in_use.acquire, after_in_parent=_in_use.release, after_in_child=_in_use.release)
 
 
 class Memory:
-    """The conversation of one agent, kept in an SQLite file across runs and processes.
+    """The conversation of one agent, stored in an SQLite file across runs and processes.
 
-    Agents of different names may share a file; agents of one name share a conversation. Any number of threads and
-    processes may use it at once, before and after a fork. Each ``append`` is one transaction, synced to the disk: after
-    a crash at any moment the file is sound, and holds every append that returned and no part of any other. The file
-    must be on a local disk, as SQLite's locks do not hold over a network.
+    Agents of different names may share a file; agents of the same name share a conversation. Any number of threads and
+    processes may use a memory at once, before and after a fork. Each ``append`` is one transaction that is synced to
+    the disk. After a crash the file is valid: it has every append that returned, and no part of any other. The file
+    must be on a local disk, because SQLite's locks do not work reliably on network file systems.
 
-    Nothing touches the disk before the first use. A new file can be read by its owner only. Messages are kept as they
-    are given, and nothing besides; keys and headers of requests are not among them.
+    The file is created at the first use, readable only by its owner. Only the messages are stored, unchanged; the keys
+    and headers of requests are not.
 
     Every method may raise :class:`ConfigurationError`: the file cannot be opened, read or written, is not a memory, or
     stayed locked for 30 seconds.
 
     Args:
-        agent_name: Whose conversation it is.
+        agent_name: The name of the agent.
         path: The file. None: ``memory.sqlite3`` in ``$HEADRACE_HOME``, else in ``headrace/`` of the user's data
-            (``$XDG_DATA_HOME``, else ``~/.local/share``).
+            directory (``$XDG_DATA_HOME``, else ``~/.local/share``).
 
     Attributes:
-        agent_name: Whose conversation it is.
+        agent_name: The name of the agent.
         path: The file, as an absolute path.
 
     Raises:
-        ConfigurationError: The name or the path cannot work.
+        ConfigurationError: The name is empty or not valid text, or the path is ``":memory:"``.
+
+    Example:
+        >>> from headrace import Memory
+        >>> memory = Memory("Writer", "writer.sqlite3")
+        >>> memory.append([{"role": "user", "content": "Hello."}, {"role": "assistant", "content": "Good day."}])
+        >>> len(memory)
+        2
+        >>> memory.read(limit=1)
+        [{'role': 'assistant', 'content': 'Good day.'}]
+        >>> print(memory.export(format="text"))
+        user:
+        Hello.
+        <BLANKLINE>
+        assistant:
+        Good day.
+        <BLANKLINE>
+        >>> memory.clear()
+
+        An agent with ``persistent_memory=True`` uses a memory of its own name:
+
+        >>> writer = Agent(agent_name="Writer", persistent_memory=True, memory_path="writer.sqlite3",
+        ...     model_name="openai/sim", llm_base_url=simulator.base_url, print_on=False)
+        >>> answer = writer.run("Say hello.")
+        >>> Memory("Writer", "writer.sqlite3").read()[-1]
+        {'role': 'assistant', 'content': 'Hello, world.'}
     """
 
     def __init__(self, agent_name: str, path: str | Path | None = None) -> None:
         if not agent_name or _SURROGATE.search(agent_name):
             raise ConfigurationError(f"a memory needs the name of its agent, as valid text, not {agent_name!r}")
         if str(path) == ":memory:":
-            raise ConfigurationError("a memory is kept in a file: without persistent memory an agent needs none")
+            raise ConfigurationError(
+                "a memory is kept in a file, not in ':memory:': give a path, or an agent without persistent_memory"
+            )
         self.agent_name = agent_name
         self.path = (_default_path() if path is None else Path(path)).expanduser().absolute()
 
     def append(self, messages: Iterable[Message], *, run_id: str | None = None) -> None:
-        """Adds messages at the end. They stay together and in order, whoever else appends.
+        """Adds messages at the end. They stay together and in order, even if others append at the same time.
 
-        A tool call and its results belong into one append, so that no crash can come between them.
+        Append a tool call and its results together, so that a crash cannot separate them.
 
         Args:
-            messages: Chat messages as OpenAI writes them. Lone surrogates in them become U+FFFD, because no request
-                with one could ever be sent.
-            run_id: Names the run that they come from; None for a name of their own.
+            messages: Chat messages in OpenAI's form. Lone surrogates in them become U+FFFD, because a request cannot
+                contain them.
+            run_id: The id of the run that they come from; None for a new id.
 
         Raises:
-            ConfigurationError: A message is not a mapping with a role, or cannot be written as JSON; nothing was added.
+            ConfigurationError: A message is not a mapping with a role, or is not JSON. Nothing was added.
         """
         texts = [_to_json(message) for message in messages]
         if not texts:
@@ -114,12 +141,12 @@ class Memory:
             )
 
     def read(self, limit: int | None = None, *, run_id: str | None = None) -> list[Message]:
-        """The messages, oldest first.
+        """Reads the messages, oldest first.
 
         Args:
-            limit: At most so many, the newest; None for all. The first of them may then be a tool result without its
-                call, which :func:`fit` leaves out.
-            run_id: Only those of this run; None for all.
+            limit: How many messages at most, the newest ones; None for all. With a limit, the first message may be a
+                tool result without its call; :func:`fit` removes such results.
+            run_id: Read only the messages of this run; None for all runs.
 
         Returns:
             The messages as they were appended, in a new list.
@@ -138,7 +165,7 @@ class Memory:
         return [json.loads(text) for (text,) in reversed(rows)]
 
     def clear(self) -> None:
-        """Forgets this agent's messages, and overwrites them in the file. Other agents keep theirs."""
+        """Deletes this agent's messages, and overwrites them in the file. Other agents keep their messages."""
         with self._transaction() as database:
             database.execute("PRAGMA secure_delete = ON")
             database.execute("DELETE FROM messages WHERE agent = ?", (self.agent_name,))
@@ -148,18 +175,18 @@ class Memory:
         path: str | Path | None = None,
         format: ExportFormat = "json",  # noqa: A002 - the best name for it
     ) -> str:
-        """Renders the conversation, for people or for another program.
+        """Renders the conversation as text, for people or for another program.
 
         Args:
-            path: A file to write it to as well, in UTF-8; one that exists is replaced. None to write none.
-            format: ``"json"``, an array of the messages as they are; ``"markdown"``, a heading per message; or
-                ``"text"``. The last two show images and other media by name only.
+            path: A file to write the text to as well, in UTF-8; an existing file is replaced. None to write no file.
+            format: ``"json"``, an array of the messages, unchanged; ``"markdown"``, with a heading per message; or
+                ``"text"``. The last two show images and other media only by their type.
 
         Returns:
-            The rendered conversation.
+            The text.
 
         Raises:
-            ConfigurationError: There is no such format, or the file cannot be written.
+            ConfigurationError: The format is unknown, or the file cannot be written.
         """
         from ._conversation.export import renderer
 
@@ -173,7 +200,7 @@ class Memory:
         return rendered
 
     def __len__(self) -> int:
-        """How many messages there are."""
+        """The number of messages."""
         with self._open() as database:
             count: tuple[int] = database.execute(
                 "SELECT count(*) FROM messages WHERE agent = ?", (self.agent_name,)
@@ -185,10 +212,10 @@ class Memory:
 
     @contextlib.contextmanager
     def _open(self) -> Generator[sqlite3.Connection]:
-        # A connection per use: there is nothing to close later, and nothing that a fork could duplicate. It costs about
-        # a millisecond, a few times in a run that takes seconds.
+        # Each use opens a new connection, so there is nothing to close later and nothing that a fork could duplicate.
+        # It costs about a millisecond, a few times in a run that takes seconds.
         with _in_use:
-            import sqlite3  # here, because a fork in the middle of an import would leave the child its lock too
+            import sqlite3  # inside the lock: a child forked during the import would inherit a locked import lock
 
             try:
                 self._create_file()
@@ -202,23 +229,23 @@ class Memory:
     @contextlib.contextmanager
     def _transaction(self) -> Generator[sqlite3.Connection]:
         with self._open() as database:
-            # Immediate: it waits for other writers here, before it has read what they are about to change.
+            # IMMEDIATE waits for other writers now, before this transaction reads rows that they are changing.
             database.execute("BEGIN IMMEDIATE")
             yield database
             database.execute("COMMIT")
 
     def _create_file(self) -> None:
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # SQLite would create it for everybody to read. Not opened if it exists: closing it would drop all POSIX locks
-        # that this process holds on it.
+        # SQLite would create a file that everybody can read. Do not open an existing file: closing it would release
+        # all POSIX locks that this process holds on it.
         with contextlib.suppress(FileExistsError):
             self.path.touch(mode=0o600, exist_ok=False)
 
     def _prepare(self, database: sqlite3.Connection) -> None:
         import sqlite3
 
-        # SQLite refuses the switch at once when another process is at work in a new file. Then a later use makes it:
-        # the rollback journal is as safe, only slower.
+        # While another process is writing to a new file, SQLite refuses to switch to WAL. The rollback journal is as
+        # safe, only slower, and a later use switches.
         with contextlib.suppress(sqlite3.OperationalError):
             database.execute("PRAGMA journal_mode = WAL").fetchone()
         database.execute("PRAGMA synchronous = FULL")
@@ -230,7 +257,7 @@ class Memory:
 
     def _create_schema(self, database: sqlite3.Connection) -> None:
         database.execute("BEGIN IMMEDIATE")
-        if _version(database) == 0:  # or else another process has created it meanwhile
+        if _version(database) == 0:  # another process may have created it in the meantime
             if database.execute("SELECT 1 FROM sqlite_master").fetchone():
                 raise self._unusable("it is the database of another program")
             for statement in _SCHEMA:

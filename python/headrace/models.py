@@ -1,6 +1,6 @@
-"""What is known about a model, and what a request to it cost.
+"""The capabilities and prices of models, and the cost of a request.
 
-The facts are those of litellm's price list, as the installed litellm brings it along; litellm itself is not imported.
+The source is litellm's price list, a file of the installed litellm package. litellm itself is not imported.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ __all__ = ["ModelInfo", "cost", "model_info"]
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """What is known about a model. None is "not told", never "no" and never zero.
+    """The capabilities and prices of a model. None means "not in the price list", never "no" and never zero.
 
-    Prices are in USD per token, for a short prompt at the usual time of day. The list's price of 0.0 means "free" with
-    some models and "nobody knew" with others, and nothing tells them apart: it is taken for None, except with servers
-    that run on one's own machine (Ollama, Lemonade, vLLM, …) and where another of the model's prices is above zero.
+    Prices are in USD per token, for a short prompt outside off-peak hours. In the price list, 0.0 means "free" for some
+    models and "unknown" for others. So it is read as None, except for models on one's own machine (Ollama, Lemonade,
+    vLLM, …), and for models with another price above zero.
 
     Attributes:
-        name: The name that it is listed under.
-        provider: Who serves it.
-        context_window: The most tokens that may go in.
-        max_output_tokens: The most tokens that come out.
-        supports_tools: Whether it calls tools.
-        supports_vision: Whether it takes images.
-        supports_reasoning: Whether it reasons before it answers.
+        name: The model's name in the price list.
+        provider: The provider that serves the model.
+        context_window: The most tokens of a prompt.
+        max_output_tokens: The most tokens of an answer.
+        supports_tools: Whether the model calls tools.
+        supports_vision: Whether the model takes images.
+        supports_reasoning: Whether the model reasons before it answers.
         supports_prompt_caching: Whether prompts can be cached.
-        input_price: Of a token of the prompt.
-        output_price: Of a token of the answer.
-        cached_input_price: Of a token of the prompt that came from a cache.
-        cache_write_price: Of a token of the prompt that was written to a cache.
+        input_price: USD per token of the prompt.
+        output_price: USD per token of the answer.
+        cached_input_price: USD per prompt token that is read from a cache.
+        cache_write_price: USD per prompt token that is written to a cache.
     """
 
     name: str
@@ -56,14 +56,24 @@ class ModelInfo:
 
 
 def model_info(model: str) -> ModelInfo | None:
-    """Looks up what is known about a model.
+    """Finds the capabilities and prices of a model in litellm's price list.
 
     Args:
         model: The model's name, such as ``"openai/gpt-4o"``, ``"gpt-4o"`` or ``"bedrock/us.anthropic.claude-…"``.
 
     Returns:
-        What is known; None if the model is not in the list, or litellm is not installed. A model of which only the
-        shape of its name is known, such as a Claude newer than the list, is not in the list.
+        The model's capabilities and prices; None if the model is not in the list, or litellm is not installed. The
+        list's general rules for names, such as one for all Claude models, do not count as an entry for a model.
+
+    Example:
+        >>> from headrace import model_info
+        >>> info = model_info("openai/gpt-4o")
+        >>> info.provider, info.context_window, info.supports_tools
+        ('openai', 128000, True)
+        >>> f"{info.input_price * 1_000_000:.2f} USD per million tokens"
+        '2.50 USD per million tokens'
+        >>> model_info("openai/no-such-model") is None
+        True
     """
     listed = find(model)
     if listed is None:
@@ -86,19 +96,27 @@ def model_info(model: str) -> ModelInfo | None:
 
 
 def cost(model: str, usage: Usage, *, at: datetime | None = None) -> float | None:
-    """What one request cost, in USD: the tokens times their prices, or what the provider itself says in the usage.
+    """The cost of one request in USD: the tokens times their prices, or the cost that the provider itself reports.
 
-    Prices depend on the length of each prompt, so the cost of several turns is the sum of their costs, not the cost of
-    the sum of their usage. Fees that are not per token (searches, sessions), discounts and service tiers are not in it.
-    Prices that are missing for cached tokens are those of the input.
+    Prices can depend on the length of the prompt. So the cost of several turns is the sum of their costs, not the cost
+    of the sum of their usage. Fees that are not per token (searches, sessions), discounts and service tiers are not
+    included. If the list has no price for cached tokens, they cost as much as other tokens of the prompt.
 
     Args:
         model: The model's name.
         usage: The tokens of one request. Estimated counts give an estimated cost.
-        at: When it was asked, as some models are cheaper at night; now if None.
+        at: The time of the request, because some models have off-peak prices; None for now.
 
     Returns:
-        The cost; None where a price or a count that it takes is not known.
+        The cost in USD; None if a price or a count is not known.
+
+    Example:
+        >>> from headrace import Usage
+        >>> from headrace.models import cost
+        >>> f"{cost('openai/gpt-4o', Usage(input_tokens=1000, output_tokens=200)):.4f} USD"
+        '0.0045 USD'
+        >>> cost("openai/gpt-4o", Usage(input_tokens=1000)) is None
+        True
     """
     return bill(find(model), model, usage, datetime.now(timezone.utc) if at is None else at)
 

@@ -1,14 +1,18 @@
-"""Server-sent events on their own: headrace's decoder, for any source of bytes.
+"""headrace's decoder of server-sent events (SSE), for any source of bytes.
 
-It follows all of the WHATWG HTML standard, section 9.2.6. The result never depends on how the bytes were split::
+It follows the WHATWG HTML standard, section 9.2.6. The result never depends on how the bytes are split.
 
-    with httpx.stream("POST", url, json=body) as response:
-        for event in headrace.sse.decode(response.iter_raw()):
-            print(event.event, event.json())
-
-    async with session.post(url, json=body) as response:          # aiohttp
-        async for event in headrace.sse.adecode(response.content.iter_any()):
-            ...
+Example:
+    >>> import httpx
+    >>> from headrace import sse
+    >>> url = f"{simulator.base_url}/chat/completions"
+    >>> body = {"model": "sim", "messages": [{"role": "user", "content": "Say hello."}], "stream": True}
+    >>> with httpx.stream("POST", url, json=body) as response:
+    ...     events = list(sse.decode(response.iter_raw()))
+    >>> events[1].event, events[1].json()["choices"][0]["delta"]
+    ('message', {'content': 'Hello'})
+    >>> events[-1].data
+    '[DONE]'
 """
 
 from __future__ import annotations
@@ -24,17 +28,24 @@ __all__ = ["SSEDecoder", "ServerSentEvent", "adecode", "decode"]
 
 
 def decode(chunks: Iterable[bytes], *, max_event_bytes: int = DEFAULT_MAX_EVENT_BYTES) -> Iterator[ServerSentEvent]:
-    """Decodes the events of an iterable of bytes.
+    r"""Decodes the SSE events of an iterable of bytes.
 
     Args:
         chunks: The stream, split anywhere.
-        max_event_bytes: The cap on one event.
+        max_event_bytes: The size limit of one event, in bytes.
 
     Yields:
-        Each event as soon as its blank line has been read. An event without one is discarded, as the standard says.
+        Each event as soon as the blank line after it has arrived. At the end of the stream, an event without a blank
+        line is discarded, as the standard requires.
 
     Raises:
-        EventTooLargeError: An event is over the cap. All events before it have been yielded.
+        EventTooLargeError: An event is over the size limit. All events before it have been yielded.
+
+    Example:
+        >>> from headrace import sse
+        >>> for event in sse.decode([b"event: greeting\nda", b'ta: {"to": "you"}\n\n', b"data: unfinished"]):
+        ...     print(event.event, event.json())
+        greeting {'to': 'you'}
     """
     decoder = SSEDecoder(max_event_bytes=max_event_bytes)
     for chunk in chunks:
@@ -45,7 +56,19 @@ def decode(chunks: Iterable[bytes], *, max_event_bytes: int = DEFAULT_MAX_EVENT_
 async def adecode(
     chunks: AsyncIterable[bytes], *, max_event_bytes: int = DEFAULT_MAX_EVENT_BYTES
 ) -> AsyncIterator[ServerSentEvent]:
-    """Decodes the events of an async iterable of bytes. See :func:`decode`."""
+    """Decodes the SSE events of an async iterable of bytes. See :func:`decode` for arguments, results and errors.
+
+    Example:
+        >>> import asyncio, aiohttp
+        >>> from headrace import sse
+        >>> url = f"{simulator.base_url}/chat/completions"
+        >>> body = {"model": "sim", "messages": [{"role": "user", "content": "Say hello."}], "stream": True}
+        >>> async def last_event():
+        ...     async with aiohttp.ClientSession() as session, session.post(url, json=body) as response:
+        ...         return [event.data async for event in sse.adecode(response.content.iter_any())][-1]
+        >>> asyncio.run(last_event())
+        '[DONE]'
+    """
     decoder = SSEDecoder(max_event_bytes=max_event_bytes)
     async for chunk in chunks:
         for event in decoder.feed(chunk):

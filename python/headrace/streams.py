@@ -1,4 +1,4 @@
-"""What ``Agent.run_stream`` and ``Agent.arun_stream`` return."""
+"""The streams that ``Agent.run_stream`` and ``Agent.arun_stream`` return."""
 
 from __future__ import annotations
 
@@ -19,39 +19,50 @@ T = TypeVar("T")
 
 
 class _OfOneAgent(Told[Run]):
-    """What only the stream of one agent has."""
+    """Properties and methods of the stream of one agent, which the stream of a workflow does not have."""
 
     __slots__ = ()
 
     @property
     def timing(self) -> Timing | None:
-        """What the stamps of the current turn say, or of the last; None before the first."""
+        """The latencies of the current turn or, between turns, of the last one; None before the first turn."""
         timings = self._run.timings
         return timings[-1] if timings else None
 
     def steer(self, message: str) -> None:
-        """Adds a message of the user before the next turn. May be called from any thread.
+        """Adds a user message before the next turn. Safe to call from any thread.
 
         Args:
-            message: What the model is told. If it was about to stop, it gets another turn, within ``max_loops``.
+            message: The text of the message. If the run was about to end, it gets another turn, unless ``max_loops``
+                is reached.
         """
         self._run.inbox.append(message)
 
 
 class RunStream(_OfOneAgent, Stream[Run, T], Generic[T]):
-    """The tokens of a run (or its events), in order, each as soon as it arrived.
+    """An iterator over the tokens of a run (or its events), in order, each as soon as it arrives.
 
-    Nothing is sent before the first token is asked for. ``close()``, the end of a ``with`` block and dropping the
-    stream close its connection at once; so does leaving a loop over a stream that nothing else holds, while one that
-    is held can be read on. Tokens that arrived before an error come before the error.
+    The request is sent when the first token is read. ``close()``, the end of a ``with`` block, and dropping the last
+    reference to the stream close its connection at once. So leaving a ``for`` loop over a stream that has no variable
+    closes it; a stream that has one can be read further. Tokens that arrived before an error come before the error.
 
-    Async tools run on an event loop of the run's own, so what they keep, such as a client, is good for all its turns.
-    Its thread begins with the first tool, and is gone when the stream has ended.
+    All async tools of a run are called on the run's own event loop, so a client that a tool keeps is usable in every
+    turn. The thread of that event loop starts with the first tool call, and ends with the stream.
 
     Raises:
-        StreamError: From the iteration: the run did not end complete. The subclass says how.
+        StreamError: From the iteration: the run did not complete. The subclass says why.
         StreamClosedError: From the iteration: the stream was closed.
         ConfigurationError: From the first token: the request could not be built.
+
+    Example:
+        >>> with agent.run_stream("Say hello.") as stream:
+        ...     for token in stream:
+        ...         print(repr(token))
+        'Hello'
+        ', '
+        'world.'
+        >>> stream.state, stream.text, stream.usage.output_tokens
+        ('complete', 'Hello, world.', 3)
     """
 
     __slots__ = ()
@@ -61,15 +72,23 @@ class RunStream(_OfOneAgent, Stream[Run, T], Generic[T]):
 
 
 class AsyncRunStream(_OfOneAgent, AsyncStream[Run, T], Generic[T]):
-    """The tokens of a run (or its events), in order, each as soon as it arrived; for ``async for``.
+    """An async iterator over the tokens of a run (or its events), in order, each as soon as it arrives.
 
-    There is no thread behind it, however many there are. Cancelling the task that reads closes the connection at
-    once. Otherwise it behaves as :class:`RunStream` does.
+    Streams have no threads of their own, even if thousands are open. Cancelling the task that reads a stream closes its
+    connection at once. Otherwise it behaves like :class:`RunStream`.
 
     Raises:
-        StreamError: From the iteration: the run did not end complete. The subclass says how.
+        StreamError: From the iteration: the run did not complete. The subclass says why.
         StreamClosedError: From the iteration: the stream was closed.
         ConfigurationError: From the first token: the request could not be built.
+
+    Example:
+        >>> import asyncio
+        >>> async def read():
+        ...     async with agent.arun_stream("Say hello.") as stream:
+        ...         return [token async for token in stream]
+        >>> asyncio.run(read())
+        ['Hello', ', ', 'world.']
     """
 
     __slots__ = ()

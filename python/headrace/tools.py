@@ -1,7 +1,7 @@
 """Tools: Python functions that a model may call.
 
-:func:`as_tool` reads a function's signature and docstring, and makes the JSON schema that the model is given. A
-:class:`Toolbox` offers tools to a model and runs the calls that it makes.
+:func:`as_tool` makes a :class:`Tool` of a function: its signature and docstring become the JSON schema that the model
+gets. A :class:`Toolbox` has the tools that a model may call, and runs its tool calls. ``Agent(tools=[…])`` does both.
 """
 
 from ._tools.tool import Approve, Tool, ToolErrorKind, ToolResult, as_tool

@@ -1,6 +1,6 @@
-"""What the other modules speak: messages, requests, turns, usage and timing.
+"""The types that all modules share: messages, requests, turns, usage and timing.
 
-All classes are frozen: what a run has said does not change any more.
+All classes are frozen: a result of a run does not change later.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ __all__ = [
 ]
 
 Message: TypeAlias = Mapping[str, Any]
-"""A chat message as OpenAI writes it: ``role``, ``content``, and what belongs to the role."""
+"""A chat message in OpenAI's form: ``role``, ``content``, and the further members that the role has."""
 
 _NS = 1e-9
 
 
 class Value:
-    """A dataclass that compares, hashes and prints by its fields, as any does.
+    """The base of frozen dataclasses: compares, hashes and prints by the fields, as a dataclass does.
 
-    Its methods serve all of them. Dataclasses that make their own take half as much time again to be defined, which is
-    time that ``import headrace`` takes.
+    The methods are written here once, because defining a dataclass that generates its own takes 50% longer, and
+    ``import headrace`` would wait for it.
     """
 
     __slots__ = ()
@@ -66,12 +66,21 @@ def _fields(value: Any) -> tuple[Field[Any], ...]:
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Timeouts(Value):
-    """How long each phase of a stream may take, in seconds. None is "as long as it takes".
+    """The time limits of a stream, in seconds. None means no limit.
+
+    When a limit is reached, the stream raises the error of that limit: ``ConnectTimeoutError``,
+    ``FirstTokenTimeoutError`` or ``IdleTimeoutError``.
 
     Attributes:
-        connect: From the first attempt to connect until the connection stands, TLS included.
-        first_token: From the request until the first token.
-        idle: From one token until the next. Pings and comments do not count as tokens.
+        connect: From the first attempt to connect until the connection is open, TLS included.
+        first_token: From the request until the first delta of output: text, reasoning, a refusal or a tool call.
+        idle: From one delta until the next. Pings and comments do not count.
+
+    Example:
+        >>> from headrace import Agent, Timeouts
+        >>> Timeouts(first_token=30.0)
+        Timeouts(connect=10.0, first_token=30.0, idle=60.0)
+        >>> slow_model = Agent(model_name="openai/gpt-5", timeouts=Timeouts(first_token=None))
     """
 
     connect: float | None = _native.DEFAULT_CONNECT_TIMEOUT
@@ -81,18 +90,18 @@ class Timeouts(Value):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class ModelSettings(Value):
-    """How to reach a model, and what to ask of it besides the messages. The same for every turn of a run.
+    """How to reach a model, and the parameters of its requests. They are the same for every turn of a run.
 
     Attributes:
         model: The model's name with its provider in front, such as ``"openai/gpt-4o-mini"``.
         base_url: The endpoint's URL, without ``/chat/completions``; None for the provider's own.
         api_key: The key; None to look in the environment.
-        parameters: What goes into the request's body beside the messages.
+        parameters: Members of the request's body besides the messages.
         headers: Headers to add to the request.
-        timeouts: How long to wait for what.
-        max_event_bytes: The cap on one event of the stream.
-        llm: What answers in the model's place; None for the model.
-        prompt_caching: The provider is asked to cache the prompt, where it wants to be asked.
+        timeouts: The time limits of the stream.
+        max_event_bytes: The size limit of one SSE event of the stream, in bytes.
+        llm: The user's function that answers instead of a model; None to ask the model.
+        prompt_caching: Mark the prompt for the provider's cache, if the provider needs marks.
     """
 
     model: str
@@ -111,10 +120,10 @@ class ModelCall(Value):
     """One request to a model.
 
     Attributes:
-        settings: How to reach it.
+        settings: How to reach the model.
         messages: The conversation so far.
-        tools: The tools that the model is offered, as OpenAI writes them.
-        tool_choice: Which of them it may or must use; None for the provider's default.
+        tools: The schemas of the tools that the model may call, in OpenAI's form.
+        tool_choice: Which tool the model may or must call, in OpenAI's form; None for the provider's default.
     """
 
     settings: ModelSettings
@@ -128,10 +137,10 @@ class ToolCall(Value):
     """A tool call that the model asked for.
 
     Attributes:
-        id: The provider's id of the call; one made up where it sent none, once the turn has ended.
+        id: The provider's id of the call. If the provider sends none, headrace makes one at the end of the turn.
         name: The tool's name.
-        arguments: The arguments as sent: JSON text, or what was meant to be.
-        signature: What the provider wants back with the call in the next turn, where it signs calls (Gemini).
+        arguments: The arguments as the model sent them: JSON text, which may be malformed.
+        signature: The provider's signature of the call (Gemini), to be sent back in the next turn; None if it has none.
     """
 
     id: str | None
@@ -142,13 +151,13 @@ class ToolCall(Value):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Thought(Value):
-    """A stretch of reasoning that the provider signed, and wants back in the next turn.
+    """A block of reasoning that the provider signed. The provider expects it back in the next turn.
 
     Attributes:
-        text: What was said; empty where the provider does not show it.
-        kind: ``"signed"``, or ``"encrypted"`` where the signature is the reasoning itself, unreadable.
-        id: The provider's id of it, where it has one.
-        signature: The opaque text.
+        text: The reasoning; empty if the provider does not show it.
+        kind: ``"signed"``, or ``"encrypted"`` if the signature contains the reasoning in encrypted form.
+        id: The provider's id of the block; None if it has none.
+        signature: The provider's signature, an opaque text.
     """
 
     text: str
@@ -159,17 +168,24 @@ class Thought(Value):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Usage(Value):
-    """Token counts, in the provider's own way of counting. None is "not told", never zero.
+    """Token counts, as the provider counts. None means "not reported", never zero.
 
     Attributes:
         input_tokens: Tokens of the prompt.
-        output_tokens: Tokens of the answer, reasoning included where the provider counts it there.
+        output_tokens: Tokens of the answer. Some providers include the reasoning, others do not.
         total_tokens: The provider's total.
-        cached_tokens: Prompt tokens that came from a cache.
-        reasoning_tokens: Tokens spent on reasoning.
+        cached_tokens: Prompt tokens that were read from a cache.
+        reasoning_tokens: Tokens of the reasoning.
         cache_write_tokens: Prompt tokens that were written to a cache.
-        estimated: The provider told nothing: these counts were made from the length of the texts.
-        raw: The provider's object as it was sent, with all that only this provider counts; None in a sum.
+        estimated: The provider reported nothing: these counts are estimates from the length of the texts.
+        raw: The provider's usage object as it was sent, with the counts that only this provider has; None in a sum.
+
+    Example:
+        >>> from headrace import Usage
+        >>> turns = [Usage(input_tokens=10, output_tokens=5), Usage(input_tokens=20, output_tokens=7)]
+        >>> total = turns[0] + turns[1]
+        >>> total.input_tokens, total.output_tokens, total.cached_tokens
+        (30, 12, None)
     """
 
     input_tokens: int | None = None
@@ -182,20 +198,20 @@ class Usage(Value):
     raw: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
 
     @classmethod
-    def from_native(cls, told: UsageDict) -> Usage:
-        """The counts that the native stream collected."""
+    def from_native(cls, usage: UsageDict) -> Usage:
+        """Makes a usage of the counts that the native stream collected."""
         return cls(
-            input_tokens=told["input_tokens"],
-            output_tokens=told["output_tokens"],
-            total_tokens=told["total_tokens"],
-            cached_tokens=told["cached_tokens"],
-            reasoning_tokens=told["reasoning_tokens"],
-            cache_write_tokens=told["cache_write_tokens"],
-            raw=json.loads(told["raw"]),
+            input_tokens=usage["input_tokens"],
+            output_tokens=usage["output_tokens"],
+            total_tokens=usage["total_tokens"],
+            cached_tokens=usage["cached_tokens"],
+            reasoning_tokens=usage["reasoning_tokens"],
+            cache_write_tokens=usage["cache_write_tokens"],
+            raw=json.loads(usage["raw"]),
         )
 
     def __add__(self, other: Usage) -> Usage:
-        """The sum of two turns. A count that only one of them tells is that one's: a lower bound, not a guess."""
+        """The sum of two turns. If only one of them has a count, the sum is that count: a lower bound."""
         return Usage(
             _sum(self.input_tokens, other.input_tokens),
             _sum(self.output_tokens, other.output_tokens),
@@ -215,7 +231,9 @@ def _sum(one: int | None, other: int | None) -> int | None:
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Spread(Value):
-    """The spread of one kind of duration, in seconds. Percentiles are those of an HdrHistogram with three digits.
+    """The distribution of one kind of duration, in seconds.
+
+    The percentiles come from an HdrHistogram with three significant digits.
 
     Attributes:
         count: How many durations there were.
@@ -237,7 +255,7 @@ class Spread(Value):
 
     @classmethod
     def from_native(cls, spread: SpreadDict) -> Spread:
-        """The spread that the native stream computed."""
+        """Makes a spread of the numbers that the native stream computed."""
         return cls(
             spread["count"],
             spread["min_ns"] * _NS,
@@ -251,23 +269,32 @@ class Spread(Value):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Timing(Value):
-    """What the stamps of one turn say. Durations are in seconds, points in time in ``time.monotonic_ns()`` nanoseconds.
+    """The latencies of one turn, computed from the timestamps of its deltas.
 
-    A *chunk* is one piece that the model produced: of text, of reasoning, of a refusal, of a tool call. Most providers
-    send one token per chunk, but nothing makes them.
+    Durations are in seconds; points in time are nanoseconds of ``time.monotonic_ns()``. Every delta of output counts:
+    a piece of text, of reasoning, of a refusal or of a tool call. Most providers send one model token per delta, but
+    none guarantees it.
 
     Attributes:
-        chunks: How many chunks have been taken.
+        chunks: How many deltas of output the reader has taken.
         opened_ns: When the request was made.
-        ended_ns: When the end was seen; None while the stream runs.
-        ttft: Time to first token: from the request to the arrival of the first chunk.
-        ttft_answer: The same to the first text, so after any reasoning.
-        tpot: Time per output token: (last arrival − first arrival) / (n − 1), n being the output tokens that the
-            provider counted, or the chunks where it counted none.
-        itl: Inter-token latency: the times between the arrivals of consecutive chunks. Chunks of one socket read
-            arrived together.
-        lag: How long chunks waited from their arrival until the reader took them.
-        arrivals_ns: The arrival of each chunk, a memory view of 64-bit integers.
+        ended_ns: When the end of the stream arrived; None while the stream runs.
+        ttft: Time to first token: from the request to the arrival of the first delta.
+        ttft_answer: Time to first token of the answer: from the request to the first text, after any reasoning.
+        tpot: Time per output token: (last arrival − first arrival) / (n − 1). n is the provider's count of output
+            tokens, or the number of deltas if it reported no count.
+        itl: Inter-token latency: the times between the arrivals of consecutive deltas. Deltas of one socket read have
+            the same arrival.
+        lag: The times from the arrival of a delta until the reader took it.
+        arrivals_ns: The arrival of each delta, a memory view of 64-bit integers.
+
+    Example:
+        >>> with agent.run_stream("Say hello.") as stream:
+        ...     tokens = list(stream)
+        >>> stream.timing.chunks
+        3
+        >>> 0 < stream.timing.ttft <= stream.timing.duration
+        True
     """
 
     chunks: int
@@ -287,7 +314,7 @@ class Timing(Value):
 
     @classmethod
     def from_native(cls, timing: TimingDict, arrivals: bytes) -> Timing:
-        """The timing that the native stream computed."""
+        """Makes a timing of the numbers that the native stream computed."""
         return cls(
             chunks=timing["chunks"],
             opened_ns=timing["opened_ns"],
@@ -311,21 +338,21 @@ def _spread(spread: SpreadDict | None) -> Spread | None:
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Turn(Value):
-    """What the model said in one turn.
+    """The model's answer in one turn.
 
     Attributes:
-        text: The answer.
+        text: The text of the answer.
         reasoning: The reasoning, which is never part of the text.
         refusal: The refusal.
         tool_calls: The tool calls, in the model's order.
         finish_reason: ``"stop"``, ``"length"``, ``"tool_calls"``, ``"content_filter"``, ``"error"`` or ``"other"``;
             None while the turn runs.
-        finish_reason_raw: The provider's own word for it.
-        usage: Token counts, estimated where the provider told none; None while the turn runs, or if it broke off.
+        finish_reason_raw: The finish reason as the provider wrote it.
+        usage: Token counts, estimated if the provider reported none. None while the turn runs, or if it failed.
         id: The provider's id of the response.
-        model: The model that answered, in the provider's words.
-        thoughts: The reasoning that the provider signed, in order.
-        dialect: How the answer was written.
+        model: The name of the model that answered, as the provider wrote it.
+        thoughts: The blocks of reasoning that the provider signed, in order.
+        dialect: The dialect of the response, such as ``"openai_chat"``.
     """
 
     text: str = ""
@@ -346,7 +373,7 @@ class Turn(Value):
 
     @classmethod
     def from_native(cls, response: ResponseDict) -> Turn:
-        """The turn that the native stream put together."""
+        """Makes a turn of the response that the native stream collected."""
         usage = response["usage"]
         signatures = response["call_signatures"]
         return cls(
@@ -367,11 +394,11 @@ class Turn(Value):
 
 
 class Outcome(NamedTuple):
-    """What a run came to.
+    """The result of a run.
 
     Attributes:
         final: The answer.
-        messages: What was said in this run, the task first.
+        messages: The messages of this run, beginning with the task.
     """
 
     final: str = ""

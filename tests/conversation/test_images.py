@@ -1,4 +1,4 @@
-"""Images that belong to a task."""
+"""Tasks with images."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def uri(name: str) -> str:
     return f"data:image/{name};base64,{base64.b64encode(FORMATS[name]).decode()}"
 
 
-def images_sent(simulate: Simulate, reader: Reader, **options: Any) -> list[str]:
-    """The URLs of the images that are sent with a task, which itself comes first."""
+def sent_images(simulate: Simulate, reader: Reader, **options: Any) -> list[str]:
+    """The URLs of the images in a request. Checks that the text of the task is before them."""
     simulator = simulate()
     assert reader.read(agent_at(simulator), "What is it?", **options).error is None
     [message] = the_request(simulator)["body"]["messages"]
@@ -44,29 +44,29 @@ def images_sent(simulate: Simulate, reader: Reader, **options: Any) -> list[str]
 def test_a_file_is_sent_as_a_data_uri_of_its_format(
     simulate: Simulate, reader: Reader, tmp_path: Path, name: str
 ) -> None:
-    # The bytes tell the format, not the name.
+    # The format follows from the bytes, not from the file's name.
     path = tmp_path / "picture.bin"
     path.write_bytes(FORMATS[name])
-    assert images_sent(simulate, reader, img=str(path)) == [uri(name)]
+    assert sent_images(simulate, reader, img=str(path)) == [uri(name)]
 
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_base64_text_is_sent_as_a_data_uri_of_its_format(simulate: Simulate, reader: Reader, name: str) -> None:
-    assert images_sent(simulate, reader, img=base64.b64encode(FORMATS[name]).decode()) == [uri(name)]
+    assert sent_images(simulate, reader, img=base64.b64encode(FORMATS[name]).decode()) == [uri(name)]
 
 
 @pytest.mark.parametrize("url", ["https://example.invalid/a.png", "http://example.invalid/a", uri("png")])
-def test_urls_and_data_uris_are_sent_as_they_are(simulate: Simulate, reader: Reader, url: str) -> None:
-    assert images_sent(simulate, reader, img=url) == [url]
+def test_urls_and_data_uris_are_sent_unchanged(simulate: Simulate, reader: Reader, url: str) -> None:
+    assert sent_images(simulate, reader, img=url) == [url]
 
 
 def test_several_images_keep_their_order(simulate: Simulate, reader: Reader) -> None:
     urls = [f"https://example.invalid/{number}.png" for number in range(3)]
-    assert images_sent(simulate, reader, imgs=urls) == urls
-    assert images_sent(simulate, reader, img=urls[0], imgs=urls[1:]) == urls
+    assert sent_images(simulate, reader, imgs=urls) == urls
+    assert sent_images(simulate, reader, img=urls[0], imgs=urls[1:]) == urls
 
 
-def test_without_images_the_content_is_the_task_alone(simulate: Simulate, reader: Reader) -> None:
+def test_without_images_the_content_is_only_the_task(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate()
     reader.read(agent_at(simulator), "What is it?", imgs=[])
     assert the_request(simulator)["body"]["messages"] == [{"role": "user", "content": "What is it?"}]
@@ -85,7 +85,7 @@ def test_run_takes_images(simulate: Simulate) -> None:
     assert [part["type"] for part in message["content"]] == ["text", "image_url", "image_url"]
 
 
-def test_images_are_remembered(simulate: Simulate, reader: Reader, tmp_path: Path) -> None:
+def test_images_are_stored_in_the_memory(simulate: Simulate, reader: Reader, tmp_path: Path) -> None:
     simulator = simulate()
     agent = agent_at(simulator, persistent_memory=True, memory_path=tmp_path / "memory.sqlite3")
     reader.read(agent, "What is it?", img=uri("png"))
@@ -97,14 +97,18 @@ def test_images_are_remembered(simulate: Simulate, reader: Reader, tmp_path: Pat
     "image",
     ["no/such/file.png", "missing.jpg", "", "plaintext", "\x00", "~nobody/a.png", base64.b64encode(b"text").decode()],
 )
-def test_what_is_no_image_is_refused_and_nothing_is_sent(simulate: Simulate, reader: Reader, image: str) -> None:
+def test_a_text_that_is_not_an_image_is_refused_and_nothing_is_sent(
+    simulate: Simulate, reader: Reader, image: str
+) -> None:
     simulator = simulate()
     with pytest.raises(ConfigurationError):
         reader.start(agent_at(simulator), img=image)
     assert simulator.report()["requests"] == []
 
 
-def test_a_file_that_is_no_image_is_refused_by_name(simulate: Simulate, reader: Reader, tmp_path: Path) -> None:
+def test_the_error_for_a_file_that_is_not_an_image_has_its_name(
+    simulate: Simulate, reader: Reader, tmp_path: Path
+) -> None:
     path = tmp_path / ("deep" * 20) / "notes.txt"
     path.parent.mkdir()
     path.write_text("not an image")
@@ -112,13 +116,15 @@ def test_a_file_that_is_no_image_is_refused_by_name(simulate: Simulate, reader: 
         reader.start(agent_at(simulate()), img=str(path))
 
 
-def test_a_long_text_that_is_no_image_is_not_shown_whole(simulate: Simulate, reader: Reader) -> None:
+def test_the_error_for_a_long_text_that_is_not_an_image_shows_only_its_start(
+    simulate: Simulate, reader: Reader
+) -> None:
     with pytest.raises(ConfigurationError) as caught:
         reader.start(agent_at(simulate()), img="?" * 100_000)
     assert len(str(caught.value)) < 300
 
 
-def test_a_riff_file_that_is_no_webp_is_refused(simulate: Simulate, reader: Reader, tmp_path: Path) -> None:
+def test_a_riff_file_that_is_not_webp_is_refused(simulate: Simulate, reader: Reader, tmp_path: Path) -> None:
     path = tmp_path / "sound.wav"
     path.write_bytes(b"RIFF\x24\x00\x00\x00WAVEfmt " + bytes(20))
     with pytest.raises(ConfigurationError):
@@ -126,10 +132,10 @@ def test_a_riff_file_that_is_no_webp_is_refused(simulate: Simulate, reader: Read
 
 
 def test_base64_text_may_have_line_breaks(simulate: Simulate, reader: Reader) -> None:
-    assert images_sent(simulate, reader, img=base64.encodebytes(FORMATS["png"]).decode()) == [uri("png")]
+    assert sent_images(simulate, reader, img=base64.encodebytes(FORMATS["png"]).decode()) == [uri("png")]
 
 
 def test_a_path_object_is_a_path(simulate: Simulate, reader: Reader, tmp_path: Path) -> None:
     path = tmp_path / "picture.png"
     path.write_bytes(PNG)
-    assert images_sent(simulate, reader, img=path) == [uri("png")]
+    assert sent_images(simulate, reader, img=path) == [uri("png")]

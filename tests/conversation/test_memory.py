@@ -1,4 +1,4 @@
-"""Conversations that outlive a run, and what of them fits into a request."""
+"""Conversations that are stored in a file, and how they are trimmed to a model's context window."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ CONVERSATION: list[Message] = [SYSTEM, USER, CALL, RESULT, ANSWER, PICTURE]
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where a memory is to be, in a directory that is not there yet."""
+    """The path of a new memory, in a directory that does not exist yet."""
     return tmp_path / "data" / "memory.sqlite3"
 
 
-def said(text: str) -> Message:
+def user_says(text: str) -> Message:
     return {"role": "user", "content": text}
 
 
@@ -68,7 +68,7 @@ def contents(messages: list[Message]) -> list[str]:
 
 @contextlib.contextmanager
 def python(code: str, *arguments: object) -> Generator[subprocess.Popen[str]]:
-    """Runs a program, which ends with this block at the latest."""
+    """Runs a program, and kills it at the end of the block if it still runs."""
     command = [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
@@ -82,15 +82,15 @@ def assert_success(process: subprocess.Popen[str]) -> None:
     assert (process.returncode, err) == (0, "")
 
 
-def is_sound(path: Path) -> bool:
+def is_valid(path: Path) -> bool:
     with contextlib.closing(sqlite3.connect(path)) as database:
         return database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
 
-# --- keeping ---------------------------------------------------------------------------------------------------
+# --- storing ---------------------------------------------------------------------------------------------------
 
 
-def test_messages_come_back_as_they_were_in_another_object(path: Path) -> None:
+def test_another_object_reads_the_same_messages(path: Path) -> None:
     Memory("Writer", path).append(CONVERSATION[:2])
     Memory("Writer", path).append(CONVERSATION[2:])
     assert Memory("Writer", str(path)).read() == CONVERSATION
@@ -105,40 +105,40 @@ def test_nothing_touches_the_disk_before_the_first_use(path: Path) -> None:
     assert path.exists()
 
 
-def test_limit_keeps_the_newest_in_order(path: Path) -> None:
+def test_limit_reads_the_newest_messages_in_order(path: Path) -> None:
     kept = Memory("Writer", path)
-    kept.append([said(str(number)) for number in range(5)])
+    kept.append([user_says(str(number)) for number in range(5)])
     assert [contents(kept.read(limit)) for limit in (0, 2, 9)] == [[], ["3", "4"], ["0", "1", "2", "3", "4"]]
     with pytest.raises(ConfigurationError, match="limit must not be negative"):
         kept.read(-1)
 
 
-def test_each_run_can_be_read_alone(path: Path) -> None:
+def test_the_messages_of_one_run_can_be_read(path: Path) -> None:
     kept = Memory("Writer", path)
-    kept.append([said("a")], run_id="one")
-    kept.append([said("b")], run_id="two")
-    kept.append([said("c")])
-    kept.append([said("d")], run_id="one")
+    kept.append([user_says("a")], run_id="one")
+    kept.append([user_says("b")], run_id="two")
+    kept.append([user_says("c")])
+    kept.append([user_says("d")], run_id="one")
     assert contents(kept.read(run_id="one")) == ["a", "d"]
     assert contents(kept.read(1, run_id="one")) == ["d"]
     assert kept.read(run_id="three") == []
 
 
-def test_agents_share_a_file_but_no_conversation(path: Path) -> None:
+def test_agents_may_share_a_file_without_sharing_a_conversation(path: Path) -> None:
     one, other = Memory("one", path), Memory("other", path)
-    one.append([said("a")])
-    other.append([said("b")])
-    one.append([said("c")])
+    one.append([user_says("a")])
+    other.append([user_says("b")])
+    one.append([user_says("c")])
     assert (contents(one.read()), contents(other.read())) == (["a", "c"], ["b"])
     one.clear()
     assert (one.read(), contents(other.read()), len(one), len(other)) == ([], ["b"], 0, 1)
-    one.append([said("d")])
+    one.append([user_says("d")])
     assert contents(one.read()) == ["d"]
 
 
-def test_what_was_cleared_is_not_in_the_file_any_more(path: Path) -> None:
+def test_cleared_messages_are_overwritten_in_the_file(path: Path) -> None:
     kept = Memory("Writer", path)
-    kept.append([said("a confession")] * 100)
+    kept.append([user_says("a confession")] * 100)
     assert b"a confession" in path.read_bytes()
     kept.clear()
     assert b"a confession" not in path.read_bytes()
@@ -146,11 +146,11 @@ def test_what_was_cleared_is_not_in_the_file_any_more(path: Path) -> None:
 
 @settings(max_examples=50)
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), st.text(st.characters(exclude_categories=["Cs"])))
-def test_any_text_is_kept(tmp_path_factory: pytest.TempPathFactory, name: str, text: str) -> None:
+def test_any_text_is_stored_unchanged(tmp_path_factory: pytest.TempPathFactory, name: str, text: str) -> None:
     kept = Memory(name, tmp_path_factory.getbasetemp() / "unicode.sqlite3")
     kept.clear()
-    kept.append([said(text)])
-    assert kept.read() == [said(text)]
+    kept.append([user_says(text)])
+    assert kept.read() == [user_says(text)]
 
 
 def test_a_lone_surrogate_in_a_message_is_replaced(path: Path) -> None:
@@ -160,7 +160,7 @@ def test_a_lone_surrogate_in_a_message_is_replaced(path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "a\ud83d"])
-def test_a_name_that_cannot_be_kept_is_refused(path: Path, name: str) -> None:
+def test_an_invalid_agent_name_is_refused(path: Path, name: str) -> None:
     with pytest.raises(ConfigurationError, match="the name of its agent"):
         Memory(name, path)
 
@@ -175,22 +175,24 @@ def test_a_name_that_cannot_be_kept_is_refused(path: Path, name: str) -> None:
         ({"role": "user", "content": float("nan")}, "not JSON compliant"),
     ],
 )
-def test_what_is_no_message_is_refused_and_nothing_is_kept(path: Path, message: Any, reason: str) -> None:
+def test_an_invalid_message_is_refused_and_nothing_is_stored(path: Path, message: Any, reason: str) -> None:
     kept = Memory("Writer", path)
     with pytest.raises(ConfigurationError, match=reason):
         kept.append([USER, message])
     assert kept.read() == []
 
 
-# --- places ----------------------------------------------------------------------------------------------------
+# --- paths -----------------------------------------------------------------------------------------------------
 
 
-def test_a_memory_is_kept_in_headrace_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_default_file_is_in_headrace_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEADRACE_HOME", str(tmp_path))
     assert Memory("Writer").path == tmp_path / "memory.sqlite3"
 
 
-def test_a_memory_is_else_kept_in_the_users_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_headrace_home_the_file_is_in_the_users_data_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("HEADRACE_HOME", raising=False)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     assert Memory("Writer").path == tmp_path / "headrace" / "memory.sqlite3"
@@ -199,7 +201,7 @@ def test_a_memory_is_else_kept_in_the_users_data(tmp_path: Path, monkeypatch: py
     assert Memory("Writer").path == tmp_path / ".local" / "share" / "headrace" / "memory.sqlite3"
 
 
-def test_a_relative_path_stays_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_relative_path_is_resolved_when_the_memory_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     kept = Memory("Writer", "memory.sqlite3")
     monkeypatch.chdir("/")
@@ -207,7 +209,7 @@ def test_a_relative_path_stays_where_it_was(tmp_path: Path, monkeypatch: pytest.
     assert (tmp_path / "memory.sqlite3").exists()
 
 
-def test_sqlites_own_memory_is_refused() -> None:
+def test_sqlites_in_memory_database_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="kept in a file"):
         Memory("Writer", ":memory:")
 
@@ -225,7 +227,7 @@ def test_the_journal_is_a_write_ahead_log(path: Path) -> None:
         assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
-def test_a_path_that_cannot_be_used_is_a_clear_error(tmp_path: Path) -> None:
+def test_an_unusable_path_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("just text, and more of it than the header of a database has")
     for unusable in (tmp_path / "file" / "memory.sqlite3", tmp_path, tmp_path / "file"):
         kept = Memory("Writer", unusable)
@@ -235,13 +237,13 @@ def test_a_path_that_cannot_be_used_is_a_clear_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
-def test_a_directory_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> None:
+def test_a_read_only_directory_is_a_clear_error(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(ConfigurationError, match="cannot use the memory in"):
         Memory("Writer", tmp_path / "memory.sqlite3").append([USER])
 
 
-def test_the_database_of_another_program_is_left_alone(path: Path) -> None:
+def test_the_database_of_another_program_is_not_changed(path: Path) -> None:
     path.parent.mkdir()
     with contextlib.closing(sqlite3.connect(path)) as database:
         database.execute("CREATE TABLE messages (text)")
@@ -263,7 +265,7 @@ def test_a_newer_schema_is_refused(path: Path) -> None:
 
 def test_an_empty_file_becomes_a_memory(path: Path) -> None:
     path.parent.mkdir()
-    path.touch()  # a kill between the file's creation and the schema's leaves this
+    path.touch()  # the file of a process that was killed before it created the schema
     Memory("Writer", path).append([USER])
     assert Memory("Writer", path).read() == [USER]
 
@@ -281,7 +283,7 @@ def test_a_file_that_stays_locked_is_a_clear_error(path: Path, monkeypatch: pyte
     assert kept.read() == [USER, ANSWER]
 
 
-# --- at once ---------------------------------------------------------------------------------------------------
+# --- concurrency -----------------------------------------------------------------------------------------------
 
 APPEND = """
     import sys, time
@@ -296,7 +298,7 @@ APPEND = """
 
 
 def appends_of(messages: list[Message]) -> dict[str, list[int]]:
-    """The numbers of each writer's appends in the order of the file. Checks that each append is whole."""
+    """The numbers of each writer's appends in the order of the file. Checks that each append is complete."""
     numbers: dict[str, list[int]] = {}
     texts = contents(messages)
     for start in range(0, len(texts), 3):
@@ -306,17 +308,17 @@ def appends_of(messages: list[Message]) -> dict[str, list[int]]:
     return numbers
 
 
-def test_processes_that_append_at_once_lose_and_mix_nothing(path: Path) -> None:
+def test_concurrent_processes_lose_no_append_and_mix_none(path: Path) -> None:
     start = time.time() + 0.5
     with contextlib.ExitStack() as stack:
         writers = [stack.enter_context(python(APPEND, path, who, start, 100)) for who in "abc"]
         for writer in writers:
             assert_success(writer)
     assert appends_of(Memory("shared", path).read()) == {who: list(range(100)) for who in "abc"}
-    assert is_sound(path)
+    assert is_valid(path)
 
 
-def test_processes_that_create_a_file_at_once_all_succeed(path: Path) -> None:
+def test_concurrent_processes_can_create_the_same_file(path: Path) -> None:
     code = """
         import sys, time
         from headrace.memory import Memory
@@ -333,12 +335,12 @@ def test_processes_that_create_a_file_at_once_all_succeed(path: Path) -> None:
         assert [contents(Memory(who, path.parent / f"{number}.sqlite3").read()) for number in range(30)] == [[who]] * 30
 
 
-def test_threads_that_append_at_once_lose_and_mix_nothing(path: Path) -> None:
+def test_concurrent_threads_lose_no_append_and_mix_none(path: Path) -> None:
     kept = Memory("shared", path)
 
     def append(who: str) -> None:
         for number in range(20):
-            kept.append(said(f"{who} {number} {part}") for part in range(3))
+            kept.append(user_says(f"{who} {number} {part}") for part in range(3))
             kept.read(1)
 
     with ThreadPoolExecutor(8) as pool:
@@ -347,33 +349,33 @@ def test_threads_that_append_at_once_lose_and_mix_nothing(path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX")
-def test_a_kill_at_any_moment_loses_only_the_append_under_way(path: Path) -> None:
+def test_killing_the_process_loses_at_most_the_unfinished_append(path: Path) -> None:
     chance = random.Random(7)
     kept = Memory("shared", path)
     expected: dict[str, list[int]] = {}
     for victim in "abcdef":
         with python(APPEND, path, victim, 0, 1_000_000) as writer:
             assert writer.stdout is not None
-            told = [writer.stdout.readline() for _ in range(chance.randrange(1, 10))]
+            acknowledged = [writer.stdout.readline() for _ in range(chance.randrange(1, 10))]
             time.sleep(chance.uniform(0, 0.003))
             writer.send_signal(signal.SIGKILL)
-            told += writer.stdout.readlines()
+            acknowledged += writer.stdout.readlines()
         assert writer.returncode == -signal.SIGKILL
         found = appends_of(kept.read())
-        # The append under way may have come through, but its number not.
-        assert found[victim] in (list(range(len(told))), list(range(len(told) + 1)))
+        # The last append may be in the file although its number was not printed.
+        assert found[victim] in (list(range(len(acknowledged))), list(range(len(acknowledged) + 1)))
         assert {who: found[who] for who in expected} == expected
         expected = found
-        assert is_sound(path)
+        assert is_valid(path)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
-def test_a_fork_in_the_middle_of_appends_harms_neither_process(path: Path) -> None:
+def test_after_a_fork_during_appends_both_processes_can_append(path: Path) -> None:
     code = """
         import os, sys, threading, warnings
         from headrace.memory import Memory
         warnings.simplefilter("error", ResourceWarning)
-        warnings.simplefilter("ignore", DeprecationWarning)  # Python warns of a fork beside threads
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python warns of a fork in a process with threads
         kept = Memory("shared", sys.argv[1])
         def append(who, appends):
             for number in range(appends):
@@ -394,7 +396,7 @@ def test_a_fork_in_the_middle_of_appends_harms_neither_process(path: Path) -> No
     children = {f"child{child}": list(range(3)) for child in range(10)}
     parents = {who: list(range(60)) for who in "ab"}
     assert appends_of(Memory("shared", path).read()) == children | parents
-    assert is_sound(path)
+    assert is_valid(path)
 
 
 # --- exports ---------------------------------------------------------------------------------------------------
@@ -459,9 +461,9 @@ def test_an_export_shows_the_conversation(path: Path) -> None:
     assert kept.export(format="text") == TEXT
 
 
-def test_an_export_is_written_to_a_file_too(path: Path, tmp_path: Path) -> None:
+def test_an_export_can_be_written_to_a_file(path: Path, tmp_path: Path) -> None:
     kept = Memory("Writer", path)
-    kept.append([said("Größe 🦜")])
+    kept.append([user_says("Größe 🦜")])
     exported = kept.export(tmp_path / "export.md", "markdown")
     assert (tmp_path / "export.md").read_bytes().decode() == exported == "## user\n\nGröße 🦜\n"
 
@@ -472,7 +474,7 @@ def test_messages_without_text_can_be_exported(path: Path) -> None:
     assert kept.export(format="text") == 'assistant:\nadd({"a": 17, "b": 25})\n\nassistant:\nI will not.\n'
 
 
-def test_an_export_that_cannot_be_made_is_a_clear_error(path: Path, tmp_path: Path) -> None:
+def test_a_failed_export_is_a_clear_error(path: Path, tmp_path: Path) -> None:
     kept = Memory("Writer", path)
     wrong: Any = "pdf"
     with pytest.raises(ConfigurationError, match="format must be one of json, markdown, text, not 'pdf'"):
@@ -481,7 +483,7 @@ def test_an_export_that_cannot_be_made_is_a_clear_error(path: Path, tmp_path: Pa
         kept.export(tmp_path / "no" / "such" / "directory")
 
 
-# --- the estimate ----------------------------------------------------------------------------------------------
+# --- estimation ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -489,27 +491,27 @@ def test_an_export_that_cannot_be_made_is_a_clear_error(path: Path, tmp_path: Pa
     [
         ({"role": "user", "content": ""}, 4),
         ({"role": "assistant", "content": None}, 4),
-        (said("x" * 8), 6),
-        (said("x" * 9), 7),
-        (said("日本"), 6),
-        (said("\ud83d"), 5),
-        ({**said("x" * 4), "name": "yyyy"}, 6),
+        (user_says("x" * 8), 6),
+        (user_says("x" * 9), 7),
+        (user_says("日本"), 6),
+        (user_says("\ud83d"), 5),
+        ({**user_says("x" * 4), "name": "yyyy"}, 6),
         (PICTURE, 4 + 4 + 1600),
         (CALL, 4 + -(-(len("I will add them.") + len('add({"a": 17, "b": 25})')) // 4)),
     ],
 )
-def test_the_estimate_follows_its_rule(message: Message, tokens: int) -> None:
+def test_the_token_estimate_follows_the_documented_rule(message: Message, tokens: int) -> None:
     assert estimate_tokens(message) == tokens
 
 
-# --- what fits -------------------------------------------------------------------------------------------------
+# --- trimming --------------------------------------------------------------------------------------------------
 
 
 def one_each(_message: Message) -> int:
     return 1
 
 
-def test_a_conversation_that_fits_is_left_as_it_is() -> None:
+def test_a_conversation_that_fits_is_unchanged() -> None:
     assert fit(CONVERSATION, sum(map(estimate_tokens, CONVERSATION))) == CONVERSATION
     assert fit([], 0) == []
 
@@ -522,10 +524,10 @@ def result(id_: str | None) -> Message:
     return {"role": "tool", "tool_call_id": id_, "content": ""}
 
 
-def test_the_oldest_exchange_goes_first_and_as_a_whole() -> None:
-    first = [said("first"), call("a", "b"), result("b"), result("a"), ANSWER]
-    second = [said("second"), ANSWER]
-    last = [said("last")]
+def test_the_oldest_exchange_is_removed_first_and_completely() -> None:
+    first = [user_says("first"), call("a", "b"), result("b"), result("a"), ANSWER]
+    second = [user_says("second"), ANSWER]
+    last = [user_says("last")]
     everything = [SYSTEM, *first, *second, *last]
     assert fit(everything, 9, count=one_each) == everything
     for context in (4, 5, 6, 7, 8):
@@ -536,10 +538,10 @@ def test_the_oldest_exchange_goes_first_and_as_a_whole() -> None:
         fit(everything, 2, reserve=1, count=one_each)
 
 
-def test_then_the_oldest_steps_of_the_last_exchange_go() -> None:
-    ask = said("go on")
+def test_the_oldest_steps_of_the_last_exchange_are_removed_next() -> None:
+    ask = user_says("go on")
     steps = [[call(id_), result(id_)] for id_ in "abc"]
-    everything = [SYSTEM, said("old"), ANSWER, ask, *steps[0], *steps[1], *steps[2]]
+    everything = [SYSTEM, user_says("old"), ANSWER, ask, *steps[0], *steps[1], *steps[2]]
     assert fit(everything, 8, count=one_each) == [SYSTEM, ask, *steps[0], *steps[1], *steps[2]]
     assert fit(everything, 7, count=one_each) == [SYSTEM, ask, *steps[1], *steps[2]]
     assert fit(everything, 4, count=one_each) == [SYSTEM, ask, *steps[2]]
@@ -547,7 +549,7 @@ def test_then_the_oldest_steps_of_the_last_exchange_go() -> None:
         fit(everything, 3, count=one_each)
 
 
-def test_what_providers_refuse_is_left_out_though_it_fits() -> None:
+def test_messages_that_providers_refuse_are_removed_even_if_they_fit() -> None:
     unanswered = [call("a", "b"), result("a")]
     everything = [result("z"), USER, *unanswered, ANSWER, result("a"), call("c"), result("c"), result("d")]
     assert fit(everything, 1000) == [USER, ANSWER, call("c"), result("c")]
@@ -558,14 +560,14 @@ def test_calls_without_ids_keep_their_results() -> None:
     assert fit(everything, 1000) == everything
 
 
-def test_an_introduction_before_the_first_user_message_is_the_oldest_exchange() -> None:
+def test_messages_before_the_first_user_message_are_removed_first() -> None:
     developer = {"role": "developer", "content": "Be kind."}
-    everything = [SYSTEM, developer, ANSWER, SYSTEM, USER, ANSWER, said("last")]
-    assert fit(everything, 6, count=one_each) == [SYSTEM, developer, USER, ANSWER, said("last")]
+    everything = [SYSTEM, developer, ANSWER, SYSTEM, USER, ANSWER, user_says("last")]
+    assert fit(everything, 6, count=one_each) == [SYSTEM, developer, USER, ANSWER, user_says("last")]
 
 
 def messages_of(kinds: list[tuple[str, int, int]]) -> list[Message]:
-    """A conversation of these kinds of steps, with calls that lack results and results that lack calls."""
+    """Makes a conversation of these kinds of steps. Some calls have no result, and some results no call."""
     messages: list[Message] = []
     for number, (kind, size, missing) in enumerate(kinds):
         text = f"{number} " + "x" * size
@@ -590,8 +592,8 @@ conversations = st.lists(
 ).map(messages_of)
 
 
-def is_whole(messages: list[Message]) -> bool:
-    """Whether each result stands behind its call, and each call before all of its results."""
+def is_complete(messages: list[Message]) -> bool:
+    """Whether each result is after its call, and each call has all of its results."""
     waiting: set[str] = set()
     called: set[str] = set()
     for message in messages:
@@ -611,7 +613,7 @@ def tokens(messages: list[Message]) -> int:
 
 
 @given(conversations, st.integers(0, 150), st.integers(0, 20))
-def test_what_remains_keeps_every_promise(messages: list[Message], context: int, reserve: int) -> None:
+def test_the_remaining_messages_keep_every_documented_rule(messages: list[Message], context: int, reserve: int) -> None:
     healthy = fit(messages, sys.maxsize)
     users = [message for message in healthy if message["role"] == "user"]
     head = healthy[: next((at for at, message in enumerate(healthy) if message["role"] != "system"), len(healthy))]
@@ -625,7 +627,7 @@ def test_what_remains_keeps_every_promise(messages: list[Message], context: int,
     assert tokens(remaining) + reserve <= context
     places = [next(at for at, message in enumerate(messages) if message is one) for one in remaining]
     assert places == sorted(set(places))
-    assert is_whole(remaining)
+    assert is_complete(remaining)
     assert remaining[: len(head)] == head
     assert [message for message in remaining if message["role"] == "user"][-1:] == users[-1:]
     assert remaining[-1:] == healthy[-1:]
@@ -635,10 +637,10 @@ def test_what_remains_keeps_every_promise(messages: list[Message], context: int,
 
 
 @given(conversations)
-def test_every_message_that_is_not_broken_stays_if_it_fits(messages: list[Message]) -> None:
+def test_every_valid_message_is_kept_if_it_fits(messages: list[Message]) -> None:
     healthy = fit(messages, tokens(messages))
     assert [message for message in healthy if message["role"] != "tool" and "tool_calls" not in message] == [
         message for message in messages if message["role"] != "tool" and "tool_calls" not in message
     ]
-    if is_whole(messages):
+    if is_complete(messages):
         assert healthy == messages

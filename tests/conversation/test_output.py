@@ -1,4 +1,4 @@
-"""``output_type``: the forms in which ``run`` returns what was said."""
+"""``output_type``: the forms in which ``run`` returns the conversation."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def arun(agent: Agent, task: str) -> Any:
 
 @pytest.fixture(params=[run, arun], ids=["run", "arun"])
 def runs(request: pytest.FixtureRequest) -> Callable[[Agent, str], Any]:
-    """One way of running for both ways: each test that takes this runs once with each."""
+    """``run`` and ``arun`` as one function: each test with this fixture runs with both."""
     way: Callable[[Agent, str], Any] = request.param
     return way
 
@@ -63,9 +63,7 @@ def calculator_at(simulate: Simulate, **options: Any) -> Agent:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_run_returns_the_form_that_is_asked_for(
-    simulate: Simulate, runs: Callable[[Agent, str], Any], form: str
-) -> None:
+def test_run_returns_the_form_of_output_type(simulate: Simulate, runs: Callable[[Agent, str], Any], form: str) -> None:
     assert runs(calculator_at(simulate, output_type=form), "17 + 25?") == FORMS[form]
 
 
@@ -73,21 +71,21 @@ def test_json_is_the_messages(simulate: Simulate, runs: Callable[[Agent, str], A
     assert json.loads(runs(calculator_at(simulate, output_type="json"), "17 + 25?")) == MESSAGES
 
 
-def test_the_answer_alone_is_returned_unless_it_is_told(simulate: Simulate, runs: Callable[[Agent, str], Any]) -> None:
+def test_by_default_run_returns_only_the_answer(simulate: Simulate, runs: Callable[[Agent, str], Any]) -> None:
     assert runs(calculator_at(simulate), "17 + 25?") == "It is 42."
 
 
-def test_an_unknown_form_is_refused_with_the_known(simulate: Simulate) -> None:
+def test_the_error_for_an_unknown_form_lists_the_known_forms(simulate: Simulate) -> None:
     with pytest.raises(ConfigurationError, match=r"'yaml'.*final.*dict"):
         calculator_at(simulate, output_type="yaml")
 
 
-def test_the_system_prompt_is_not_part_of_what_was_said(simulate: Simulate, runs: Callable[[Agent, str], Any]) -> None:
+def test_the_system_prompt_is_not_returned(simulate: Simulate, runs: Callable[[Agent, str], Any]) -> None:
     agent = calculator_at(simulate, output_type="list", system_prompt="You calculate.")
     assert runs(agent, "17 + 25?") == LINES
 
 
-def test_only_this_run_is_returned_of_a_long_memory(simulate: Simulate, tmp_path: Any) -> None:
+def test_earlier_runs_in_the_memory_are_not_returned(simulate: Simulate, tmp_path: Any) -> None:
     turns = conversation({"text": "Hello Ada."}, {"text": "You are Ada."})
     simulator = simulate(turns=turns)
     agent = agent_at(simulator, output_type="list", persistent_memory=True, memory_path=tmp_path / "memory.sqlite3")
@@ -95,14 +93,14 @@ def test_only_this_run_is_returned_of_a_long_memory(simulate: Simulate, tmp_path
     assert agent.run("Who am I?") == ["user: Who am I?", "assistant: You are Ada."]
 
 
-def test_what_is_returned_may_be_changed(simulate: Simulate) -> None:
+def test_changing_the_returned_messages_does_not_change_the_run(simulate: Simulate) -> None:
     agent = agent_at(simulate(), output_type="dict")
     messages = agent.run("Go.")
     messages[0]["content"] = "changed"
     assert agent.run("Go.")[0]["content"] == "Go."
 
 
-def test_images_are_named_and_not_shown_in_text(simulate: Simulate) -> None:
+def test_text_forms_show_images_by_a_placeholder(simulate: Simulate) -> None:
     agent = agent_at(simulate("A dot."), output_type="list")
     image = "data:image/png;base64,AAAA"
     assert agent.run("What?", img=image) == ["user: What? [image]", "assistant: A dot."]

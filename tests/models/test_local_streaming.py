@@ -1,4 +1,4 @@
-"""A real model on this machine, streamed by an agent."""
+"""An agent streams a real model that runs on this machine."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_it_streams_token_by_token(agent: Agent, reader: Reader) -> None:
     assert stream.timing.chunks == len(result.tokens)
 
 
-def test_sync_and_async_are_told_the_same(agent: Agent) -> None:
+def test_sync_and_async_streams_yield_the_same(agent: Agent) -> None:
     async def read() -> list[str]:
         return [token async for token in agent.arun_stream(TASK)]
 
@@ -53,17 +53,17 @@ def test_a_prompt_that_is_too_long_is_a_bad_request(agent: Agent, reader: Reader
     assert "context" in str(result.error)
 
 
-def test_it_may_be_left_early(agent: Agent, reader: Reader) -> None:
+def test_a_stream_may_be_closed_early(agent: Agent, reader: Reader) -> None:
     agent.max_tokens = 1000
     with reader.start(agent, "Tell me a long story.") as reading:
         assert len(reading.take(3)) == 3
     assert reading.stream.state == "cancelled"
-    # The server is free for the next.
+    # The server accepts the next request.
     agent.max_tokens = 4
     assert reader.read(agent, TASK).error is None
 
 
-def test_it_answers_several_at_once(agent: Agent) -> None:
+def test_it_answers_several_requests_at_the_same_time(agent: Agent) -> None:
     async def main() -> list[str]:
         async def read() -> str:
             return "".join([token async for token in agent.arun_stream(TASK)])

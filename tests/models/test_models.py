@@ -1,4 +1,4 @@
-"""What is known about models, and what requests cost: against litellm, whose price list it is, and by hand."""
+"""Facts about models, and the cost of requests: compared with litellm, whose price list it is, and with constants."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 HAS_LITELLM: Final = find_spec("litellm") is not None
 pytestmark = pytest.mark.skipif(not HAS_LITELLM, reason="litellm, whose price list it is, is not installed")
 
-WORKDAY: Final = datetime(2026, 11, 18, 8, 0, tzinfo=timezone.utc)  # a Wednesday, at no provider's off-peak hour
+WORKDAY: Final = datetime(2026, 11, 18, 8, 0, tzinfo=timezone.utc)  # a Wednesday, in no provider's off-peak hours
 SUNDAY: Final = datetime(2026, 11, 22, 8, 0, tzinfo=timezone.utc)
 
 
-def told(
+def usage_of(
     came_in: int | None = None,
     came_out: int | None = None,
     total: int | None = None,
@@ -38,7 +38,7 @@ def told(
     reasoning: int | None = None,
     raw: Mapping[str, Any] | None = None,
 ) -> Usage:
-    """A usage as a provider told it."""
+    """A usage as a provider reports it."""
     return Usage(came_in, came_out, total, cached, reasoning, raw=raw)
 
 
@@ -52,10 +52,10 @@ def openai_usage(prompt: int, completion: int, *, cached: int = 0, reasoning: in
     }
     if written:
         raw["prompt_tokens_details"]["cache_creation_tokens"] = written
-    return told(prompt, completion, prompt + completion, cached, reasoning, raw)
+    return usage_of(prompt, completion, prompt + completion, cached, reasoning, raw)
 
 
-# --- as litellm has it -------------------------------------------------------------------------------------------
+# --- compared to litellm -----------------------------------------------------------------------------------------
 
 PLAIN: Final = openai_usage(1000, 500)
 CACHED: Final = openai_usage(1000, 500, cached=400)
@@ -116,7 +116,7 @@ ASK_LITELLM: Final = """
                 known[time] = [cost and sum(cost) for cost in costs]
         found[name] = known
 
-    # The last: what a user adds goes first.
+    # At the end, because it changes the list: models that a user adds have priority.
     import headrace
     from headrace.models import cost
 
@@ -132,8 +132,11 @@ ASK_LITELLM: Final = """
 
 
 @pytest.fixture(scope="module")
-def told_by_litellm() -> tuple[dict[str, Any], list[float | None]]:
-    """What litellm says of every name in its list, in a process of its own: importing it takes seconds."""
+def answers_of_litellm() -> tuple[dict[str, Any], list[float | None]]:
+    """The facts and costs of litellm for every name in its list.
+
+    It runs in another process, because importing it takes seconds.
+    """
     usages = [usage.raw for usage in USAGES]
     question = [ASKED, usages, [WORKDAY.isoformat(), SUNDAY.isoformat()]]
     run = run_python(ASK_LITELLM, json.dumps(question))
@@ -144,12 +147,12 @@ def told_by_litellm() -> tuple[dict[str, Any], list[float | None]]:
 
 
 @pytest.fixture(scope="module")
-def by_name(told_by_litellm: tuple[dict[str, Any], list[float | None]]) -> dict[str, Any]:
-    return told_by_litellm[0]
+def by_name(answers_of_litellm: tuple[dict[str, Any], list[float | None]]) -> dict[str, Any]:
+    return answers_of_litellm[0]
 
 
-# Where litellm's name of a provider is not the one in its list, it does not find its own models: AI21's without a
-# prefix, the completion models of Azure, and those that Azure resells.
+# litellm does not find its own models if its name of the provider is not the one in its list: those of AI21 without a
+# prefix, the completion models of Azure, and models of others that Azure sells.
 LOST_BY_LITELLM: Final = ("j2-", "jamba-", "azure/gpt-3", "azure/mistral-large", "azure/command-r")
 
 
@@ -162,7 +165,7 @@ def test_every_name_of_the_list_is_found(by_name: dict[str, Any]) -> None:
 SPLIT: Final = {"ai21_chat": "ai21", "cohere_chat": "cohere", "anthropic_text": "anthropic"}
 
 
-def test_the_provider_is_the_one_that_litellm_would_ask(by_name: dict[str, Any]) -> None:
+def test_the_provider_is_the_one_that_litellm_finds(by_name: dict[str, Any]) -> None:
     differ = []
     for name, known in by_name.items():
         info, provider = model_info(name), known["provider"]
@@ -184,7 +187,7 @@ FACTS: Final = {
 }
 
 
-def test_limits_and_abilities_are_litellms(by_name: dict[str, Any]) -> None:
+def test_limits_and_capabilities_are_those_of_litellm(by_name: dict[str, Any]) -> None:
     differ = []
     for name, known in by_name.items():
         for theirs, ours in FACTS.items():
@@ -205,11 +208,11 @@ PRICES: Final = {
 }
 
 
-def test_prices_are_litellms_and_never_zero_for_unknown(by_name: dict[str, Any]) -> None:
+def test_prices_are_those_of_litellm_and_unknown_is_never_zero(by_name: dict[str, Any]) -> None:
     differ = []
     for name, known in by_name.items():
         info = known["info"]
-        # A model with ranges has no other price; litellm tells them apart, and here it is that of the first.
+        # Such models have prices only per range. litellm returns the ranges, and headrace the price of the first one.
         if info is None or info.get("tiered_pricing"):
             continue
         ours = model_info(name)
@@ -225,9 +228,9 @@ def test_prices_are_litellms_and_never_zero_for_unknown(by_name: dict[str, Any])
 def priced(by_name: dict[str, Any]) -> dict[str, Any]:
     """The models whose cost can be compared.
 
-    Not those that litellm prices at 0.0, which is its word for "unknown" too, not those with a price for the answer
-    alone (Pegasus's video is paid by the second), and not Perplexity's, where litellm knows neither cached tokens nor
-    long prompts, although its list has prices for them.
+    Left out are models with a price of 0.0, which may mean "unknown"; models with a price only for the answer (the
+    video of Pegasus is priced per second); and models of Perplexity, because litellm ignores the list's prices for
+    their cached tokens and long prompts.
     """
     known = {name: found for name, found in by_name.items() if WORKDAY.isoformat() in found}
     return {
@@ -237,8 +240,8 @@ def priced(by_name: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-# Versions that add up ranges as income tax does, know no price above 256 thousand tokens, do not include xAI's limit,
-# and bill Azure's router twice.
+# These versions apply the price of each range only to the tokens in it, ignore prices above 256 thousand tokens, do not
+# include xAI's limit, and charge twice for Azure's router.
 OLD_LITELLM: Final = HAS_LITELLM and tuple(map(int, version("litellm").split(".")[:2])) < (1, 100)
 
 
@@ -247,7 +250,7 @@ def is_comparable(info: ModelInfo, usage: Usage) -> bool:
     assert usage.input_tokens is not None
     if OLD_LITELLM and (usage.input_tokens > 100_000 or "model_router" in info.name):
         return False
-    # Where the list has no price for cached tokens, some versions give them away. What happens here, see below.
+    # If the list has no price for cached tokens, some versions charge nothing for them. Another test checks headrace.
     written = "cache_creation_tokens" in usage.raw["prompt_tokens_details"]
     return not (usage.cached_tokens and info.cached_input_price is None) and not (
         written and info.cache_write_price is None
@@ -255,7 +258,7 @@ def is_comparable(info: ModelInfo, usage: Usage) -> bool:
 
 
 @pytest.mark.parametrize("at", [WORKDAY, SUNDAY])
-def test_costs_are_litellms(by_name: dict[str, Any], at: datetime) -> None:
+def test_costs_are_those_of_litellm(by_name: dict[str, Any], at: datetime) -> None:
     compared, differ = set(), []
     for name, found in priced(by_name).items():
         info = model_info(name)
@@ -271,17 +274,19 @@ def test_costs_are_litellms(by_name: dict[str, Any], at: datetime) -> None:
     assert len(compared) >= (40 if at == WORKDAY else 0 if OLD_LITELLM else 1)
 
 
-def test_cached_tokens_without_a_price_cost_what_the_input_costs(by_name: dict[str, Any]) -> None:
+def test_cached_tokens_without_a_price_have_the_input_price(by_name: dict[str, Any]) -> None:
     names = [name for name in priced(by_name) if (info := model_info(name)) and info.cached_input_price is None]
     assert len(names) > 100
-    # Fireworks has one price for all: half.
+    # Fireworks charges half the input price for the cached tokens of all models.
     others = [name for name in names if model_info(name).provider != "fireworks_ai"]  # type: ignore[union-attr]
     assert [name for name in others if cost(name, CACHED) != pytest.approx(cost(name, PLAIN), rel=1e-12)] == []
 
 
-def test_what_a_user_registered_goes_first(told_by_litellm: tuple[dict[str, Any], list[float | None]]) -> None:
-    # Zero is believed of a server of one's own.
-    assert told_by_litellm[1] == pytest.approx([1e-5, 3.0, 3.0, 0.0])
+def test_models_that_a_user_registered_have_priority(
+    answers_of_litellm: tuple[dict[str, Any], list[float | None]],
+) -> None:
+    # For a local server, a price of zero means free.
+    assert answers_of_litellm[1] == pytest.approx([1e-5, 3.0, 3.0, 0.0])
 
 
 def test_litellm_is_not_imported() -> None:
@@ -359,7 +364,7 @@ LISTED: Final[dict[str, Any]] = {
             {"range": [0, 1000], "input_cost_per_token": 1e-6, "output_cost_per_token": 2e-6},
         ],
     },
-    # A token of any kind is one dollar: the cost is how many there were.
+    # Every token costs one dollar, so the cost is the number of tokens.
     "dollar/m": dict.fromkeys(
         [
             *("input_cost_per_token", "output_cost_per_token"),
@@ -374,7 +379,7 @@ LISTED: Final[dict[str, Any]] = {
 
 @pytest.fixture
 def a_list(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """A price list of our own, put where the program has imported litellm's."""
+    """A price list of the tests, in place of the one in an imported litellm."""
     litellm = ModuleType("litellm")
     litellm.__spec__ = find_spec("litellm")
     litellm.model_cost = LISTED  # type: ignore[attr-defined]
@@ -423,7 +428,7 @@ def a_list(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         ("ollama_chat/m", "ollama/m", "ollama_chat"),
     ],
 )
-def test_a_name_leads_to(asked: str, name: str, provider: str) -> None:
+def test_a_name_is_found_under(asked: str, name: str, provider: str) -> None:
     found = model_info(asked)
     assert found is not None
     assert (found.name, found.provider) == (name, provider)
@@ -434,17 +439,17 @@ def test_a_name_leads_to(asked: str, name: str, provider: str) -> None:
     "name",
     ["", "/", "nobody/gpt-m", "hosted_vllm/gpt-m", "groq/gpt-m", "gpt", "openai/", "sample_spec", "bedrock/gpt-m"],
 )
-def test_a_name_that_nobody_listed(name: str) -> None:
+def test_a_name_that_is_not_in_the_list(name: str) -> None:
     assert model_info(name) is None
     assert cost(name, Usage(1, 1)) is None
 
 
 def test_case_does_not_matter() -> None:
-    assert model_info("OpenAI/GPT-4o") is None  # the provider is a word of the program, the model's name is not
+    assert model_info("OpenAI/GPT-4o") is None  # case matters in the provider, and not in the name of the model
     assert model_info("openai/GPT-4o") == model_info("openai/gpt-4o")
 
 
-def test_many_threads_read_one_list() -> None:
+def test_many_threads_can_read_the_list() -> None:
     found: list[ModelInfo | None] = []
     threads = [threading.Thread(target=lambda: found.append(model_info("gpt-4o"))) for _ in range(8)]
     for thread in threads:
@@ -455,7 +460,7 @@ def test_many_threads_read_one_list() -> None:
 
 
 @pytest.mark.parametrize("text", [None, "[]", "{", "\udcff"])
-def test_without_a_list_nothing_is_known(tmp_path: Path, text: str | None) -> None:
+def test_without_a_list_no_model_is_found(tmp_path: Path, text: str | None) -> None:
     package = tmp_path / "litellm"
     package.mkdir()
     (package / "__init__.py").write_text("raise AssertionError('imported')")
@@ -487,17 +492,17 @@ COSTS: Final = [
     pytest.param("gpt-m", Usage(100, 10), 100 * 1 + 10 * 2, id="plain"),
     pytest.param("gpt-m", openai_usage(100, 10, reasoning=4), 100 * 1 + 10 * 2, id="reasoning in the answer's count"),
     pytest.param(
-        "xai/grok-m", told(635, 42, 720, 623, 43, {"prompt_tokens": 635}), 635 + 85 * 2, id="xAI: reasoning apart"
+        "xai/grok-m", usage_of(635, 42, 720, 623, 43, {"prompt_tokens": 635}), 635 + 85 * 2, id="xAI: reasoning apart"
     ),
     pytest.param(
         "claude-m",
-        told(10, 50, None, 2000, None, {"input_tokens": 10, "cache_creation_input_tokens": 100}),
+        usage_of(10, 50, None, 2000, None, {"input_tokens": 10, "cache_creation_input_tokens": 100}),
         10 * 3 + 2000 * 0.3 + 100 * 3.75 + 50 * 15,
         id="Anthropic: the cache apart",
     ),
     pytest.param(
         "claude-m",
-        told(
+        usage_of(
             10,
             50,
             None,
@@ -520,32 +525,32 @@ COSTS: Final = [
     ),
     pytest.param(
         "bedrock/us.anthropic.claude-m-v1:0",
-        told(10, 50, 2160, 2000, None, {"inputTokens": 10, "outputTokens": 50, "cacheWriteInputTokens": 100}),
+        usage_of(10, 50, 2160, 2000, None, {"inputTokens": 10, "outputTokens": 50, "cacheWriteInputTokens": 100}),
         10 * 3 + 2000 * 0.3 + 100 * 3.75 + 50 * 15,
         id="Bedrock: the cache apart",
     ),
     pytest.param(
         "gemini/gemini-m",
-        told(1000, 5, 1025, 800, 20, {"promptTokenCount": 1000, "thoughtsTokenCount": 20}),
+        usage_of(1000, 5, 1025, 800, 20, {"promptTokenCount": 1000, "thoughtsTokenCount": 20}),
         200 * 1 + 800 * 0.1 + 25 * 10,
         id="Gemini: the cache within, thoughts apart",
     ),
     pytest.param(
         "gemini/gemini-m",
-        told(1000, None, 1020, None, 20, {"promptTokenCount": 1000, "thoughtsTokenCount": 20}),
+        usage_of(1000, None, 1020, None, 20, {"promptTokenCount": 1000, "thoughtsTokenCount": 20}),
         1000 * 1 + 20 * 10,
         id="Gemini: nothing but thoughts",
     ),
     pytest.param(
         "gemini/gemini-m",
-        told(1000, 5, 1405, None, None, {"promptTokenCount": 1000, "toolUsePromptTokenCount": 400}),
+        usage_of(1000, 5, 1405, None, None, {"promptTokenCount": 1000, "toolUsePromptTokenCount": 400}),
         1400 * 1 + 5 * 10,
         id="Gemini: its own tools",
     ),
     pytest.param("gemini/gemini-m", Usage(1000, 5, None, 800, 20), 200 + 80 + 250, id="Gemini, not in its words"),
     pytest.param(
         "gemini/gemini-m",
-        told(
+        usage_of(
             1000,
             9,
             1009,
@@ -556,7 +561,7 @@ COSTS: Final = [
     ),
     pytest.param(
         "gemini/gemini-m",
-        told(
+        usage_of(
             9,
             1000,
             1009,
@@ -567,7 +572,7 @@ COSTS: Final = [
     ),
     pytest.param(
         "cohere/command-m",
-        told(1563, 22, None, 1376, None, {"billed_units": {"input_tokens": 47, "output_tokens": 8}, "tokens": {}}),
+        usage_of(1563, 22, None, 1376, None, {"billed_units": {"input_tokens": 47, "output_tokens": 8}, "tokens": {}}),
         47 * 1 + 8 * 2,
         id="Cohere: what it bills",
     ),
@@ -582,20 +587,23 @@ COSTS: Final = [
     pytest.param("half/m", Usage(100, 100), 200, id="one price is zero"),
     pytest.param(
         "perplexity/sonar",
-        told(10, 10, 20, raw={"prompt_tokens": 10, "cost": {"total_cost": 0.006}}),
+        usage_of(10, 10, 20, raw={"prompt_tokens": 10, "cost": {"total_cost": 0.006}}),
         6000,
         id="stated",
     ),
     pytest.param(
-        "openrouter/no/such", told(10, 10, 20, raw={"prompt_tokens": 10, "cost": 0.00007159}), 71.59, id="OpenRouter"
+        "openrouter/no/such",
+        usage_of(10, 10, 20, raw={"prompt_tokens": 10, "cost": 0.00007159}),
+        71.59,
+        id="OpenRouter",
     ),
-    pytest.param("xai/grok-m", told(10, 10, 20, raw={"cost_in_usd_ticks": 760_500}), 76.05, id="xAI states it"),
+    pytest.param("xai/grok-m", usage_of(10, 10, 20, raw={"cost_in_usd_ticks": 760_500}), 76.05, id="xAI states it"),
 ]
 
 
 @pytest.mark.usefixtures("a_list")
 @pytest.mark.parametrize(("model", "usage", "millionths"), COSTS)
-def test_what_it_costs(model: str, usage: Usage, millionths: float) -> None:
+def test_the_cost_of_a_usage(model: str, usage: Usage, millionths: float) -> None:
     assert cost(model, usage) == pytest.approx(millionths * MILLIONTH, rel=1e-12)
 
 
@@ -609,10 +617,10 @@ def test_what_it_costs(model: str, usage: Usage, millionths: float) -> None:
         ("zero/m", Usage(100, 100)),
         ("open/m", Usage(100, 100)),
         ("azure/gpt-m", Usage(100, 100)),
-        # Which of the tokens of sound were cached is not told.
+        # Google does not report which of the audio tokens were cached.
         (
             "gemini/gemini-m",
-            told(
+            usage_of(
                 9,
                 9,
                 18,
@@ -622,12 +630,12 @@ def test_what_it_costs(model: str, usage: Usage, millionths: float) -> None:
         ),
     ],
 )
-def test_what_is_not_known_costs_none(model: str, usage: Usage) -> None:
+def test_a_cost_that_is_not_known_is_none(model: str, usage: Usage) -> None:
     assert cost(model, usage) is None
 
 
 @pytest.mark.usefixtures("a_list")
-def test_zero_is_unknown_but_on_ones_own_machine() -> None:
+def test_a_zero_price_is_unknown_except_for_local_models() -> None:
     zero, own = model_info("zero/m"), model_info("ollama/m")
     assert zero is not None
     assert own is not None
@@ -650,7 +658,7 @@ STREAMS: Final = Path(os.environ.get("HEADRACE_STREAMS") or REPOSITORY.parent / 
 
 @pytest.mark.usefixtures("a_list")
 @pytest.mark.skipif(not STREAMS.is_dir(), reason="the recorded streams are not here")
-def test_no_token_of_a_recorded_stream_is_paid_twice_or_not_at_all() -> None:
+def test_each_token_of_a_recorded_stream_is_charged_once() -> None:
     checked, differ = 0, []
     for path in sorted(STREAMS.glob("*.expected.json")):
         usage = json.loads(path.read_text()).get("usage")
@@ -670,11 +678,11 @@ def test_no_token_of_a_recorded_stream_is_paid_twice_or_not_at_all() -> None:
 
 
 @pytest.mark.usefixtures("a_list")
-def test_the_command_tells_what_is_known(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_shows_the_facts(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="0"):
         app.main(["model", "info", "anthropic/claude-m", "--json"])
-    told = json.loads(capsys.readouterr().out)
-    assert ModelInfo(**told) == model_info("claude-m")
+    shown = json.loads(capsys.readouterr().out)
+    assert ModelInfo(**shown) == model_info("claude-m")
     with pytest.raises(SystemExit, match="0"):
         app.main(["model", "info", "anthropic/claude-m"])
     lines = dict(line.split("  ", 1) for line in capsys.readouterr().out.splitlines())
@@ -694,7 +702,7 @@ def test_the_command_tells_what_is_known(capsys: pytest.CaptureFixture[str]) -> 
     }
 
 
-def test_the_command_says_which_model_it_does_not_know(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_names_the_unknown_model(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="1"):
         app.main(["model", "info", "openai/nobody"])
     assert capsys.readouterr().err == "headrace: the model 'openai/nobody' is not in litellm's price list\n"

@@ -1,4 +1,4 @@
-"""The official library of AWS reads the simulator, binary framing, checksums and signatures included."""
+"""The official library of AWS reads the simulator's streams: binary framing, checksums and signatures."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ CONTENT = [
 
 
 def fold(events: Any) -> tuple[list[dict[str, Any]], str, dict[str, Any]]:
-    """The blocks of a stream, why it stopped, and what it cost."""
+    """The blocks of a stream, its stop reason and its usage."""
     blocks: dict[int, dict[str, Any]] = {}
     reason, usage = "", {}
     for event in events:
@@ -130,7 +130,7 @@ def test_botocore_reads_invoked_models(client: Any) -> None:
     assert whole["stop_reason"] == "tool_use"
 
 
-def test_botocore_sees_what_goes_wrong(client: Any) -> None:
+def test_botocore_raises_the_scripted_errors(client: Any) -> None:
     def ask(text: str) -> Any:
         return client.converse_stream(modelId=MODEL, messages=[{"role": "user", "content": [{"text": text}]}])
 

@@ -1,4 +1,4 @@
-"""The official libraries of the providers read the simulator: what each gets is exactly what the script says."""
+"""The official libraries of the providers read the simulator: each gets exactly the content of the script."""
 
 from __future__ import annotations
 
@@ -49,16 +49,16 @@ def simulator() -> Iterator[Simulator]:
 
 
 def root(simulator: Simulator) -> str:
-    """The URL that most libraries want: they add the version of their API themselves."""
+    """The URL for most libraries, which add the version of their API themselves."""
     return simulator.base_url.removesuffix("/v1")
 
 
 def asking(word: str) -> Any:
-    """The messages of a request that something happens to."""
+    """The messages of a request that the script answers with a failure."""
     return [{"role": "user", "content": word}]
 
 
-# --- OpenAI ------------------------------------------------------------------------------------------------------
+# --- OpenAI --------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -123,7 +123,7 @@ def test_openai_reads_responses(openai_client: openai.OpenAI) -> None:
     assert responses.create(model="m", input=conversation, tools=tools).output_text == "It is cold."
 
 
-def test_openai_sees_what_goes_wrong(openai_client: openai.OpenAI) -> None:
+def test_openai_raises_the_scripted_errors(openai_client: openai.OpenAI) -> None:
     with pytest.raises(openai.APIError, match="as its script says"):
         list(openai_client.chat.completions.create(model="m", messages=asking("fail"), stream=True))
     *_, failed = openai_client.responses.create(model="m", input="fail", stream=True)
@@ -192,11 +192,11 @@ def test_anthropic_reads_messages(anthropic_client: anthropic.Anthropic) -> None
     with messages.stream(model="m", max_tokens=9, messages=conversation, tools=tools, system="Be brief.") as stream:
         final = stream.get_final_message()
     assert (stream.get_final_text(), final.stop_reason) == ("It is cold.", "end_turn")
-    # Words of the system's prompt, the question, the first answer and both results; tokens of the last answer.
+    # Input: the words of the system prompt, question, first answer and both results. Output: tokens of the last answer.
     assert (final.usage.input_tokens, final.usage.output_tokens) == (2 + 6 + 3 + 2 * 2, 3)
 
 
-def test_anthropic_sees_what_goes_wrong(anthropic_client: anthropic.Anthropic) -> None:
+def test_anthropic_raises_the_scripted_errors(anthropic_client: anthropic.Anthropic) -> None:
     messages = anthropic_client.messages
     with (
         messages.stream(model="m", max_tokens=9, messages=asking("fail")) as stream,
@@ -222,7 +222,7 @@ def google_client(simulator: Simulator) -> Iterator[genai.Client]:
 
 
 def content(response: google.GenerateContentResponse) -> google.Content:
-    """What the one candidate of a response, or of a chunk of one, has to say."""
+    """The content of the only candidate in a response, or in a chunk of it."""
     [candidate] = response.candidates or [google.Candidate()]
     return candidate.content or google.Content(role="model", parts=[])
 
@@ -267,7 +267,7 @@ def test_google_reads_generate_content(google_client: genai.Client) -> None:
     assert [chunk.text for chunk in answer if chunk.text] == ["It", " is", " cold."]
 
 
-def test_google_sees_what_goes_wrong(google_client: genai.Client) -> None:
+def test_google_raises_the_scripted_errors(google_client: genai.Client) -> None:
     models = google_client.models
     with pytest.raises(genai.errors.ServerError, match="INTERNAL") as failed:
         list(models.generate_content_stream(model="gemini-x", contents="fail"))
@@ -314,7 +314,7 @@ def test_ollama_reads_chat_and_generate(ollama_client: ollama.Client) -> None:
     assert (document.response, document.thinking) == ("Let me look.", "I should look.")
 
 
-def test_ollama_sees_what_goes_wrong(ollama_client: ollama.Client) -> None:
+def test_ollama_raises_the_scripted_errors(ollama_client: ollama.Client) -> None:
     with pytest.raises(ollama.ResponseError, match="as its script says"):
         list(ollama_client.chat(model="m", messages=asking("fail"), stream=True))
     for prompt, status in [("wait", 429), ("something else", 500)]:

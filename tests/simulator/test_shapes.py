@@ -1,6 +1,6 @@
 """Everything that the simulator sends has the members that the official types require.
 
-The official libraries themselves do not look: a member that is missing shows only where somebody reads it.
+The official libraries do not validate: with them, a missing member is found only when a program reads it.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ TURNS: list[dict[str, Any]] = [
 
 
 def event_type(union: Any, event: dict[str, Any]) -> Any:
-    """The type of an event in a union of types, which their member ``type`` tells apart."""
+    """The type of an event in a union of types, by its member ``type``."""
     [members] = [get_args(part) for part in get_args(union)[:1]]
     return next(member for member in members if event["type"] in get_args(member.model_fields["type"].annotation))
 
 
 def sent(url: str, body: dict[str, Any]) -> list[dict[str, Any]]:
-    """The events that answer a request, but for OpenAI's end marker."""
+    """The events of the response to a request, without OpenAI's end marker."""
     with httpx.stream("POST", url, json=body, timeout=PATIENCE) as response:
         return [event.json() for event in sse.decode(response.iter_raw()) if event.data != "[DONE]"]
 
@@ -56,9 +56,9 @@ def test_chat_completions(simulate: Simulate, turn: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("turn", TURNS)
 def test_responses(simulate: Simulate, turn: dict[str, Any]) -> None:
-    # OpenAI tells details that a script need not know; without counts, there are none to miss.
-    untold = {**turn, "usage": False}
-    url = f"{simulate(turns=[untold]).base_url}/responses"
+    # OpenAI's usage requires details that a script need not have, so these turns send no usage.
+    without_usage = {**turn, "usage": False}
+    url = f"{simulate(turns=[without_usage]).base_url}/responses"
     for event in sent(url, {"input": "hi", "stream": True}):
         kind = event_type(openai.types.responses.ResponseStreamEvent, event)
         TypeAdapter(kind).validate_python(event)
@@ -80,7 +80,7 @@ def test_messages(simulate: Simulate, turn: dict[str, Any]) -> None:
 def test_generate_content(simulate: Simulate, turn: dict[str, Any]) -> None:
     url = f"{simulate(turns=[turn]).base_url}beta/models/m"
     body = {"contents": [{"parts": [{"text": "hi"}]}]}
-    # These types refuse what they do not know.
+    # These types refuse unknown members.
     for event in sent(f"{url}:streamGenerateContent?alt=sse", body):
         TypeAdapter(google.GenerateContentResponse).validate_python(event)
     document = httpx.post(f"{url}:generateContent", json=body, timeout=PATIENCE).json()

@@ -1,4 +1,4 @@
-"""``headrace.testing``: what the tests of others rely on. The simulator itself is tested in Rust."""
+"""``headrace.testing``, the simulator's Python API. The simulator itself is tested in Rust."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_the_example_of_its_documentation() -> None:
         ({"nonsense": 1}, "nonsense"),
     ],
 )
-def test_a_wrong_script_is_refused_with_the_name_of_the_member(script: dict[str, Any], member: str) -> None:
+def test_the_error_for_a_wrong_script_names_the_member(script: dict[str, Any], member: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         Simulator(**script)
     assert member in str(caught.value)
@@ -58,7 +58,7 @@ def test_a_stopped_simulator_has_closed_its_port_and_its_connections(simulate: S
 
 
 @needs_proc
-def test_simulators_leave_nothing_behind() -> None:
+def test_stopped_simulators_leave_no_threads_and_no_descriptors() -> None:
     with Simulator():
         pass
     before = count_threads(), count_descriptors()
@@ -68,7 +68,7 @@ def test_simulators_leave_nothing_behind() -> None:
     assert (count_threads(), count_descriptors()) <= before
 
 
-def test_reset_forgets(simulate: Simulate) -> None:
+def test_reset_clears_the_report(simulate: Simulate) -> None:
     simulator = simulate(fault={"kind": "status", "times": 1})
     statuses = []
     for _ in range(2):
@@ -80,7 +80,7 @@ def test_reset_forgets(simulate: Simulate) -> None:
     assert statuses == [[500], [500]]
 
 
-def test_wait_for_says_whether_it_came_to_be(simulate: Simulate) -> None:
+def test_wait_for_returns_whether_the_predicate_became_true(simulate: Simulate) -> None:
     simulator = simulate()
     assert not simulator.wait_for(lambda report: report["requests_seen"] == 1, timeout=0.01)
     with ThreadPoolExecutor(1) as pool:
@@ -95,13 +95,13 @@ def test_wait_for_raises_what_its_predicate_raises(simulate: Simulate) -> None:
 
 
 @pytest.mark.parametrize("timeout", [-1.0, float("nan")])
-def test_wait_for_refuses_a_timeout_that_is_none(simulate: Simulate, timeout: float) -> None:
+def test_wait_for_refuses_an_invalid_timeout(simulate: Simulate, timeout: float) -> None:
     with pytest.raises(ConfigurationError, match="timeout"):
         simulate().wait_for(lambda _: True, timeout=timeout)
 
 
-def test_a_report_can_be_asked_for_while_another_thread_waits() -> None:
-    # In a process of its own: two threads that wait for each other with the GIL held stop everything else.
+def test_a_report_can_be_read_while_another_thread_waits() -> None:
+    # In another process: a deadlock of two threads, one of which holds the GIL, would stop all tests.
     run = run_python(
         """
         import threading
@@ -126,7 +126,7 @@ def test_a_report_can_be_asked_for_while_another_thread_waits() -> None:
     assert run.stdout == "fine\n"
 
 
-def test_other_clients_may_ask_for_the_report(simulate: Simulate) -> None:
+def test_the_report_is_available_over_http(simulate: Simulate) -> None:
     simulator = simulate()
     root = simulator.base_url.removesuffix("/v1")
     agent_at(simulator).run("Go.")

@@ -1,4 +1,4 @@
-"""The toolbox: how the calls of a model are run, and what it is told of them."""
+"""The toolbox: how tool calls are run, and the text of their results."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from support.harness import PATIENCE, run_python
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-"""Seconds after which a test gives up waiting for what must come at once."""
+"""Seconds after which a test stops waiting. What it waits for comes at once."""
 
 
 class Unit(enum.Enum):
@@ -46,7 +46,7 @@ class Point:
 
 
 class Opaque:
-    """Something that pydantic does not know, and that prints as an address."""
+    """A type that pydantic does not know, and whose ``repr`` is an address."""
 
 
 class Spoken(Opaque):
@@ -58,7 +58,7 @@ def call(name: str, arguments: dict[str, Any] | str = "") -> ToolCall:
     return ToolCall("id", name, arguments if isinstance(arguments, str) else json.dumps(arguments))
 
 
-def outcome(function: Callable[..., Any] | Tool, arguments: dict[str, Any] | str = "", **options: Any) -> ToolResult:
+def result_of(function: Callable[..., Any] | Tool, arguments: dict[str, Any] | str = "", **options: Any) -> ToolResult:
     """The result of one call of one tool."""
     tool = as_tool(function)
     (result,) = Toolbox([tool], **options).run_sync([call(tool.name, arguments)])
@@ -66,7 +66,7 @@ def outcome(function: Callable[..., Any] | Tool, arguments: dict[str, Any] | str
 
 
 def returning(value: Any) -> Tool:
-    """A tool by the name of "it" that returns this."""
+    """A tool with the name "it" that returns this value."""
     return as_tool(lambda: value, name="it")
 
 
@@ -90,7 +90,7 @@ def whole(number: int) -> int:
         lambda inner: st.lists(inner | st.text()) | st.dictionaries(st.text(), inner | st.text()),
     )
 )
-def test_json_is_told_as_json(value: Any) -> None:
+def test_a_json_value_becomes_json(value: Any) -> None:
     (result,) = asyncio.run(Toolbox([ECHO]).run([call("echo", {"value": value})]))
     assert result.value == value
     assert json.loads(result.content) == value
@@ -124,8 +124,8 @@ NOON = datetime(2026, 1, 2, 12, tzinfo=timezone.utc)
         ("\udc80", "?"),
     ],
 )
-def test_a_result_is_told_as_a_reader_expects(value: Any, content: str) -> None:
-    result = outcome(returning(value))
+def test_a_result_becomes_the_text_that_a_reader_expects(value: Any, content: str) -> None:
+    result = result_of(returning(value))
     assert (result.error, result.content) == (None, content)
     assert result.value is value
 
@@ -137,7 +137,7 @@ def cycle() -> list[Any]:
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "reason"),
     [
         (b"abc", "decode"),
         (bytearray(b"abc"), "decode"),
@@ -149,22 +149,22 @@ def cycle() -> list[Any]:
         (cycle(), "Circular"),
     ],
 )
-def test_what_no_model_can_read_is_unserialisable(value: Any, told: str) -> None:
-    result = outcome(returning(value))
+def test_a_value_that_is_not_text_or_data_is_unserialisable(value: Any, reason: str) -> None:
+    result = result_of(returning(value))
     assert result.error == "unserialisable"
     assert result.value is value
-    assert told in result.content
+    assert reason in result.content
     assert "returns text, numbers, lists" in result.content
 
 
 # Failures
 
 
-def test_an_exception_is_told_to_the_model_and_kept_for_the_caller() -> None:
+def test_an_exception_becomes_an_error_for_the_model_and_is_kept_for_the_caller() -> None:
     def fail() -> None:
         raise ValueError("no such city")
 
-    result = outcome(fail)
+    result = result_of(fail)
     assert (result.error, result.value) == ("exception", None)
     assert result.content == "'fail' failed: ValueError: no such city"
     assert isinstance(result.exception, ValueError)
@@ -173,19 +173,19 @@ def test_an_exception_is_told_to_the_model_and_kept_for_the_caller() -> None:
 
 @pytest.mark.parametrize("error", [TimeoutError, StopIteration, asyncio.CancelledError, RecursionError])
 @pytest.mark.parametrize("kind", ["sync", "async"])
-def test_no_exception_of_a_tool_looks_like_one_of_ours(error: type[BaseException], kind: str) -> None:
+def test_any_exception_of_a_tool_is_a_failure_of_the_tool(error: type[BaseException], kind: str) -> None:
     def sync_fail() -> None:
         raise error
 
     async def async_fail() -> None:
         raise error
 
-    assert outcome(sync_fail if kind == "sync" else async_fail, timeout=PATIENCE).error == "exception"
+    assert result_of(sync_fail if kind == "sync" else async_fail, timeout=PATIENCE).error == "exception"
 
 
 @pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
 @pytest.mark.parametrize("kind", ["sync", "async"])
-def test_what_is_to_stop_the_program_does(error: type[BaseException], kind: str) -> None:
+def test_exceptions_that_stop_the_program_are_raised(error: type[BaseException], kind: str) -> None:
     def sync_stop() -> None:
         raise error
 
@@ -200,7 +200,7 @@ def test_what_is_to_stop_the_program_does(error: type[BaseException], kind: str)
         toolbox.run_sync([call("forever"), call(f"{kind}_stop")])
 
 
-def test_an_unknown_tool_gets_the_nearest_name() -> None:
+def test_the_error_for_an_unknown_tool_suggests_the_nearest_name() -> None:
     (result,) = Toolbox([echo, whole]).run_sync([call("ecko")])
     assert result.error == "unknown_tool"
     assert result.content == "There is no tool 'ecko'. Did you mean 'echo'? The tools are: echo, whole."
@@ -215,16 +215,16 @@ def test_an_unknown_tool_gets_the_nearest_name() -> None:
         )
     )
 )
-def test_whatever_a_model_says_every_call_gets_its_answer_in_order(said: list[tuple[str, str]]) -> None:
+def test_every_call_gets_a_result_in_order_for_any_arguments(requested: list[tuple[str, str]]) -> None:
     toolbox = Toolbox([echo], raw_schemas=[{"type": "function", "function": {"name": "raw"}}])
-    calls = [ToolCall(str(number), name, arguments) for number, (name, arguments) in enumerate(said)]
+    calls = [ToolCall(str(number), name, arguments) for number, (name, arguments) in enumerate(requested)]
     results = asyncio.run(toolbox.run(calls))
     assert [result.call for result in results] == calls
     for result in results:
         assert result.content.encode()
 
 
-def test_a_tool_that_raised_is_called_again_with_fresh_arguments() -> None:
+def test_a_retry_gets_the_original_arguments() -> None:
     seen: list[list[int]] = []
 
     def flaky(items: list[int]) -> str:
@@ -234,20 +234,20 @@ def test_a_tool_that_raised_is_called_again_with_fresh_arguments() -> None:
             raise ConnectionError
         return "third time"
 
-    result = outcome(flaky, {"items": []}, retry_attempts=2)
+    result = result_of(flaky, {"items": []}, retry_attempts=2)
     assert (result.value, seen) == ("third time", [[0], [1], [2]])
     seen.clear()
-    assert outcome(flaky, {"items": []}, retry_attempts=1).error == "exception"
+    assert result_of(flaky, {"items": []}, retry_attempts=1).error == "exception"
     assert len(seen) == 2
     seen.clear()
-    assert outcome(flaky, {"items": "none"}, retry_attempts=5).error == "invalid_arguments"
+    assert result_of(flaky, {"items": "none"}, retry_attempts=5).error == "invalid_arguments"
     assert not seen
 
 
 # Running
 
 
-def test_sync_and_async_tools_of_one_turn_run_at_once() -> None:
+def test_sync_and_async_tools_of_one_turn_run_at_the_same_time() -> None:
     everyone = threading.Barrier(8)
 
     def meet(number: int) -> int:
@@ -263,7 +263,7 @@ def test_sync_and_async_tools_of_one_turn_run_at_once() -> None:
 
 
 class Crowd:
-    """A tool that knows how many of its calls ran at once. Each waits until as many are there as may be."""
+    """A tool that counts its concurrent calls. Each call waits until ``size`` calls are running."""
 
     def __init__(self, size: int) -> None:
         self.door = threading.Barrier(size)
@@ -282,7 +282,7 @@ class Crowd:
         return number
 
 
-def test_no_more_calls_than_the_limit_run_at_once() -> None:
+def test_no_more_calls_than_the_limit_run_at_the_same_time() -> None:
     crowd = Crowd(3)
     results = Toolbox([crowd.enter], limit=3).run_sync([call("enter", {"number": n}) for n in range(9)])
     assert [result.value for result in results] == list(range(9))
@@ -313,7 +313,7 @@ def test_a_sync_tool_does_not_block_the_event_loop() -> None:
 
 
 @pytest.mark.parametrize("kind", ["async", "returns a coroutine"])
-def test_an_async_tool_runs_on_the_loop(kind: str) -> None:
+def test_an_async_tool_runs_on_the_event_loop(kind: str) -> None:
     async def where() -> int:
         return threading.get_ident()
 
@@ -325,7 +325,7 @@ def test_an_async_tool_runs_on_the_loop(kind: str) -> None:
     assert result.value == threading.get_ident()
 
 
-def test_context_variables_of_the_caller_are_seen_but_not_changed() -> None:
+def test_tools_see_the_callers_context_variables_and_cannot_change_them() -> None:
     variable = contextvars.ContextVar("variable", default="unset")
 
     def read() -> str:
@@ -344,26 +344,26 @@ def test_context_variables_of_the_caller_are_seen_but_not_changed() -> None:
     assert variable.get() == "set"
 
 
-def test_run_sync_works_where_a_loop_runs_and_inside_of_a_tool() -> None:
+def test_run_sync_works_inside_an_event_loop_and_inside_a_tool() -> None:
     def outer() -> str:
-        return outcome(inner).content
+        return result_of(inner).content
 
     async def inner() -> str:
         return "inner"
 
     async def main() -> str:
-        return outcome(outer).content
+        return result_of(outer).content
 
     assert asyncio.run(main()) == "inner"
 
 
-def test_no_calls_have_no_results() -> None:
+def test_without_calls_there_are_no_results() -> None:
     assert Toolbox([echo]).run_sync([]) == ()
 
 
-def test_nothing_stays_behind() -> None:
+def test_no_thread_is_left() -> None:
     before = set(threading.enumerate())
-    outcome(echo, {"value": 1})
+    result_of(echo, {"value": 1})
     for thread in set(threading.enumerate()) - before:
         thread.join(PATIENCE)
         assert not thread.is_alive()
@@ -372,7 +372,7 @@ def test_nothing_stays_behind() -> None:
 # Time
 
 
-def test_a_call_that_is_out_of_time_is_given_up() -> None:
+def test_a_call_fails_at_its_timeout() -> None:
     cancelled = threading.Event()
     gate = threading.Event()
 
@@ -394,7 +394,7 @@ def test_a_call_that_is_out_of_time_is_given_up() -> None:
     gate.set()
 
 
-def test_a_tools_own_timeout_comes_first() -> None:
+def test_the_timeout_of_a_tool_has_priority() -> None:
     async def hang() -> None:
         await asyncio.Event().wait()
 
@@ -402,8 +402,8 @@ def test_a_tools_own_timeout_comes_first() -> None:
         await asyncio.sleep(0.02)
         return "rested"
 
-    assert outcome(as_tool(hang, timeout=0.01), timeout=PATIENCE).error == "timeout"
-    assert outcome(as_tool(nap, timeout=PATIENCE), timeout=0.001).value == "rested"
+    assert result_of(as_tool(hang, timeout=0.01), timeout=PATIENCE).error == "timeout"
+    assert result_of(as_tool(nap, timeout=PATIENCE), timeout=0.001).value == "rested"
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
@@ -437,7 +437,7 @@ def test_cancelling_a_run_cancels_its_calls(kind: str) -> None:
     gate.set()
 
 
-def test_ctrl_c_ends_a_wait_for_tools_that_never_end() -> None:
+def test_ctrl_c_interrupts_waiting_for_tools() -> None:
     script = """
         import asyncio, os, signal, threading
         from headrace.tools import Toolbox
@@ -491,13 +491,13 @@ def test_a_call_needs_approval(verdict: Any, content: str, kind: str) -> None:
     def it(unit: Unit, days: int = 1) -> int:
         return days if unit is Unit.CELSIUS else 0
 
-    result = outcome(it, {"unit": "C"}, approve=approve if kind == "sync" else async_approve)
+    result = result_of(it, {"unit": "C"}, approve=approve if kind == "sync" else async_approve)
     assert result.content == content
     assert result.error == (None if content == "1" else "refused")
     assert asked == [(call("it", {"unit": "C"}), {"unit": Unit.CELSIUS, "days": 1})]
 
 
-def test_approval_is_asked_in_order_and_one_at_a_time() -> None:
+def test_calls_are_approved_in_order_and_one_at_a_time() -> None:
     asked: list[int] = []
     busy = threading.Lock()
 
@@ -511,7 +511,7 @@ def test_approval_is_asked_in_order_and_one_at_a_time() -> None:
     assert asked == list(range(20))
 
 
-def test_nobody_is_asked_about_a_call_that_cannot_be_made() -> None:
+def test_a_call_with_invalid_arguments_needs_no_approval() -> None:
     def approve(_call: ToolCall, _arguments: dict[str, Any]) -> bool:
         raise NotImplementedError
 
@@ -520,7 +520,7 @@ def test_nobody_is_asked_about_a_call_that_cannot_be_made() -> None:
     assert [result.error for result in results] == ["invalid_arguments", "unknown_tool"]
 
 
-def test_what_the_judge_raises_goes_through() -> None:
+def test_an_exception_of_approve_is_raised() -> None:
     cancelled = threading.Event()
 
     async def hang() -> None:
@@ -574,6 +574,6 @@ RAW = {"type": "function", "function": {"name": "echo"}}
         (lambda: as_tool(echo, timeout=float("inf")), "timeout must be"),
     ],
 )
-def test_a_configuration_that_cannot_work_is_refused(build: Callable[[], Any], message: str) -> None:
+def test_an_invalid_configuration_is_refused(build: Callable[[], Any], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         build()

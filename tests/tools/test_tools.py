@@ -1,4 +1,4 @@
-"""Tools: what a model is told of a function, and what becomes of the calls it makes."""
+"""Tools: the schema that is made of a function, and the arguments that it gets."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Strict(BaseModel):
 
 
 class Opaque:
-    """Something that pydantic does not know, and that prints as an address."""
+    """A type that pydantic does not know, and whose ``repr`` is an address."""
 
 
 class Spoken(Opaque):
@@ -82,7 +82,7 @@ def call(name: str, arguments: dict[str, Any] | str = "") -> ToolCall:
     return ToolCall("id", name, arguments if isinstance(arguments, str) else json.dumps(arguments))
 
 
-def outcome(function: Callable[..., Any] | Tool, arguments: dict[str, Any] | str = "", **options: Any) -> ToolResult:
+def result_of(function: Callable[..., Any] | Tool, arguments: dict[str, Any] | str = "", **options: Any) -> ToolResult:
     """The result of one call of one tool."""
     tool = as_tool(function)
     (result,) = Toolbox([tool], **options).run_sync([call(tool.name, arguments)])
@@ -90,12 +90,12 @@ def outcome(function: Callable[..., Any] | Tool, arguments: dict[str, Any] | str
 
 
 def value_of(function: Callable[..., Any] | Tool, arguments: dict[str, Any] | str = "") -> Any:
-    result = outcome(function, arguments)
+    result = result_of(function, arguments)
     assert result.error is None, result.content
     return result.value
 
 
-# What a model is told
+# The schema for the model
 
 
 def test_a_schema_is_in_openais_form() -> None:
@@ -151,7 +151,7 @@ def test_descriptions_come_from_the_docstring(docstring: str) -> None:
     assert [tool.parameters["properties"][name]["description"] for name in "ab"] == ["The one.", "The other."]
 
 
-def test_a_fields_description_wins_over_the_docstrings() -> None:
+def test_the_description_of_a_field_has_priority_over_the_docstring() -> None:
     def add(
         a: Annotated[int, Field(description="The field's.", ge=0)], b: int = Field(2, description="Default.")
     ) -> int:
@@ -177,7 +177,7 @@ def test_a_function_without_docstring_has_no_description() -> None:
     assert parameters(silent) == {"type": "object", "properties": {}, "additionalProperties": False}
 
 
-def test_a_parameters_description_stands_beside_a_reference() -> None:
+def test_a_parameter_with_a_reference_keeps_its_description() -> None:
     def go(place: Place) -> None:
         """Goes.
 
@@ -199,7 +199,7 @@ def test_a_recursive_type_refers_to_itself() -> None:
     assert value_of(total, {"tree": {"value": 1, "children": [{"value": 2}, {"value": 3}]}}) == 6
 
 
-def test_a_default_that_json_cannot_show_is_kept_out_of_the_schema() -> None:
+def test_a_default_that_is_not_json_is_not_in_the_schema() -> None:
     sentinel = Opaque()
 
     def find(limit: Any = sentinel) -> bool:
@@ -233,7 +233,7 @@ def test_literals_enums_unions_and_containers_have_their_schemas() -> None:
     assert properties["maybe"] == {"anyOf": [{"type": "integer"}, {"type": "null"}], "default": None}
 
 
-def test_schemas_are_the_callers_to_change() -> None:
+def test_changing_a_returned_schema_does_not_change_the_tool() -> None:
     toolbox = Toolbox([echo])
     toolbox.schemas[0]["function"]["parameters"].clear()
     as_tool_schema = (tool := as_tool(echo)).schema()
@@ -272,7 +272,7 @@ class Counter:
         return a + b
 
 
-def test_methods_drop_self() -> None:
+def test_self_is_not_a_parameter_of_a_method() -> None:
     tool = as_tool(Counter(1).add)
     assert tool.parameters["properties"] == {"by": {"type": "integer", "default": 1, "description": "How much."}}
     assert value_of(tool, {"by": 2}) == 3
@@ -280,13 +280,13 @@ def test_methods_drop_self() -> None:
     assert value_of(Counter.plus, {"a": 4, "b": 5}) == 9
 
 
-def test_a_callable_object_goes_by_its_classs_name() -> None:
+def test_the_tool_of_a_callable_object_has_the_name_of_its_class() -> None:
     tool = as_tool(Counter(1))
     assert (tool.name, tool.description) == ("Counter", "Counts.")
     assert value_of(tool, {"by": 2}) == 3
 
 
-def test_what_a_partial_was_given_is_hidden_from_the_model() -> None:
+def test_the_arguments_of_a_partial_are_hidden_from_the_model() -> None:
     def send(to: str, text: str, key: str = "", **headers: str) -> Any:
         return to, text, key, headers
 
@@ -294,7 +294,7 @@ def test_what_a_partial_was_given_is_hidden_from_the_model() -> None:
     assert tool.name == "send"
     assert list(tool.parameters["properties"]) == ["text"]
     assert value_of(tool, {"text": "hi", "x": "y"}) == ("me", "hi", "secret", {"x": "y"})
-    result = outcome(tool, {"text": "hi", "key": "mine"})
+    result = result_of(tool, {"text": "hi", "key": "mine"})
     assert result.error == "invalid_arguments"
     assert "key" in result.content
 
@@ -317,7 +317,7 @@ def test_a_decorated_function_keeps_its_signature() -> None:
     assert value_of(tool, {"place": {"city": "Delft"}}) == "DELFT"
 
 
-def test_a_model_or_a_dataclass_is_a_tool_that_makes_one() -> None:
+def test_the_tool_of_a_model_or_dataclass_makes_an_instance() -> None:
     tool = as_tool(Place)
     assert (tool.name, tool.description) == ("Place", "Somewhere.")
     assert tool.parameters["properties"]["city"] == {"type": "string", "description": "Its name."}
@@ -325,14 +325,14 @@ def test_a_model_or_a_dataclass_is_a_tool_that_makes_one() -> None:
     assert value_of(Point, {"x": 1}) == Point(1.0)
     assert as_tool(Point).description == ""
     assert parameters(Node)["required"] == ["value"]
-    assert outcome(Place, {"city": 1}).error == "invalid_arguments"
+    assert result_of(Place, {"city": 1}).error == "invalid_arguments"
 
 
-def test_an_ordinary_class_is_a_tool_that_makes_one() -> None:
-    assert outcome(Counter, {"start": 3}).value.count == 3
+def test_the_tool_of_any_other_class_makes_an_instance() -> None:
+    assert result_of(Counter, {"start": 3}).value.count == 3
 
 
-def test_any_name_will_do_for_a_parameter() -> None:
+def test_a_parameter_may_have_any_name() -> None:
     def odd(
         self: int, ctx: int, arguments: int, model_config: int, schema: int, cls: int = 0, _private: int = 0
     ) -> Any:
@@ -343,7 +343,7 @@ def test_any_name_will_do_for_a_parameter() -> None:
     assert value_of(odd, given) == (1, 2, 3, 4, 5, 6, 7)
 
 
-def test_every_kind_of_parameter_but_one_can_be_filled() -> None:
+def test_every_kind_of_parameter_except_args_is_supported() -> None:
     def mixed(a: int, /, b: int, c=3, *, d: int = 4, **more: int) -> Any:  # type: ignore[no-untyped-def]
         return a, b, c, d, more
 
@@ -354,7 +354,7 @@ def test_every_kind_of_parameter_but_one_can_be_filled() -> None:
         as_tool(lambda *parts: parts, name="join")
 
 
-def test_keywords_may_be_those_of_a_typed_dict() -> None:
+def test_kwargs_may_be_annotated_with_a_typed_dict() -> None:
     def dig(**options: Unpack[Options]) -> Any:
         return options
 
@@ -364,7 +364,7 @@ def test_keywords_may_be_those_of_a_typed_dict() -> None:
     assert value_of(dig, {"depth": "3", "label": None}) == {"depth": 3}
 
 
-def test_an_alias_is_the_models_name_for_a_parameter() -> None:
+def test_the_model_uses_the_alias_of_a_parameter() -> None:
     def between(start: Annotated[int, Field(alias="from")], to: int) -> Any:
         return start, to
 
@@ -372,7 +372,7 @@ def test_an_alias_is_the_models_name_for_a_parameter() -> None:
     assert value_of(between, {"from": 1, "to": 2}) == (1, 2)
 
 
-def test_a_tool_is_a_tool_already() -> None:
+def test_as_tool_returns_a_tool_unchanged() -> None:
     tool = as_tool(Counter.plus)
     assert as_tool(tool) is tool
     assert dataclasses.replace(tool, name="sum").schema()["function"]["name"] == "sum"
@@ -427,13 +427,13 @@ async def async_generator() -> Any:
         (3, r"3.*cannot be called"),
     ],
 )
-def test_what_cannot_be_a_tool_is_refused_by_name(function: Any, message: str) -> None:
+def test_the_error_for_something_that_cannot_be_a_tool_names_it(function: Any, message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         as_tool(function)
 
 
 @given(st.text(alphabet=st.characters(max_codepoint=0x17F), max_size=70))
-def test_a_name_is_one_that_every_provider_takes(name: str) -> None:
+def test_a_tool_name_must_be_valid_for_every_provider(name: str) -> None:
     if 0 < len(name) <= 64 and all(letter.isascii() and (letter.isalnum() or letter in "_-") for letter in name):
         assert as_tool(evaluable, name=name).name == name
     else:
@@ -444,7 +444,7 @@ def test_a_name_is_one_that_every_provider_takes(name: str) -> None:
 # Strict mode
 
 
-def test_a_strict_schema_requires_everything_and_takes_null_for_what_may_be_left_out() -> None:
+def test_a_strict_schema_requires_every_member_and_allows_null_for_optional_ones() -> None:
     def find(place: Place, unit: Annotated[Unit, Field(description="In what.")] = Unit.CELSIUS, days: int = 3) -> Any:
         return place, unit, days
 
@@ -476,7 +476,7 @@ def test_a_strict_schema_requires_everything_and_takes_null_for_what_may_be_left
     )
 
 
-def test_a_strict_schema_has_only_the_keywords_that_openai_takes() -> None:
+def test_a_strict_schema_has_only_keywords_that_openai_supports() -> None:
     class Cat(BaseModel):
         kind: Literal["cat"]
         lives: int = 9
@@ -501,7 +501,7 @@ def test_a_strict_schema_has_only_the_keywords_that_openai_takes() -> None:
 
 
 @pytest.mark.parametrize("annotation", [Any, dict[str, int], tuple[int, str], list[Any], dict])
-def test_what_strict_mode_has_no_schema_for_is_refused(annotation: Any) -> None:
+def test_a_type_that_strict_mode_does_not_support_is_refused(annotation: Any) -> None:
     def take(thing: Any) -> Any:
         return thing
 
@@ -511,7 +511,7 @@ def test_what_strict_mode_has_no_schema_for_is_refused(annotation: Any) -> None:
 
 
 @given(st.sets(st.sampled_from(["a", "b", "place", "many"])))
-def test_null_means_left_out_where_there_is_a_default(nulls: set[str]) -> None:
+def test_null_for_a_parameter_with_a_default_means_left_out(nulls: set[str]) -> None:
     def take(a: int = 1, b: int | None = 2, place: Place = Place(city="Delft"), many: list[Point] = [Point(1)]) -> Any:  # noqa: B006, B008
         return a, b, place, many
 
@@ -520,7 +520,7 @@ def test_null_means_left_out_where_there_is_a_default(nulls: set[str]) -> None:
     assert b == (None if "b" in nulls else 2)
 
 
-def test_null_means_left_out_inside_of_what_is_given() -> None:
+def test_null_inside_an_argument_means_left_out() -> None:
     def take(points: list[Point], named: dict[str, Place] | None, either: Point | Place) -> Any:
         return points, named, either
 
@@ -531,7 +531,7 @@ def test_null_means_left_out_inside_of_what_is_given() -> None:
     }
     delft = Place(city="Delft")
     assert value_of(take, arguments) == ([Point(1)], {"home": delft}, delft)
-    assert outcome(take, arguments | {"points": [{"x": None}]}).error == "invalid_arguments"
+    assert result_of(take, arguments | {"points": [{"x": None}]}).error == "invalid_arguments"
 
 
 # Arguments
@@ -571,7 +571,7 @@ ECHO_EVERYTHING = echoing(Everything)
 
 
 @given(st.from_type(Everything))
-def test_arguments_arrive_as_what_they_were_before_they_were_json(value: Everything) -> None:
+def test_arguments_are_converted_from_json_to_the_annotated_types(value: Everything) -> None:
     assert ECHO_EVERYTHING.bind(f'{{"value": {value.model_dump_json()}}}').run() == value
 
 
@@ -581,7 +581,7 @@ def test_no_arguments_are_an_empty_object(nothing: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "explained"),
     [
         ('{"city": "De', ["valid JSON", "line 1 column 12"]),
         ("[1]", ["one JSON object", "[1]"]),
@@ -593,30 +593,30 @@ def test_no_arguments_are_an_empty_object(nothing: str) -> None:
         ('{"city": {"name": "Delft"}}', ["city: ", "string"]),
     ],
 )
-def test_invalid_arguments_are_explained_to_the_model(arguments: str, told: list[str]) -> None:
+def test_invalid_arguments_are_explained_to_the_model(arguments: str, explained: list[str]) -> None:
     def weather(city: str, days: Annotated[int, Field(le=5)] = 3) -> Any:
         raise NotImplementedError(city, days)
 
-    result = outcome(weather, arguments)
+    result = result_of(weather, arguments)
     assert (result.error, result.value, result.duration) == ("invalid_arguments", None, 0.0)
-    for words in ["'weather' was not called", *told]:
+    for words in ["'weather' was not called", *explained]:
         assert words in result.content
 
 
-def test_an_explanation_stays_short() -> None:
-    result = outcome(echoing(list[int]), {"value": ["x" * 1000] * 1000})
+def test_an_explanation_of_many_errors_is_short() -> None:
+    result = result_of(echoing(list[int]), {"value": ["x" * 1000] * 1000})
     assert "value.9: " in result.content
     assert "and 990 more" in result.content
     assert len(result.content) < 3000
 
 
-def test_a_validator_that_breaks_is_a_failure_of_the_tool() -> None:
+def test_an_exception_of_a_validator_is_a_failure_of_the_tool() -> None:
     class Fragile(BaseModel):
         @model_validator(mode="after")
         def _break(self) -> Any:
             raise KeyError("broken")
 
-    assert outcome(echoing(Fragile), {"value": {}}).error == "exception"
+    assert result_of(echoing(Fragile), {"value": {}}).error == "exception"
 
 
 # Tools without a signature
@@ -639,7 +639,7 @@ def test_a_tool_may_be_made_of_a_schema(kind: str) -> None:
     }
     assert tool.is_async == (kind == "async")
     assert value_of(tool, {"q": [1], "self": None}) == {"q": [1], "self": None}
-    assert outcome(tool, "[]").error == "invalid_arguments"
+    assert result_of(tool, "[]").error == "invalid_arguments"
     with pytest.raises(ConfigurationError, match="'object'"):
         Tool.from_schema("search", "", {"type": "string"}, sync_call)
 

@@ -1,4 +1,4 @@
-"""Tools in a run: what the model calls is carried out, and what comes of it, good or bad, the model is told."""
+"""Tools in a run: the model's tool calls are run, and the model gets their results or errors."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from support.harness import Reading
 
 
-def told(simulator: Simulator) -> list[tuple[str, str]]:
-    """What the last request says of tool calls: the call's id and the content of each tool message."""
+def tool_results(simulator: Simulator) -> list[tuple[str, str]]:
+    """The tool messages of the last request: the id of the call and the content."""
     return [(message["tool_call_id"], message["content"]) for message in sent(simulator) if message["role"] == "tool"]
 
 
 def calls(*calls: dict[str, Any], text: str = "", **turn: Any) -> list[dict[str, Any]]:
-    """A script: a turn that makes these calls, and one that answers."""
+    """The turns of a script: one that makes these calls, and one that answers."""
     return conversation({"text": text, "tool_calls": list(calls), **turn}, {"text": "I see."})
 
 
@@ -40,7 +40,7 @@ def square(n: int) -> int:
 
 @pytest.mark.parametrize("interleaved", [False, True])
 @pytest.mark.parametrize("fragments", [1, 2, 7, 100])
-def test_arguments_in_pieces_arrive_whole(
+def test_arguments_that_arrive_in_pieces_are_joined(
     simulate: Simulate, reader: Reader, fragments: int, interleaved: bool
 ) -> None:
     long = 'Grüße 🦜 " \\ \n' * 5
@@ -51,13 +51,13 @@ def test_arguments_in_pieces_arrive_whole(
         return text
 
     assert reader.read(agent_at(simulator, tools=[echo], max_loops=2)).error is None
-    assert told(simulator) == [(f"call_0_{number}", f"{number}{long}") for number in range(3)]
+    assert tool_results(simulator) == [(f"call_0_{number}", f"{number}{long}") for number in range(3)]
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
-def test_calls_of_one_turn_run_at_once(simulate: Simulate, reader: Reader, kind: str) -> None:
+def test_calls_of_one_turn_run_at_the_same_time(simulate: Simulate, reader: Reader, kind: str) -> None:
     simulator = simulate(turns=calls(*[calling("meet")] * 4))
-    # Each waits for all: it opens only if they are all under way.
+    # The barrier opens only if all calls run at the same time.
     barrier, here, all_here = threading.Barrier(4), [0], asyncio.Event()
 
     def meet() -> str:
@@ -74,10 +74,10 @@ def test_calls_of_one_turn_run_at_once(simulate: Simulate, reader: Reader, kind:
     ameet.__name__ = "meet"
     tool = {"sync": meet, "async": ameet}[kind]
     assert reader.read(agent_at(simulator, tools=[tool], max_loops=2)).error is None
-    assert [content for _, content in told(simulator)] == ["met"] * 4
+    assert [content for _, content in tool_results(simulator)] == ["met"] * 4
 
 
-def test_of_many_calls_only_some_run_at_once(simulate: Simulate, reader: Reader) -> None:
+def test_only_some_of_many_calls_run_at_the_same_time(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate(turns=calls(*[calling("count", {"n": n}) for n in range(30)]))
     lock, now, most = threading.Lock(), [0], [0]
     eight = threading.Barrier(8)
@@ -93,11 +93,11 @@ def test_of_many_calls_only_some_run_at_once(simulate: Simulate, reader: Reader)
         return n
 
     assert reader.read(agent_at(simulator, tools=[count], max_loops=2)).error is None
-    assert [content for _, content in told(simulator)] == [f"{n}" for n in range(30)]
+    assert [content for _, content in tool_results(simulator)] == [f"{n}" for n in range(30)]
     assert most[0] == 8
 
 
-def test_results_go_back_in_the_models_order_whatever_finishes_first(simulate: Simulate, reader: Reader) -> None:
+def test_results_are_sent_in_the_order_of_the_calls(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate(turns=calls(calling("slow", id="a"), calling("fast", id="b"), calling("slow", id="c")))
     fast_is_done = threading.Event()
 
@@ -109,7 +109,7 @@ def test_results_go_back_in_the_models_order_whatever_finishes_first(simulate: S
         return "fast"
 
     reader.read(agent_at(simulator, tools=[slow, fast], max_loops=2))
-    assert told(simulator) == [("a", "slow, after fast: True"), ("b", "fast"), ("c", "slow, after fast: True")]
+    assert tool_results(simulator) == [("a", "slow, after fast: True"), ("b", "fast"), ("c", "slow, after fast: True")]
 
 
 def test_without_parallel_tool_calls_they_run_one_after_the_other(simulate: Simulate, reader: Reader) -> None:
@@ -125,14 +125,14 @@ def test_without_parallel_tool_calls_they_run_one_after_the_other(simulate: Simu
     assert log == [f"{what} {n}" for n in range(5) for what in ("begin", "end")]
 
 
-def test_the_same_call_twice_is_carried_out_twice(simulate: Simulate, reader: Reader) -> None:
+def test_the_same_call_twice_is_run_twice(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate(turns=calls(*[calling("square", {"n": 3}, id="same")] * 2))
     reader.read(agent_at(simulator, tools=[square], max_loops=2))
-    assert told(simulator) == [("same", "9"), ("same", "9")]
+    assert tool_results(simulator) == [("same", "9"), ("same", "9")]
 
 
 def without_ids(*turns: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A script of a provider that gives calls no id, as some do."""
+    """A script of a provider that sends calls without ids, as some do."""
 
     def raw(functions: list[dict[str, Any]]) -> str:
         pieces = [{"index": index, "function": function} for index, function in enumerate(functions)]
@@ -149,14 +149,14 @@ def test_calls_without_ids_get_ids_that_their_results_name(simulate: Simulate, r
     assert reader.read(agent_at(simulator, tools=[square], max_loops=2)).error is None
     asked = [call["id"] for call in sent(simulator)[1]["tool_calls"]]
     assert len({*asked, None}) == 3
-    assert told(simulator) == list(zip(asked, ["4", "9"], strict=True))
+    assert tool_results(simulator) == list(zip(asked, ["4", "9"], strict=True))
 
 
-def test_calls_without_ids_get_ids_of_their_own_in_each_turn(simulate: Simulate, reader: Reader) -> None:
+def test_calls_without_ids_get_different_ids_in_each_turn(simulate: Simulate, reader: Reader) -> None:
     squares = [calling("square", {"n": 2})]
     simulator = simulate(turns=without_ids(squares, squares, []))
     assert reader.read(agent_at(simulator, tools=[square], max_loops=3)).error is None
-    ids = [call_id for call_id, _ in told(simulator)]
+    ids = [call_id for call_id, _ in tool_results(simulator)]
     assert len(set(ids)) == 2
 
 
@@ -168,16 +168,16 @@ def test_the_event_of_a_call_without_id_has_the_id_that_its_result_names(simulat
     assert called == returned is not None
 
 
-# --- what goes wrong is told -----------------------------------------------------------------------------------
+# --- failures --------------------------------------------------------------------------------------------------
 
 
 def broken(n: int) -> int:
-    """Never works."""
+    """Always fails."""
     raise OSError(f"no disk for {n}")
 
 
 def blob() -> bytes:
-    """Gives what cannot be sent."""
+    """Returns bytes, which cannot be sent."""
     return b"\x00\xff"
 
 
@@ -194,18 +194,18 @@ FAILURES = {
 
 
 @pytest.mark.parametrize("failure", FAILURES)
-def test_what_goes_wrong_is_told_to_the_model_and_is_an_event(simulate: Simulate, reader: Reader, failure: str) -> None:
+def test_a_failure_is_reported_to_the_model_and_in_an_event(simulate: Simulate, reader: Reader, failure: str) -> None:
     name, arguments, kind, words = FAILURES[failure]
     simulator = simulate(turns=calls(calling(name, arguments), calling("square", {"n": 4})))
     agent = agent_at(simulator, tools=[square, broken, blob], max_loops=2)
     result = reader.read(agent, with_events=True)
     assert (result.error, result.stream.final) == (None, "I see.")
-    # The other call of the turn is not hurt.
-    [failed, fine] = told(simulator)
+    # The other call of the turn succeeds.
+    [failed, fine] = tool_results(simulator)
     assert words in failed[1]
     assert fine == ("call_0_1", "16")
     returned = [event for event in list[Any](result.tokens) if isinstance(event, ToolResultReturned)]
-    # As they come: in which order, nobody promises.
+    # The order of these events is not defined.
     assert {(event.call.name, event.call.arguments, event.error, event.content) for event in returned} == {
         (name, arguments, kind, failed[1]),
         ("square", '{"n": 4}', None, "16"),
@@ -215,24 +215,24 @@ def test_what_goes_wrong_is_told_to_the_model_and_is_an_event(simulate: Simulate
     json.loads(asked["function"]["arguments"])
 
 
-def test_a_tool_that_an_agent_does_not_have_is_told_too(simulate: Simulate, reader: Reader) -> None:
+def test_a_call_of_an_unknown_tool_is_reported_to_the_model(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate(turns=calls(calling("add", {"a": 1, "b": 2})))
     assert reader.read(agent_at(simulator, max_loops=2)).error is None
-    [(_, content)] = told(simulator)
+    [(_, content)] = tool_results(simulator)
     assert "no tool 'add'" in content
 
 
-def test_an_answer_that_is_cut_inside_a_call_is_told_and_repaired(simulate: Simulate, reader: Reader) -> None:
+def test_a_call_that_is_cut_off_is_reported_to_the_model(simulate: Simulate, reader: Reader) -> None:
     cut = {"tool_calls": [calling("add", '{"a": 17, "b"')], "finish_reason": "length"}
     whole = {"tool_calls": [calling("add", {"a": 17, "b": 25})]}
     simulator = simulate(turns=conversation(cut, whole, {"text": "It is 42."}))
     assert reader.read(agent_at(simulator, tools=[add], max_loops=3)).stream.final == "It is 42."
-    [first, second] = [content for _, content in told(simulator)]
+    [first, second] = [content for _, content in tool_results(simulator)]
     assert "not called" in first
     assert second == "42"
 
 
-def test_a_tool_that_raised_is_tried_again_as_often_as_is_said(simulate: Simulate, reader: Reader) -> None:
+def test_a_tool_that_raised_is_retried_up_to_tool_retry_attempts(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate(turns=calls(calling("flaky")))
     tries: list[int] = []
 
@@ -243,11 +243,13 @@ def test_a_tool_that_raised_is_tried_again_as_often_as_is_said(simulate: Simulat
         return "at last"
 
     reader.read(agent_at(simulator, tools=[flaky], max_loops=2, tool_retry_attempts=2))
-    assert (len(tries), told(simulator)) == (3, [("call_0_0", "at last")])
+    assert (len(tries), tool_results(simulator)) == (3, [("call_0_0", "at last")])
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
-def test_a_tool_that_takes_too_long_is_told_and_the_run_goes_on(simulate: Simulate, reader: Reader, kind: str) -> None:
+def test_a_tool_timeout_is_reported_to_the_model_and_the_run_continues(
+    simulate: Simulate, reader: Reader, kind: str
+) -> None:
     simulator = simulate(turns=calls(calling("sleeper")))
     over = threading.Event()
 
@@ -264,7 +266,7 @@ def test_a_tool_that_takes_too_long_is_told_and_the_run_goes_on(simulate: Simula
     over.set()
     [returned] = [event for event in events if isinstance(event, ToolResultReturned)]
     assert returned.error == "timeout"
-    assert told(simulator) == [("call_0_0", returned.content)]
+    assert tool_results(simulator) == [("call_0_0", returned.content)]
 
 
 # --- where tools run -------------------------------------------------------------------------------------------
@@ -288,7 +290,7 @@ def test_a_sync_tool_does_not_block_the_event_loop(simulate: Simulate) -> None:
         await streaming
 
     asyncio.run(main())
-    assert told(simulator) == [("call_0_0", "true")]
+    assert tool_results(simulator) == [("call_0_0", "true")]
 
 
 def test_an_async_tool_runs_on_the_callers_event_loop(simulate: Simulate) -> None:
@@ -313,11 +315,11 @@ def test_run_stream_with_async_tools_works_inside_a_running_event_loop(simulate:
         return a + b
 
     async def main() -> None:
-        # It blocks the loop, as every blocking call does; but it works.
+        # It blocks the event loop, as every blocking call does, but it works.
         assert "".join(agent_at(simulator, tools=[aadd], max_loops=2).run_stream("Go.")) == "I see."
 
     asyncio.run(main())
-    assert told(simulator) == [("call_0_0", "3")]
+    assert tool_results(simulator) == [("call_0_0", "3")]
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
@@ -341,11 +343,11 @@ def test_context_variables_reach_tools_and_approvals(simulate: Simulate, reader:
     context = contextvars.copy_context()
     context.run(user.set, "Ada")
     assert context.run(reader.read, agent).error is None
-    assert [content for _, content in told(simulator)] == ["Ada", "Ada"]
+    assert [content for _, content in tool_results(simulator)] == ["Ada", "Ada"]
     assert asked == ["Ada", "Ada"]
 
 
-def test_what_a_tool_sets_in_its_context_stays_there(simulate: Simulate, reader: Reader) -> None:
+def test_a_context_variable_that_a_tool_sets_is_not_visible_outside(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate(turns=calls(calling("change")))
     user = contextvars.ContextVar("user", default="nobody")
 
@@ -361,7 +363,7 @@ def test_what_a_tool_sets_in_its_context_stays_there(simulate: Simulate, reader:
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
 @pytest.mark.parametrize("verdict", [False, "only small numbers today"])
-def test_a_call_that_is_refused_is_not_made_and_the_model_is_told_why(
+def test_a_refused_call_is_not_run_and_the_model_gets_the_reason(
     simulate: Simulate, reader: Reader, kind: str, verdict: bool | str
 ) -> None:
     simulator = simulate(turns=calls(calling("square", {"n": 3}), calling("square", {"n": 3000})))
@@ -385,7 +387,7 @@ def test_a_call_that_is_refused_is_not_made_and_the_model_is_told_why(
     assert result.stream.final == "I see."
     assert squared == [3]
     assert asked == [("square", {"n": 3}), ("square", {"n": 3000})]
-    [fine, refused] = [content for _, content in told(simulator)]
+    [fine, refused] = [content for _, content in tool_results(simulator)]
     assert fine == "9"
     assert "not approved" in refused
     if isinstance(verdict, str):
@@ -410,7 +412,7 @@ def test_an_approval_that_raises_ends_the_run_with_its_error(simulate: Simulate,
 # --- raw schemas -----------------------------------------------------------------------------------------------
 
 
-def test_a_raw_schema_is_offered_and_its_calls_are_the_callers(simulate: Simulate, reader: Reader) -> None:
+def test_calls_of_a_raw_schema_are_left_to_the_caller(simulate: Simulate, reader: Reader) -> None:
     parameters = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
     schema = {"type": "function", "function": {"name": "weather", "description": "Looks.", "parameters": parameters}}
     simulator = simulate(turns=calls(calling("weather", {"city": "Oslo"})))
@@ -418,14 +420,14 @@ def test_a_raw_schema_is_offered_and_its_calls_are_the_callers(simulate: Simulat
     result = reader.read(agent)
     assert bodies(simulator)[0]["tools"][1] == schema
     assert result.stream.turns[0].tool_calls[0].arguments == '{"city": "Oslo"}'
-    [(_, content)] = told(simulator)
+    [(_, content)] = tool_results(simulator)
     assert "recorded" in content
 
 
 # --- as events -------------------------------------------------------------------------------------------------
 
 
-def test_the_pieces_of_calls_make_up_the_calls(simulate: Simulate, reader: Reader) -> None:
+def test_the_tool_call_deltas_add_up_to_the_calls(simulate: Simulate, reader: Reader) -> None:
     two = [calling("square", {"n": n}, fragments=4) for n in (12, 34)]
     simulator = simulate(turns=calls(*two, interleave_calls=True))
     events: list[Any] = reader.read(agent_at(simulator, tools=[square], max_loops=2), with_events=True).tokens
@@ -440,7 +442,7 @@ def test_the_pieces_of_calls_make_up_the_calls(simulate: Simulate, reader: Reade
 
 
 class Slow:
-    """Two tools, of which one is quick, and the other waits until it is let go."""
+    """Two tools: one returns at once, the other waits for ``go``."""
 
     def __init__(self, kind: str) -> None:
         self.cancelled = threading.Event()
@@ -475,7 +477,7 @@ class Slow:
 
 
 def until_the_first_result(reading: Reading[Any]) -> ToolResultReturned:
-    """Reads on until a tool has returned."""
+    """Reads until the first event of a tool result."""
     event: Any = None
     while not isinstance(event, ToolResultReturned):
         event = reading.next()
@@ -483,7 +485,7 @@ def until_the_first_result(reading: Reading[Any]) -> ToolResultReturned:
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
-def test_a_result_is_told_while_other_tools_still_run(simulate: Simulate, reader: Reader, kind: str) -> None:
+def test_a_result_is_an_event_while_other_tools_still_run(simulate: Simulate, reader: Reader, kind: str) -> None:
     slow = Slow(kind)
     simulator = simulate(turns=slow.calls())
     reading = reader.start(agent_at(simulator, tools=slow.tools, max_loops=2), with_events=True)
@@ -491,12 +493,12 @@ def test_a_result_is_told_while_other_tools_still_run(simulate: Simulate, reader
     slow.go()
     assert until_the_first_result(reading).content == "slow"
     assert reading.to_end().error is None
-    # To the model they go back in its own order.
-    assert [content for _, content in told(simulator)] == ["slow", "quick"]
+    # The model gets them in the order of its calls.
+    assert [content for _, content in tool_results(simulator)] == ["slow", "quick"]
 
 
 @pytest.mark.parametrize("leave", ["close", "drop"])
-def test_who_leaves_between_two_results_cancels_the_tools_that_still_run(
+def test_closing_the_stream_between_two_results_cancels_the_running_tools(
     simulate: Simulate, reader: Reader, leave: str
 ) -> None:
     slow = Slow("async")

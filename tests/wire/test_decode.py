@@ -86,7 +86,7 @@ COMPLETION = json.dumps(
 ).encode()
 
 
-def test_an_answer() -> None:
+def test_the_response_of_a_stream() -> None:
     answer = decode(ANTHROPIC)
     assert (answer.state, answer.error, answer.dialect) == ("complete", None, "anthropic")
     assert (answer.id, answer.model) == ("msg_1", "claude")
@@ -103,7 +103,7 @@ def test_an_answer() -> None:
     assert answer.choices == (Choice(0, "Hi", "Hm.", "", answer.tool_calls, "tool_calls", "tool_use"),)
 
 
-def test_its_deltas() -> None:
+def test_the_deltas_of_a_stream() -> None:
     assert decode(ANTHROPIC).deltas == (
         ResponseDelta("msg_1", "claude"),
         UsageDelta(Usage(5)),
@@ -118,19 +118,19 @@ def test_its_deltas() -> None:
     )
 
 
-def test_a_delta_is_matched_by_its_parts() -> None:
-    said: list[object] = []
+def test_deltas_work_in_a_match_statement() -> None:
+    seen: list[object] = []
     for delta in decode(ANTHROPIC).deltas:
         match delta:
             case TextDelta(text) | ReasoningDelta(text):
-                said.append((delta.type, text))
+                seen.append((delta.type, text))
             case ToolCallStartDelta(index, id, name):
-                said.append((index, id, name))
+                seen.append((index, id, name))
             case FinishDelta(reason, raw):
-                said.append((reason, raw))
+                seen.append((reason, raw))
             case _:
                 pass
-    assert said == [("reasoning", "Hm."), ("text", "Hi"), (0, "t1", "add"), ("tool_calls", "tool_use")]
+    assert seen == [("reasoning", "Hm."), ("text", "Hi"), (0, "t1", "add"), ("tool_calls", "tool_use")]
 
 
 def test_every_choice_is_kept() -> None:
@@ -144,13 +144,13 @@ def test_every_choice_is_kept() -> None:
     assert TextDelta("b", choice=1) in answer.deltas
 
 
-def test_where_the_first_choice_says_nothing_there_is_none() -> None:
+def test_the_properties_are_empty_if_the_first_choice_has_no_content() -> None:
     answer = decode(sse(chunk({"content": "b"}, "stop", 1)))
     assert [choice.index for choice in answer.choices] == [1]
     assert (answer.text, answer.finish_reason, answer.first) == ("", None, Choice())
 
 
-def test_a_call_that_came_without_an_id_has_none() -> None:
+def test_a_call_without_an_id_has_none() -> None:
     call = {"index": 0, "function": {"name": "add", "arguments": "{}"}}
     assert decode(sse(chunk({"tool_calls": [call]}, "tool_calls"))).tool_calls == (ToolCall(None, "add", "{}"),)
 
@@ -172,7 +172,7 @@ def test_a_call_that_came_without_an_id_has_none() -> None:
     ],
     ids=lambda data: type(data).__name__,
 )
-def test_whatever_holds_bytes(data: Any) -> None:
+def test_data_may_be_any_kind_of_bytes(data: Any) -> None:
     answer = decode(data)
     assert (answer.text, answer.state) == ("Hi you", "complete")
     assert answer == decode(OPEN_AI)
@@ -189,7 +189,7 @@ def test_whatever_holds_bytes(data: Any) -> None:
         (array.array("i", [1]), "not array"),
     ],
 )
-def test_what_holds_none_is_refused(data: Any, words: str) -> None:
+def test_data_that_is_not_bytes_is_refused(data: Any, words: str) -> None:
     with pytest.raises(TypeError, match=words):
         decode(data)
 
@@ -199,7 +199,7 @@ def test_a_dialect_that_does_not_exist_is_refused() -> None:
         decode(OPEN_AI, "openai")
 
 
-def test_the_error_of_an_iterable_is_its_own() -> None:
+def test_an_exception_of_the_iterable_is_raised() -> None:
     def broken() -> Iterator[bytes]:
         yield OPEN_AI
         raise ZeroDivisionError
@@ -219,7 +219,7 @@ def test_a_document(dialect: str, head: bytes) -> None:
 
 
 @given(cuts=st.lists(st.integers(0, len(ANTHROPIC)), max_size=30).map(sorted))
-def test_the_cuts_change_nothing(cuts: list[int]) -> None:
+def test_the_result_does_not_depend_on_the_cuts(cuts: list[int]) -> None:
     pieces = [ANTHROPIC[start:end] for start, end in zip([0, *cuts], [*cuts, len(ANTHROPIC)], strict=True)]
     assert decode(pieces) == decode(ANTHROPIC)
 
@@ -228,7 +228,7 @@ def test_the_cuts_change_nothing(cuts: list[int]) -> None:
 
 
 @pytest.mark.parametrize("cut", range(0, len(OPEN_AI) - 30, 7))
-def test_what_is_cut_off_is_truncated_and_keeps_what_came(cut: int) -> None:
+def test_a_stream_that_is_cut_off_is_truncated_and_keeps_its_deltas(cut: int) -> None:
     answer = decode(OPEN_AI[:cut])
     finished = any(isinstance(delta, FinishDelta) for delta in answer.deltas)
     assert answer.state == ("complete" if finished else "truncated")
@@ -242,7 +242,7 @@ def test_what_is_cut_off_is_truncated_and_keeps_what_came(cut: int) -> None:
 @pytest.mark.parametrize(
     "data", [b"", b"\n\n", b" ", b"\xef\xbb", b"\xef\xbb\xbf", b": ping\n\n: ping\n\n", b"\0\0", b"dat"]
 )
-def test_nothing_is_truncated(data: bytes) -> None:
+def test_an_empty_body_is_truncated(data: bytes) -> None:
     answer = decode(data)
     assert (answer.state, answer.dialect, answer.text, answer.deltas) == ("truncated", None, "", ())
     assert type(answer.error) is TruncatedError
@@ -282,32 +282,34 @@ OVERLOADED = {"type": "error", "error": {"type": "overloaded_error", "message": 
         (b'{"message":"no such model"}', None, ProviderError, None),
     ],
 )
-def test_an_error_is_told(body: bytes, dialect: str | None, of_class: type[ProviderError], code: str | None) -> None:
+def test_an_error_of_the_provider_is_in_the_response(
+    body: bytes, dialect: str | None, of_class: type[ProviderError], code: str | None
+) -> None:
     answer = decode(body)
     assert (answer.state, answer.dialect, type(answer.error)) == ("error", dialect, of_class)
     assert answer.error is not None
     assert answer.error.state == "error"
     assert code is None or answer.error.code == code
-    [told] = [delta for delta in answer.deltas if isinstance(delta, ErrorDelta)]
-    assert told.message == str(answer.error)
+    [delta] = [delta for delta in answer.deltas if isinstance(delta, ErrorDelta)]
+    assert delta.message == str(answer.error)
     assert decode([body[at : at + 1] for at in range(len(body))]) == answer
 
 
-def test_what_came_before_an_error_is_kept() -> None:
+def test_deltas_before_an_error_are_kept() -> None:
     answer = decode(sse(chunk({"content": "Hi"}), {"error": {"message": "gone", "code": 500}}))
     assert (answer.state, answer.text, type(answer.error)) == ("error", "Hi", headrace.ServerError)
     assert answer.error is not None
     assert (answer.error.delivered, answer.error.status, answer.error.model) == (True, 500, "m")
 
 
-def test_what_came_before_a_malformed_event_is_kept() -> None:
+def test_deltas_before_a_malformed_event_are_kept() -> None:
     answer = decode(sse(chunk({"content": "Hi"})) + b"data: {oops\n\n" + sse(chunk({"content": "no"})))
     assert (answer.state, answer.text, type(answer.error)) == ("protocol", "Hi", ProtocolError)
     assert "{oops" in str(answer.error)
 
 
 @pytest.mark.parametrize("dialect", ["auto", "openai_chat", "ollama", "bedrock"])
-def test_a_web_page_is_named(dialect: str) -> None:
+def test_the_error_says_that_the_body_is_a_web_page(dialect: str) -> None:
     page = b"\n<!doctype html><title>502 Bad Gateway</title>" + b"<p>" * 1000
     answer = decode(page, dialect)
     assert (answer.state, type(answer.error), answer.deltas) == ("protocol", ProtocolError, ())
@@ -318,7 +320,7 @@ def test_a_web_page_is_named(dialect: str) -> None:
 
 @pytest.mark.parametrize(("magic", "name"), [(b"\x1f\x8b\x08", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd")])
 @pytest.mark.parametrize("dialect", ["auto", "openai_chat", "ollama", "bedrock"])
-def test_what_is_compressed_is_named(magic: bytes, name: str, dialect: str) -> None:
+def test_the_error_names_the_compression(magic: bytes, name: str, dialect: str) -> None:
     body = magic + b"\0" * 40
     answer = decode(body, dialect)
     assert (answer.state, type(answer.error)) == ("protocol", ProtocolError)
@@ -338,7 +340,7 @@ def test_what_is_compressed_is_named(magic: bytes, name: str, dialect: str) -> N
         b"event: a\ndata: b\n\n",
     ],
 )
-def test_what_shows_no_dialect_is_described(body: bytes) -> None:
+def test_the_error_shows_a_body_whose_dialect_is_unknown(body: bytes) -> None:
     answer = decode(body)
     assert (answer.state, answer.dialect, type(answer.error)) == ("protocol", None, ProtocolError)
     words = str(answer.error)
@@ -354,12 +356,12 @@ def test_an_event_that_is_too_large() -> None:
         assert (answer.state, answer.text, type(answer.error)) == ("protocol", "Hi", EventTooLargeError)
 
 
-def test_what_never_shows_a_dialect_is_not_kept_for_ever() -> None:
+def test_a_body_whose_dialect_stays_unknown_is_not_buffered_without_limit() -> None:
     answer = decode([b": ping\n"] * 1000, max_event_bytes=1000)
     assert (answer.state, answer.dialect) == ("protocol", None)
 
 
-def test_answers_are_values() -> None:
+def test_responses_compare_by_value_and_are_frozen() -> None:
     assert decode(OPEN_AI) == decode([OPEN_AI])
     assert decode(OPEN_AI) != decode(ANTHROPIC)
     assert isinstance(decode(OPEN_AI), Response)

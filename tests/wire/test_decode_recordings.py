@@ -1,4 +1,4 @@
-"""``headrace.decode`` of the recorded streams: what they are said to mean, whole and cut at random places."""
+"""``headrace.decode`` of the recorded streams, whole and cut at random places, compared with their expectations."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ COUNTS = {
 }
 
 
-def call_as_told(call: ToolCall, expected: Mapping[str, Any]) -> dict[str, Any]:
-    """A call, with the arguments as expected where they are the same object: an object may be written in many ways."""
+def call_as_expected(call: ToolCall, expected: Mapping[str, Any]) -> dict[str, Any]:
+    """A call. If its arguments are the expected JSON object in another format, they become the expected text."""
     try:
         same = json.loads(call.arguments or "{}") == expected["arguments_json"]
     except json.JSONDecodeError:
@@ -42,11 +42,11 @@ def call_as_told(call: ToolCall, expected: Mapping[str, Any]) -> dict[str, Any]:
     return {**expected, "id": call.id, "name": call.name, "arguments": arguments}
 
 
-def said(found: Response | Choice, expected: Mapping[str, Any]) -> dict[str, Any]:
+def content_of(found: Response | Choice, expected: Mapping[str, Any]) -> dict[str, Any]:
     calls: Any = found.tool_calls
     if len(found.tool_calls) == len(expected["tool_calls"]):
         pairs = zip(found.tool_calls, expected["tool_calls"], strict=True)
-        calls = [call_as_told(call, told) for call, told in pairs]
+        calls = [call_as_expected(call, expected_call) for call, expected_call in pairs]
     return {
         "text": found.text,
         "reasoning": found.reasoning,
@@ -58,15 +58,15 @@ def said(found: Response | Choice, expected: Mapping[str, Any]) -> dict[str, Any
 
 
 def counted(usage: Usage | None, expected: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The counts that the expectation tells, in its words."""
+    """The counts that the expectation has, by its names."""
     if usage is None:
         return None
-    told = {name: getattr(usage, ours) for name, ours in COUNTS.items() if expected.get(name) is not None}
-    return {**{name: expected[name] for name in expected if expected[name] is None}, **told, "raw": usage.raw}
+    decoded = {name: getattr(usage, ours) for name, ours in COUNTS.items() if expected.get(name) is not None}
+    return {**{name: expected[name] for name in expected if expected[name] is None}, **decoded, "raw": usage.raw}
 
 
 def state_of(expected: Mapping[str, Any], found: Response) -> str:
-    """Complete is what has its end marker, and what lacks only that: each choice has its finish reason."""
+    """A stream is complete with its end marker, and also without it if each choice has a finish reason."""
     if expected["error"] is not None:
         return "error"
     finished = bool(found.choices) and all(choice.finish_reason is not None for choice in found.choices)
@@ -75,42 +75,43 @@ def state_of(expected: Mapping[str, Any], found: Response) -> str:
 
 def differences(found: Response, expected: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     usage = expected["usage"]
-    told = {
-        **said(found, expected),
+    decoded = {
+        **content_of(found, expected),
         "usage": counted(found.usage, usage or {}),
         "id": found.id,
         "model": found.model,
         "n_text_deltas": sum(isinstance(delta, TextDelta) and delta.choice == 0 for delta in found.deltas),
         "state": found.state,
     }
-    wanted: dict[str, Any] = {**{name: expected.get(name) for name in told}, "state": state_of(expected, found)}
+    wanted: dict[str, Any] = {**{name: expected.get(name) for name in decoded}, "state": state_of(expected, found)}
     if "choices" in expected:
         wanted["choices"] = [
-            {name: choice[name] for name in said(headrace.decoding.Choice(), choice)} for choice in expected["choices"]
+            {name: choice[name] for name in content_of(headrace.decoding.Choice(), choice)}
+            for choice in expected["choices"]
         ]
         pairs = zip(found.choices, expected["choices"], strict=False)
-        told["choices"] = [said(choice, as_told) for choice, as_told in pairs]
+        decoded["choices"] = [content_of(choice, expected_choice) for choice, expected_choice in pairs]
     return {
-        name: (told[name], wanted[name])
-        for name in told
-        if told[name] != wanted[name] and name not in expected["unsure"]
+        name: (decoded[name], wanted[name])
+        for name in decoded
+        if decoded[name] != wanted[name] and name not in expected["unsure"]
     }
 
 
 def pieces(body: bytes, random: random.Random) -> list[bytes]:
-    """The body, cut at random places: into a few pieces, or into very many."""
+    """The body, cut at random places into few or very many pieces."""
     most = random.choice([3, 40, 2000])
     cuts = sorted(random.randrange(len(body) + 1) for _ in range(random.randrange(1, most)))
     return [body[start:end] for start, end in zip([0, *cuts], [*cuts, len(body)], strict=True)]
 
 
-def test_they_are_all_there() -> None:
+def test_all_recordings_are_found() -> None:
     assert len(RECORDINGS) >= 339
 
 
 @pytest.mark.parametrize("recording", RECORDINGS, ids=lambda recording: recording.name)
 @pytest.mark.parametrize("named", [True, False], ids=["named", "auto"])
-def test_a_recording_means_what_it_is_said_to_mean(recording: Recording, named: bool) -> None:
+def test_a_recording_decodes_to_its_expectation(recording: Recording, named: bool) -> None:
     if recording.dialect is None:
         assert headrace.decode(recording.body).state == "protocol"
         return
@@ -127,7 +128,7 @@ def test_a_recording_means_what_it_is_said_to_mean(recording: Recording, named: 
 
 
 @pytest.mark.parametrize("recording", RECORDINGS, ids=lambda recording: recording.name)
-def test_the_cuts_change_nothing(recording: Recording) -> None:
+def test_the_result_does_not_depend_on_the_cuts(recording: Recording) -> None:
     whole = headrace.decode(recording.body)
     seeded = random.Random(recording.name)
     for _ in range(6):
@@ -140,12 +141,12 @@ def test_the_cuts_change_nothing(recording: Recording) -> None:
 
 
 @pytest.mark.parametrize("recording", RECORDINGS, ids=lambda recording: recording.name)
-def test_the_start_of_a_recording_is_never_more_than_it_says(recording: Recording) -> None:
+def test_the_start_of_a_recording_decodes_to_a_prefix_of_its_expectation(recording: Recording) -> None:
     whole = headrace.decode(recording.body, recording.dialect or "auto")
     seeded = random.Random(recording.name)
     for _ in range(6):
         start = headrace.decode(recording.body[: seeded.randrange(len(recording.body))], recording.dialect or "auto")
-        # A stream that was cut off says less, and claims nothing else.
+        # The start of a stream has a part of the text, and no other text.
         assert whole.text.startswith(start.text)
         assert start.state in {whole.state, "truncated", "complete" if whole.state == "truncated" else "truncated"}
         assert (start.error is None) == (start.state == "complete")

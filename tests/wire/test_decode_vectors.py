@@ -50,7 +50,7 @@ def as_vector(response: Response, expected: dict[str, Any]) -> dict[str, Any]:
         "usage": usage if usage is None else {name: usage[name] for name in counts},
         "id": response.id,
         "model": response.model,
-        "error": expected["error"],  # looked at below
+        "error": expected["error"],  # checked below
     }
 
 
@@ -68,10 +68,10 @@ def test_a_vector(dialect: str, vector: Vector) -> None:
 
 
 @pytest.mark.parametrize(("dialect", "vector"), VECTORS)
-def test_a_vector_of_no_named_dialect(dialect: str, vector: Vector) -> None:
+def test_a_vector_without_naming_its_dialect(dialect: str, vector: Vector) -> None:
     named, found = headrace.decode(vector.body, dialect), headrace.decode(vector.body)
     if found.dialect is None:
-        # It shows none, and says nothing either.
+        # The body is too short to detect a dialect, and has no content.
         assert named.choices == ()
         assert found.state in {"truncated", "protocol", "error"}
     else:

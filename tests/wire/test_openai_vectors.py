@@ -19,8 +19,8 @@ VECTORS = read_vectors("openai")
 CLASSES = {"error": ProviderError, "protocol": ProtocolError, "truncated": TruncatedError}
 
 
-def with_their_own_ids(calls: tuple[ToolCall, ...], expected: dict[str, Any]) -> list[dict[str, Any]]:
-    """The calls as dicts. An id that headrace made, for a call that came without, is None again."""
+def with_the_providers_ids(calls: tuple[ToolCall, ...], expected: dict[str, Any]) -> list[dict[str, Any]]:
+    """The calls as dicts. Ids that headrace made are None again, because the provider sent none."""
     ids = [call["id"] for call in expected["response"]["tool_calls"]]
     made = [call.id for call, sent in zip(calls, ids, strict=True) if sent is None and call.id is not None]
     assert len(set(made)) == len(made)
@@ -31,10 +31,10 @@ def with_their_own_ids(calls: tuple[ToolCall, ...], expected: dict[str, Any]) ->
     ]
 
 
-def of_the_vector(told: dict[str, Any], expected: dict[str, Any]) -> dict[str, Any]:
-    """What a vector speaks of: the decoder's part of a turn."""
-    usage = expected["usage"] and {name: told["usage"][name] for name in expected["usage"]}
-    return {**{name: told[name] for name in expected}, "usage": usage}
+def members_in_the_vector(found: dict[str, Any], expected: dict[str, Any]) -> dict[str, Any]:
+    """The members of a turn that the vector has: those that come from the decoder."""
+    usage = expected["usage"] and {name: found["usage"][name] for name in expected["usage"]}
+    return {**{name: found[name] for name in expected}, "usage": usage}
 
 
 def test_there_are_vectors() -> None:
@@ -46,16 +46,16 @@ def test_a_vector(simulate: Simulate, reader: Reader, vector: Vector) -> None:
     raw = {"kind": "raw", "body_base64": base64.b64encode(vector.body).decode()}
     result = reader.read(agent_at(simulate(fault=raw)))
     expected, stream = vector.expected, result.stream
-    # A refusal is yielded as text is.
+    # A refusal is yielded like text.
     refusal = expected["response"]["refusal"]
     assert [token for token in result.tokens if token not in refusal] == expected["text_deltas"]
     assert stream.state == expected["state"]
     assert stream.text == "".join(result.tokens) == expected["response"]["text"] + refusal
     [turn] = stream.turns
-    error = expected["response"]["error"]  # looked at below
-    told = {**asdict(turn), "tool_calls": with_their_own_ids(turn.tool_calls, expected), "error": error}
+    error = expected["response"]["error"]  # checked below
+    found = {**asdict(turn), "tool_calls": with_the_providers_ids(turn.tool_calls, expected), "error": error}
     assert turn.dialect == "openai_chat"
-    assert of_the_vector(told, expected["response"]) == expected["response"]
+    assert members_in_the_vector(found, expected["response"]) == expected["response"]
     if expected["state"] == "complete":
         assert result.error is None
         return

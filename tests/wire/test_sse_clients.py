@@ -1,4 +1,4 @@
-"""``headrace.sse`` over the HTTP clients that people use."""
+"""``headrace.sse`` with common HTTP clients."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WORDS = ["one", " two", " thrée 🦜"]
 
 
 def words(events: list[sse.ServerSentEvent]) -> list[str]:
-    """The text of a stream's events, the last of which ends it."""
+    """The text of a stream's events. Checks that the last one is the end marker."""
     *chunks, done = events
     assert done.data == "[DONE]"
     deltas = [chunk.json()["choices"][0]["delta"] for chunk in chunks]
@@ -29,7 +29,7 @@ def words(events: list[sse.ServerSentEvent]) -> list[str]:
 
 @pytest.fixture(params=["frame", {"bytes": 5}], ids=["frames", "pieces"])
 def url(simulate: Simulate, request: pytest.FixtureRequest) -> str:
-    """Where a model answers, in HTTP chunks that are frames, or are not."""
+    """The URL of a simulator. With one parameter, its HTTP chunks are frames; with the other, they are not."""
     return f"{simulate(WORDS, chunking=request.param).base_url}/chat/completions"
 
 
@@ -54,7 +54,7 @@ def test_adecode_reads_aiohttp(url: str) -> None:
     assert words(asyncio.run(main())) == WORDS
 
 
-def test_events_come_before_the_answer_is_whole(simulate: Simulate) -> None:
+def test_events_are_yielded_before_the_response_is_complete(simulate: Simulate) -> None:
     simulator = simulate(WORDS, fault={"kind": "stall", "after": 1})
     url = f"{simulator.base_url}/chat/completions"
     with httpx.Client(timeout=PATIENCE) as client, client.stream("POST", url, json=REQUEST) as response:

@@ -24,7 +24,7 @@ DEFAULT_LIMIT = 16 * 1024 * 1024
 class Outcome:
     events: list[dict[str, str]]
     failed: bool
-    # After an error a decoder tells nothing more.
+    # The other values are not compared after an error.
     retry: int | None = None
     last_event_id: str = ""
     truncated_tail: bool = False
@@ -63,7 +63,7 @@ def test_there_are_vectors() -> None:
 def test_a_vector_at_every_cut(vector: Vector) -> None:
     body, limit, expected = vector.body, limit_of(vector), expected_of(vector)
     assert decode_pieces([body], limit) == expected
-    # Cutting a 70 KB line at each of its bytes shows nothing that cutting it at every 97th does not.
+    # For a line of 70 KB, cutting at every 97th byte finds the same faults as cutting at every byte.
     for cut in range(0, len(body) + 1, 97 if len(body) > 8 * 1024 else 1):
         assert decode_pieces([body[:cut], body[cut:]], limit) == expected, f"cut at {cut}"
     assert decode_pieces((body[at : at + 1] for at in range(len(body))), limit) == expected, "byte by byte"

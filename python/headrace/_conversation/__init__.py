@@ -1,4 +1,4 @@
-"""Messages: their parts, trimming, pictures, signed reasoning, and the forms they are given out in."""
+"""Messages of a conversation: parts, trimming, images, signed reasoning, export and output forms."""
 
 OFFERED = ("export", "images", "output", "parts", "reasoning", "trimming")
 """The modules that other rooms may import."""

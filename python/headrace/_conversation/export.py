@@ -21,13 +21,16 @@ Renderer: TypeAlias = "Callable[[Sequence[Message]], str]"
 
 
 def renderer(name: str) -> Renderer:
-    """What makes a text of messages.
+    """The function that renders messages in a format.
 
     Args:
         name: The format: ``"json"``, ``"markdown"`` or ``"text"``.
 
+    Returns:
+        A function from messages to text.
+
     Raises:
-        ConfigurationError: There is no such format.
+        ConfigurationError: The format is unknown.
     """
     if name not in _RENDERERS:
         raise ConfigurationError(f"format must be one of {', '.join(_RENDERERS)}, not {name!r}")
@@ -41,7 +44,7 @@ def _json(messages: Sequence[Message]) -> str:
 def _markdown(messages: Sequence[Message]) -> str:
     blocks: list[str] = []
     for message in messages:
-        # Calls are indented, not fenced: their arguments may hold a fence.
+        # Indented, not fenced: the arguments of a call may contain a fence.
         calls = [textwrap.indent(call, " " * 4) for call in calls_of(message)]
         blocks += [f"## {_speaker(message)}", _shown(message), *calls]
     return "\n\n".join(filter(None, blocks))

@@ -1,4 +1,4 @@
-"""Images as parts of a message."""
+"""User messages with images."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["user_message"]
 
-# The first bytes of each format that providers take.
+# The first bytes of each image format that providers accept. WebP is checked separately.
 _MAGIC: Final = (
     (b"\x89PNG\r\n\x1a\n", "image/png"),
     (b"\xff\xd8\xff", "image/jpeg"),
@@ -28,7 +28,7 @@ _LONGEST_PATH: Final = 4096
 
 
 def user_message(task: str, images: list[str]) -> Message:
-    """What the user wants, with images.
+    """Makes a user message of a task and images.
 
     Args:
         task: The text.
@@ -38,7 +38,7 @@ def user_message(task: str, images: list[str]) -> Message:
         A message with the text and the images.
 
     Raises:
-        ConfigurationError: Something is none of these.
+        ConfigurationError: An image is none of these, or its format is not PNG, JPEG, GIF or WebP.
     """
     parts = [{"type": "image_url", "image_url": {"url": _url(image)}} for image in images]
     return {"role": "user", "content": [{"type": "text", "text": task}, *parts]}
@@ -58,13 +58,13 @@ def _file(image: str) -> bytes | None:
     try:
         return Path(image).expanduser().read_bytes()
     except (OSError, ValueError, RuntimeError):
-        # Base64 text is too long for a path, or names no file.
+        # The text is base64: too long for a path, or not the name of a file.
         return None
 
 
 def _base64(image: str) -> bytes | None:
     try:
-        # Encoders break lines at 76 characters.
+        # Remove line breaks: encoders break lines at 76 characters.
         return base64.b64decode("".join(image.split()), validate=True)
     except binascii.Error:
         return None
@@ -80,5 +80,5 @@ def _format(data: bytes, image: str) -> str:
 
 
 def _shown(image: str) -> str:
-    """A path is shown whole; base64 text would fill the screen."""
+    """The image for an error message: a path in full, base64 text cut."""
     return repr(image) if len(image) <= _LONGEST_PATH else f"{image[:80]!r}…"

@@ -1,4 +1,4 @@
-"""The forms in which ``run`` returns what was said; the names are those of swarms."""
+"""The forms in which ``run`` returns a conversation (``output_type``). Their names come from the library swarms."""
 
 from __future__ import annotations
 
@@ -47,24 +47,24 @@ _FORMS: Final[Mapping[str, Callable[[Sequence[Message], str], Any]]] = {
 }
 
 OUTPUT_TYPES: Final = tuple(_FORMS)
-"""The known forms."""
+"""The names of all forms."""
 
 
 def check_output_type(name: str) -> None:
-    """Raises ``ConfigurationError`` for a form that is not known."""
+    """Raises ``ConfigurationError`` if the form is unknown."""
     if name not in _FORMS:
         raise ConfigurationError(f"there is no output_type {name!r}; known: {', '.join(_FORMS)}")
 
 
 def format_output(name: str, messages: Sequence[Message], final: str) -> Any:
-    """Gives what was said in the form of that name.
+    """Converts the messages of a run to a form.
 
     Args:
-        name: One of ``OUTPUT_TYPES``.
-        messages: The run's messages, the task first.
+        name: The form, one of ``OUTPUT_TYPES``.
+        messages: The run's messages, beginning with the task.
         final: The answer.
 
     Returns:
-        Text, a list or a dict, as the name says.
+        Text, a list or a dict, depending on the form.
     """
     return _FORMS[name](messages, final)

@@ -1,7 +1,7 @@
-"""Reasoning that a provider signed goes back to it, in the form that litellm and the provider read.
+"""Signed reasoning: sent back to the providers that signed it, in the form that litellm and the provider read.
 
-An assistant's message keeps it in its member ``reasoning``, whoever is asked next. Only the family of providers that
-signed it gets it; for all others it is left out, since they would refuse what they do not know.
+An assistant message has it in its member ``reasoning``. A request contains it only if the provider belongs to the
+family that signed it. For other providers it is removed, because they refuse members that they do not know.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from headrace.types import Message, Turn
 
-__all__ = ["FAMILIES", "kept", "sent"]
+__all__ = ["FAMILIES", "signed_reasoning", "with_reasoning_for"]
 
 FAMILIES: Final[Mapping[str, str]] = {
     "anthropic": "anthropic",
@@ -22,11 +22,11 @@ FAMILIES: Final[Mapping[str, str]] = {
     "openai_responses": "openai_responses",
     "openai_chat": "openai_chat",
 }
-"""Which dialects take back each other's signatures."""
+"""The family of each dialect. Dialects of one family accept each other's signatures."""
 
 
-def kept(turn: Turn) -> dict[str, Any] | None:
-    """The member ``reasoning`` of a turn's message; None where nothing was signed."""
+def signed_reasoning(turn: Turn) -> dict[str, Any] | None:
+    """The member ``reasoning`` for the message of a turn; None if the provider signed nothing."""
     family = FAMILIES.get(turn.dialect or "")
     calls = {call.id: call.signature for call in turn.tool_calls if call.signature is not None}
     if family is None or not (turn.thoughts or calls):
@@ -38,15 +38,16 @@ def kept(turn: Turn) -> dict[str, Any] | None:
     return {"family": family, "thoughts": thoughts, "calls": calls}
 
 
-def sent(messages: Iterable[Message], family: str | None) -> list[Message]:
-    """The messages as a family of providers reads them.
+def with_reasoning_for(messages: Iterable[Message], family: str | None) -> list[Message]:
+    """Converts the signed reasoning of messages to the form of a family of providers.
 
     Args:
         messages: The conversation.
-        family: One of the values of ``FAMILIES``; None for providers that take no reasoning back.
+        family: One of the values of ``FAMILIES``; None for providers that accept no reasoning.
 
     Returns:
-        The messages, without the member ``reasoning``.
+        The messages without the member ``reasoning``; the messages that this family signed have it in the family's
+        own form.
     """
     return [_message(message, family) if "reasoning" in message else message for message in messages]
 
@@ -55,12 +56,12 @@ def _message(message: Message, family: str | None) -> Message:
     plain = {name: value for name, value in message.items() if name != "reasoning"}
     reasoning = message["reasoning"]
     if not isinstance(reasoning, dict):
-        return message  # not ours: a message of the user's own making
-    told = cast("dict[str, Any]", reasoning)
-    if family is None or told.get("family") != family:
+        return message  # not from headrace: a message that the user wrote
+    signed = cast("dict[str, Any]", reasoning)
+    if family is None or signed.get("family") != family:
         return plain
-    thoughts: list[dict[str, Any]] = told["thoughts"]
-    return _FORMS[family](plain, thoughts, told["calls"])
+    thoughts: list[dict[str, Any]] = signed["thoughts"]
+    return _FORMS[family](plain, thoughts, signed["calls"])
 
 
 def _anthropic(message: dict[str, Any], thoughts: Sequence[dict[str, Any]], _calls: Mapping[str, str]) -> Message:
@@ -114,7 +115,7 @@ def _openai_chat(message: dict[str, Any], thoughts: Sequence[dict[str, Any]], ca
 def _with_calls(
     message: dict[str, Any], calls: Mapping[str, str], name: str, form: Callable[[str], dict[str, Any]]
 ) -> dict[str, Any]:
-    """The message with the signatures of its calls in a member of that name."""
+    """Puts the signatures of tool calls into a member of each call, with that name."""
     if not calls:
         return message
     signed = [

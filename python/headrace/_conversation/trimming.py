@@ -1,4 +1,4 @@
-"""Which messages of a conversation fit into what a model can read."""
+"""Trims a conversation to a model's context window."""
 
 from __future__ import annotations
 
@@ -23,23 +23,28 @@ _SYSTEM_ROLES = ("system", "developer")
 
 
 def estimate_tokens(message: Message) -> int:
-    """Estimates how many tokens a message takes, without a tokenizer and in microseconds.
+    """Estimates how many of the model's tokens a message takes, without a tokenizer and in microseconds.
 
-    A token for every four bytes of UTF-8, rounded up, which suits English prose; four for the message itself; 1600 for
-    each image or other medium, which is about what a large image costs. Code and numbers take more
-    than this says, so leave a reserve, or give :func:`fit` the model's own count.
+    The estimate is one token for each four bytes of UTF-8, rounded up, which suits English prose; plus four tokens per
+    message; plus 1600 tokens for each image or other medium, about the cost of a large image. Code and numbers take
+    more tokens than estimated, so leave a reserve, or pass the model's own count to :func:`fit`.
 
     Args:
-        message: A chat message as OpenAI writes it.
+        message: A chat message in OpenAI's form.
 
     Returns:
         The estimate, in tokens.
+
+    Example:
+        >>> from headrace.memory import estimate_tokens
+        >>> estimate_tokens({"role": "user", "content": "How high is the old mill?"})
+        11
     """
-    texts = [text_of(part) for part in parts_of(message)]
-    told = [text for text in texts if text is not None]
-    told += [message.get(member) or "" for member in ("name", "refusal", "reasoning_content")]
-    size = sum(len(text.encode(errors="surrogatepass")) for text in [*told, *calls_of(message)])
-    return _TOKENS_PER_MESSAGE + -(-size // _BYTES_PER_TOKEN) + _TOKENS_PER_MEDIUM * texts.count(None)
+    optional = [text_of(part) for part in parts_of(message)]
+    texts = [text for text in optional if text is not None]
+    texts += [message.get(member) or "" for member in ("name", "refusal", "reasoning_content")]
+    size = sum(len(text.encode(errors="surrogatepass")) for text in [*texts, *calls_of(message)])
+    return _TOKENS_PER_MESSAGE + -(-size // _BYTES_PER_TOKEN) + _TOKENS_PER_MEDIUM * optional.count(None)
 
 
 def fit(
@@ -49,28 +54,43 @@ def fit(
     reserve: int = 0,
     count: Callable[[Message], int] = estimate_tokens,
 ) -> list[Message]:
-    """Cuts a conversation to the length that a model can read.
+    """Trims a conversation to a model's context window.
 
-    Three things are always kept: the system (or developer) messages that it begins with, the last user message, and
-    the end, which is what the model is to answer: the last message or, if that is a tool's result, the call and all its
-    results. Of the rest the oldest goes first, until what remains fits: whole exchanges, each a user message with all
-    that follows it up to the next one; and when only the last exchange is left, its steps, each an answer or a tool
-    call with all its results. A call and its results thus stay or go together.
+    Three parts are always kept:
 
-    What providers refuse is left out even if there is room: a tool's result without its call, and a call of which a
-    result is missing, with the results that it has.
+    - the system (or developer) messages at the beginning,
+    - the last user message,
+    - the last step: the last message or, if that is a tool result, the tool call with all its results.
+
+    The other messages are removed, oldest first, until the rest fits. First whole exchanges are removed: a user message
+    and everything up to the next user message. When only the last exchange remains, its steps are removed: an answer,
+    or a tool call with all its results. So a tool call and its results are always kept or removed together.
+
+    Messages that providers refuse are removed even if there is room: a tool result without its call, and a tool call
+    that lacks a result, together with the results that it has.
 
     Args:
         messages: The conversation, oldest first.
-        context_length: How many tokens the model can read and write.
-        reserve: How many of them to leave free: for the answer, and for the tools' schemas.
-        count: Tells how many tokens a message takes. It is called once for each.
+        context_length: The model's context window, in tokens.
+        reserve: How many of these tokens to leave free, for the answer and for the schemas of tools.
+        count: A function that returns how many tokens a message takes. It is called once per message.
 
     Returns:
-        The messages that remain, in order, in a new list. Cutting it again changes nothing.
+        The remaining messages, in order, in a new list. Trimming that list again changes nothing.
 
     Raises:
-        ConfigurationError: What is always kept does not fit.
+        ConfigurationError: The parts that are always kept do not fit.
+
+    Example:
+        >>> from headrace.memory import fit
+        >>> messages = [
+        ...     {"role": "system", "content": "Be brief."},
+        ...     {"role": "user", "content": "How high is the mill?"},
+        ...     {"role": "assistant", "content": "Five metres."},
+        ...     {"role": "user", "content": "And the wheel?"},
+        ... ]
+        >>> [message["content"] for message in fit(messages, 20)]
+        ['Be brief.', 'And the wheel?']
     """
     groups = _groups(messages)
     sizes = [sum(map(count, group.messages)) for group in groups]
@@ -84,13 +104,14 @@ def fit(
     if excess > 0:
         raise ConfigurationError(
             f"the conversation is {excess} tokens too long for the context of {context_length} (with {reserve} of them "
-            f"reserved), although only the system prompt, the last user message and the last step remain of it"
+            f"reserved), although only the system prompt, the last user message and the last step are left: shorten "
+            f"these, or use a model with a longer context"
         )
     return remaining
 
 
 class _Group(NamedTuple):
-    """Messages that stay or go together."""
+    """Messages that are kept or removed together."""
 
     messages: list[Message]
     required: bool
@@ -104,7 +125,7 @@ def _groups(messages: Sequence[Message]) -> list[_Group]:
     groups: list[_Group] = []
     for index, step in enumerate(steps):
         if head < index < last_ask and roles[index] != "user":
-            groups[-1].messages.extend(step)  # the exchange goes on
+            groups[-1].messages.extend(step)  # part of the same exchange
         else:
             groups.append(_Group(step, required=index < head or index in (last_ask, len(steps) - 1)))
     return groups
@@ -117,13 +138,13 @@ def _steps(messages: Sequence[Message]) -> list[list[Message]]:
             steps.append([message])
         elif steps:
             steps[-1].append(message)
-    return [whole for step in steps if (whole := _whole(step))]
+    return [valid for step in steps if (valid := _valid(step))]
 
 
-def _whole(step: list[Message]) -> list[Message]:
-    # The step without results that answer nothing in it; empty if a call is not answered.
+def _valid(step: list[Message]) -> list[Message]:
+    """The step without tool results that have no call in it; empty if one of its calls has no result."""
     first, *results = step
     called = {call.get("id") for call in first.get("tool_calls") or ()}
-    answers = [result for result in results if result.get("tool_call_id") in called]
-    answered = {result.get("tool_call_id") for result in answers}
-    return [first, *answers] if answered == called else []
+    matching = [result for result in results if result.get("tool_call_id") in called]
+    answered = {result.get("tool_call_id") for result in matching}
+    return [first, *matching] if answered == called else []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from headrace._conversation.reasoning import kept
+from headrace._conversation.reasoning import signed_reasoning
 from headrace._tools.arguments import sendable
 
 from .effects import Loop, Remember
@@ -105,7 +105,7 @@ def _assistant_message(turn: Turn) -> Message:
     elif message["content"] is None:
         # A message must hold something: some providers refuse null here.
         message["content"] = ""
-    reasoning = kept(turn)
+    reasoning = signed_reasoning(turn)
     return message if reasoning is None else {**message, "reasoning": reasoning}
 
 

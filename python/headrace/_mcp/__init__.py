@@ -1,4 +1,4 @@
-"""The tools of MCP servers: which servers there are, and the sessions with them."""
+"""The tools of MCP servers: the configuration of servers, and the sessions with them."""
 
 OFFERED = ("servers", "sessions")
 """The modules that other rooms may import."""

@@ -1,4 +1,4 @@
-"""Which MCP servers there are: what users write, as frozen objects."""
+"""Parses the configuration of MCP servers."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ _TRANSPORTS: Final = {
     "command": ("stdio", "mcp"),
     "url": ("http", "streamable-http", "streamable_http", "mcp"),
 }
-"""What other clients, swarms among them, write as the transport of a server."""
+"""The names that other MCP clients use for the transport of a server, by the member that such a server has."""
 
 _URL: Final = re.compile(r"https?://(?:[^/?#]*@)?([^/?#][^?#]*)")
-"""A URL; the group is what of it is not secret."""
+"""A URL. The group is the part that contains no secret: without user, password and query."""
 
-# An unknown key is refused, as a misspelt one would else be ignored, and no error shows a value, which may be a key.
+# Refuse unknown members, so that a misspelt one is not ignored. Show no values in errors: they may be API keys.
 _STRICT: Final[dict[str, Any]] = {"extra": "forbid", "hide_input_in_errors": True}
 
 
 @dataclass(frozen=True)
 class StdioServer:
-    """A server that is started as a subprocess, and is talked to over its standard input and output.
+    """An MCP server that runs as a subprocess and communicates over its standard input and output.
 
     Attributes:
-        name: What it is called in messages, and in the names of tools that several servers have.
+        name: The server's name in messages, and in front of the name of a tool that several servers have.
         command: The program.
-        args: Its arguments.
-        env: Environment variables beside the few that it inherits, such as ``PATH`` and ``HOME``.
-        cwd: The directory that it runs in; None for this one.
-        timeout: Seconds that a call of its tools may take; None for the toolbox's.
+        args: The arguments of the program.
+        env: Environment variables for the program, besides the few that it inherits, such as ``PATH`` and ``HOME``.
+        cwd: The working directory of the program; None for the current one.
+        timeout: Seconds that a call of the server's tools may take; None for the timeout of the toolbox.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
@@ -55,13 +55,13 @@ class StdioServer:
 
 @dataclass(frozen=True)
 class HTTPServer:
-    """A server that is reached by streamable HTTP.
+    """An MCP server at a URL, with the transport "streamable HTTP".
 
     Attributes:
-        name: What it is called in messages, and in the names of tools that several servers have.
-        url: Where it is. Like the headers it may hold a key, and is not shown.
-        headers: Headers of each request.
-        timeout: Seconds that a call of its tools may take; None for the toolbox's.
+        name: The server's name in messages, and in front of the name of a tool that several servers have.
+        url: The URL. Like the headers, it may contain a key, so it is not in the ``repr``.
+        headers: Headers for each request.
+        timeout: Seconds that a call of the server's tools may take; None for the timeout of the toolbox.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
@@ -78,30 +78,37 @@ Server: TypeAlias = StdioServer | HTTPServer
 def parse_servers(
     mcp_url: str | None = None, mcp_urls: Sequence[str] | None = None, mcp_config: Mapping[str, Any] | None = None
 ) -> tuple[Server, ...]:
-    """Reads which servers there are.
+    """Parses the configuration of MCP servers.
 
     Args:
-        mcp_url: The URL of a server of streamable HTTP.
-        mcp_urls: More of them.
-        mcp_config: Servers by name, as MCP's clients write them: ``{"mcpServers": {name: {"command", "args", "env",
-            "cwd"}}}``, or ``{name: {"url", "headers"}}``; the outer dict may be left out. A dict that has a ``url``
-            or a ``command`` itself is one server. Each may have ``transport`` (or ``type``), ``timeout`` in seconds
-            for each call, and, with a URL, ``authorization_token``.
+        mcp_url: The URL of a server with the transport "streamable HTTP".
+        mcp_urls: The URLs of more such servers.
+        mcp_config: Servers by name, in the form of other MCP clients: ``{"mcpServers": {name: server}}``, or only
+            ``{name: server}``, or one server. A server is a dict with ``command``, ``args``, ``env`` and ``cwd``, or
+            with ``url``, ``headers`` and ``authorization_token``. Each may have ``transport`` (or ``type``), and
+            ``timeout`` in seconds for each call.
 
     Returns:
-        The servers; a URL that is given twice is one.
+        The servers. A URL that is given twice counts once.
 
     Raises:
-        ConfigurationError: Something cannot be a server. The message shows no value, as that may be secret.
+        ConfigurationError: A server's configuration is not valid. The message shows no values, because they may be
+            secret.
+
+    Example:
+        >>> from headrace.mcp import parse_servers
+        >>> parse_servers("https://mcp.example.com/mcp", mcp_config={"files": {"command": "npx", "timeout": 20}})
+        (HTTPServer(name='mcp.example.com', timeout=None),
+         StdioServer(name='files', command='npx', cwd=None, timeout=20.0))
     """
     if isinstance(mcp_urls, str):
-        raise ConfigurationError("mcp_urls must be a list of URLs; one URL goes to mcp_url")
+        raise ConfigurationError("mcp_urls must be a list of URLs; for one URL use mcp_url")
     urls = dict.fromkeys([*([] if mcp_url is None else [mcp_url]), *(mcp_urls or ())])
     servers = [_server(None, {"url": url}) for url in urls]
     servers += [_server(name, entry) for name, entry in _entries(mcp_config)]
     for name, count in Counter(server.name for server in servers).items():
         if count > 1:
-            raise ConfigurationError(f"{count} MCP servers are called {name!r}: name them in mcp_config")
+            raise ConfigurationError(f"{count} MCP servers are called {name!r}: give them names in mcp_config")
     return tuple(servers)
 
 
@@ -134,7 +141,7 @@ def _server(name: str | None, entry: object) -> Server:
     for transport in (given.pop("transport", None), given.pop("type", None)):
         if transport is not None and transport not in _TRANSPORTS[kind]:
             raise ConfigurationError(
-                f"{where} has a {kind!r}, which goes with the transport {_TRANSPORTS[kind][0]!r}, not {transport!r}"
+                f"{where} has a {kind!r}, so its transport must be {_TRANSPORTS[kind][0]!r}, not {transport!r}"
             )
     named = _URL.match(str(given[kind])) if kind == "url" else None
     if kind == "url" and named is None:

@@ -1,9 +1,9 @@
-"""The sessions with MCP servers, on a thread of their own.
+"""The sessions with MCP servers, in one background thread.
 
-A session belongs to the event loop that opened it, and the loops that tools are called from come and go: each
-``Toolbox.run_sync`` has one. So all sessions live on the loop of one background thread, and calls are sent there.
+A session belongs to the event loop that opened it, but each ``Toolbox.run_sync`` calls tools on a new event loop. So
+all sessions live on the event loop of one background thread, and calls are submitted to it.
 
-The official SDK is imported where it is used, as it is an extra, and slow to import.
+The official SDK is imported inside functions, because it is optional and slow to import.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 
 _GRACE: Final = 2.0
-"""Seconds in which a server over HTTP may confirm the end of a session."""
+"""Seconds to wait for an HTTP server to confirm the end of a session."""
 
 _END: Final = 10.0
-"""Seconds to wait for the end of all sessions. A process that ignores its signals takes the SDK six."""
+"""Seconds to wait for the end of all sessions. The SDK takes six to end a process that ignores signals."""
 
 _workers: Final[set[Worker]] = set()
 
@@ -52,11 +52,11 @@ def _stop_workers() -> None:
 
 
 class Worker:
-    """The sessions with some servers, and the event loop that they live on.
+    """The sessions with some servers, and the thread with their event loop.
 
     Args:
         servers: The servers.
-        timeout: Seconds that it may take to open a session.
+        timeout: The time limit for opening a session, in seconds.
     """
 
     def __init__(self, servers: Sequence[Server], timeout: float) -> None:
@@ -64,14 +64,20 @@ class Worker:
         self._timeout = timeout
         self._sessions: dict[str, _Session] = {}
         self._pid = os.getpid()
-        # Reentrant: the garbage collector may stop a worker in the midst of any method.
+        # Reentrant: the garbage collector may call `stop` while this thread is in another method.
         self._lock = threading.RLock()
         self._ending: concurrent.futures.Future[None] | None = None
         self._loop = LoopThread("headrace-mcp")
         _workers.add(self)
 
     def submit(self, work: Callable[[], Coroutine[Any, Any, _T]]) -> concurrent.futures.Future[_T]:
-        """Starts a coroutine on the loop.
+        """Starts a coroutine on the worker's event loop.
+
+        Args:
+            work: Makes the coroutine.
+
+        Returns:
+            The future of its result.
 
         Raises:
             ConnectionError: The worker was stopped.
@@ -84,10 +90,10 @@ class Worker:
         """Ends the sessions and the thread.
 
         Args:
-            wait: Return when they have ended.
+            wait: Wait until they have ended.
         """
         if self._pid != os.getpid():
-            return  # The child of a fork shares the loop's wake-up socket with the parent.
+            return  # a forked child shares the event loop's wake-up socket with the parent: do not write to it
         with self._lock:
             if self._ending is None:
                 self._ending = self._loop.submit(self._end_sessions)
@@ -107,16 +113,16 @@ class Worker:
     async def _end_sessions(self) -> None:
         for session in self._sessions.values():
             session.end()
-        # Calls that wait for an answer get an error.
+        # Running calls get an error when their session ends.
         await self._loop.wait_for_others(_END)
 
     async def open_all(self) -> list[tuple[Server, list[types.Tool]]]:
-        """Connects to all servers at once, and lists their tools."""
+        """Connects to all servers at the same time, and lists their tools."""
         opened = await asyncio.gather(*[self._session(server).opened() for server in self._servers])
         return [(server, tools) for server, (_, tools) in zip(self._servers, opened, strict=True)]
 
     async def call(self, server: Server, tool: str, arguments: dict[str, Any]) -> Any:
-        """Calls a tool. The message of what it raises is for the model."""
+        """Calls a tool. The messages of its exceptions are for the model."""
         from anyio import BrokenResourceError, ClosedResourceError
         from mcp import MCPError
         from mcp.types import CONNECTION_CLOSED, INVALID_REQUEST
@@ -129,14 +135,14 @@ class Worker:
         try:
             return _content(await client.call_tool(tool, arguments))
         except (MCPError, BrokenResourceError, ClosedResourceError) as error:
-            # Over HTTP, a server that was started anew refuses a session that it does not know.
+            # Over HTTP, a server that was restarted answers a request of an old session with INVALID_REQUEST.
             lost = {CONNECTION_CLOSED, INVALID_REQUEST} if isinstance(server, HTTPServer) else {CONNECTION_CLOSED}
             if isinstance(error, MCPError) and error.code not in lost:
                 raise RuntimeError(error.message) from error
             session.end()
             raise ConnectionError(
-                f"the connection to the MCP server {server.name!r} was lost, and whether the call had its effect is "
-                f"not known; the next call connects anew ({error or type(error).__name__})"
+                f"the connection to the MCP server {server.name!r} was lost, and it is not known whether the call had "
+                f"its effect; the next call connects again ({error or type(error).__name__})"
             ) from error
 
     def _session(self, server: Server) -> _Session:
@@ -158,36 +164,37 @@ class _Session:
         self._ending = asyncio.Event()
         self._scope = anyio.CancelScope()
         self._opened: asyncio.Future[tuple[Client, list[types.Tool]]] = asyncio.get_running_loop().create_future()
-        # Whoever wanted to know may have been cancelled, and asyncio logs errors that nobody asked for.
+        # Retrieve the exception: asyncio logs exceptions that are never retrieved, and the waiting task may have been
+        # cancelled.
         self._opened.add_done_callback(lambda opened: opened.cancelled() or opened.exception())
-        # One task enters and leaves the SDK's contexts, as they demand; it is not the call's that opens the session,
-        # nor has it that call's context variables, for the session outlives it.
+        # The SDK requires that one task enters and leaves its contexts. The session outlives the call that opens it,
+        # so it has its own task, with its own context variables.
         self._task = contextvars.Context().run(asyncio.create_task, self._live())
 
     @property
     def over(self) -> bool:
-        """It has come to its end, or is about to."""
+        """Whether the session has ended, or is ending."""
         return self._ending.is_set() or self._task.done()
 
     def end(self) -> None:
-        """Ends the session, if need be before it has begun."""
+        """Ends the session. If it is still being opened, that is cancelled."""
         self._ending.set()
         if not self._opened.done():
             self._scope.cancel()
 
     async def opened(self) -> tuple[Client, list[types.Tool]]:
-        """Waits until the session stands. Gives the client, and the server's tools."""
+        """Waits until the session is open. Returns the client and the server's tools."""
         return await asyncio.shield(self._opened)
 
     async def _live(self) -> None:
         import anyio
 
-        said: deque[str] = deque(maxlen=3)
+        last_lines: deque[str] = deque(maxlen=3)
         reason = f"no answer within {self._timeout:g} s"
         try:
             self._scope.deadline = anyio.current_time() + self._timeout
             with self._scope:
-                async with _client(self._server, said) as client:
+                async with _client(self._server, last_lines) as client:
                     tools = await _listed(client)
                     self._scope.deadline = math.inf
                     self._opened.set_result((client, tools))
@@ -199,13 +206,13 @@ class _Session:
         if not self._opened.done():
             if self._ending.is_set():
                 reason = "the connection was closed"
-            hint = f" (it said: {' | '.join(said)})" if said else ""
+            hint = f" (the server said: {' | '.join(last_lines)})" if last_lines else ""
             message = f"the MCP server {self._server.name!r} cannot be used: {reason}{hint}"
             self._opened.set_exception(ConfigurationError(message))
 
 
 @contextlib.asynccontextmanager
-async def _client(server: Server, said: deque[str]) -> AsyncGenerator[Client, None]:
+async def _client(server: Server, last_lines: deque[str]) -> AsyncGenerator[Client, None]:
     from mcp import Client, StdioServerParameters, stdio_client
 
     if isinstance(server, StdioServer):
@@ -215,14 +222,14 @@ async def _client(server: Server, said: deque[str]) -> AsyncGenerator[Client, No
             env=dict(server.env),
             cwd=server.cwd and os.fspath(server.cwd),
         )
-        with _errors_of(server.name, said) as pipe:
+        with _error_pipe(server.name, last_lines) as pipe:
             async with Client(stdio_client(parameters, errlog=pipe)) as client:
                 yield client
         return
     import httpx2
     from mcp.client.streamable_http import streamable_http_client
 
-    # The SDK's own limits, unless the server was given more time.
+    # The SDK's own time limits, or more if the server's timeout is longer.
     limits = httpx2.Timeout(30.0, read=max(300.0, server.timeout or 0.0))
     http = httpx2.AsyncClient(headers=dict(server.headers), timeout=limits)
     async with http, Client(streamable_http_client(server.url, http_client=http)) as client:
@@ -230,17 +237,17 @@ async def _client(server: Server, said: deque[str]) -> AsyncGenerator[Client, No
 
 
 @contextlib.contextmanager
-def _errors_of(name: str, said: deque[str]) -> Generator[TextIO, None, None]:
-    """A pipe for what a server writes to its standard error, which would else mix with this program's own output.
+def _error_pipe(name: str, last_lines: deque[str]) -> Generator[TextIO, None, None]:
+    """A pipe for a server's standard error, so that it does not mix with this program's output.
 
-    Its last lines are kept in ``said``, and all go to the log.
+    All lines are logged, and the last ones are put into ``last_lines``.
     """
     read, write = os.pipe()
 
     def follow() -> None:
         with os.fdopen(read, errors="replace") as lines:
             for line in lines:
-                said.append(line.strip()[:500])
+                last_lines.append(line.strip()[:500])
                 _log.debug("%s: %s", name, line.rstrip())
 
     thread = threading.Thread(target=follow, name="headrace-mcp-errors", daemon=True)
@@ -249,7 +256,7 @@ def _errors_of(name: str, said: deque[str]) -> Generator[TextIO, None, None]:
         with os.fdopen(write, "w") as pipe:
             yield pipe
     finally:
-        # The server is gone, and so the pipe is at its end, unless a child of either process still has it open.
+        # The server has ended, so the pipe is at its end, unless a child of either process still has it open.
         thread.join(0.1)
 
 
@@ -265,23 +272,27 @@ async def _listed(client: Client) -> list[types.Tool]:
 
 
 def _content(result: types.CallToolResult) -> Any:
-    """What the model is told of a result."""
+    """The value of a result for the model: text, or JSON.
+
+    Raises:
+        RuntimeError: The result is an error.
+    """
     lines = [_described(block) for block in result.content]
     if result.is_error:
-        raise RuntimeError("\n".join(lines) or "the tool failed, and did not say why")
+        raise RuntimeError("\n".join(lines) or "the tool failed without a message")
     structured = result.structured_content
     if structured is None:
         return "\n".join(lines)
-    # The SDK's servers wrap what is no object in one.
+    # Servers of the SDK wrap a value that is not an object as {"result": value}.
     members = cast("dict[str, Any]", structured) if isinstance(structured, dict) else {}
     value: Any = members["result"] if list(members) == ["result"] else result.structured_content
     texts = [block.text for block in result.content if block.type == "text"]
     parsed = [_parsed(text) for text in texts]
-    # Servers say in text, for older clients, what they say in JSON.
-    restated = not texts or any(said in (structured, value) for said in (texts, parsed, *texts, *parsed))
-    if restated and len(texts) == len(lines):
+    # For older clients, servers repeat the structured value as text.
+    repeated = not texts or any(each in (structured, value) for each in (texts, parsed, *texts, *parsed))
+    if repeated and len(texts) == len(lines):
         return value
-    return "\n".join(lines if restated and texts else [*lines, json.dumps(value, ensure_ascii=False)])
+    return "\n".join(lines if repeated and texts else [*lines, json.dumps(value, ensure_ascii=False)])
 
 
 def _parsed(text: str) -> Any:
@@ -298,12 +309,12 @@ def _described(block: types.ContentBlock) -> str:
         return f"[a link to {block.uri}: {block.description or block.name}]"
     if block.type == "resource":
         text = getattr(block.resource, "text", None)
-        return text if text is not None else f"[the file {block.resource.uri}, which is no text and is not shown]"
+        return text if text is not None else f"[the file {block.resource.uri}, which is not text and is not shown]"
     return f"[{block.type} of type {block.mime_type}, which is not shown]"
 
 
 def _reason(error: BaseException) -> str:
-    """What is in the middle of groups of exceptions."""
+    """The message of the innermost exception in exception groups."""
     while inner := getattr(error, "exceptions", None):
         error = inner[0]
     return str(error) or type(error).__name__

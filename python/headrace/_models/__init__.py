@@ -1,4 +1,4 @@
-"""What is known of a model and of who serves it: the catalogue of providers, the price list, what a request costs."""
+"""Facts about models and providers: the catalogue of providers, the price list, and the cost of a request."""
 
 OFFERED = ("catalog", "price_list", "prices")
 """The modules that other rooms may import."""

@@ -1,4 +1,4 @@
-"""The catalogue of providers: all that headrace knows of each by its name, one row a provider."""
+"""The catalogue of providers: all properties of each provider that headrace uses, one row per provider."""
 
 from __future__ import annotations
 
@@ -7,34 +7,34 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 __all__ = ["CACHE_APART", "CATALOG", "Family", "Provider", "canonical", "provider_named", "reasoning_family"]
 
 Family: TypeAlias = Literal["anthropic", "gemini", "openai_responses", "openai_chat"]
-"""Providers that take back each other's signed reasoning, by whose form it has; see ``_conversation.reasoning``."""
+"""Providers that accept each other's signed reasoning, named by its form; see ``_conversation.reasoning``."""
 
 
 class Provider(NamedTuple):
-    """What is known of one provider.
+    """The properties of one provider.
 
     Attributes:
-        name: Its name in front of a model's, as litellm names providers.
-        is_captured: litellm's requests for it are captured whole and exactly, so that our engine can send them. The
-            contract tests hold it.
-        speaks_openai: An endpoint of its kind speaks OpenAI's chat dialect at whatever URL.
-        is_server: The name says which kind of server is asked, and is not part of the model's name there.
-        is_keyless: It is mostly a server of one's own, which wants no key.
-        is_local: It runs on one's own machine: its price of 0.0 means that it is free.
-        takes_openai_key: OpenAI's key and URL may be meant for it.
-        key_variables: The environment variables of its key and what goes with it, where litellm does not name them or
-            names others than it reads; None where it does.
-        family: Whose form its signed reasoning has; None where it takes none back.
-        claude_family: The same for Claude models that it serves.
-        marks_cache: Prompts are cached up to marks in the request (Anthropic's ``cache_control``) for all its models,
-            or for Claude only.
-        listed_as: Its name in litellm's price list, where that is another one.
-        is_gateway: It passes requests on: what it is asked for is listed under other providers' names.
-        steps_include: A higher price for long prompts begins with that many tokens, not above them.
-        cached_share: The price of cached tokens as a share of the input's, where the list has none.
-        counts_cache_apart: Its count of input tokens is without the cached ones.
-        counts_reasoning_apart: Its count of a Gemini's output tokens is without the reasoning.
-        states_cost: Its usage says what the request cost, in USD.
+        name: Its name in front of a model's name, as litellm names providers.
+        is_captured: litellm's requests for it can be captured completely and exactly, so that the engine can send them.
+            The contract tests check it.
+        speaks_openai: Its endpoints speak OpenAI's chat dialect, at any URL.
+        is_server: The prefix names the kind of server, and is not part of the model's name on that server.
+        is_keyless: It is usually the user's own server, which needs no API key.
+        is_local: It runs on the user's machine, so its price of 0.0 means "free".
+        takes_openai_key: OpenAI's API key and URL in the environment may be used for it.
+        key_variables: The environment variables of its API key and related settings, if litellm does not name them, or
+            names others than it reads; None if litellm names them.
+        family: The form of its signed reasoning; None if it accepts none back.
+        claude_family: The form of signed reasoning for the Claude models that it serves.
+        marks_cache: Its models need marks in the request to cache a prompt (Anthropic's ``cache_control``): all of
+            them, or only Claude. None if none does.
+        listed_as: Its name in litellm's price list; None if that is ``name``.
+        is_gateway: It forwards requests: its models are listed under the names of other providers.
+        steps_include: The higher price for long prompts already applies to a prompt of exactly the limit's length.
+        cached_share: The price of cached tokens as a fraction of the input price, if the list has no such price.
+        counts_cache_apart: Its count of input tokens does not include cached tokens.
+        counts_reasoning_apart: For Gemini models, its count of output tokens does not include the reasoning.
+        states_cost: Its usage reports the cost of the request, in USD.
     """
 
     name: str
@@ -137,7 +137,7 @@ _ROWS: Final = (
     Provider("xinference", is_server=True, is_keyless=True, is_local=True, key_variables=()),
 )
 
-_ORDINARY: Final = (  # noqa: SIM905 — one name a line would be a page
+_ORDINARY: Final = (  # noqa: SIM905 — with one name per line it would fill a page
     "aiml amazon_nova assemblyai baseten cerebras charity_engine chutes clarifai codestral cognition "
     "compactifai cortecs darkbloom dashscope deepinfra deepseek empower featherless_ai friendliai galadriel "
     "groq helicone heroku huggingface hyperbolic inception libertai maritalk meta minimax mistral modelscope "
@@ -145,40 +145,40 @@ _ORDINARY: Final = (  # noqa: SIM905 — one name a line would be a page
     "qwen_ai_platform qwencloud reka sail sambanova synthetic tencent together_ai v0 vercel_ai_gateway "
     "volcengine wandb xiaomi_mimo zai"
 ).split()
-"""Providers of whom no more is to be said than that their requests are captured."""
+"""Providers that have the default properties."""
 
 CATALOG: Final = {row.name: row for row in (*_ROWS, *map(Provider, _ORDINARY))}
 """All providers by name."""
 
 CACHE_APART: Final = tuple(row.name for row in _ROWS if row.counts_cache_apart)
-"""What the names of providers begin with that count cached tokens apart, as the price list writes them."""
+"""Prefixes of the names, in the price list, of providers whose count of input tokens does not include cached ones."""
 
-# Providers that the price list splits up by kinds of models. What is paid is the same.
+# The price list has several names for each of these, by kinds of models, such as "vertex_ai-language-models".
 _SPLIT: Final = ("bedrock", "vertex_ai", "fireworks_ai")
 
 
 def provider_named(name: str) -> Provider:
-    """What is known of a provider; of one that is not in the catalogue, nothing but its name."""
+    """The provider of that name. For a name that is not in the catalogue, a provider that cannot be captured."""
     return CATALOG.get(name) or Provider(name, is_captured=False)
 
 
 def canonical(name: str) -> str:
-    """The one name of a provider that litellm's price list, or a model's name, has several for."""
-    for whole in _SPLIT:
-        if name.startswith(whole):
-            return whole
+    """The main name of a provider that has several, in litellm's price list or in names of models."""
+    for main in _SPLIT:
+        if name.startswith(main):
+            return main
     return provider_named(name).listed_as or name
 
 
 def reasoning_family(provider: str, model: str) -> Family | None:
-    """Whose signed reasoning a model takes back.
+    """The family whose signed reasoning a model accepts.
 
     Args:
-        provider: Who serves it.
-        model: Its name.
+        provider: The provider that serves the model.
+        model: The model's name.
 
     Returns:
-        The family; None where the model takes none back.
+        The family; None if the model accepts no signed reasoning.
     """
     row = provider_named(provider)
     return (row.claude_family if "claude" in model else None) or row.family

@@ -1,7 +1,7 @@
-"""litellm's price list, and where in it a model stands.
+"""Reads litellm's price list, and finds the entry of a model.
 
-The list is read from the file that litellm brings along, without importing litellm, which takes seconds. Where the
-program has imported litellm anyway, the list that it holds goes first: users add their own models to that one.
+The list is a file of the installed litellm package. It is read without importing litellm, which takes seconds. If the
+program has imported litellm, the list in its memory has priority, because users add their own models to it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Entry", "Listed", "facts", "find", "is_installed"]
 
 Entry: TypeAlias = Mapping[str, Any]
-"""What the list says about one model, in litellm's words."""
+"""The entry of one model in the list, in litellm's format."""
 
 _FILE: Final = "model_prices_and_context_window_backup.json"
 _NOT_MODELS: Final = {"sample_spec", "fallback_generalizations"}
@@ -46,9 +46,9 @@ class Listed:
     """A model that is in the list.
 
     Attributes:
-        name: The name that it is listed under.
-        provider: Who serves it: the provider that was asked for, else the one of the list.
-        entry: What the list says.
+        name: Its name in the list.
+        provider: The provider that serves it: the one in the model's name, else the one in the list.
+        entry: Its entry.
     """
 
     name: str
@@ -57,13 +57,13 @@ class Listed:
 
 
 def find(model: str) -> Listed | None:
-    """Looks a model up, under the names that litellm would try: the whole name, then more and more general ones.
+    """Finds a model by the names that litellm would try: the whole name, then more and more general names.
 
     Args:
-        model: The model's name, with its provider in front or without.
+        model: The model's name, with or without its provider in front.
 
     Returns:
-        The first that is in the list; None if none is, or there is no list.
+        The first match; None if there is no match, or no list.
     """
     prefix, slash, name = model.partition("/")
     if (found := _look_up(model)) is not None:
@@ -77,7 +77,7 @@ def find(model: str) -> Listed | None:
 
 
 def facts(listed: Listed) -> Entry:
-    """What the list says about a model; where it says nothing, what it says of all models with such a name."""
+    """The entry of a model, completed by the list's general rules for names."""
     found: dict[str, Any] = {}
     if listed.entry.get("mode", "chat") in _MODES_OF_RULES:
         for rule in _bundled().get("fallback_generalizations", {}).get("rules", ()):
@@ -88,7 +88,7 @@ def facts(listed: Listed) -> Entry:
 
 
 def is_installed() -> bool:
-    """Whether there is a list at all."""
+    """Whether there is a list, which is whether litellm is installed."""
     return bool(_bundled())
 
 
@@ -118,7 +118,7 @@ def _more_general(prefix: str, name: str) -> Iterator[str]:
 
 
 def _without_route(name: str) -> str:
-    """Bedrock's own name of a model, without how and where it is asked."""
+    """Bedrock's own name of a model, without API, region and ARN."""
     while (route := _BEDROCK_ROUTE.match(name)) is not None:
         name = name[route.end() :]
     return name.rpartition("/")[2] if name.startswith("arn:") else name
@@ -129,7 +129,7 @@ def _is_same(provider: str, prefix: str) -> bool:
 
 
 def _serves(prefix: str, provider: str) -> bool:
-    """Whether what is listed for a provider is what one gets under this prefix."""
+    """Whether an entry of that provider is valid for a model's name with this prefix."""
     if provider_named(prefix).is_gateway or (prefix == "azure_ai" and provider in {"azure", "openai"}):
         return True
     return _is_same(canonical(provider), prefix)
@@ -139,10 +139,10 @@ def _serves(prefix: str, provider: str) -> bool:
 
 
 def _look_up(name: str) -> tuple[str, Entry] | None:
-    """The name as it is listed, and its entry. Upper and lower case are one, as litellm has it."""
+    """The name as the list has it, and its entry. Case is ignored, as in litellm."""
     if name in _NOT_MODELS:
         return None
-    # Not yet there while another thread is importing litellm.
+    # The attribute may be missing: another thread may be importing litellm at this moment.
     live: object = getattr(sys.modules.get("litellm"), "model_cost", None)
     bundled = _bundled()
     listed = name if name in bundled else _lower_case().get(name.lower(), name)
@@ -154,7 +154,7 @@ def _look_up(name: str) -> tuple[str, Entry] | None:
 
 
 class _State:
-    """The list of the file, once it has been read."""
+    """The list from the file; None until it has been read."""
 
     bundled: dict[str, Any] | None = None
     lower_case: dict[str, str] | None = None
@@ -163,7 +163,7 @@ class _State:
 _state = _State()
 _reading = threading.Lock()
 if hasattr(os, "register_at_fork"):
-    # No fork in the middle of reading: the child would get the lock, but not the thread that is to release it.
+    # A fork waits for the end of reading: the child would inherit the lock, but not the thread that releases it.
     os.register_at_fork(before=_reading.acquire, after_in_parent=_reading.release, after_in_child=_reading.release)
 
 
@@ -177,19 +177,19 @@ def _bundled() -> dict[str, Any]:
 
 def _lower_case() -> dict[str, str]:
     if _state.lower_case is None:
-        # Two threads may both do this; they come to the same.
+        # Without the lock: if two threads do it at the same time, the results are equal.
         _state.lower_case = {name.lower(): name for name in _bundled()}
     return _state.lower_case
 
 
 def _read_file() -> dict[str, Any]:
-    """The list of the installed litellm; empty where there is none."""
+    """The list of the installed litellm; empty if there is none."""
     try:
         spec = find_spec("litellm")
         folders = spec.submodule_search_locations if spec is not None else None
         if not folders:
             return {}
         read: object = json.loads((Path(folders[0]) / _FILE).read_bytes())
-    except (OSError, ValueError):  # ValueError: also what find_spec says of a module that has no spec
+    except (OSError, ValueError):  # find_spec raises ValueError for a module that has no spec
         return {}
     return cast("dict[str, Any]", read) if isinstance(read, dict) else {}

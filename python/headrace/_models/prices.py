@@ -1,4 +1,4 @@
-"""What a request costs: the prices of a list's entry, and the tokens that each of them is paid for."""
+"""The cost of a request: the prices of an entry in the price list, times the tokens that each price applies to."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ _WRITE_HOUR: Final = "cache_creation_input_token_cost_above_1hr"
 _NAMES: Final = (_INPUT, _OUTPUT, _REASONING, _READ, _WRITE, _WRITE_HOUR)
 _STEP: Final = re.compile(rf"({'|'.join(_NAMES)})_above_(\d+)(k?)_tokens")
 
-_TICK: Final = 1e-10  # USD, in which xAI counts
+_TICK: Final = 1e-10  # USD; xAI reports costs in ticks
 
 
 class Prices(NamedTuple):
-    """USD per token. None is "not told".
+    """Prices in USD per token. None means "not in the list".
 
     Attributes:
-        input: Of the prompt.
-        output: Of the answer.
-        reasoning: Of reasoning.
-        cached: Of a prompt's tokens that came from a cache.
-        write: Of a prompt's tokens that were written to a cache.
-        write_hour: The same, for an hour and not the usual minutes.
+        input: Tokens of the prompt.
+        output: Tokens of the answer.
+        reasoning: Tokens of the reasoning.
+        cached: Prompt tokens that are read from a cache.
+        write: Prompt tokens that are written to a cache, for its default of some minutes.
+        write_hour: Prompt tokens that are written to a cache for an hour.
     """
 
     input: float | None = None
@@ -57,41 +57,41 @@ def prices_of(listed: Listed, prompt_tokens: int = 1, at: datetime | None = None
 
     Args:
         listed: The model.
-        prompt_tokens: How long the prompt is: long ones cost more per token with some models.
-        at: When; some models are cheaper at times. None for the price at any other time.
+        prompt_tokens: The length of the prompt: some models cost more per token for long prompts.
+        at: The time of the request: some models have off-peak prices. None for the usual prices.
 
     Returns:
-        The prices. All None where the list says 0.0 of a model that does not run on one's own machine.
+        The prices. All are None if the list has only 0.0, and the model does not run on the user's machine.
     """
     entry = listed.entry
-    told = _told(entry)
+    prices = _prices_in(entry)
     for step in _steps(entry, prompt_tokens, included=provider_named(listed.provider).steps_include):
-        _overlay(told, step)
+        _overlay(prices, step)
     off_peak = _mapping(entry.get("off_peak_pricing"))
     if at is not None and off_peak is not None and _is_off_peak(off_peak, at):
-        _overlay(told, _told(off_peak))
-    # The list's 0.0 may mean "free" or "nobody knew". Only on one's own machine it is sure to be the first.
-    if not provider_named(listed.provider).is_local and not any(told.values()):
+        _overlay(prices, _prices_in(off_peak))
+    # The list's 0.0 means "free" or "unknown". It is certain to mean "free" only for models on the user's machine.
+    if not provider_named(listed.provider).is_local and not any(prices.values()):
         return Prices()
-    return Prices(*(told.get(name) for name in _NAMES))
+    return Prices(*(prices.get(name) for name in _NAMES))
 
 
-def _told(entry: Mapping[str, Any]) -> dict[str, float]:
+def _prices_in(entry: Mapping[str, Any]) -> dict[str, float]:
     return {name: price for name in _NAMES if (price := _number(entry.get(name))) is not None}
 
 
-def _overlay(told: dict[str, float], changed: dict[str, float]) -> None:
+def _overlay(prices: dict[str, float], changed: dict[str, float]) -> None:
     if _OUTPUT in changed:
-        told.pop(_REASONING, None)  # that of the other answers
-    told |= changed
+        prices.pop(_REASONING, None)  # it belongs to the output price that is replaced
+    prices |= changed
 
 
 def _steps(entry: Mapping[str, Any], prompt_tokens: int, *, included: bool) -> list[dict[str, float]]:
-    """What changes with a prompt of this length, the shortest first."""
+    """The prices that change for a prompt of this length, ordered by the length from which they apply."""
     ranges = [tier for each in _sequence(entry.get("tiered_pricing")) if _INPUT in (tier := _mapping(each) or {})]
     if ranges:
         ranges.sort(key=lambda tier: tier["range"][0])
-        return [_told(next((tier for tier in ranges if prompt_tokens <= tier["range"][1]), ranges[-1]))]
+        return [_prices_in(next((tier for tier in ranges if prompt_tokens <= tier["range"][1]), ranges[-1]))]
     steps: dict[int, dict[str, float]] = {}
     for name, value in entry.items():
         if (found := _STEP.fullmatch(name)) is None or (price := _number(value)) is None:
@@ -102,7 +102,7 @@ def _steps(entry: Mapping[str, Any], prompt_tokens: int, *, included: bool) -> l
     return [steps[limit] for limit in sorted(steps)]
 
 
-# --- off-peak hours ------------------------------------------------------------------------------------------------
+# --- off-peak hours ----------------------------------------------------------------------------------------------
 
 
 def _is_off_peak(rules: Mapping[str, Any], at: datetime) -> bool:
@@ -119,7 +119,7 @@ def _is_off_peak(rules: Mapping[str, Any], at: datetime) -> bool:
 
 
 def _is_within(span: str, now: time) -> bool:
-    """Whether it is that time of day: ``"16:30-00:30"``. From and to the same hour is the whole day."""
+    """Whether a time of day is in a span such as ``"16:30-00:30"``. Equal start and end mean the whole day."""
     start, end = (time.fromisoformat(text.strip()) for text in span.split("-"))
     return start <= now < end if start < end else now >= start or now < end
 
@@ -132,7 +132,7 @@ def _zone(name: object) -> tzinfo:
     return ZoneInfo(name)
 
 
-# --- tokens ----------------------------------------------------------------------------------------------------------
+# --- tokens ------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,12 +140,12 @@ class Tokens:
     """The tokens of one request, each counted once.
 
     Attributes:
-        fresh: Of the prompt, neither read from a cache nor written to one.
-        cached: Read from a cache.
-        written: Written to a cache.
-        written_hour: Written to a cache for an hour.
-        answer: Of the answer.
-        reasoning: Of the reasoning.
+        fresh: Prompt tokens that were neither read from a cache nor written to one.
+        cached: Prompt tokens that were read from a cache.
+        written: Prompt tokens that were written to a cache, for its default of some minutes.
+        written_hour: Prompt tokens that were written to a cache for an hour.
+        answer: Tokens of the answer, without the reasoning.
+        reasoning: Tokens of the reasoning.
     """
 
     fresh: int
@@ -157,52 +157,54 @@ class Tokens:
 
     @property
     def prompt(self) -> int:
-        """All that went in."""
+        """All tokens of the prompt."""
         return self.fresh + self.cached + self.written + self.written_hour
 
 
 def count(listed: Listed | None, usage: Usage) -> Tokens | None:
-    """Takes a provider's counts apart. How it counts is seen from its own words, else known from who it is.
+    """Splits a provider's counts, so that each token is counted once.
+
+    Some providers include cached tokens in the input and reasoning in the output, others do not. Which one it is
+    follows from the names in the provider's usage object, else from the provider.
 
     Args:
         listed: The model.
-        usage: What the provider told.
+        usage: The provider's counts.
 
     Returns:
-        The counts; None where the provider did not tell what went in and what came out.
+        The counts; None if the provider did not report both input and output tokens.
     """
     raw = _raw(usage)
     billed = _mapping(raw.get("billed_units"))
     if billed is not None:
-        # Cohere says what is to be paid for, and that is not what went through the model.
+        # Cohere reports the tokens that it charges for, which differ from those that the model processed.
         return _plain(_number(billed.get("input_tokens")), _number(billed.get("output_tokens")))
-    came_in, came_out = usage.input_tokens, usage.output_tokens
-    if came_out is None and "promptTokenCount" in raw:
-        came_out = 0  # Google leaves a zero out
-    if came_in is None or came_out is None:
+    inputs, outputs = usage.input_tokens, usage.output_tokens
+    if outputs is None and "promptTokenCount" in raw:
+        outputs = 0  # Google leaves out a count of zero
+    if inputs is None or outputs is None:
         return None
     cached, reasoning = usage.cached_tokens or 0, usage.reasoning_tokens or 0
     written, hour = _written(raw)
     known = cached + written + hour
-    fresh = came_in if _is_cache_apart(listed, raw) or known > came_in else came_in - known
+    fresh = inputs if _is_cache_apart(listed, raw) or known > inputs else inputs - known
     if not _is_reasoning_apart(listed, usage, raw):
-        reasoning = min(reasoning, came_out)
-        came_out -= reasoning
-    fresh += _count(raw, "toolUsePromptTokenCount")  # Google's tools', beside the prompt
-    return Tokens(fresh, cached, written, hour, came_out, reasoning)
+        reasoning = min(reasoning, outputs)
+        outputs -= reasoning
+    fresh += _count(raw, "toolUsePromptTokenCount")  # Google counts the prompts of its own tools separately
+    return Tokens(fresh, cached, written, hour, outputs, reasoning)
 
 
-def _plain(came_in: float | None, came_out: float | None) -> Tokens | None:
-    return None if came_in is None or came_out is None else Tokens(int(came_in), 0, 0, 0, int(came_out), 0)
+def _plain(inputs: float | None, outputs: float | None) -> Tokens | None:
+    return None if inputs is None or outputs is None else Tokens(int(inputs), 0, 0, 0, int(outputs), 0)
 
 
 def _written(raw: Mapping[str, Any]) -> tuple[int, int]:
-    """The tokens that were written to a cache: for the usual time, and for an hour."""
+    """The tokens that were written to a cache: for its default time, and for an hour."""
     details = _mapping(raw.get("prompt_tokens_details")) or _mapping(raw.get("input_tokens_details")) or {}
     names = ("cache_creation_input_tokens", "cacheWriteInputTokens", "cacheWriteInputTokenCount")
     inner = ("cache_write_tokens", "cache_creation_tokens", "cache_creation_input_tokens")
-    told = [_count(raw, name) for name in names] + [_count(details, name) for name in inner]
-    written = max(told)
+    written = max([_count(raw, name) for name in names] + [_count(details, name) for name in inner])
     hour = _count(_mapping(raw.get("cache_creation")) or {}, "ephemeral_1h_input_tokens")
     for each in _sequence(raw.get("cacheDetails")):
         if (part := _mapping(each) or {}).get("ttl") == "1h":
@@ -211,7 +213,7 @@ def _written(raw: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def _is_cache_apart(listed: Listed | None, raw: Mapping[str, Any]) -> bool:
-    """Whether the prompt's count leaves out what was read from a cache or written to one."""
+    """Whether the count of input tokens does not include those that were read from a cache or written to one."""
     if not raw.keys().isdisjoint({"prompt_tokens", "promptTokenCount", "total_input_tokens", "input_tokens_details"}):
         return False
     if not raw.keys().isdisjoint({"inputTokens", "inputTokenCount", "input_tokens"}):
@@ -224,7 +226,7 @@ def _is_cache_apart(listed: Listed | None, raw: Mapping[str, Any]) -> bool:
 
 
 def _is_reasoning_apart(listed: Listed | None, usage: Usage, raw: Mapping[str, Any]) -> bool:
-    """Whether the answer's count leaves the reasoning out."""
+    """Whether the count of output tokens does not include the reasoning."""
     if not raw.keys().isdisjoint({"promptTokenCount", "total_input_tokens"}):
         return True
     parts = (usage.input_tokens, usage.output_tokens, usage.reasoning_tokens)
@@ -242,16 +244,16 @@ def _is_reasoning_apart(listed: Listed | None, usage: Usage, raw: Mapping[str, A
 
 
 def bill(listed: Listed | None, model: str, usage: Usage, at: datetime) -> float | None:
-    """What a request cost.
+    """The cost of a request.
 
     Args:
         listed: The model; None if it is not in the list.
-        model: Its name, as it was asked for.
-        usage: The tokens.
-        at: When it was asked.
+        model: The model's name in the request.
+        usage: The tokens of the request.
+        at: The time of the request.
 
     Returns:
-        USD; None where a price or a count is not known.
+        The cost in USD; None if a price or a count is not known.
     """
     stated = _stated(model, usage)
     if stated is not None or listed is None:
@@ -281,7 +283,7 @@ def bill(listed: Listed | None, model: str, usage: Usage, at: datetime) -> float
 
 
 def _stated(model: str, usage: Usage) -> float | None:
-    """What the provider itself says that the request cost."""
+    """The cost that the provider itself reports; None if it reports none."""
     raw = _raw(usage)
     ticks = _number(raw.get("cost_in_usd_ticks"))
     if ticks is not None:
@@ -293,33 +295,34 @@ def _stated(model: str, usage: Usage) -> float | None:
 
 
 def _other_than_text(entry: Mapping[str, Any], usage: Usage, prices: Prices) -> float | None:
-    """What tokens of sound and pictures cost more than those of text; None where that cannot be known."""
+    """What audio, image and video tokens cost more than text tokens; None if it cannot be known."""
     extra = 0.0
-    for way, text in (("input", prices.input), ("output", prices.output)):
-        for kind, tokens in _kinds(_raw(usage), way).items():
-            price = _number(entry.get(f"{way}_cost_per_{kind}_token"))
+    for direction, text in (("input", prices.input), ("output", prices.output)):
+        for medium, tokens in _media_tokens(_raw(usage), direction).items():
+            price = _number(entry.get(f"{direction}_cost_per_{medium}_token"))
             if not tokens or price is None or text is None or price == text:
                 continue
-            if way == "input" and usage.cached_tokens:
-                return None  # which of them were cached is not told
+            if direction == "input" and usage.cached_tokens:
+                return None  # providers do not report which of these tokens were cached
             extra += tokens * (price - text)
     return extra
 
 
-def _kinds(raw: Mapping[str, Any], way: str) -> dict[str, int]:
-    """How many of the tokens were not text."""
-    mine, google = ("prompt", "promptTokensDetails") if way == "input" else ("completion", "candidatesTokensDetails")
-    details = _mapping(raw.get(f"{mine}_tokens_details")) or {}
-    found = {kind: _count(details, f"{kind}_tokens") for kind in ("audio", "image", "video")}
+def _media_tokens(raw: Mapping[str, Any], direction: str) -> dict[str, int]:
+    """The number of tokens of each medium other than text."""
+    is_input = direction == "input"
+    openai, google = ("prompt", "promptTokensDetails") if is_input else ("completion", "candidatesTokensDetails")
+    details = _mapping(raw.get(f"{openai}_tokens_details")) or {}
+    found = {medium: _count(details, f"{medium}_tokens") for medium in ("audio", "image", "video")}
     for each in _sequence(raw.get(google)):
         part = _mapping(each) or {}
-        kind = str(part.get("modality", "")).lower()
-        if kind in found:
-            found[kind] += _count(part, "tokenCount")
+        medium = str(part.get("modality", "")).lower()
+        if medium in found:
+            found[medium] += _count(part, "tokenCount")
     return found
 
 
-# --- reading what others wrote -----------------------------------------------------------------------------------
+# --- reading values of unknown types -----------------------------------------------------------------------------
 
 
 def _raw(usage: Usage) -> Mapping[str, Any]:
@@ -335,7 +338,7 @@ def _sequence(value: object) -> Sequence[Any]:
 
 
 def _number(value: object) -> float | None:
-    """A price or a count. A user's own may be text, as litellm takes them from its configuration."""
+    """A price or a count; None if it is neither. Prices that a user gave to litellm may be text."""
     if isinstance(value, str):
         try:
             return float(value)

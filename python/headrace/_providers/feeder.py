@@ -17,7 +17,7 @@ import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
-from headrace._conversation.reasoning import sent
+from headrace._conversation.reasoning import with_reasoning_for
 from headrace.errors import ConfigurationError
 
 from .requests import FedRequest
@@ -80,7 +80,7 @@ def from_llm(llm: Any, call: ModelCall) -> FedRequest:
             "give a function of the prompt or of the messages"
         )
     # Its own copies: what it does to them does not change the conversation.
-    messages = copy.deepcopy(sent(call.messages, "openai_chat"))
+    messages = copy.deepcopy(with_reasoning_for(call.messages, "openai_chat"))
     given: list[Any] = [_prompt(messages) if _wants_text(ask) else messages]
     named: dict[str, Any] = {"tools": copy.deepcopy(list(call.tools))} if "tools" in _parameters(ask) else {}
     return from_stream("llm", lambda: ask(*given, **named), lambda error: error, None)

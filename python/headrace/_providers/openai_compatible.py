@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 # Not in the first run, which would save 2 ms here: a fork in the middle of an import leaves the child its lock.
 from urllib.parse import urlsplit, urlunsplit
 
-from headrace._conversation.reasoning import sent
+from headrace._conversation.reasoning import with_reasoning_for
 from headrace._models.catalog import provider_named
 from headrace.errors import ConfigurationError, MissingKeyError
 
@@ -66,7 +66,7 @@ def request(call: ModelCall) -> PreparedRequest:
     url = _chat_url(base_url)
     body: dict[str, object] = {
         "model": name,
-        "messages": sent(call.messages, "openai_chat"),
+        "messages": with_reasoning_for(call.messages, "openai_chat"),
         "stream": True,
         "stream_options": {"include_usage": True},
         **settings.parameters,

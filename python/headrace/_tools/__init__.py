@@ -1,4 +1,4 @@
-"""A Python function as a tool, and running the calls that a model makes."""
+"""Tools: makes them of Python functions, and runs the tool calls of a model."""
 
 OFFERED = ("arguments", "tool", "toolbox")
 """The modules that other rooms may import."""

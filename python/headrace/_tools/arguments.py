@@ -1,6 +1,6 @@
-"""The arguments of a tool call: the one place where they are parsed, whoever wants them.
+"""Parses the arguments of tool calls, for all other modules.
 
-pydantic's parser is imported when the first call is made: ``import headrace`` does not wait for it.
+pydantic's parser is imported at the first call, so that ``import headrace`` is fast.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ __all__ = ["BoundCall", "InvalidArgumentsError", "parse_object", "sendable", "sh
 
 
 class InvalidArgumentsError(Exception):
-    """Arguments that do not fit. The message is for the model."""
+    """The arguments are not what the tool takes. The message is for the model."""
 
 
 @dataclass(frozen=True, slots=True)
 class BoundCall:
-    """A call that is ready to be made.
+    """A tool call with valid arguments, ready to run.
 
     Attributes:
-        arguments: What the tool gets, for those who judge the call.
-        run: Makes the call.
+        arguments: The arguments that the tool will get, for the function that approves calls.
+        run: Calls the tool.
     """
 
     arguments: dict[str, Any]
@@ -32,7 +32,7 @@ class BoundCall:
 
 
 def parse_object(text: str) -> dict[str, Any]:
-    """Reads the arguments of a call: a JSON object. Nothing at all, or null, is an empty one.
+    """Parses the arguments of a tool call, which are a JSON object. Empty text and null count as an empty object.
 
     Args:
         text: The arguments as the model sent them.
@@ -41,12 +41,12 @@ def parse_object(text: str) -> dict[str, Any]:
         The object.
 
     Raises:
-        InvalidArgumentsError: It is malformed, or not an object.
+        InvalidArgumentsError: The text is not JSON, or not an object.
     """
     from pydantic_core import from_json
 
     try:
-        # Half a surrogate pair is malformed JSON like any other, and not a string that cannot be encoded.
+        # surrogatepass: a lone surrogate must be an error of the JSON parser, not a UnicodeEncodeError.
         value: object = from_json(text.encode(errors="surrogatepass")) if text.strip() else None
     except ValueError as error:
         raise InvalidArgumentsError(f"The arguments are not valid JSON: {error}.") from error
@@ -58,13 +58,13 @@ def parse_object(text: str) -> dict[str, Any]:
 
 
 def sendable(text: str) -> str:
-    """The arguments as they go back to a provider, which refuses a conversation where they are no JSON object.
+    """The arguments of a past call for the next request. Providers refuse arguments that are not a JSON object.
 
     Args:
         text: The arguments as the model sent them.
 
     Returns:
-        The same text; ``"{}"`` where it is no object. What was wrong with it, the call's result says.
+        The same text if it is a JSON object, else ``"{}"``. The tool result tells the model what was wrong.
     """
     try:
         parse_object(text)
@@ -74,7 +74,7 @@ def sendable(text: str) -> str:
 
 
 def shown(value: Any) -> str:
-    """A value as JSON, cut to what fits into a message."""
+    """A value as JSON for an error message, cut to 100 characters."""
     from pydantic_core import to_json
 
     text = to_json(value, fallback=repr).decode()

@@ -1,4 +1,4 @@
-"""What Python knows of a callable: its name, its docstring, its parameters."""
+"""Reads the name, docstring and parameters of a callable."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = [
 
 
 def name_of(function: Callable[..., Any]) -> str:
-    """The name that a callable goes by: its own, that of what a partial calls, or that of its class."""
+    """The name of a callable: its ``__name__``, the name of the function in a partial, or the name of its class."""
     name = getattr(function, "__name__", None)
     if isinstance(name, str):
         return name
@@ -39,18 +39,18 @@ def name_of(function: Callable[..., Any]) -> str:
 
 
 def is_async(function: Callable[..., Any]) -> bool:
-    """Whether calling this returns a coroutine at once, and so may be done on an event loop."""
+    """Whether calling it only makes a coroutine, so that it may be called in an event loop's thread."""
     return inspect.iscoroutinefunction(_called(function))
 
 
 def is_generator(function: Callable[..., Any]) -> bool:
-    """Whether calling this returns a generator, async or not."""
+    """Whether calling it returns a generator or an async generator."""
     called = _called(function)
     return inspect.isgeneratorfunction(called) or inspect.isasyncgenfunction(called)
 
 
 def _called(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, builtin or class that a call of this runs first."""
+    """The function, builtin or class that a call of the callable runs first."""
     while True:
         if isinstance(function, functools.partial):
             function = function.func
@@ -66,18 +66,18 @@ def _called(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def written_function(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function whose ``def`` the signature comes from, behind decorators that use functools.wraps."""
+    """The function whose ``def`` has the signature, behind decorators that use functools.wraps."""
     called = _called(function)
     wrapped = getattr(called, "__wrapped__", None)
     return called if wrapped is None else written_function(wrapped)
 
 
 def docstring_of(function: Callable[..., Any]) -> str | None:
-    """The docstring of a function, or of what stands for one."""
+    """The docstring of a callable: of the function in a partial, of a class, of ``__call__`` or of its class."""
     if isinstance(function, functools.partial):
         return docstring_of(function.func)
     if isinstance(function, type):
-        # Not inspect.getdoc, which answers with a base class's.
+        # inspect.getdoc would return the docstring of a base class.
         return function.__doc__
     if inspect.isroutine(function) or hasattr(function, "__wrapped__"):
         return inspect.getdoc(function)
@@ -86,7 +86,7 @@ def docstring_of(function: Callable[..., Any]) -> str | None:
 
 
 def read_docstring(text: str | None) -> tuple[str, dict[str, str]]:
-    """A docstring's description, without its sections, and the description of each parameter."""
+    """Splits a docstring: its description without the sections, and the description of each parameter."""
     if not text:
         return "", {}
     try:
@@ -98,14 +98,14 @@ def read_docstring(text: str | None) -> tuple[str, dict[str, str]]:
 
 
 def parameters_of(function: Callable[..., Any], name: str) -> dict[str, inspect.Parameter]:
-    """The parameters that are the model's to fill, with annotations that are types and no longer text.
+    """The parameters that the model fills in, with their annotations evaluated.
 
     Args:
         function: The callable.
-        name: Its name, for errors.
+        name: Its name, for error messages.
 
     Returns:
-        The parameters by name. What a partial was given is not among them.
+        The parameters by name, without those that a partial has filled in.
 
     Raises:
         ConfigurationError: The signature is unknown, takes ``*args``, or an annotation cannot be evaluated.
@@ -115,7 +115,7 @@ def parameters_of(function: Callable[..., Any], name: str) -> dict[str, inspect.
     for key, parameter in _signature(function, name).parameters.items():
         if parameter.kind is parameter.VAR_POSITIONAL:
             raise ConfigurationError(
-                f"{name!r} cannot be a tool: a model gives arguments by name, so there is nothing for *{key}. "
+                f"{name!r} cannot be a tool: a model passes arguments by name, so it cannot fill *{key}. "
                 "Take a list instead"
             )
         if key not in hidden:
@@ -124,7 +124,7 @@ def parameters_of(function: Callable[..., Any], name: str) -> dict[str, inspect.
 
 
 def bound_keywords(function: object) -> Mapping[str, Any]:
-    """What a partial was given by keyword. It stands in the signature as a default, but is not the model's business."""
+    """The keyword arguments of a partial. The signature has them as defaults; they are hidden from the model."""
     return function.keywords if isinstance(function, functools.partial) else {}
 
 
@@ -133,7 +133,8 @@ def _signature(function: Callable[..., Any], name: str) -> inspect.Signature:
         if sys.version_info >= (3, 14):
             from annotationlib import Format
 
-            # The annotations are evaluated here, each for itself: the result's may name what does not exist.
+            # Do not evaluate the annotations yet: that of the result may use a name that does not exist, and only those
+            # of the parameters are needed. `_annotation` evaluates them.
             return inspect.signature(function, annotation_format=Format.FORWARDREF)
         return inspect.signature(function)
     except (TypeError, ValueError) as error:
@@ -146,20 +147,20 @@ def _signature(function: Callable[..., Any], name: str) -> inspect.Signature:
 def _annotation(parameter: inspect.Parameter, function: Callable[..., Any], name: str) -> Any:
     if parameter.annotation is parameter.empty:
         return Any
-    # One parameter at a time: an error has a name, and the annotation of the result does not matter.
+    # One parameter at a time, so that an error message can name it.
     holder = SimpleNamespace(__annotations__={parameter.name: parameter.annotation})
     try:
         return typing.get_type_hints(holder, *_namespaces(function), include_extras=True)[parameter.name]
     except Exception as error:
         raise ConfigurationError(
             f"{name!r} cannot be a tool: the annotation {parameter.annotation!r} of its parameter {parameter.name!r} "
-            f"cannot be evaluated ({type(error).__name__}: {error}). A type that is imported under TYPE_CHECKING, or "
-            "defined inside a function, cannot be found by its name"
+            f"cannot be evaluated ({type(error).__name__}: {error}). Types that are imported under TYPE_CHECKING, or "
+            "defined inside a function, are not found: import or define the type at the top of the module"
         ) from error
 
 
 def _namespaces(function: Callable[..., Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The global and the local names that annotations of this function may use."""
+    """The global and the local names that the annotations of a function may use."""
     written = written_function(function)
     module = sys.modules.get(written.__module__)
     names = getattr(written, "__globals__", vars(module) if module else {})

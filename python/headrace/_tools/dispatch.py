@@ -1,4 +1,4 @@
-"""How the calls of a turn are run, and how their results are put into words for the model."""
+"""Runs the tool calls of a turn, and writes their results as text for the model."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ __all__ = ["Dispatcher"]
 
 
 class _FailedCallError(Exception):
-    """A call that came to nothing. The message is for the model."""
+    """A tool call failed. The message is for the model."""
 
     def __init__(
         self, kind: ToolErrorKind, message: str, *, exception: BaseException | None = None, value: Any = None
@@ -48,14 +48,14 @@ class _FailedCallError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Dispatcher:
-    """Runs calls.
+    """Runs tool calls.
 
     Attributes:
-        tools: The tools by name; None stands for a raw schema, whose calls are recorded.
-        limit: How many calls run at once.
-        timeout: Seconds for each call of a tool that has no timeout of its own.
-        retry_attempts: How often a tool that raised is called again.
-        approve: Who is asked before each call.
+        tools: The tools by name; None for a raw schema, whose calls are only recorded.
+        limit: How many calls run at the same time, at most.
+        timeout: Seconds that a call may take, for tools without their own timeout; None for no limit.
+        retry_attempts: How often a tool that raised an exception is called again.
+        approve: The function that approves each call; None to approve all.
     """
 
     tools: Mapping[str, Tool | None]
@@ -70,31 +70,32 @@ class Dispatcher:
         on_result: Callable[[ToolResult], object] | None = None,
         offered: Collection[str] | None = None,
     ) -> tuple[ToolResult, ...]:
-        """Runs calls, and leaves none running.
+        """Runs tool calls. When it returns or is cancelled, none is running.
 
         Args:
-            calls: The calls.
-            on_result: Called with each result as soon as it is there.
-            offered: The names that the model could choose from, for the answer to a call of none of them; None for
-                those of the tools.
+            calls: The tool calls.
+            on_result: Called with each result as soon as it exists.
+            offered: The names of the tools that the model was offered, for the answer to a call of an unknown tool;
+                None for the names of ``tools``.
 
         Returns:
-            Their results, in the same order.
+            The results, in the order of the calls.
         """
         slots = asyncio.Semaphore(self.limit)
-        asking = asyncio.Lock()
+        approving = asyncio.Lock()
 
         async def answer(call: ToolCall) -> ToolResult:
             if call.name not in self.tools:
-                said = _no_such_tool(call.name, self.tools if offered is None else offered)
-                result = ToolResult(call, said, error="unknown_tool")
+                message = _no_such_tool(call.name, self.tools if offered is None else offered)
+                result = ToolResult(call, message, error="unknown_tool")
             else:
-                result = await self._answer(call, slots, asking)
+                result = await self._answer(call, slots, approving)
             if on_result is not None:
                 on_result(result)
             return result
 
-        # A task for each call, so that a tool that cancels itself is told from a caller who cancels the turn.
+        # Each call has its own task, so that a tool that cancels itself does not look like a caller that cancels the
+        # turn.
         tasks = [asyncio.create_task(answer(call)) for call in calls]
         try:
             return tuple(await asyncio.gather(*tasks))
@@ -104,14 +105,14 @@ class Dispatcher:
             if tasks:
                 await asyncio.wait(tasks)
 
-    async def _answer(self, call: ToolCall, slots: asyncio.Semaphore, asking: asyncio.Lock) -> ToolResult:
+    async def _answer(self, call: ToolCall, slots: asyncio.Semaphore, approving: asyncio.Lock) -> ToolResult:
         async with slots:
             try:
                 tool = self.tools[call.name]
                 if tool is None:
                     return _recorded(call)
                 bound = _bound(tool, call)
-                async with asking:
+                async with approving:
                     await self._check_approval(call, bound)
             except _FailedCallError as failure:
                 return failure.result(call, 0.0)
@@ -164,7 +165,7 @@ class Dispatcher:
 
 async def _called(function: Callable[[], Any], *, on_loop: bool) -> Any:
     value = function() if on_loop else await in_thread(function)
-    # A plain function may return a coroutine: a lambda does, and many a decorator.
+    # A sync function may return a coroutine: lambdas and decorated functions do.
     return await value if inspect.isawaitable(value) else value
 
 
@@ -173,14 +174,14 @@ def _bound(tool: Tool, call: ToolCall) -> BoundCall:
         return tool.bind(call.arguments)
     except InvalidArgumentsError as error:
         raise _FailedCallError("invalid_arguments", f"{tool.name!r} was not called. {error}") from error
-    except Exception as error:  # A validator of the tool's own types may raise anything.
+    except Exception as error:  # validators of the tool's types may raise anything
         raise _raised(tool, error) from error
 
 
 def _raised(tool: Tool, error: Exception) -> _FailedCallError:
-    # The traceback module also knows what to say of an exception that cannot be printed.
-    said = "".join(traceback.format_exception_only(error)).strip()
-    return _FailedCallError("exception", f"{tool.name!r} failed: {said}", exception=error)
+    # The traceback module can also format an exception whose `__str__` raises.
+    message = "".join(traceback.format_exception_only(error)).strip()
+    return _FailedCallError("exception", f"{tool.name!r} failed: {message}", exception=error)
 
 
 def _recorded(call: ToolCall) -> ToolResult:
@@ -192,11 +193,11 @@ def _recorded(call: ToolCall) -> ToolResult:
 
 
 def _rendered(tool: Tool, value: object) -> str:
-    """A result as text; see Toolbox."""
+    """A result as text for the model; :class:`Toolbox` has the rules."""
     try:
         jsonable = _jsonable(value)
         return _sendable(jsonable if isinstance(jsonable, str) else json.dumps(jsonable, ensure_ascii=False))
-    except Exception as error:  # A serialiser of the value's own may raise anything.
+    except Exception as error:  # serialisers of the value's type may raise anything
         raise _FailedCallError(
             "unserialisable",
             f"{tool.name!r} succeeded, but its result cannot be shown: {error}. A tool returns text, numbers, lists, "
@@ -208,17 +209,17 @@ def _rendered(tool: Tool, value: object) -> str:
 
 def _jsonable(value: object) -> Any:
     if isinstance(value, (bytes, bytearray, memoryview)):
-        raise TypeError("bytes are no text: decode them, or return where they were stored")
+        raise TypeError("bytes are not text: decode them, or save them and return the path")
     if isinstance(value, Iterator):
         raise TypeError("an iterator yields its values one by one: return a list")
     return to_jsonable_python(value, fallback=_plainer)
 
 
 def _plainer(value: object) -> object:
-    """What stands for an object that pydantic does not know."""
+    """Replaces an object that pydantic does not know by a dict, a list or text."""
     kind = type(value)
     if isinstance(value, memoryview):
-        raise TypeError("bytes are no text: decode them, or return where they were stored")
+        raise TypeError("bytes are not text: decode them, or save them and return the path")
     if isinstance(value, Mapping):
         return dict(cast("Mapping[object, object]", value))
     if isinstance(value, (Sequence, AbstractSet)):
@@ -229,13 +230,13 @@ def _plainer(value: object) -> object:
 
 
 def _sendable(text: str) -> str:
-    # Half a surrogate pair, as in the names of some files, cannot go into a request.
+    # Lone surrogates cannot be sent. They occur in the names of files that are not UTF-8.
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _no_such_tool(name: str, known: Collection[str]) -> str:
-    """What a model is told that has called a tool which there is not: the nearest of those there are, and all."""
-    import difflib  # here, because models seldom err in a name
+    """The answer to a call of an unknown tool: the nearest name, and the names of all tools."""
+    import difflib  # here, because it is rarely needed
 
     nearest = difflib.get_close_matches(name, known, n=1)
     hint = f" Did you mean {nearest[0]!r}?" if nearest else ""

@@ -1,7 +1,7 @@
-"""From a callable to what a model is told of it, and from the model's JSON back to a call.
+"""Makes the JSON schema of a callable's parameters, and validates the arguments of a call.
 
-Pydantic is given the parameters as those of a function that only returns its arguments. So arguments are validated
-without calling the tool, any name serves as a parameter's, and a ValidationError is never one that the tool raised.
+Pydantic gets a function that has the same parameters and only returns its arguments. So arguments are validated without
+calling the tool, a parameter may have any name, and a ValidationError never comes from the tool itself.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ _UNPACK = (Unpack, getattr(typing, "Unpack", Unpack))
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """What a callable is as a tool.
+    """The description of a callable as a tool.
 
     Attributes:
-        description: What it does.
+        description: What it does, from its docstring.
         parameters: The JSON schema of its arguments.
-        bind: From JSON text to a call; raises InvalidArgumentsError.
+        bind: Makes a call of the JSON text of its arguments; raises InvalidArgumentsError.
     """
 
     description: str
@@ -62,14 +62,14 @@ def describe(function: Callable[..., Any], name: str, *, strict: bool) -> Descri
 
     Args:
         function: The callable.
-        name: Its name, for errors.
-        strict: Whether the schema is to be one of OpenAI's strict mode.
+        name: Its name, for error messages.
+        strict: Make a schema for OpenAI's strict mode.
 
     Returns:
-        What a tool needs.
+        Its description as a tool.
 
     Raises:
-        ConfigurationError: It cannot be a tool; the message names the parameter that is to blame.
+        ConfigurationError: It cannot be a tool. The message names the parameter that is the cause.
     """
     if is_generator(function):
         raise ConfigurationError(f"{name!r} cannot be a tool: it is a generator, and a tool returns its whole result")
@@ -90,7 +90,7 @@ def _describe_function(function: Callable[..., Any], name: str, *, strict: bool)
 
     def bind(text: str) -> BoundCall:
         arguments: dict[str, Any] = _validated(adapter, text, schema)
-        if taken := hidden & arguments.keys():  # They came in by **kwargs, and would win over the partial's.
+        if taken := hidden & arguments.keys():  # these passed as **kwargs, and would override the partial's arguments
             raise InvalidArgumentsError(f"There is no parameter {', '.join(taken)}. {_parameter_list(schema)}")
         keywords = dict(arguments)
         return BoundCall(arguments, functools.partial(function, *(keywords.pop(key) for key in positional), **keywords))
@@ -99,7 +99,7 @@ def _describe_function(function: Callable[..., Any], name: str, *, strict: bool)
 
 
 class _ToolSchema(GenerateJsonSchema):
-    """No titles that only repeat names, and no warning for a default that JSON cannot show."""
+    """Makes schemas without titles, which only repeat names, and without a warning for defaults that are not JSON."""
 
     ignored_warning_kinds: ClassVar[set[JsonSchemaWarningKind]] = {"skipped-choice", "non-serializable-default"}  # type: ignore[misc]
 
@@ -121,9 +121,9 @@ def _adapter(
 
 
 def _unpacked(schema: _Schema) -> _Schema:
-    """Puts the members of ``**kwargs: Unpack[SomeTypedDict]`` where they belong.
+    """Moves the members of ``**kwargs: Unpack[SomeTypedDict]`` to ``properties``.
 
-    Pydantic writes their schema as that of each further member.
+    Pydantic puts the schema of the TypedDict into ``additionalProperties``.
     """
     members = resolve(schema["additionalProperties"], schema)
     return schema | {
@@ -149,7 +149,7 @@ def _build(what: Any) -> tuple[TypeAdapter[Any], _Schema]:
 
 
 def _capturing(parameters: Mapping[str, inspect.Parameter], function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function that has the given parameters, as keywords, and returns its arguments."""
+    """Makes a function that has the given parameters, as keywords, and returns its arguments."""
 
     def capture(**arguments: Any) -> dict[str, Any]:
         return arguments
@@ -160,7 +160,7 @@ def _capturing(parameters: Mapping[str, inspect.Parameter], function: Callable[.
     ]
     vars(capture)["__signature__"] = inspect.Signature(keywords)
     capture.__annotations__ = {parameter.name: parameter.annotation for parameter in keywords}
-    # Where pydantic looks for the names in forward references.
+    # Pydantic looks for the names in forward references there.
     capture.__module__ = written_function(function).__module__
     return capture
 
@@ -177,10 +177,10 @@ def _describe_model(model: Callable[..., Any], name: str, *, strict: bool) -> De
         adapter, schema = _build(model)
     except Exception as error:
         raise ConfigurationError(f"{name!r} cannot be a tool: {error}") from error
-    if "$ref" in schema:  # A model that contains itself is all reference.
+    if "$ref" in schema:  # the schema of a model that contains itself is only a reference
         schema = {**resolve(schema, schema), "$defs": schema["$defs"]}
     if schema.get("type") != "object":
-        raise ConfigurationError(f"{name!r} cannot be a tool: its schema is not that of an object")
+        raise ConfigurationError(f"{name!r} cannot be a tool: its JSON schema must be of type 'object'")
     description, documented = read_docstring(schema.pop("description", None))
 
     def bind(text: str) -> BoundCall:
@@ -194,7 +194,7 @@ def _describe_model(model: Callable[..., Any], name: str, *, strict: bool) -> De
 
 
 def _finished(schema: _Schema, documented: Mapping[str, str], name: str, *, strict: bool) -> _Schema:
-    """The schema as the model gets it, with descriptions from the docstring where a Field has none."""
+    """The schema for the model. Parameters without a Field description get the one from the docstring."""
     properties = {
         key: {**inner, "description": documented[key]} if key in documented and "description" not in inner else inner
         for key, inner in schema.get("properties", {}).items()
@@ -206,9 +206,9 @@ def _finished(schema: _Schema, documented: Mapping[str, str], name: str, *, stri
 
 def _validated(adapter: TypeAdapter[Any], text: str, schema: _Schema) -> Any:
     given = parse_object(text)
-    meant = without_needless_nulls(given, schema, schema)
-    # As JSON, not as Python objects: in strict models only JSON may stand for a date or an enum.
-    json = text if given and meant == given else to_json(meant)
+    cleaned = without_needless_nulls(given, schema, schema)
+    # Validate JSON, not Python objects: pydantic's strict models take a date or an enum as a string only from JSON.
+    json = text if given and cleaned == given else to_json(cleaned)
     try:
         return adapter.validate_json(json)
     except ValidationError as error:

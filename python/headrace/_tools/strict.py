@@ -1,7 +1,10 @@
-"""JSON schemas as OpenAI's strict mode wants them, and the nulls that come of it.
+"""JSON schemas for OpenAI's strict mode, and how its nulls are removed from arguments.
 
-Strict mode knows no optional member: every member is required, and one that may be left out takes null instead. Models
-send such nulls without strict mode, too. Here they are taken for what they mean.
+Strict mode has no optional members: every member is required, and null means that an optional one is left out. Models
+send such nulls without strict mode too. :func:`without_needless_nulls` removes them.
+
+The rules are in OpenAI's guide "Structured Outputs", under "Supported schemas":
+https://platform.openai.com/docs/guides/structured-outputs
 """
 
 from __future__ import annotations
@@ -27,19 +30,19 @@ _UNKNOWN = {
 
 
 def resolve(schema: _Schema, root: _Schema) -> _Schema:
-    """The schema that a ``$ref`` into ``$defs`` stands for; any other schema as it is."""
+    """Follows a ``$ref`` into ``$defs``; returns any other schema unchanged."""
     while "$ref" in schema:
         schema = root["$defs"][schema["$ref"].removeprefix("#/$defs/")]
     return schema
 
 
 def without_needless_nulls(value: object, schema: _Schema, root: _Schema) -> Any:
-    """Leaves out each member that is null but not required, where the schema takes no null.
+    """Removes each member that is null, if it is not required and its schema does not allow null.
 
     Args:
-        value: What JSON stood for.
-        schema: Its schema, with the members required that really are.
-        root: The schema that holds the ``$defs``.
+        value: The parsed JSON.
+        schema: Its schema before the change for strict mode, so that ``required`` lists only the required members.
+        root: The schema that has the ``$defs``.
 
     Returns:
         The value without those members.
@@ -66,7 +69,7 @@ def _object_without_nulls(value: dict[str, Any], schema: _Schema, root: _Schema)
 
 
 def _branch(schema: _Schema, value: Mapping[str, Any], root: _Schema) -> _Schema:
-    """The first schema of a union that knows all keys of an object, or has one for any key."""
+    """The first schema of a union that has all keys of an object, or a schema for any key."""
     for branch in _branches(schema, root):
         if isinstance(branch.get("additionalProperties"), dict) or value.keys() <= branch.get("properties", {}).keys():
             return branch
@@ -99,21 +102,21 @@ def _branch_accepts_null(schema: _Schema) -> bool:
         return schema["const"] is None
     if "enum" in schema:
         return None in schema["enum"]
-    return "null" in schema.get("type", "null")  # One type, or a list of them.
+    return "null" in schema.get("type", "null")  # a type, or a list of types
 
 
 def strict_schema(schema: _Schema, where: str) -> dict[str, Any]:
-    """The schema for strict mode that takes the same values, but for null in place of a member that is left out.
+    """Converts a schema for strict mode. It allows the same values, but null instead of leaving out a member.
 
     Args:
         schema: A JSON schema as pydantic writes it.
-        where: Whose schema it is, for the error.
+        where: The name of the tool or parameter, for error messages.
 
     Returns:
         A new schema.
 
     Raises:
-        ConfigurationError: Strict mode has no such schema.
+        ConfigurationError: Strict mode does not support the schema.
     """
     return _strict(schema, where, schema)
 
@@ -126,7 +129,7 @@ def _strict(schema: _Schema, where: str, root: _Schema) -> dict[str, Any]:
     if "$defs" in strict:
         strict["$defs"] = {name: _strict(inner, name, root) for name, inner in strict["$defs"].items()}
     if "$ref" in strict and len(strict) > 1:
-        # Nothing may stand beside a reference.
+        # Strict mode allows no other member beside `$ref`.
         return strict | {"anyOf": [{"$ref": strict.pop("$ref")}]}
     if union := strict.pop("oneOf", strict.get("anyOf")):
         return strict | {"anyOf": [_strict(branch, where, root) for branch in union]}
@@ -161,6 +164,6 @@ def _no_strict(where: str, what: str) -> ConfigurationError:
 
 
 def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
-    # The description stays outside, where models look for it.
+    # The description stays outside of `anyOf`, where models read it.
     outside = {"description": schema.pop("description")} if "description" in schema else {}
     return {**outside, "anyOf": [*schema.get("anyOf", [schema]), {"type": "null"}]}

@@ -1,4 +1,4 @@
-"""A tool: a Python function that a model may call, and what became of a call."""
+"""A tool, which is a Python function that a model may call, and the result of a tool call."""
 
 from __future__ import annotations
 
@@ -22,29 +22,30 @@ ToolErrorKind: TypeAlias = Literal[
 ]
 
 Approve: TypeAlias = Callable[[ToolCall, dict[str, Any]], bool | str | Awaitable[bool | str | None] | None]
-"""Judges a call: None or True lets it pass; False or a reason, which the model is told, refuses it."""
+"""Approves or refuses a tool call, given the call and its arguments: None or True approves it, False refuses it, and a
+string refuses it with a reason for the model."""
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tool:
-    """A function as a model may call it. :func:`as_tool` and :meth:`from_schema` make one.
+    """A function that a model may call. :func:`as_tool` and :meth:`from_schema` make tools.
 
-    ``dataclasses.replace`` makes another one of it, with a name, description or timeout of its own.
+    ``dataclasses.replace`` makes a copy with another name, description or timeout.
 
     Attributes:
-        name: The name that the model calls it by: 1 to 64 of ``A-Z a-z 0-9 _ -``.
-        description: What it does, for the model.
-        parameters: The JSON schema of its arguments. It is an object's.
-        function: What is called.
-        bind: From the arguments' JSON text to a call that is ready to be made.
-        is_async: It runs on the event loop; others run in a thread each.
-        strict: The schema is one of OpenAI's strict mode, and the provider is asked to hold the model to it.
-        timeout: Seconds that a call may take; None for the toolbox's.
+        name: The tool's name for the model: 1 to 64 of the characters ``A-Z a-z 0-9 _ -``.
+        description: What the tool does, for the model.
+        parameters: The JSON schema of the arguments, of type ``object``.
+        function: The function.
+        bind: Validates the JSON text of the arguments, and makes a call that is ready to run.
+        is_async: The function runs on the event loop. Other functions run in a thread per call.
+        strict: The schema is for OpenAI's strict mode, and requests ask the provider to enforce it.
+        timeout: Seconds that a call may take; None for the timeout of the toolbox.
 
     Raises:
-        ConfigurationError: The name or the timeout cannot be one.
+        ConfigurationError: The name or the timeout is not valid.
     """
 
     name: str
@@ -71,24 +72,34 @@ class Tool:
         strict: bool = False,
         timeout: float | None = None,
     ) -> Tool:
-        """Makes a tool of a JSON schema, where there is no Python signature: a tool of an MCP server, for one.
+        """Makes a tool of a JSON schema, for tools without a Python signature, such as those of an MCP server.
 
-        The arguments reach ``call`` as they are, once they are a JSON object: what else the schema asks of them is
-        for the other side to check.
+        ``call`` gets any arguments that are a JSON object. They are not validated against the schema.
 
         Args:
             name: The tool's name.
-            description: What it does.
-            parameters: The JSON schema of its arguments.
-            call: Takes the arguments; may be async.
-            strict: The schema keeps the rules of OpenAI's strict mode.
-            timeout: Seconds that a call may take; None for the toolbox's.
+            description: What the tool does, for the model.
+            parameters: The JSON schema of the arguments, of type ``object``.
+            call: A function of the arguments (a dict); may be async.
+            strict: The schema follows the rules of OpenAI's strict mode.
+            timeout: Seconds that a call may take; None for the timeout of the toolbox.
 
         Returns:
             The tool.
 
         Raises:
-            ConfigurationError: The name, the schema or the timeout cannot be one.
+            ConfigurationError: The name, the schema or the timeout is not valid.
+
+        Example:
+            >>> from headrace.tools import Tool
+            >>> weather = Tool.from_schema(
+            ...     "weather",
+            ...     "The weather in a town.",
+            ...     {"type": "object", "properties": {"town": {"type": "string"}}, "required": ["town"]},
+            ...     lambda arguments: f"It rains in {arguments['town']}.",
+            ... )
+            >>> weather.bind('{"town": "Ulm"}').run()
+            'It rains in Ulm.'
         """
         from .arguments import BoundCall, parse_object
         from .callables import is_async
@@ -113,9 +124,9 @@ class Tool:
         )
 
     def schema(self) -> dict[str, Any]:
-        """The tool as a request's ``tools`` lists it, in OpenAI's form. The caller may change it."""
+        """The tool's entry in the ``tools`` of a request, in OpenAI's form: a copy that the caller may change."""
         function: dict[str, Any] = {"name": self.name}
-        if self.description:  # Some providers refuse an empty one.
+        if self.description:  # some providers refuse an empty description
             function["description"] = self.description
         function["parameters"] = copy.deepcopy(self.parameters)
         if self.strict:
@@ -131,34 +142,51 @@ def as_tool(
     strict: bool = False,
     timeout: float | None = None,
 ) -> Tool:
-    """Makes a tool of a function.
+    """Makes a tool of a function. Its signature and docstring become the JSON schema for the model.
 
-    Anything callable will do that has a signature: functions and methods, async or not, ``functools.partial`` (what
-    it was given is hidden from the model), objects with ``__call__``, classes. A pydantic model or a dataclass is a
-    tool that returns an instance of it.
+    The function may be any callable with a signature: a function or method, sync or async; a ``functools.partial``,
+    whose keyword arguments are hidden from the model; an object with ``__call__``; a class. A tool that is made of a
+    pydantic model or a dataclass returns an instance of it.
 
-    Parameters may have any type that pydantic knows, and arrive as that type. One without annotation takes anything.
-    One that has a default may be left out, or be null. ``**kwargs`` takes members of any name; other members that
-    the signature does not name are refused. Descriptions come from the docstring (Google, NumPy or Sphinx style),
-    or from ``Annotated[..., Field(description=...)]``, which wins.
+    Parameters may have any type that pydantic supports, and arguments are converted to it. A parameter without
+    annotation takes any value. A parameter with a default may be left out, or be null. With ``**kwargs`` the model may
+    pass any names, else unknown names are refused. The descriptions of parameters come from
+    ``Annotated[..., Field(description=...)]``, else from the docstring (Google, NumPy or Sphinx style).
 
     Args:
-        function: The function; a tool is returned as it is.
-        name: The tool's name; None for the function's.
-        description: What it does; None for what the docstring says.
-        strict: Make a schema of OpenAI's strict mode: no further members, and all required, with null in place of
-            one that is left out.
-        timeout: Seconds that a call may take; None for the toolbox's.
+        function: The function. A tool is returned unchanged.
+        name: The tool's name; None for the name of the function.
+        description: What the tool does; None for the description in the docstring.
+        strict: Make a schema for OpenAI's strict mode: no other members, and all are required, with null instead of
+            leaving one out.
+        timeout: Seconds that a call may take; None for the timeout of the toolbox.
 
     Returns:
         The tool.
 
     Raises:
-        ConfigurationError: This cannot be a tool. The message names the function, and the parameter that is to blame.
+        ConfigurationError: The function cannot be a tool. The message names the function, and the parameter that is
+            the cause.
+
+    Example:
+        >>> from headrace import as_tool
+        >>> def add(a: int, b: int = 0) -> int:
+        ...     '''Adds two numbers.
+        ...
+        ...     Args:
+        ...         a: The first number.
+        ...     '''
+        ...     return a + b
+        >>> tool = as_tool(add, timeout=5.0)
+        >>> tool.name, tool.description, tool.parameters["required"]
+        ('add', 'Adds two numbers.', ['a'])
+        >>> tool.parameters["properties"]["a"]
+        {'type': 'integer', 'description': 'The first number.'}
+        >>> calculator = Agent(model_name="openai/sim", llm_base_url=simulator.base_url, tools=[tool])
     """
     if isinstance(function, Tool):
         if name is not None or description is not None or strict or timeout is not None:
-            raise ConfigurationError(f"{function.name!r} is a tool already: change it with dataclasses.replace")
+            raise ConfigurationError(f"{function.name!r} is already a tool: change it with dataclasses.replace")
         return function
     if not callable(function):
         raise ConfigurationError(f"{function!r} cannot be a tool: it cannot be called")
@@ -182,15 +210,15 @@ def as_tool(
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class ToolResult(Value):
-    """What became of a call.
+    """The result of a tool call.
 
     Attributes:
-        call: The call, as the model made it.
-        content: What the model is told: the result as text, or what went wrong.
-        value: What the tool returned; the parsed arguments of a call that was only recorded; None for any other.
-        error: What kind of failure it is; None for none.
-        duration: Seconds that the tool took, with its retries. 0 if it was not called.
-        exception: What the tool raised, with its traceback; None if it did not.
+        call: The call, as the model sent it.
+        content: The text for the model: the result, or what went wrong.
+        value: The value that the tool returned. For a call of a raw schema, its parsed arguments. None if it failed.
+        error: The kind of failure; None if the call succeeded.
+        duration: Seconds that the tool took, including retries; 0 if it was not called.
+        exception: The exception that the tool raised, with its traceback; None if it raised none.
     """
 
     call: ToolCall
@@ -202,16 +230,16 @@ class ToolResult(Value):
 
 
 def check_name(name: str) -> None:
-    """Raises ``ConfigurationError`` for what cannot be a tool's name."""
+    """Raises ``ConfigurationError`` if the name is not valid for a tool."""
     if not _NAME.fullmatch(name):
         raise ConfigurationError(
             f"{name!r} cannot be a tool's name: providers take 1 to 64 of the characters A-Z a-z 0-9 _ -. "
-            "Give it another one with as_tool(..., name=...)"
+            "Give the tool another name with as_tool(..., name=...)"
         )
 
 
 def check_timeout(timeout: object) -> None:
-    """Raises ``ConfigurationError`` for what cannot be a time limit."""
+    """Raises ``ConfigurationError`` if the value is not valid as a timeout."""
     if timeout is None:
         return
     if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not 0 < timeout < math.inf:

@@ -1,4 +1,4 @@
-"""The tools that a model is offered, and the rules by which its calls are run."""
+"""The tools that a model may call, and the rules for running its tool calls."""
 
 from __future__ import annotations
 
@@ -21,28 +21,46 @@ __all__ = ["Toolbox"]
 
 
 class Toolbox:
-    """The tools that a model is offered, and the rules by which its calls are run. It does not change.
+    """The tools that a model may call, and the rules for running its tool calls. A toolbox is immutable.
 
-    What a tool returns becomes text for the model: a string is that text. What pydantic can serialise becomes JSON
-    (None is ``null``), but for values whose JSON is a string, such as dates, UUIDs, paths and enums of strings: they
-    become that string. Other objects become ``str(object)`` if their class says how to print them. Bytes, generators
-    and objects that print as no more than an address are failures of kind ``"unserialisable"``.
+    The value that a tool returns is converted to text for the model:
+
+    - A string stays as it is.
+    - A value that pydantic can serialise becomes JSON (None becomes ``null``). If its JSON is a string, as for dates,
+      UUIDs, paths and enums of strings, it becomes the content of that string.
+    - Any other object becomes ``str(object)``, if its class defines ``__str__`` or ``__repr__``.
+    - Bytes, generators and all other objects are failures of kind ``"unserialisable"``.
 
     Args:
         tools: Functions, or tools.
-        raw_schemas: Tools in OpenAI's form that the model is offered, but that have no function. A call is recorded:
-            its result holds the parsed arguments, and nobody is asked to approve it.
-        parallel: Run the calls of one turn at once; otherwise one after another.
-        limit: How many calls of one turn run at once, at most.
-        timeout: Seconds that each call may take; None for as long as it takes. A tool's own comes first. A sync tool
-            that is out of time goes on in its thread, for Python cannot stop it, but nobody waits for it.
-        retry_attempts: How often a tool that raised is called again. Other failures are the model's to repair.
-        approve: Asked before each call, with the call and the arguments that the tool is about to get. It may be
-            async; otherwise it runs in a thread. One call at a time, in the model's order. What it raises goes
-            through, and ends the turn.
+        raw_schemas: Tools in OpenAI's form that have no function. Their calls are only recorded: the result has the
+            parsed arguments, and ``approve`` is not called.
+        parallel: Run the calls of one turn at the same time; otherwise one after another.
+        limit: How many calls of one turn run at the same time, at most.
+        timeout: Seconds that each call may take; None for no limit. The timeout of a tool has priority. Python cannot
+            stop a sync tool: after its timeout it continues in its thread, but the turn does not wait for it.
+        retry_attempts: How often a tool that raised an exception is called again. Other failures are not retried: the
+            model gets the error, and can correct its call.
+        approve: Called before each call, with the call and the arguments for the tool; see :data:`Approve`. It may be
+            async; a sync function runs in a thread. The calls of a turn are approved one at a time, in order. An
+            exception that it raises ends the turn.
 
     Raises:
-        ConfigurationError: Two tools have one name, something cannot be a tool, or a number cannot be right.
+        ConfigurationError: Two tools have the same name, something cannot be a tool, or a number is out of range.
+
+    Example:
+        >>> from headrace import ToolCall
+        >>> from headrace.tools import Toolbox
+        >>> def add(a: int, b: int) -> int:
+        ...     return a + b
+        >>> toolbox = Toolbox([add], timeout=5.0, approve=lambda call, arguments: arguments["a"] < 100)
+        >>> calls = [ToolCall("1", "add", '{"a": 2, "b": 3}'), ToolCall("2", "add", '{"a": 200}')]
+        >>> for result in toolbox.run_sync(calls):
+        ...     print(result.error, result.content)
+        None 5
+        invalid_arguments 'add' was not called. The arguments do not fit.
+        - b: it is required, but missing
+        The parameters are: a (required), b (required).
     """
 
     def __init__(
@@ -69,9 +87,9 @@ class Toolbox:
         self._made, self._raw, self._by_name = made, raw, by_name
         self._limit, self._timeout = limit if parallel else 1, timeout
         self._retry_attempts, self._approve = retry_attempts, approve
-        # As text, so that whoever gets the schemas cannot change ours.
+        # As text, so that a caller who changes the schemas changes only a copy.
         self._schemas = _as_json([tool.schema() for tool in made] + raw)
-        # It brings asyncio and pydantic: without tools not at all, with them now, and not on the caller's event loop.
+        # The dispatcher imports asyncio and pydantic. With tools, import them now, not later in an event loop's thread.
         self._dispatcher = self._make_dispatcher() if by_name else None
 
     def _make_dispatcher(self) -> Dispatcher:
@@ -80,10 +98,16 @@ class Toolbox:
         return Dispatcher(self._by_name, self._limit, self._timeout, self._retry_attempts, self._approve)
 
     def with_tools(self, tools: Iterable[Tool]) -> Toolbox:
-        """A toolbox of the same rules with more tools.
+        """Makes a toolbox with the same rules and more tools.
+
+        Args:
+            tools: The tools to add.
+
+        Returns:
+            A new toolbox.
 
         Raises:
-            ConfigurationError: Two tools have one name.
+            ConfigurationError: Two tools have the same name.
         """
         return Toolbox(
             [*self._made, *tools],
@@ -96,12 +120,12 @@ class Toolbox:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of all tools, those of raw schemas last."""
+        """The names of all tools. Those of raw schemas are last."""
         return tuple(self._by_name)
 
     @property
     def schemas(self) -> list[dict[str, Any]]:
-        """What a request lists as its ``tools``. The caller may change it."""
+        """The ``tools`` of a request. It is a copy that the caller may change."""
         schemas: list[dict[str, Any]] = json.loads(self._schemas)
         return schemas
 
@@ -112,35 +136,36 @@ class Toolbox:
         *,
         offered: Collection[str] | None = None,
     ) -> tuple[ToolResult, ...]:
-        """Runs the calls of a turn.
+        """Runs the tool calls of a turn.
 
-        Whatever a tool does becomes a result. Only KeyboardInterrupt, SystemExit and other exceptions that are no
-        ``Exception`` go through. Cancelling this cancels the async tools that run, with a second to clean up, and
-        leaves the sync ones behind.
+        An exception of a tool becomes a result with an error. Only exceptions that do not inherit from ``Exception``,
+        such as KeyboardInterrupt and SystemExit, are raised. Cancelling this cancels the async tools that are running,
+        which have a second to clean up; sync tools continue in their threads.
 
         Args:
-            calls: The calls.
-            on_result: Called with each result as soon as it is there, whatever the order.
-            offered: The names that the model could choose from, where there were others than this toolbox's: a model
-                that called something else is answered with them.
+            calls: The tool calls.
+            on_result: Called with each result as soon as it exists, in any order.
+            offered: The names of the tools that the model was offered, for the answer to a call of an unknown tool;
+                None for the names of this toolbox.
 
         Returns:
-            Their results, in the same order.
+            The results, in the order of the calls.
         """
         dispatcher = self._dispatcher or self._make_dispatcher()
         return await dispatcher.run(calls, on_result, offered)
 
     def run_sync(self, calls: Sequence[ToolCall]) -> tuple[ToolResult, ...]:
-        """Runs the calls of a turn, and waits for them. It may be called whether or not an event loop runs.
+        """Runs the tool calls of a turn, and waits for them. Safe to call with or without a running event loop.
 
-        Async tools run on an event loop that exists for this turn only: a client that they keep from one turn to the
-        next must not belong to a loop. Ctrl-C cancels the calls and is raised after at most a second.
+        Async tools run on an event loop that exists only during this call, so they must not keep objects that belong to
+        an event loop, such as an HTTP client, for the next one. Ctrl-C cancels the calls; KeyboardInterrupt is raised
+        after at most a second.
 
         Args:
-            calls: The calls.
+            calls: The tool calls.
 
         Returns:
-            Their results, in the same order.
+            The results, in the order of the calls.
         """
         from headrace._concurrency.loop_thread import run_on_new_loop
 
@@ -157,7 +182,9 @@ def _check_count(name: str, value: object, least: int) -> None:
 
 def _add(by_name: dict[str, Tool | None], name: str, tool: Tool | None) -> None:
     if name in by_name:
-        raise ConfigurationError(f"two tools have the name {name!r}: give one another with as_tool(..., name=...)")
+        raise ConfigurationError(
+            f"two tools have the name {name!r}: give one of them another name with as_tool(..., name=...)"
+        )
     by_name[name] = tool
 
 

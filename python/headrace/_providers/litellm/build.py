@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
-from headrace._conversation.reasoning import sent
+from headrace._conversation.reasoning import with_reasoning_for
 from headrace._models.catalog import provider_named, reasoning_family
 from headrace._providers import feeder
 from headrace._providers.caching import cached
@@ -107,7 +107,7 @@ def _provider(litellm: Any, settings: ModelSettings) -> str:
 
 def _arguments(call: ModelCall, provider: str) -> dict[str, Any]:
     settings = call.settings
-    messages = sent(call.messages, reasoning_family(provider, settings.model))
+    messages = with_reasoning_for(call.messages, reasoning_family(provider, settings.model))
     tools: list[Any] = list(call.tools)
     if settings.prompt_caching:
         messages, tools = cached(messages, tools, provider, settings.model)
