@@ -21,7 +21,7 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final, TextIO, TypeVar, cast
 
-from headrace._concurrency.loop_thread import LoopThread
+from headrace._concurrency.event_loop_thread import LoopThread
 from headrace.errors import ConfigurationError
 
 from .servers import HTTPServer, Server, StdioServer

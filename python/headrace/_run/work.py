@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from headrace import _native
-    from headrace._concurrency.loop_thread import LoopThread
+    from headrace._concurrency.event_loop_thread import LoopThread
 
 __all__ = ["Work"]
 
@@ -53,7 +53,7 @@ class Work:
         Raises:
             asyncio.CancelledError: The stream was closed.
         """
-        from headrace._concurrency.loop_thread import LoopThread
+        from headrace._concurrency.event_loop_thread import LoopThread
 
         self._loop_thread = self._loop_thread or LoopThread("headrace-loop")
         return self._loop_thread.run(main)

@@ -142,7 +142,7 @@ class Toolbox:
         Returns:
             Their results, in the same order.
         """
-        from headrace._concurrency.loop_thread import run_on_new_loop
+        from headrace._concurrency.event_loop_thread import run_on_new_loop
 
         return run_on_new_loop(lambda: self.run(calls))
 

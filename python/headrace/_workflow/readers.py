@@ -12,7 +12,7 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from headrace._concurrency.loop_thread import LoopThread
+from headrace._concurrency.event_loop_thread import LoopThread
 from headrace.errors import StreamClosedError
 from headrace.streams import AsyncRunStream
 
