@@ -1,7 +1,7 @@
 """An event loop in a thread of its own: the one bridge from blocking code to coroutines.
 
-It makes no difference to a blocking caller whether an event loop runs in its own thread. Tools of ``run_stream``, the
-parallel agents of a workflow and the sessions with MCP servers all run on such a loop.
+A blocking caller does not notice that the event loop runs in another thread. Async tools under ``run_stream``, the
+parallel agents of a workflow and the sessions with MCP servers all run on such an event loop.
 """
 
 from __future__ import annotations
@@ -18,63 +18,63 @@ from .threads import wait_for
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-__all__ = ["LoopThread", "run_on_new_loop"]
+__all__ = ["EventLoopThread", "run_on_new_event_loop"]
 
 _T = TypeVar("_T")
 
-_GRACE: Final = 1.0
-"""Seconds that cancelled work has to clean up. After them it is left behind, and nobody waits for it any more."""
+_GRACE_PERIOD: Final = 1.0
+"""Seconds that cancelled work has to clean up. After that nobody waits for it."""
 
 
-def run_on_new_loop(main: Callable[[], Awaitable[_T]]) -> _T:
-    """Runs one coroutine on an event loop that exists for it alone; see :class:`LoopThread`."""
-    loop = LoopThread("headrace-loop")
+def run_on_new_event_loop(main: Callable[[], Awaitable[_T]]) -> _T:
+    """Runs one coroutine on an event loop that is made for it alone; see :class:`EventLoopThread`."""
+    thread = EventLoopThread("headrace-loop")
     try:
-        return loop.run(main)
+        return thread.run(main)
     finally:
-        loop.close()
+        thread.close()
 
 
-class LoopThread:
-    """A daemon thread that runs an event loop, from the first coroutine that is sent there until it is closed.
+class EventLoopThread:
+    """A daemon thread that runs an event loop: it starts with the first coroutine, and ends when it is closed.
 
-    What one coroutine leaves behind on the loop, such as a client, serves the next. All methods may be called from any
-    thread.
+    What one coroutine leaves on the event loop, such as a client, can be used by the next. All methods may be called
+    from any thread.
 
     Args:
         name: The thread's name.
     """
 
     def __init__(self, name: str) -> None:
-        # Reentrant: the garbage collector may close a loop in the midst of any method.
+        # Reentrant: the garbage collector may call close() in the middle of any method.
         self._lock = threading.RLock()
-        self._waiting: set[concurrent.futures.Future[Any]] = set()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._serving: asyncio.Task[None] | None = None
-        self._begun = self._ending = self._over = False
+        self._unfinished: set[concurrent.futures.Future[Any]] = set()
+        self._event_loop: asyncio.AbstractEventLoop | None = None
+        self._main_task: asyncio.Task[None] | None = None
+        self._started = self._closing = self._closed = False
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._main, name=name, daemon=True)
 
     def submit(self, main: Callable[[], Awaitable[_T]]) -> concurrent.futures.Future[_T]:
-        """Starts a coroutine on the loop.
+        """Starts a coroutine on the event loop.
 
         Args:
             main: Makes the coroutine, which sees the caller's context variables as they are now.
 
         Returns:
-            Its outcome: asyncio's CancelledError if it was cancelled, or if the loop was closed. Cancelling the future
-            cancels the coroutine.
+            Its outcome: asyncio's CancelledError if it was cancelled, or if the event loop was closed. Cancelling the
+            future cancels the coroutine.
         """
         outcome: concurrent.futures.Future[_T] = concurrent.futures.Future()
-        work = _Work(main, outcome, lambda: self._ending)
+        work = _Work(main, outcome, lambda: self._closing)
         self._start()
         with self._lock:
             # The callback sees the context of this call, and so does the task that it makes.
-            if not self._over and self.call_soon(work.begin):
-                self._waiting.add(outcome)
+            if not self._closed and self.call_soon(work.start):
+                self._unfinished.add(outcome)
             else:
                 outcome.set_exception(asyncio.CancelledError())
-        outcome.add_done_callback(self._waiting.discard)
+        outcome.add_done_callback(self._unfinished.discard)
         outcome.add_done_callback(lambda outcome: outcome.cancelled() and self.call_soon(work.cancel))
         return outcome
 
@@ -90,7 +90,7 @@ class LoopThread:
             What the coroutine returned.
 
         Raises:
-            BaseException: Whatever the coroutine raised, or whatever interrupted the wait; CancelledError if the loop
+            BaseException: What the coroutine raised, or what interrupted the wait; CancelledError if the event loop
                 was closed.
         """
         ended = threading.Event()
@@ -105,118 +105,118 @@ class LoopThread:
         try:
             return wait_for(outcome)
         finally:
-            # An interrupt leaves it running. The coroutine has some time to clean up.
+            # This cancels something only if the wait was interrupted. The coroutine then has some time to clean up.
             if outcome.cancel():
-                ended.wait(_GRACE)
+                ended.wait(_GRACE_PERIOD)
 
     def call_soon(self, function: Callable[[], object]) -> bool:
-        """Calls a function where the loop runs.
+        """Calls a function in the event loop's thread.
 
         Returns:
-            False if the loop does not run: nothing was sent there yet, or it was closed.
+            False if the event loop does not run: nothing was submitted yet, or it was closed.
         """
-        loop = self._loop
-        if loop is None:
+        event_loop = self._event_loop
+        if event_loop is None:
             return False
         with contextlib.suppress(RuntimeError):
-            loop.call_soon_threadsafe(function)
+            event_loop.call_soon_threadsafe(function)
             return True
         return False
 
     async def wait_for_others(self, timeout: float) -> None:
-        """Waits until all other tasks of the loop have ended. To be awaited on the loop.
+        """Waits until all other tasks of the event loop have ended. Call it on the event loop.
 
         Args:
             timeout: Seconds to wait at most.
         """
-        others = asyncio.all_tasks() - {asyncio.current_task(), self._serving}
+        others = asyncio.all_tasks() - {asyncio.current_task(), self._main_task}
         if others:
             await asyncio.wait(others, timeout=timeout)
 
-    def close(self, *, wait: float = _GRACE) -> None:
-        """Cancels what runs on the loop, and waits until the thread is gone. May be called again.
+    def close(self, *, wait: float = _GRACE_PERIOD) -> None:
+        """Cancels what runs on the event loop, and waits until the thread has ended. May be called again.
 
         Args:
-            wait: Seconds to wait at most. What has not ended by then is left behind.
+            wait: Seconds to wait at most. Work that takes longer goes on, and nobody waits for it.
         """
         with self._lock:
-            if not self._begun:
-                self._over = True
+            if not self._started:
+                self._closed = True
                 return
-        if self._ready.wait(wait) and self._serving is not None:
-            self.call_soon(self._serving.cancel)
-        # The garbage collector may call this in the thread itself; and when Python ends, daemons do not go on.
+        if self._ready.wait(wait) and self._main_task is not None:
+            self.call_soon(self._main_task.cancel)
+        # The garbage collector may call this in the thread itself. When Python exits, daemon threads are frozen.
         if self._thread.is_alive() and self._thread is not threading.current_thread() and not sys.is_finalizing():
             self._thread.join(wait)
 
     def _start(self) -> None:
         with self._lock:
-            begins = not self._begun and not self._over
-            self._begun = self._begun or begins
-        if begins:
+            is_first = not self._started and not self._closed
+            self._started = self._started or is_first
+        if is_first:
             try:
                 self._thread.start()
             except RuntimeError:  # No more threads can be started.
-                self._begun = False
+                self._started = False
                 raise
-        if self._begun:
+        if self._started:
             self._ready.wait()
 
     def _main(self) -> None:
         error: BaseException = asyncio.CancelledError()
         try:
-            asyncio.run(self._serve())
-        except BaseException as raised:  # noqa: BLE001 - it is not handled but handed over
-            # The loop was closed, or a task raised SystemExit or KeyboardInterrupt, which stop it on the spot.
+            asyncio.run(self._run_until_cancelled())
+        except BaseException as raised:  # noqa: BLE001 - it is not handled but passed on
+            # The event loop was closed, or a task raised SystemExit or KeyboardInterrupt, which stop it at once.
             error = raised
         finally:
             with self._lock:
-                self._over = True
+                self._closed = True
             self._ready.set()
-            # Whatever has happened, nobody waits for this thread any longer.
-            for outcome in list(self._waiting):
+            # Whatever has happened: nobody may wait for this thread any longer.
+            for outcome in list(self._unfinished):
                 with contextlib.suppress(concurrent.futures.InvalidStateError):
                     outcome.set_exception(error)
 
-    async def _serve(self) -> None:
-        self._loop, self._serving = asyncio.get_running_loop(), asyncio.current_task()
+    async def _run_until_cancelled(self) -> None:
+        self._event_loop, self._main_task = asyncio.get_running_loop(), asyncio.current_task()
         self._ready.set()
         try:
-            await self._loop.create_future()
+            await self._event_loop.create_future()
         finally:
-            self._ending = True
+            self._closing = True
 
 
 class _Work(Generic[_T]):
-    """One coroutine on its way to the loop, and on it.
+    """A coroutine that was submitted: it waits for the event loop, or runs there.
 
     Args:
         main: Makes the coroutine.
-        outcome: Where what it comes to goes.
-        is_ending: Whether the loop is ending.
+        outcome: Gets the coroutine's result or error.
+        is_closing: Whether the event loop is being closed.
     """
 
-    __slots__ = ("_is_ending", "_main", "_outcome", "_task")
+    __slots__ = ("_is_closing", "_main", "_outcome", "_task")
 
     def __init__(
         self,
         main: Callable[[], Awaitable[_T]],
         outcome: concurrent.futures.Future[_T],
-        is_ending: Callable[[], bool],
+        is_closing: Callable[[], bool],
     ) -> None:
         self._main = main
         self._outcome = outcome
-        self._is_ending = is_ending
+        self._is_closing = is_closing
         self._task: asyncio.Task[_T] | None = None
 
-    def begin(self) -> None:
-        """Starts it, where the loop runs."""
+    def start(self) -> None:
+        """Starts the coroutine. Call it in the event loop's thread."""
         if not self._outcome.cancelled():
             self._task = asyncio.ensure_future(self._run())
             self._task.add_done_callback(self._settle)
 
     def cancel(self) -> None:
-        """Cancels it, where the loop runs."""
+        """Cancels the coroutine. Call it in the event loop's thread."""
         if self._task is not None:
             self._task.cancel()
 
@@ -224,10 +224,10 @@ class _Work(Generic[_T]):
         return await self._main()
 
     def _settle(self, task: asyncio.Task[_T]) -> None:
-        with contextlib.suppress(concurrent.futures.InvalidStateError):  # It was cancelled meanwhile.
+        with contextlib.suppress(concurrent.futures.InvalidStateError):  # The outcome was cancelled meanwhile.
             if task.cancelled():
-                # A loop that ends cancels its tasks, and then says what ended it.
-                if not self._is_ending():
+                # An event loop that closes cancels its tasks. `_main` then sets their outcomes: it has the reason.
+                if not self._is_closing():
                     self._outcome.set_exception(asyncio.CancelledError())
             elif (error := task.exception()) is not None:
                 self._outcome.set_exception(error)
