@@ -48,7 +48,7 @@ TRICKY: Final = (
     "data:image/png;base64,AAAA",
     "https://example.org/cat.png",
     "hEaDrAcE0sLoT",
-    templates._MARK.format(0),
+    templates._PLACEHOLDER.format(0),
     "x" * 100_000,
 )
 
@@ -123,7 +123,7 @@ def test_a_filled_template_is_what_litellm_builds(
     for number in range(2):
         request_for(call(tuple(f"{role} {number}" for role in "abcdefgh")))
     signed = provider.name in NEVER_KEPT or "AWS_ACCESS_KEY_ID" in provider.environment
-    assert (templates.filled(call(ROLES)) is None) is signed
+    assert (templates.fill(call(ROLES)) is None) is signed
     if signed:
         return
 
@@ -135,7 +135,7 @@ def test_a_filled_template_is_what_litellm_builds(
     def is_the_same(texts: tuple[str, ...]) -> None:
         warm = request_for(call(texts))
         with monkeypatch.context() as patch:
-            patch.setattr(templates, "filled", lambda _call: None)
+            patch.setattr(templates, "fill", lambda _call: None)
             cold = request_for(call(texts))
         assert json.loads(warm.body) == json.loads(cold.body)
         assert replace(warm, body=b"") == replace(cold, body=b"")
@@ -169,7 +169,7 @@ def test_a_message_that_is_no_plain_text_has_no_template(message: dict[str, Any]
         request_for(asked("Be terse.", word))
     call = asked("Be terse.", "Four.")
     assert entries
-    assert templates.filled(replace(call, messages=(call.messages[0], message))) is None
+    assert templates.fill(replace(call, messages=(call.messages[0], message))) is None
 
 
 # --- what has changed ----------------------------------------------------------------------------------------
