@@ -231,8 +231,7 @@ class _Feeder:
                 if hasattr(awaited, "__aiter__"):
                     await self._read_async_iterable(awaited)
                 else:
-                    for chunk in _chunks(awaited):
-                        self._feed(chunk)
+                    self._read_iterable(_chunks(awaited))
             finally:
                 self._set_close(None)
 
