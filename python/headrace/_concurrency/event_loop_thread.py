@@ -151,14 +151,13 @@ class EventLoopThread:
 
     def _start(self) -> None:
         with self._lock:
-            is_first = not self._started and not self._closed
-            self._started = self._started or is_first
-        if is_first:
-            try:
-                self._thread.start()
-            except RuntimeError:  # No more threads can be started.
-                self._started = False
-                raise
+            if not self._started and not self._closed:
+                self._started = True
+                try:
+                    self._thread.start()
+                except RuntimeError:  # The system has no more threads.
+                    self._started = False
+                    raise
         if self._started:
             self._ready.wait()
 
@@ -211,7 +210,8 @@ class _Work(Generic[_T]):
 
     def start(self) -> None:
         """Starts the coroutine. Call it in the event loop's thread."""
-        if not self._outcome.cancelled():
+        # If the event loop is closing, it would not wait for the coroutine's end. `_main` sets the outcome.
+        if not self._outcome.cancelled() and not self._is_closing():
             self._task = asyncio.ensure_future(self._run())
             self._task.add_done_callback(self._settle)
 
