@@ -224,8 +224,14 @@ class _Feeder:
         async def read() -> None:
             task = asyncio.current_task()
             event_loop = asyncio.get_running_loop()
-            if task is not None:
-                self._set_close(lambda: event_loop.call_soon_threadsafe(task.cancel))
+
+            def cancel() -> None:
+                # `stop` may call this when the answer has just ended, and the event loop with it.
+                with contextlib.suppress(RuntimeError):
+                    if task is not None:
+                        event_loop.call_soon_threadsafe(task.cancel)
+
+            self._set_close(cancel)
             try:
                 awaited = await answer if hasattr(answer, "__await__") else answer
                 if hasattr(awaited, "__aiter__"):
