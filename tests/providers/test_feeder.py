@@ -1,4 +1,4 @@
-"""The feeder, where the answer ends while the stream is being closed."""
+"""The feeder, when the answer ends while the stream is being closed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Source:
-    """What a feeder feeds: it takes everything."""
+    """A source that accepts everything."""
 
     def __init__(self) -> None:
         self.ended = threading.Event()

@@ -172,7 +172,7 @@ class EventLoopThread:
             with self._lock:
                 self._closed = True
             self._ready.set()
-            # Whatever has happened: nobody may wait for this thread any longer.
+            # In any case: no caller may wait for this thread any longer.
             for outcome in list(self._unfinished):
                 with contextlib.suppress(concurrent.futures.InvalidStateError):
                     outcome.set_exception(error)
