@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 from headrace import local
 from headrace.errors import ConfigurationError
 from headrace.testing import Simulator
-from support.harness import OF_THE_TURN, AsyncReader, Reader, Simulate, SyncReader
+from support.harness import TURN_MEMBERS, AsyncReader, Reader, Simulate, SyncReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,7 +48,7 @@ def simulate() -> Iterator[Simulate]:
     with ExitStack() as stack:
 
         def start(text: Any = "Hello from the simulator.", **script: Any) -> Simulator:
-            turn: dict[str, Any] = {key: script.pop(key) for key in OF_THE_TURN if key in script}
+            turn: dict[str, Any] = {key: script.pop(key) for key in TURN_MEMBERS if key in script}
             script.setdefault("turns", [{"text": text, **turn}])
             return stack.enter_context(Simulator(**script))
 

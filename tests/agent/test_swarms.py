@@ -19,7 +19,7 @@ from headrace import (
 )
 from support.autonomous import WHOLE, bot_at, plans
 from support.conversations import ADDS, add, bodies, conversation, sent
-from support.harness import PATIENCE, agent_at, collect, outcomes, wait_for_outcomes, wait_until_it_waits
+from support.harness import PATIENCE, agent_at, collect, outcomes, wait_for_outcomes, wait_until_it_blocks
 
 if TYPE_CHECKING:
     from headrace.testing import Simulator
@@ -117,7 +117,7 @@ def test_a_consumer_that_does_not_read_holds_the_provider_back(
     simulator = simulate(WORDS, repeat=400)  # some 18 MB
     with reader.start(agent_at(simulator), **view) as reading:
         reading.take(3)
-        wait_until_it_waits(simulator)
+        wait_until_it_blocks(simulator)
         [request] = simulator.report()["requests"]
         assert request["outcome"] == "running"
         assert request["frames_written"] < 400 * len(WORDS)

@@ -1,4 +1,4 @@
-"""Streams on event loops of all kinds, and on several of them."""
+"""Streams on several event loops, and on event loops of other kinds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def paced(simulate: Simulate) -> Simulator:
-    """Speaks slowly enough for readers to wait for every token."""
+    """Answers slowly enough for readers to wait for every token."""
     return simulate([f"{n} " for n in range(10)], pacing={"mode": "steady", "interval_ms": 3})
 
 
@@ -48,31 +48,31 @@ def test_two_event_loops_that_take_turns(simulate: Simulate) -> None:
     try:
         streams = [agent_at(simulator).arun_stream("Go.") for _ in range(2)]
         turns = [
-            loop.run_until_complete(anext(stream))
+            event_loop.run_until_complete(anext(stream))
             for _ in range(4)
-            for loop, stream in zip((one, other), streams, strict=True)
+            for event_loop, stream in zip((one, other), streams, strict=True)
         ]
         assert turns == ["a", "a", " b", " b", " c", " c", " d", " d"]
     finally:
-        for loop in (one, other):
-            loop.run_until_complete(loop.shutdown_asyncgens())
-            loop.close()
+        for event_loop in (one, other):
+            event_loop.run_until_complete(event_loop.shutdown_asyncgens())
+            event_loop.close()
 
 
 @needs_proc
-def test_a_loop_that_is_gone_takes_its_descriptor_along(simulate: Simulate) -> None:
+def test_the_descriptor_of_an_event_loop_is_freed_with_it(simulate: Simulate) -> None:
     agent = agent_at(simulate())
     asyncio.run(collect(agent.arun_stream("Go.")))
     gc.collect()
     before = count_descriptors()
-    loops = [asyncio.new_event_loop() for _ in range(5)]
-    for loop in loops:
-        loop.run_until_complete(collect(agent.arun_stream("Go.")))
-        loop.run_until_complete(loop.shutdown_asyncgens())
-        loop.close()
-    del loop, loops
+    event_loops = [asyncio.new_event_loop() for _ in range(5)]
+    for event_loop in event_loops:
+        event_loop.run_until_complete(collect(agent.arun_stream("Go.")))
+        event_loop.run_until_complete(event_loop.shutdown_asyncgens())
+        event_loop.close()
+    del event_loop, event_loops
     gc.collect()
-    # A second connection may have been opened: two descriptors. Five loops' notifiers would be ten.
+    # A second connection may have been opened: two descriptors. The notifiers of five event loops would have ten.
     assert count_descriptors() <= before + 4
 
 
@@ -85,8 +85,8 @@ def test_two_streams_of_one_task_in_step(simulate: Simulate) -> None:
     assert asyncio.run(main()) == [("a", "a"), (" b", " b"), (" c", " c")]
 
 
-def test_a_token_is_not_lost_when_the_wait_for_it_is_given_up(paced: Simulator) -> None:
-    # A wait on a generator cannot be given up without ending it, so the reader waits in a task and shields it.
+def test_a_token_is_not_lost_when_the_wait_for_it_is_cancelled(paced: Simulator) -> None:
+    # Cancelling a wait for an async generator ends the generator, so the reader waits in a task and shields it.
     async def main() -> list[str]:
         stream = agent_at(paced).arun_stream("Go.")
         tokens: list[str] = []
@@ -121,43 +121,43 @@ def test_a_second_reader_of_one_stream_is_refused(simulate: Simulate) -> None:
     asyncio.run(main())
 
 
-def test_arun_stream_needs_a_running_loop_only_for_the_first_token(simulate: Simulate) -> None:
+def test_arun_stream_needs_a_running_event_loop_only_for_the_first_token(simulate: Simulate) -> None:
     stream = agent_at(simulate(["a"])).arun_stream("Go.")
     assert asyncio.run(collect(stream)) == ["a"]
 
 
 def test_context_variables_are_those_of_the_reader(simulate: Simulate) -> None:
     variable = contextvars.ContextVar("variable", default="outside")
-    heard: list[str] = []
+    seen: list[str] = []
 
     async def main() -> None:
         variable.set("inside")
         await collect(
-            agent_at(simulate("a b")).arun_stream("Go.", streaming_callback=lambda _: heard.append(variable.get()))
+            agent_at(simulate("a b")).arun_stream("Go.", streaming_callback=lambda _: seen.append(variable.get()))
         )
 
     asyncio.run(main())
-    assert heard == ["inside", "inside"]
+    assert seen == ["inside", "inside"]
 
 
 class TestUvloop:
-    """The same on uvloop, whose readers and futures are not asyncio's."""
+    """The same on uvloop, which has its own readers and futures."""
 
     @pytest.fixture
-    def loop(self) -> asyncio.AbstractEventLoop:
+    def event_loop(self) -> asyncio.AbstractEventLoop:
         uvloop = pytest.importorskip("uvloop")
-        loop = uvloop.new_event_loop()
-        assert isinstance(loop, asyncio.AbstractEventLoop)
-        return loop
+        event_loop = uvloop.new_event_loop()
+        assert isinstance(event_loop, asyncio.AbstractEventLoop)
+        return event_loop
 
-    def test_streams(self, loop: asyncio.AbstractEventLoop, paced: Simulator) -> None:
+    def test_streams(self, event_loop: asyncio.AbstractEventLoop, paced: Simulator) -> None:
         async def main() -> list[list[str]]:
             return await asyncio.gather(*(collect(agent_at(paced).arun_stream("Go.")) for _ in range(50)))
 
-        assert loop.run_until_complete(main()) == [WORDS] * 50
-        loop.close()
+        assert event_loop.run_until_complete(main()) == [WORDS] * 50
+        event_loop.close()
 
-    def test_errors_and_closing(self, loop: asyncio.AbstractEventLoop, simulate: Simulate) -> None:
+    def test_errors_and_closing(self, event_loop: asyncio.AbstractEventLoop, simulate: Simulate) -> None:
         async def main() -> None:
             with pytest.raises(ServerError):
                 await collect(agent_at(simulate(fault={"kind": "status"})).arun_stream("Go."))
@@ -171,24 +171,24 @@ class TestUvloop:
             with pytest.raises(asyncio.CancelledError):
                 await task
 
-        loop.run_until_complete(main())
-        loop.close()
+        event_loop.run_until_complete(main())
+        event_loop.close()
 
     @needs_proc
-    def test_loops_one_after_the_other(self, simulate: Simulate) -> None:
+    def test_event_loops_one_after_the_other(self, simulate: Simulate) -> None:
         uvloop = pytest.importorskip("uvloop")
         agent = agent_at(simulate(["a"]))
 
-        def one_loop() -> None:
-            loop = uvloop.new_event_loop()
-            assert loop.run_until_complete(collect(agent.arun_stream("Go."))) == ["a"]
-            loop.close()
+        def one_event_loop() -> None:
+            event_loop = uvloop.new_event_loop()
+            assert event_loop.run_until_complete(collect(agent.arun_stream("Go."))) == ["a"]
+            event_loop.close()
 
-        one_loop()
+        one_event_loop()
         gc.collect()
         before = count_descriptors()
         for _ in range(20):
-            one_loop()
+            one_event_loop()
         gc.collect()
         # A second connection may have been opened.
         assert count_descriptors() <= before + 4

@@ -1,4 +1,4 @@
-"""Many streams at once: none gets another's answer, and on an event loop none has a thread."""
+"""Many streams at once: they are not mixed up, and on an event loop they need no threads."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 STREAMS = 200
 
 
-def told_apart(count: int, **pacing: Any) -> dict[str, Any]:
+def answers_by_task(count: int, **pacing: Any) -> dict[str, Any]:
     """A script in which every task has an answer of its own."""
     turns = [{"when": {"contains": f"<{n}>"}, "text": [f"{n}:{k} " for k in range(8)]} for n in range(count)]
     return {"turns": turns, "pacing": pacing}
@@ -30,8 +30,8 @@ def answer(number: int) -> list[str]:
 
 @pytest.fixture
 def simulator(simulate: Simulate) -> Simulator:
-    """Speaks slowly enough for all streams to be under way together."""
-    return simulate(**told_apart(STREAMS, mode="steady", interval_ms=20, jitter_ms=20))
+    """Answers slowly enough for all streams to run at the same time."""
+    return simulate(**answers_by_task(STREAMS, mode="steady", interval_ms=20, jitter_ms=20))
 
 
 async def gather(agent: Agent, numbers: range) -> list[list[str]]:
@@ -92,14 +92,14 @@ def test_one_agent_streams_from_many_threads(simulator: Simulator) -> None:
 def test_one_agent_streams_from_threads_and_event_loops_at_once(simulator: Simulator) -> None:
     agent = agent_at(simulator)
 
-    def on_a_loop(start: int) -> list[list[str]]:
+    def on_an_event_loop(start: int) -> list[list[str]]:
         return asyncio.run(gather(agent, range(start, start + 20)))
 
     def in_a_thread(number: int) -> list[str]:
         return list(agent.run_stream(f"Say <{number}>."))
 
     with ThreadPoolExecutor(12) as pool:
-        loops = [pool.submit(on_a_loop, start) for start in (0, 20)]
+        loops = [pool.submit(on_an_event_loop, start) for start in (0, 20)]
         threads = [pool.submit(in_a_thread, number) for number in range(40, 50)]
         answers = [tokens for loop in loops for tokens in loop.result()] + [thread.result() for thread in threads]
     assert answers == [answer(number) for number in range(50)]
@@ -125,7 +125,7 @@ def test_one_stream_is_read_by_one_thread_at_a_time(simulate: Simulate) -> None:
     assert taken == [f"{n} " for n in range(500)]
 
 
-def test_what_a_stream_tells_can_be_read_from_another_thread_meanwhile(simulate: Simulate) -> None:
+def test_attributes_of_a_stream_can_be_read_from_another_thread(simulate: Simulate) -> None:
     words = [f"{n} " for n in range(5000)]
     stream = agent_at(simulate(words)).run_stream("Go.")
     finished = threading.Event()

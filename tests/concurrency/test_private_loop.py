@@ -1,4 +1,4 @@
-"""Async tools under ``run_stream``: one event loop for the whole run, and nothing of it is left behind."""
+"""Async tools under ``run_stream``: one event loop for the whole run, which is closed with the run."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ECHOES: list[dict[str, Any]] = [
 
 
 class Echo:
-    """An async tool that keeps what belongs to an event loop: queues, and a task that answers."""
+    """An async tool that keeps objects of an event loop: queues, a lock, and a task that answers."""
 
     def __init__(self) -> None:
         self.log: list[str] = []
@@ -53,22 +53,22 @@ class Echo:
             self.log.append("cancelled")
 
 
-def private_loops() -> list[threading.Thread]:
+def private_event_loops() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "headrace-loop"]
 
 
-def test_what_a_tool_keeps_is_good_for_all_turns_of_a_run(simulate: Simulate, reader: Reader) -> None:
+def test_asyncio_objects_of_a_tool_can_be_used_in_all_turns_of_a_run(simulate: Simulate, reader: Reader) -> None:
     stop = {"tool_calls": [calling("stop")]}
     simulator = simulate(turns=conversation(*ECHOES, *ECHOES, stop, {"text": "Done."}))
     tool = Echo()
     result = reader.read(agent_at(simulator, tools=[tool.echo, tool.stop], max_loops=9), with_events=True)
     assert (result.error, result.stream.final) == (None, "Done.")
-    told = [event.content for event in list[Any](result.tokens) if isinstance(event, ToolResultReturned)]
-    assert sorted(told[:-1]) == sorted(["a!", "b!", "c!"] * 2)
+    contents = [event.content for event in list[Any](result.tokens) if isinstance(event, ToolResultReturned)]
+    assert sorted(contents[:-1]) == sorted(["a!", "b!", "c!"] * 2)
     assert tool.log == ["cancelled"]
 
 
-def test_an_http_session_is_good_for_all_turns_of_a_run(simulate: Simulate, reader: Reader) -> None:
+def test_an_http_session_can_be_used_in_all_turns_of_a_run(simulate: Simulate, reader: Reader) -> None:
     look, leave = {"tool_calls": [calling("look")]}, {"tool_calls": [calling("leave")]}
     simulator = simulate(turns=conversation(look, look, leave, {"text": "Done."}))
     sessions: list[aiohttp.ClientSession] = []
@@ -85,12 +85,12 @@ def test_an_http_session_is_good_for_all_turns_of_a_run(simulate: Simulate, read
 
     look_there.__name__, leave_it.__name__ = "look", "leave"
     result = reader.read(agent_at(simulator, tools=[look_there, leave_it], max_loops=9), with_events=True)
-    told = [event for event in list[Any](result.tokens) if isinstance(event, ToolResultReturned)]
-    assert [event.error for event in told] == [None] * 3
-    assert told[0].content == told[1].content
+    returned = [event for event in list[Any](result.tokens) if isinstance(event, ToolResultReturned)]
+    assert [event.error for event in returned] == [None] * 3
+    assert returned[0].content == returned[1].content
 
 
-def test_tools_of_another_turn_see_the_context_of_their_own(simulate: Simulate) -> None:
+def test_tools_see_the_context_variables_of_their_turn(simulate: Simulate) -> None:
     from contextvars import ContextVar
 
     turn: ContextVar[int] = ContextVar("turn", default=0)
@@ -107,7 +107,7 @@ def test_tools_of_another_turn_see_the_context_of_their_own(simulate: Simulate) 
     assert seen == ["1", "2"]
 
 
-# --- nothing stays behind --------------------------------------------------------------------------------------
+# --- nothing is left -------------------------------------------------------------------------------------------
 
 
 def to_the_end(reading: Reading[Any]) -> None:
@@ -115,8 +115,8 @@ def to_the_end(reading: Reading[Any]) -> None:
 
 
 def closed(reading: Reading[Any]) -> None:
-    reading.take(3)  # the third is of the second turn
-    assert len(private_loops()) == 1
+    reading.take(3)  # The third token is of the second turn.
+    assert len(private_event_loops()) == 1
     reading.close()
     assert isinstance(reading.to_end().error, StreamClosedError)
 
@@ -137,24 +137,24 @@ def failed(reading: Reading[Any]) -> None:
 
 
 @pytest.mark.parametrize("leave", [to_the_end, closed, left, dropped, failed])
-def test_no_loop_and_no_task_stays_behind(simulate: Simulate, leave: Callable[[Reading[Any]], None]) -> None:
+def test_no_event_loop_and_no_task_is_left(simulate: Simulate, leave: Callable[[Reading[Any]], None]) -> None:
     cut = {"fault": {"kind": "end", "after": 1}} if leave is failed else {}
     simulator = simulate(turns=conversation(*ECHOES, {"text": "It is done.", **cut}))
     for _ in range(5):
         tool = Echo()
         leave(SyncReader().start(agent_at(simulator, tools=[tool.echo], max_loops=9)))
-        assert private_loops() == []
+        assert private_event_loops() == []
         assert tool.log == ["cancelled"]
 
 
-def test_a_run_without_tools_has_no_loop(simulate: Simulate) -> None:
+def test_a_run_without_tools_has_no_event_loop(simulate: Simulate) -> None:
     stream = agent_at(simulate("one two three")).run_stream("Go.")
     assert next(stream) == "one"
-    assert private_loops() == []
+    assert private_event_loops() == []
     stream.close()
 
 
-def test_the_close_of_an_async_tool_itself_ends_the_run(simulate: Simulate) -> None:
+def test_an_async_tool_can_close_its_own_run(simulate: Simulate) -> None:
     async def leave() -> str:
         stream.close()
         return "left"
@@ -164,14 +164,14 @@ def test_the_close_of_an_async_tool_itself_ends_the_run(simulate: Simulate) -> N
     with pytest.raises(StreamClosedError):
         list(stream)
     assert stream.state == "cancelled"
-    assert private_loops() == []
+    assert private_event_loops() == []
 
 
-def test_each_of_many_runs_at_once_has_its_own(simulate: Simulate) -> None:
+def test_each_of_many_runs_at_once_has_its_own_event_loop(simulate: Simulate) -> None:
     simulator = simulate(turns=conversation(*ECHOES, {"text": "Done."}))
     tools = [Echo() for _ in range(5)]
     streams = [agent_at(simulator, tools=[tool.echo], max_loops=9).run_stream("Go.") for tool in tools]
     assert ["".join(next(stream) for _ in range(2)) for stream in streams] == ["Once.Twice."] * 5
-    assert len(private_loops()) == 5
+    assert len(private_event_loops()) == 5
     assert ["".join(stream) for stream in streams] == ["Done."] * 5
-    assert private_loops() == []
+    assert private_event_loops() == []

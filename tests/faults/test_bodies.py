@@ -1,4 +1,4 @@
-"""Answers that are no event streams."""
+"""Answers that are not event streams."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_a_web_page_that_comes_byte_by_byte(simulate: Simulate, reader: Reader) 
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "text/plain", "application/octet-stream", "text/html"])
-def test_a_stream_under_a_wrong_name_is_read(simulate: Simulate, reader: Reader, content_type: str) -> None:
+def test_a_stream_with_a_wrong_content_type_is_read(simulate: Simulate, reader: Reader, content_type: str) -> None:
     chunk = 'data: {"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
     result = reader.read(agent_at(simulate(fault=raw(chunk, content_type=content_type))))
     assert (result.tokens, result.error) == (["a"], None)
@@ -89,15 +89,15 @@ def test_a_stream_under_a_wrong_name_is_read(simulate: Simulate, reader: Reader,
 
 @pytest.mark.parametrize("content_type", ["text/event-stream", "application/json"])
 @pytest.mark.parametrize("body", ["", "\n\n", ": nothing\n\n", "event: ping\n\n", "hello"])
-def test_nothing_is_no_answer(simulate: Simulate, reader: Reader, content_type: str, body: str) -> None:
+def test_an_empty_answer_is_truncated(simulate: Simulate, reader: Reader, content_type: str, body: str) -> None:
     result = reader.read(agent_at(simulate(fault=raw(body, content_type=content_type))))
     assert (result.tokens, type(result.error)) == ([], TruncatedError)
     assert result.stream.state == "truncated"
 
 
 @pytest.mark.parametrize("data", ["null", "[]", "7", '"text"', "true"])
-def test_an_event_that_is_json_and_no_chunk(simulate: Simulate, reader: Reader, data: str) -> None:
+def test_an_sse_event_that_is_json_but_not_a_chunk(simulate: Simulate, reader: Reader, data: str) -> None:
     result = reader.read(agent_at(simulate(fault=raw(f"data: {data}\n\ndata: [DONE]\n\n"))))
     assert result.tokens == []
-    # To pass it over is as good as to complain.
+    # Skipping the SSE event and raising an error are both allowed.
     assert result.stream.state in {"complete", "protocol"}

@@ -1,4 +1,4 @@
-"""Streams that break in the middle: the tokens that arrived come first, all of them, and then the error."""
+"""Streams that break in the middle: all tokens that arrived come first, and then the error."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ AFTER = [0, 1, 3, 5]
 
 
 def broken(simulate: Simulate, reader: Reader, after: int, **fault: Any) -> StreamError:
-    """The error that comes after exactly so many tokens."""
+    """The error of a stream that breaks after this many tokens."""
     result = reader.read(agent_at(simulate(WORDS, fault={**fault, "after": after})))
     assert result.tokens == WORDS[:after]
     assert result.stream.text == "".join(WORDS[:after])
@@ -103,7 +103,7 @@ def test_tokens_after_an_error_inside_the_stream_do_not_count(simulate: Simulate
     assert isinstance(result.error, ProviderError)
 
 
-def test_an_error_comes_at_every_further_read_only_as_the_end(simulate: Simulate, reader: Reader) -> None:
+def test_an_error_is_raised_once_and_later_reads_find_the_end(simulate: Simulate, reader: Reader) -> None:
     reading = reader.start(agent_at(simulate(WORDS, fault={"kind": "end", "after": 2})))
     first = reading.to_end()
     assert isinstance(first.error, TruncatedError)
@@ -126,7 +126,7 @@ def test_after_an_error_the_next_run_is_a_new_one(simulate: Simulate, reader: Re
         assert reader.read(agent, "whole").tokens == WORDS
 
 
-# --- what is whole all the same --------------------------------------------------------------------------------
+# --- streams that are complete ---------------------------------------------------------------------------------
 
 
 def test_a_finish_reason_without_an_end_marker_is_complete(simulate: Simulate, reader: Reader) -> None:
@@ -163,7 +163,7 @@ def test_bytes_after_the_end_marker_are_not_waited_for(reader: Reader) -> None:
         receive_request(connection)
         events = b'data: {"choices":[{"index":0,"delta":{"content":"whole"}}]}\n\ndata: [DONE]\n\n'
         connection.sendall(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n%x\r\n%s\r\n" % (len(events), events))
-        # It keeps the connection open without a word: the client leaves.
+        # The server sends nothing more and keeps the connection open: the client has to close it.
         connection.settimeout(PATIENCE)
         assert connection.recv(1) == b""
 
@@ -180,7 +180,7 @@ def test_bytes_cut_anywhere_are_the_same_stream(simulate: Simulate, reader: Read
     assert (result.tokens, result.error) == (words, None)
 
 
-def test_bytes_cut_anywhere_and_read_one_by_one_are_the_same_stream(simulate: Simulate, reader: Reader) -> None:
+def test_slow_bytes_cut_anywhere_are_the_same_stream(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate(["a🦜", "b"], usage=False, fault={"kind": "cut", "sizes": [5, 1], "interval_ms": 1})
     result = reader.read(agent_at(simulator))
     assert (result.tokens, result.error) == (["a🦜", "b"], None)

@@ -1,4 +1,4 @@
-"""What the caller gives and cannot work is refused clearly, and nothing is sent."""
+"""Wrong arguments are refused with a clear error, and nothing is sent."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def test_an_empty_task_is_refused_at_once(simulate: Simulate, method: str, task:
 
 @pytest.mark.parametrize("task", [None, 7, b"bytes", ["a list"]])
 @pytest.mark.parametrize("method", ["run", "run_stream", "arun_stream"])
-def test_a_task_that_is_no_string_is_refused_with_its_type(method: str, task: object) -> None:
+def test_a_task_that_is_not_a_string_is_refused_with_its_type(method: str, task: object) -> None:
     with pytest.raises(ConfigurationError, match=f"must be a string, not {type(task).__name__}"):
         getattr(agent_at("http://127.0.0.1:1/v1"), method)(task)
 
 
-def test_a_task_that_is_no_unicode_is_refused(reader: Reader) -> None:
+def test_a_task_with_a_lone_surrogate_is_refused(reader: Reader) -> None:
     error = reader.read(agent_at("http://127.0.0.1:1/v1"), "lone \ud800 surrogate").error
     assert isinstance(error, ConfigurationError)
     assert "JSON" in str(error)
@@ -54,7 +54,7 @@ def test_an_unknown_keyword_is_refused_with_the_nearest_known_one(given: str, ne
         agent_at("http://127.0.0.1:1/v1", **{given: "x"})
 
 
-def test_a_keyword_that_is_like_no_other_is_refused_without_a_guess() -> None:
+def test_a_keyword_with_no_similar_one_is_refused_without_a_suggestion() -> None:
     with pytest.raises(TypeError, match=r"unexpected keyword argument 'zzz'$"):
         Agent(zzz=1)
 
@@ -65,7 +65,7 @@ def test_max_loops_must_be_a_positive_whole_number(max_loops: Any) -> None:
         agent_at("http://127.0.0.1:1/v1", max_loops=max_loops)
 
 
-def test_max_loops_is_looked_at_again_when_a_run_starts() -> None:
+def test_max_loops_is_checked_again_when_a_run_starts() -> None:
     agent = agent_at("http://127.0.0.1:1/v1")
     agent.max_loops = 0
     with pytest.raises(ConfigurationError, match="max_loops"):
@@ -73,7 +73,7 @@ def test_max_loops_is_looked_at_again_when_a_run_starts() -> None:
 
 
 @pytest.mark.parametrize("name", ["nobody/gpt-4o", "openai", "local"])
-def test_a_model_that_leads_nowhere_is_refused_with_advice(reader: Reader, name: str) -> None:
+def test_an_unknown_model_is_refused_with_advice(reader: Reader, name: str) -> None:
     error = reader.read(Agent(model_name=name, print_on=False)).error
     assert isinstance(error, ConfigurationError)
     assert name in str(error)
@@ -81,7 +81,7 @@ def test_a_model_that_leads_nowhere_is_refused_with_advice(reader: Reader, name:
 
 
 @pytest.mark.parametrize("value", [object(), {1, 2}, b"bytes"])
-def test_a_parameter_that_is_no_json_is_refused(reader: Reader, value: object) -> None:
+def test_a_parameter_that_cannot_be_written_as_json_is_refused(reader: Reader, value: object) -> None:
     result = reader.read(agent_at("http://127.0.0.1:1/v1", llm_args={"seed": value}))
     assert isinstance(result.error, ConfigurationError)
     assert "cannot be written as JSON" in str(result.error)
@@ -89,7 +89,7 @@ def test_a_parameter_that_is_no_json_is_refused(reader: Reader, value: object) -
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_a_number_that_is_no_json_is_refused(reader: Reader, simulate: Simulate, value: float) -> None:
+def test_a_number_that_json_does_not_have_is_refused(reader: Reader, simulate: Simulate, value: float) -> None:
     simulator = simulate()
     assert isinstance(reader.read(agent_at(simulator, temperature=value)).error, ConfigurationError)
     assert outcomes(simulator) == []
@@ -98,7 +98,7 @@ def test_a_number_that_is_no_json_is_refused(reader: Reader, simulate: Simulate,
 @pytest.mark.parametrize(
     ("name", "value"), [("x-a\nb", "c"), ("x a", "b"), ("", "b"), ("x-a", "b\r\nx-c: d"), ("x-a", "\0")]
 )
-def test_a_header_that_is_none_is_refused(reader: Reader, simulate: Simulate, name: str, value: str) -> None:
+def test_an_invalid_header_is_refused(reader: Reader, simulate: Simulate, name: str, value: str) -> None:
     simulator = simulate()
     error = reader.read(agent_at(simulator, llm_args={"extra_headers": {name: value}})).error
     assert isinstance(error, ConfigurationError)
@@ -112,7 +112,7 @@ def test_headers_that_are_not_strings_are_refused_without_their_value(reader: Re
         reader.start(agent_at("http://127.0.0.1:1/v1", llm_args={"extra_headers": headers}))
 
 
-def test_a_key_that_is_no_header_is_refused_and_not_shown(reader: Reader) -> None:
+def test_a_key_that_cannot_be_a_header_is_refused_and_not_shown(reader: Reader) -> None:
     error = reader.read(agent_at("http://127.0.0.1:1/v1", llm_api_key=f"{KEY}\n")).error
     assert isinstance(error, ConfigurationError)
     assert KEY not in str(error)
@@ -121,7 +121,7 @@ def test_a_key_that_is_no_header_is_refused_and_not_shown(reader: Reader) -> Non
 # --- the key -------------------------------------------------------------------------------------------------
 
 
-def test_without_a_key_the_message_names_where_to_put_it(reader: Reader) -> None:
+def test_the_error_for_a_missing_key_says_where_to_set_it(reader: Reader) -> None:
     result = reader.read(Agent(model_name="openai/gpt-4o-mini", print_on=False))
     assert isinstance(result.error, MissingKeyError)
     for name in ("OPENAI_API_KEY", "llm_api_key", "openai/gpt-4o-mini"):
@@ -171,7 +171,7 @@ def test_the_password_of_a_url_is_not_shown(reader: Reader) -> None:
 
 @pytest.mark.parametrize("name", ["connect", "first_token", "idle"])
 @pytest.mark.parametrize("seconds", [-1, math.nan, math.inf, -0.001])
-def test_a_timeout_that_is_none_is_refused(reader: Reader, simulate: Simulate, name: str, seconds: float) -> None:
+def test_an_invalid_timeout_is_refused(reader: Reader, simulate: Simulate, name: str, seconds: float) -> None:
     simulator = simulate()
     error = reader.read(agent_at(simulator, timeouts=Timeouts(**{name: seconds}))).error
     assert isinstance(error, ConfigurationError)
@@ -181,7 +181,7 @@ def test_a_timeout_that_is_none_is_refused(reader: Reader, simulate: Simulate, n
 
 
 @pytest.mark.parametrize("name", ["connect", "first_token", "idle"])
-def test_a_timeout_that_is_no_number_is_refused(reader: Reader, simulate: Simulate, name: str) -> None:
+def test_a_timeout_that_is_not_a_number_is_refused(reader: Reader, simulate: Simulate, name: str) -> None:
     wrong: Any = {name: "10"}
     assert isinstance(
         reader.read(agent_at(simulate(), timeouts=Timeouts(**wrong))).error, ConfigurationError | TypeError
@@ -190,9 +190,7 @@ def test_a_timeout_that_is_no_number_is_refused(reader: Reader, simulate: Simula
 
 @pytest.mark.parametrize("name", ["connect", "first_token", "idle"])
 @pytest.mark.parametrize("seconds", [None, 99.5, 1e6, 1e12])
-def test_a_timeout_may_be_as_long_as_one_likes(
-    reader: Reader, simulate: Simulate, name: str, seconds: float | None
-) -> None:
+def test_a_timeout_may_be_very_long(reader: Reader, simulate: Simulate, name: str, seconds: float | None) -> None:
     result = reader.read(agent_at(simulate(["a", "b"]), timeouts=Timeouts(**{name: seconds})))
     assert (result.tokens, result.error) == (["a", "b"], None)
 
@@ -231,7 +229,7 @@ def test_a_wrong_number_of_network_threads_is_refused(threads: str) -> None:
     assert (run.stdout.splitlines(), run.stderr) == ([message, message], "")
 
 
-# Unless it is set: one for every two processors, 1 or 2.
+# The default is one thread for every two processors: 1 or 2.
 BY_DEFAULT = min(max(len(os.sched_getaffinity(0)) // 2, 1), 2) if hasattr(os, "sched_getaffinity") else 2
 
 

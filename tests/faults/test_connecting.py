@@ -1,4 +1,4 @@
-"""A server that cannot be reached, in every way in which it cannot."""
+"""Servers that cannot be reached, for every reason."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ANSWER = (
 
 
 def failed(reader: Reader, url: str, **options: object) -> StreamError:
-    """The error of a stream that brought nothing."""
+    """The error of a stream without tokens."""
     result = reader.read(agent_at(url, **options))
     assert result.tokens == []
     assert isinstance(result.error, StreamError)
@@ -45,7 +45,7 @@ def failed(reader: Reader, url: str, **options: object) -> StreamError:
 
 
 def free_port() -> int:
-    """A port where nobody listens."""
+    """A port without a server."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         assert isinstance(port, int)
@@ -105,7 +105,7 @@ def test_a_connection_that_takes_too_long(reader: Reader) -> None:
 
 @contextmanager
 def full_backlog() -> Iterator[int]:
-    """A port where the system answers no more connections, since those it has are not accepted."""
+    """A port with a full backlog: the system does not answer new connections."""
     with socket.socket() as listener, ExitStack() as stack:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
@@ -126,13 +126,13 @@ def full_backlog() -> Iterator[int]:
 
 @pytest.fixture(scope="module")
 def authority() -> trustme.CA:
-    """An authority that nobody knows."""
+    """A certificate authority that is not in any trust store."""
     return trustme.CA()
 
 
 @contextmanager
 def serving_tls(certificate: trustme.LeafCert, errors: list[str]) -> Iterator[int]:
-    """A TLS server that answers with one word. What it says of clients is in ``errors``."""
+    """A TLS server that answers with one token, and adds its TLS errors to ``errors``."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     certificate.configure_cert(context)
 
@@ -154,13 +154,13 @@ def test_tls_to_a_server_without_it(reader: Reader, simulate: Simulate) -> None:
     assert error.state == "transport"
 
 
-def test_a_certificate_of_nobody(reader: Reader, authority: trustme.CA) -> None:
+def test_a_certificate_of_an_unknown_authority_is_refused(reader: Reader, authority: trustme.CA) -> None:
     errors: list[str] = []
     with serving_tls(authority.issue_cert("localhost", "127.0.0.1"), errors) as port:
         error = failed(reader, f"https://localhost:{port}/v1", llm_api_key=KEY)
     assert type(error) is TLSError
     assert "certificate" in str(error)
-    # It was the client that broke off, before it had sent anything.
+    # The client has closed the connection, before it sent anything.
     assert len(errors) == 1
     assert "alert" in errors[0].lower()
 
@@ -224,13 +224,13 @@ def test_a_host_may_be_excluded_from_the_proxy(simulate: Simulate) -> None:
     assert run.stdout == "directly\n"
 
 
-def test_a_proxy_that_is_not_there_is_a_connection_that_failed() -> None:
+def test_a_proxy_that_does_not_run_is_a_failed_connection() -> None:
     proxy = f"http://127.0.0.1:{free_port()}"
     run = run_python(STREAM, "http://model.invalid/v1", environment=through(proxy))
     assert run.stdout == "ConnectionFailedError\n"
 
 
-# --- leaving -------------------------------------------------------------------------------------------------
+# --- closing -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="how a full backlog behaves is known of Linux")
@@ -253,7 +253,7 @@ def test_a_stream_that_is_still_connecting_can_be_closed() -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs resource limits")
-def test_descriptors_that_have_run_out_are_an_error_and_no_hang() -> None:
+def test_running_out_of_file_descriptors_is_an_error() -> None:
     run = run_python(
         """
         import os, resource, headrace
@@ -288,7 +288,7 @@ def test_descriptors_that_have_run_out_are_an_error_and_no_hang() -> None:
 
 
 def test_a_machine_without_certificates_can_still_stream_without_tls(simulate: Simulate) -> None:
-    # Small container images have none, and a local model needs none.
+    # Small container images have no certificates, and a local model needs none.
     program = """
         import sys, headrace
         print(headrace.Agent(model_name="openai/sim", llm_base_url=sys.argv[1], print_on=False).run("Go."))

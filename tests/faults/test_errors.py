@@ -1,4 +1,4 @@
-"""The tree of errors: what catches what, and that they survive a journey."""
+"""The tree of errors: their base classes, and pickling."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_the_other_errors_survive_pickling(kind: type[HeadraceError]) -> None:
     assert (type(again), str(again)) == (kind, "It broke.")
 
 
-def test_the_error_of_a_run_survives_the_way_from_another_process(simulate: Simulate) -> None:
+def test_an_error_of_a_run_can_be_raised_from_another_process(simulate: Simulate) -> None:
     fault = {"kind": "status", "status": 429, "headers": {"retry-after": "3"}}
     url = simulate(fault=fault).base_url
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool, pytest.raises(RateLimitError) as caught:
@@ -71,14 +71,14 @@ def run_agent(url: str) -> str:
 
 
 def test_the_state_of_an_error_is_kept_when_it_is_pickled(simulate: Simulate, reader: Reader) -> None:
-    # "rejected" and "error" are states of the same class.
+    # The same class has the state "rejected" or "error".
     for fault, state in [({"kind": "status"}, "rejected"), ({"kind": "error"}, "error")]:
         error = reader.read(agent_at(simulate(fault=fault))).error
         assert isinstance(error, StreamError)
         assert (error.state, pickle.loads(pickle.dumps(error)).state) == (state, state)
 
 
-def test_timeouts_are_also_pythons() -> None:
+def test_timeouts_are_also_pythons_timeout_errors() -> None:
     timeouts = [kind for kind in STREAM_ERRORS if issubclass(kind, TimeoutError)]
     assert {kind.__name__ for kind in timeouts} == {
         "StreamTimeoutError",

@@ -1,4 +1,4 @@
-"""``os.fork``: the child has streams of its own, the parent keeps its own, and nobody hangs."""
+"""``os.fork``: the child can stream, the parent's streams go on, and neither hangs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ async def collect(task):
 def in_child(work):
     pid = os.fork()
     if pid == 0:
-        signal.alarm(10)  # a child that hangs dies, and is found out by its exit code
+        signal.alarm(10)  # a child that hangs is killed, and its exit code shows it
         try:
             work()
         except BaseException as error:
@@ -46,7 +46,7 @@ def simulator(simulate: Simulate) -> Simulator:
 
 
 def run(simulator: Simulator, program: str) -> list[str]:
-    """What a program prints that ends well."""
+    """The lines that a program prints. It must exit without an error."""
     done = run_python(AROUND + textwrap.dedent(program), simulator.base_url)
     assert (done.stderr, done.returncode) == ("", 0), done.stdout
     return done.stdout.splitlines()
@@ -80,7 +80,7 @@ def test_a_child_does_not_use_its_parents_connections(simulator: Simulator) -> N
     assert first == third != second
 
 
-# In these, the child may first get what its parent had taken off the stream already: that is in the memory they share.
+# In these tests the child may first get tokens that its parent has already received: they are in the copied memory.
 
 
 @pytest.mark.parametrize("read", ["while True: next(stream)", "list(stream)"])
@@ -107,7 +107,7 @@ def test_the_parents_async_stream_cannot_be_read_in_the_child(simulator: Simulat
             stream = agent.arun_stream("Go.")
             print(await anext(stream), flush=True)
             def child():
-                # The child is inside its parent's running loop, with which it can do nothing.
+                # The child is inside its parent's running event loop, and cannot use it.
                 try:
                     while True:
                         try:
@@ -126,9 +126,7 @@ def test_the_parents_async_stream_cannot_be_read_in_the_child(simulator: Simulat
 @pytest.mark.parametrize(
     "let_go", ["stream.close()", "del stream; gc.collect()", "stream.text; stream.timing; stream.usage"]
 )
-def test_what_the_child_does_with_its_parents_stream_does_not_harm_the_parent(
-    simulator: Simulator, let_go: str
-) -> None:
+def test_a_child_cannot_harm_its_parents_stream(simulator: Simulator, let_go: str) -> None:
     program = f"""
         stream = agent.run_stream("Go.")
         print(next(stream), flush=True)
@@ -156,7 +154,7 @@ def test_a_child_may_fork_again(simulator: Simulator) -> None:
 
 
 def test_a_first_run_imports_nothing(simulate: Simulate) -> None:
-    # A fork in another thread, in the middle of an import, would leave the child a lock that nobody opens.
+    # If another thread forks during an import, the child inherits the locked import lock.
     program = """
         import sys
         before = set(sys.modules)

@@ -1,4 +1,4 @@
-"""What providers say no with, as they write it: the same errors for all, that name who said it, and no key."""
+"""Errors in each provider's own form: they become the same exceptions, which name the provider and contain no key."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ each_service = pytest.mark.parametrize("service", SERVICES.values(), ids=SERVICE
 
 
 def failed(reader: Reader, service: Service, simulator: Simulator, **options: Any) -> StreamError:
-    """The error of a run that says nothing."""
+    """The error of a run without tokens."""
     result = reader.read(agent_on(service, simulator, tools=[], **options))
     assert result.tokens == []
     assert isinstance(result.error, StreamError), result
     return result.error
 
 
-# --- refused by a status --------------------------------------------------------------------------------------------
+# --- errors by status -----------------------------------------------------------------------------------------------
 
 
 def openai(message: str, code: str | None = None) -> dict[str, Any]:
@@ -100,19 +100,19 @@ WRONG_KEY: dict[str, list[tuple[int, Any]]] = {
 }
 REFUSALS = [
     (error, name, status, body)
-    for error, told in (
+    for error, by_service in (
         (ContextWindowExceededError, TOO_LONG),
         (ContentPolicyViolationError, AGAINST_RULES),
         (OverloadedError, BUSY),
         (AuthenticationError, WRONG_KEY),
     )
-    for name, answers in told.items()
+    for name, answers in by_service.items()
     for status, body in answers
 ]
 
 
 @pytest.mark.parametrize(("error", "name", "status", "body"), REFUSALS)
-def test_what_a_provider_says_tells_what_is_wrong(
+def test_an_explanation_of_a_provider_becomes_the_right_error(
     simulate: Simulate, reader: Reader, error: type[StreamError], name: str, status: int, body: Any
 ) -> None:
     service = SERVICES[name]
@@ -138,7 +138,7 @@ STATUSES = [
 
 @each_service
 @pytest.mark.parametrize(("status", "error"), STATUSES)
-def test_a_status_is_the_same_error_whoever_says_it(
+def test_a_status_is_the_same_error_for_every_provider(
     simulate: Simulate, reader: Reader, service: Service, status: int, error: type[StreamError]
 ) -> None:
     simulator = simulate(fault={"kind": "status", "status": status, "headers": {"retry-after": "3"}})
@@ -149,13 +149,15 @@ def test_a_status_is_the_same_error_whoever_says_it(
 
 
 @each_service
-def test_an_unknown_model_says_what_to_look_at(simulate: Simulate, reader: Reader, service: Service) -> None:
+def test_the_error_for_an_unknown_model_says_what_to_check(
+    simulate: Simulate, reader: Reader, service: Service
+) -> None:
     raised = failed(reader, service, simulate(fault={"kind": "status", "status": 404}))
     assert "check the model's name and the base URL" in str(raised)
     assert raised.model == service.model
 
 
-# --- refused inside the stream --------------------------------------------------------------------------------------
+# --- errors inside the stream ---------------------------------------------------------------------------------------
 
 IN_BAND = [
     ("anthropic", {"type": "overloaded_error"}, OverloadedError),
@@ -174,7 +176,7 @@ IN_BAND = [
     ("openai_chat", {"type": "requests", "code": "rate_limit_exceeded"}, RateLimitError),
     ("openai_chat", {"type": "server_error"}, ServerError),
     ("azure", {"type": "server_error"}, ServerError),
-    # These have words only.
+    # These have only a message.
     ("cohere", {}, ProviderError),
     ("ollama_chat", {}, ProviderError),
 ]
@@ -194,7 +196,7 @@ def test_an_error_inside_the_stream_comes_after_its_tokens(
     assert "It failed." in str(result.error)
 
 
-# --- no provider at all ---------------------------------------------------------------------------------------------
+# --- answers that are not a provider's ------------------------------------------------------------------------------
 
 
 @each_service
@@ -217,7 +219,7 @@ def test_a_redirect_says_where_to_and_is_not_followed(simulate: Simulate, reader
 
 
 @pytest.mark.parametrize("model", ["nonsense/model", "nobody-knows-this-model"])
-def test_an_unknown_provider_says_how_models_are_named(reader: Reader, model: str) -> None:
+def test_the_error_for_an_unknown_provider_says_how_to_name_models(reader: Reader, model: str) -> None:
     error = reader.read(Agent(model_name=model, llm_api_key=KEY, print_on=False)).error
     assert type(error) is ConfigurationError
     assert model in str(error)
@@ -237,7 +239,7 @@ NEEDS = {
 
 
 @pytest.mark.parametrize("model", NEEDS)
-def test_a_missing_key_is_named_before_anything_is_sent(
+def test_the_error_for_a_missing_key_comes_before_anything_is_sent(
     reader: Reader, monkeypatch: pytest.MonkeyPatch, model: str
 ) -> None:
     for name in (*NEEDS.values(), "GOOGLE_API_KEY", "OR_API_KEY", "CO_API_KEY"):
@@ -248,7 +250,7 @@ def test_a_missing_key_is_named_before_anything_is_sent(
     assert result.stream.state == "failed"
 
 
-def test_what_a_model_does_not_take_says_what_to_do(simulate: Simulate, reader: Reader) -> None:
+def test_the_error_for_an_unsupported_parameter_says_what_to_do(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate()
     error = reader.read(agent_on(SERVICES["cohere"], simulator, reasoning_effort="high")).error
     assert type(error) is ConfigurationError
@@ -282,7 +284,7 @@ def test_no_key_is_in_an_error(simulate: Simulate, reader: Reader, service: Serv
     assert_no_key_in(error)
 
 
-def test_no_key_is_in_what_cannot_be_built(reader: Reader) -> None:
+def test_no_key_is_in_the_error_for_a_request_that_cannot_be_built(reader: Reader) -> None:
     agent = agent_at("http://127.0.0.1:1", model_name="cohere/command-r-plus", llm_api_key=KEY, reasoning_effort="high")
     error = reader.read(agent).error
     assert isinstance(error, ConfigurationError)

@@ -88,7 +88,7 @@ def test_a_key_in_the_environment(simulate: Simulate, reader: Reader, monkeypatc
     assert_no_key_in(error)
 
 
-def test_a_word_that_is_no_secret_stays(simulate: Simulate, reader: Reader) -> None:
+def test_a_word_that_is_not_a_secret_is_not_masked(simulate: Simulate, reader: Reader) -> None:
     options = {"llm_args": {"extra_headers": {"x-team": "blueberry"}}}
     error = failed(simulate, reader, {"kind": "status", "status": 400, "body": "no blueberry"}, **options)
     assert error.body == "no blueberry"

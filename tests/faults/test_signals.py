@@ -1,4 +1,4 @@
-"""Ctrl-C is heard while a stream waits, and a process may end whatever its streams do."""
+"""Ctrl-C interrupts a stream that waits, and a process may exit with open streams."""
 
 from __future__ import annotations
 

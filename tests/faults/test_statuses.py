@@ -1,4 +1,4 @@
-"""Error statuses, as providers and the proxies before them send them."""
+"""Error statuses, as providers and the proxies in front of them send them."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ def rejected(simulate: Simulate, reader: Reader, status: int, **fault: Any) -> P
     assert result.tokens == []
     assert isinstance(result.error, ProviderError)
     assert (result.error.status, result.error.model) == (status, "openai/sim")
-    # An error is told once, and not tried again behind the caller's back.
+    # There is only one request: no hidden retries.
     assert the_request(simulator)["status"] == status
     return result.error
 
 
 @pytest.mark.parametrize("status", [307, 400, 429, 500])
-def test_a_request_that_was_refused_is_rejected(simulate: Simulate, reader: Reader, status: int) -> None:
+def test_the_state_after_an_error_status_is_rejected(simulate: Simulate, reader: Reader, status: int) -> None:
     result = reader.read(agent_at(simulate(fault={"kind": "status", "status": status})))
     assert isinstance(result.error, ProviderError)
     assert (result.error.state, result.stream.state) == ("rejected", "rejected")
@@ -102,20 +102,20 @@ def test_explanations_of_all_kinds(
     assert error.code == code
 
 
-def test_an_explanation_that_is_no_utf8(simulate: Simulate, reader: Reader) -> None:
+def test_an_explanation_that_is_not_utf8(simulate: Simulate, reader: Reader) -> None:
     raw = {"kind": "raw", "body_base64": "/w==", "status": 500, "content_type": "text/plain"}
     error = reader.read(agent_at(simulate(fault=raw))).error
     assert isinstance(error, ServerError)
     assert error.body == "\ufffd"
 
 
-def test_a_long_explanation_is_kept_in_part(simulate: Simulate, reader: Reader) -> None:
+def test_a_long_explanation_is_cut(simulate: Simulate, reader: Reader) -> None:
     error = rejected(simulate, reader, 500, body="x" * 200_000)
     assert error.body == "x" * 65536
     assert len(str(error)) < 1000
 
 
-def test_the_providers_id_of_the_request_is_told(simulate: Simulate, reader: Reader) -> None:
+def test_an_error_has_the_providers_request_id(simulate: Simulate, reader: Reader) -> None:
     assert rejected(simulate, reader, 500).request_id == "req-0"
 
 
@@ -137,13 +137,13 @@ def test_the_providers_id_of_the_request_is_told(simulate: Simulate, reader: Rea
     ],
 )
 @pytest.mark.parametrize("status", [429, 503])
-def test_how_long_to_wait(
+def test_retry_after_is_read_from_the_headers(
     simulate: Simulate, reader: Reader, status: int, headers: dict[str, str], seconds: float | None
 ) -> None:
     assert rejected(simulate, reader, status, headers=headers).retry_after == seconds
 
 
-def test_how_long_to_wait_until_a_date(simulate: Simulate, reader: Reader) -> None:
+def test_retry_after_may_be_a_date(simulate: Simulate, reader: Reader) -> None:
     date = email.utils.formatdate(time.time() + 1000, usegmt=True)
     error = rejected(simulate, reader, 429, headers={"Retry-After": date})
     assert error.retry_after is not None
@@ -159,11 +159,11 @@ def test_a_redirect_is_an_error_that_says_where_to(simulate: Simulate, reader: R
     assert type(error) is ProviderError
     assert error.status == status
     assert location in str(error)
-    # The key would have gone along.
+    # A client that followed the redirect would have sent the key there.
     assert elsewhere.report()["connections"]["accepted"] == 0
 
 
-def test_an_error_is_about_its_own_request(simulate: Simulate, reader: Reader) -> None:
+def test_a_run_after_an_error_status_succeeds(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate("fine", fault={"kind": "status", "status": 503, "times": 1})
     agent = agent_at(simulator)
     assert isinstance(reader.read(agent).error, OverloadedError)

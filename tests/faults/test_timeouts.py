@@ -1,4 +1,4 @@
-"""Servers that keep their clients waiting."""
+"""Servers that answer late or not at all."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     import socket
 
 SHORT = 0.5
-"""Seconds until a limit is hit that must be hit: enough for what comes before it to have come."""
+"""Seconds of a timeout that the test runs into: long enough for the tokens before it to arrive."""
 
 LONG = 2.0
-"""Seconds of a limit that must not be hit by an answer of this length, whose tokens come every few milliseconds."""
+"""Seconds of a timeout that the test must not run into: its tokens come every few milliseconds."""
 
 
 def test_a_server_that_never_answers(simulate: Simulate, reader: Reader) -> None:
@@ -35,7 +35,7 @@ def test_a_server_that_only_answers_with_headers(simulate: Simulate, reader: Rea
     wait_for_outcomes(simulator, "disconnected")
 
 
-def test_comments_are_no_first_token(simulate: Simulate, reader: Reader) -> None:
+def test_comments_do_not_count_as_a_first_token(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate(fault={"kind": "stall", "after": 0}, comment_every_ms=5)
     result = reader.read(agent_at(simulator, timeouts=Timeouts(first_token=SHORT)))
     assert type(result.error) is FirstTokenTimeoutError
@@ -52,15 +52,15 @@ def test_a_stream_that_goes_silent(simulate: Simulate, reader: Reader) -> None:
     wait_for_outcomes(simulator, "disconnected")
 
 
-def test_comments_are_no_sign_of_life(simulate: Simulate, reader: Reader) -> None:
+def test_comments_do_not_reset_the_idle_timeout(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate("one two three", fault={"kind": "stall", "after": 2}, comment_every_ms=5)
     result = reader.read(agent_at(simulator, timeouts=Timeouts(idle=SHORT)))
     assert result.tokens == ["one", " two"]
     assert type(result.error) is IdleTimeoutError
 
 
-def test_reasoning_is_a_sign_of_life(simulate: Simulate, reader: Reader) -> None:
-    # More of it than the limits, and the answer is not late.
+def test_reasoning_resets_the_timeouts(simulate: Simulate, reader: Reader) -> None:
+    # The reasoning takes longer than the timeouts.
     pacing = {"mode": "steady", "interval_ms": 40}
     simulator = simulate("Done.", reasoning=["hm"] * 60, pacing=pacing)
     result = reader.read(agent_at(simulator, timeouts=Timeouts(first_token=LONG, idle=LONG)))
@@ -74,18 +74,18 @@ def test_a_stream_may_last_longer_than_its_limits(simulate: Simulate, reader: Re
     assert (len(result.tokens), result.error) == (60, None)
 
 
-def test_the_silence_of_a_slow_reader_is_not_the_providers(simulate: Simulate, reader: Reader) -> None:
+def test_a_slow_reader_does_not_cause_an_idle_timeout(simulate: Simulate, reader: Reader) -> None:
     words = [f"word-{n:04} " for n in range(1000)]
     simulator = simulate(words, repeat=100)
     with reader.start(agent_at(simulator, timeouts=Timeouts(idle=1.0))) as reading:
         reading.take(1)
-        # Longer than the limit, while the provider waits for us.
+        # Longer than the timeout, while the provider waits for us.
         time.sleep(1.2)
         rest = reading.to_end()
     assert (len(rest.tokens), rest.error) == (100 * len(words) - 1, None)
 
 
-def test_an_answer_that_is_whole_has_no_limit_for_its_reader(simulate: Simulate, reader: Reader) -> None:
+def test_the_timeout_does_not_apply_after_the_end_of_the_answer(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate("one two three")
     with reader.start(agent_at(simulator, timeouts=Timeouts(idle=SHORT))) as reading:
         reading.take(1)
@@ -93,7 +93,7 @@ def test_an_answer_that_is_whole_has_no_limit_for_its_reader(simulate: Simulate,
         assert reading.to_end().error is None
 
 
-def test_a_slow_explanation_of_an_error_is_not_waited_for_without_end(reader: Reader) -> None:
+def test_the_wait_for_the_explanation_of_an_error_has_a_limit(reader: Reader) -> None:
     def answer(connection: socket.socket) -> None:
         receive_request(connection)
         connection.sendall(b"HTTP/1.1 500 Oops\r\ncontent-length: 1000\r\n\r\nIt is")

@@ -1,4 +1,4 @@
-"""A server that speaks another dialect than it was asked in, from the start or the middle: never a whole answer."""
+"""A server that answers in another dialect, from the start or from the middle on: always an error."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ TEXTUAL = {name: service for name, service in ONE_OF_EACH.items() if service.dia
 
 
 def pairs(names: Iterable[str]) -> list[tuple[str, str]]:
-    """Each dialect that is asked for, with each other that is spoken."""
+    """All pairs of an expected dialect and another one that the server uses."""
     return list(itertools.permutations(names, 2))
 
 
 def answering(simulate: Simulate, body: bytes, content_type: str = "text/event-stream") -> Simulator:
-    """A server that has this answer to everything."""
+    """A server that sends this answer to every request."""
     encoded = base64.b64encode(body).decode()
     return simulate(fault={"kind": "raw", "body_base64": encoded, "content_type": content_type})
 
@@ -45,7 +45,7 @@ def answer_of(service: Service, simulate: Simulate) -> bytes:
 
 
 def first_half(body: bytes) -> bytes:
-    """An answer up to the end of the event or line of its first token."""
+    """An answer up to the end of the frame of its first token."""
     start = body.index(b"one")
     mark = next(mark for mark in (b"\r\n\r\n", b"\n\n", b"\n") if mark in body[start:])
     return body[: body.index(mark, start) + len(mark)]
@@ -59,7 +59,7 @@ def read(reader: Reader, service: Service, simulator: Simulator) -> tuple[list[s
 
 
 @pytest.mark.parametrize(("asked", "spoken"), pairs(ONE_OF_EACH))
-def test_another_dialect_from_the_start_is_no_answer(
+def test_another_dialect_from_the_start_is_an_error(
     simulate: Simulate, reader: Reader, asked: str, spoken: str
 ) -> None:
     body = answer_of(ONE_OF_EACH[spoken], simulate)
@@ -68,7 +68,7 @@ def test_another_dialect_from_the_start_is_no_answer(
 
 
 @pytest.mark.parametrize(("asked", "spoken"), pairs(TEXTUAL))
-def test_another_dialect_from_the_middle_is_half_an_answer(
+def test_another_dialect_from_the_middle_on_is_an_error(
     simulate: Simulate, reader: Reader, asked: str, spoken: str
 ) -> None:
     body = first_half(answer_of(TEXTUAL[asked], simulate)) + answer_of(TEXTUAL[spoken], simulate)
@@ -89,7 +89,7 @@ def test_a_web_page_in_the_middle_is_half_an_answer(simulate: Simulate, reader: 
 def test_openais_error_in_the_middle_is_an_error_in_every_dialect(
     simulate: Simulate, reader: Reader, name: str
 ) -> None:
-    # As gateways put it into whatever they pass on.
+    # Gateways send such an error in streams of any dialect.
     service = TEXTUAL[name]
     error = b'data: {"error":{"message":"The gateway lost it.","type":"server_error"}}\n\n'
     tokens, raised = read(reader, service, answering(simulate, first_half(answer_of(service, simulate)) + error))
@@ -99,7 +99,7 @@ def test_openais_error_in_the_middle_is_an_error_in_every_dialect(
 
 
 @pytest.mark.parametrize("name", ONE_OF_EACH)
-def test_a_document_of_nothing_in_particular_is_no_answer(simulate: Simulate, reader: Reader, name: str) -> None:
+def test_a_json_document_of_another_kind_is_no_answer(simulate: Simulate, reader: Reader, name: str) -> None:
     simulator = answering(simulate, b'{"status":"ok","version":"1.2.3"}', "application/json")
     tokens, _ = read(reader, ONE_OF_EACH[name], simulator)
     assert tokens == []

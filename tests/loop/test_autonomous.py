@@ -1,4 +1,4 @@
-"""The autonomous cycle: plan, execute, sum up; which phases, with which tools, and what the model is told."""
+"""The autonomous loop: its phases (plan, execute, summary), with which tools, and what the model is sent."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 # --- the phases ------------------------------------------------------------------------------------------------
 
 
-def test_it_plans_executes_and_sums_up(simulate: Simulate, reader: Reader) -> None:
+def test_a_run_has_the_phases_plan_execute_and_summary(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate(turns=WHOLE)
     result = reader.read(bot_at(simulator), "What is 17 + 25?", with_events=True)
     assert (result.error, result.stream.state, result.stream.final) == (None, "complete", "The sum is 42.")
@@ -47,12 +47,12 @@ def test_it_plans_executes_and_sums_up(simulate: Simulate, reader: Reader) -> No
     assert len(bodies(simulator)) == 5
 
 
-def test_the_text_of_every_phase_streams_the_summary_too(simulate: Simulate, reader: Reader) -> None:
+def test_the_text_of_every_phase_streams_including_the_summary(simulate: Simulate, reader: Reader) -> None:
     result = reader.read(bot_at(simulate(turns=WHOLE)))
     assert "".join(result.tokens) == result.stream.text == "Let me plan.Adding.It checks.The sum is 42."
 
 
-def test_each_token_comes_inside_of_its_phase(simulate: Simulate, reader: Reader) -> None:
+def test_each_token_comes_between_the_start_and_end_of_its_phase(simulate: Simulate, reader: Reader) -> None:
     events: list[Any] = reader.read(bot_at(simulate(turns=WHOLE)), with_events=True).tokens
     said: dict[tuple[str, str | None], str] = {}
     phase: tuple[str, str | None] = ("", None)
@@ -73,7 +73,7 @@ def test_run_returns_the_summary(simulate: Simulate) -> None:
     assert bot_at(simulate(turns=WHOLE)).run("What is 17 + 25?") == "The sum is 42."
 
 
-# --- what each phase offers and tells --------------------------------------------------------------------------
+# --- tools and prompts of each phase ---------------------------------------------------------------------------
 
 
 def test_each_phase_offers_its_own_tools(simulate: Simulate, reader: Reader) -> None:
@@ -85,7 +85,7 @@ def test_each_phase_offers_its_own_tools(simulate: Simulate, reader: Reader) -> 
     assert summary == {"complete_task", "respond_to_user"}
 
 
-def test_the_fields_are_those_that_users_of_swarms_know(simulate: Simulate, reader: Reader) -> None:
+def test_the_parameters_of_own_tools_are_the_same_as_in_swarms(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate(turns=WHOLE)
     reader.read(bot_at(simulator))
     schemas = {tool["function"]["name"]: tool["function"] for body in bodies(simulator) for tool in body["tools"]}
@@ -101,7 +101,7 @@ def test_the_fields_are_those_that_users_of_swarms_know(simulate: Simulate, read
     assert optional.isdisjoint(schemas["complete_task"]["parameters"]["required"])
 
 
-def test_each_subtask_is_told_with_its_id_and_description(simulate: Simulate, reader: Reader) -> None:
+def test_the_prompt_of_a_subtask_has_its_id_and_description(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate(turns=WHOLE)
     reader.read(bot_at(simulator), "What is 17 + 25?")
     assert sent(simulator, 0)[0]["content"] == "What is 17 + 25?"
@@ -112,7 +112,7 @@ def test_each_subtask_is_told_with_its_id_and_description(simulate: Simulate, re
         assert f"Work on {name}." in asked["content"]
 
 
-def test_the_conversation_is_one_that_providers_take(simulate: Simulate, reader: Reader) -> None:
+def test_the_conversation_is_valid_for_providers(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate(turns=WHOLE)
     result = reader.read(bot_at(simulator, system_prompt="You are a bot."))
     for body in bodies(simulator):
@@ -121,7 +121,7 @@ def test_the_conversation_is_one_that_providers_take(simulate: Simulate, reader:
     assert_every_call_is_answered(list(result.stream.messages))
 
 
-def test_the_users_tools_are_carried_out_in_a_subtask(simulate: Simulate, reader: Reader) -> None:
+def test_the_users_tools_run_in_a_subtask(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate(turns=WHOLE)
     events: list[Any] = reader.read(bot_at(simulator), with_events=True).tokens
     assert results(simulator, 2)[-1] == "42"
@@ -129,9 +129,7 @@ def test_the_users_tools_are_carried_out_in_a_subtask(simulate: Simulate, reader
     assert [event.content for event in returned] == ["42"]
 
 
-def test_the_users_and_the_cycles_calls_of_one_turn_answer_in_the_models_order(
-    simulate: Simulate, reader: Reader
-) -> None:
+def test_results_of_mixed_calls_of_one_turn_keep_the_models_order(simulate: Simulate, reader: Reader) -> None:
     three = {"tool_calls": [*says("Now.")["tool_calls"], *ADDS["tool_calls"], *done("sum")["tool_calls"]]}
     simulator = simulate(turns=conversation(plans("sum"), three, completes("42")))
     result = reader.read(bot_at(simulator))
@@ -142,13 +140,13 @@ def test_the_users_and_the_cycles_calls_of_one_turn_answer_in_the_models_order(
     assert "sum" in answers[2]["content"]
 
 
-def test_the_calls_of_the_cycle_are_events_too(simulate: Simulate, reader: Reader) -> None:
+def test_calls_of_own_tools_are_events_too(simulate: Simulate, reader: Reader) -> None:
     events: list[Any] = reader.read(bot_at(simulate(turns=WHOLE)), with_events=True).tokens
     called = [event.call.name for event in events if isinstance(event, ToolCallRequested)]
     assert called == ["create_plan", "add", "subtask_done", "subtask_done", "complete_task"]
 
 
-def test_the_results_of_the_cycles_calls_are_events_too(simulate: Simulate, reader: Reader) -> None:
+def test_results_of_own_tools_are_events_too(simulate: Simulate, reader: Reader) -> None:
     turns = conversation(plans(step("a", "b")), plans("sum"), done("sum"), completes("42"))
     events: list[Any] = reader.read(bot_at(simulate(turns=turns)), with_events=True).tokens
     returned = [(event.call.name, event.error) for event in events if isinstance(event, ToolResultReturned)]
@@ -163,7 +161,7 @@ def test_the_results_of_the_cycles_calls_are_events_too(simulate: Simulate, read
 # --- how subtasks end ------------------------------------------------------------------------------------------
 
 
-def test_a_subtask_may_fail_and_the_summary_knows(simulate: Simulate, reader: Reader) -> None:
+def test_a_failed_subtask_is_in_the_prompt_of_the_summary(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate(
         turns=conversation(
             plans("dig", "fly"),
@@ -183,7 +181,7 @@ def test_a_subtask_may_fail_and_the_summary_knows(simulate: Simulate, reader: Re
     assert "The sky is blue." in fly
 
 
-def test_a_subtask_that_is_done_along_with_another_is_not_asked_for(simulate: Simulate, reader: Reader) -> None:
+def test_a_subtask_that_was_done_with_another_one_is_skipped(simulate: Simulate, reader: Reader) -> None:
     both = {"tool_calls": [*done("a")["tool_calls"], *done("b")["tool_calls"]]}
     simulator = simulate(turns=conversation(plans("a", "b", "c"), both, done("c"), completes("Done.")))
     events: list[Any] = reader.read(bot_at(simulator), with_events=True).tokens
@@ -193,16 +191,16 @@ def test_a_subtask_that_is_done_along_with_another_is_not_asked_for(simulate: Si
     ]
 
 
-def test_a_subtask_that_is_not_in_the_plan_is_told_to_the_model(simulate: Simulate, reader: Reader) -> None:
+def test_an_unknown_subtask_is_reported_to_the_model(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate(turns=conversation(plans("sum"), done("summ"), done("sum"), completes("42")))
     assert reader.read(bot_at(simulator)).stream.final == "42"
-    told = results(simulator, 2)[-1]
-    assert "summ" in told
-    assert "'sum'" in told
+    error = results(simulator, 2)[-1]
+    assert "summ" in error
+    assert "'sum'" in error
 
 
 @pytest.mark.parametrize("arguments", ['{"task_id": "sum", "su', "[]", '"sum"'])
-def test_arguments_that_cannot_be_read_are_told_to_the_model(
+def test_arguments_that_cannot_be_read_are_reported_to_the_model(
     simulate: Simulate, reader: Reader, arguments: str
 ) -> None:
     broken = {"tool_calls": [calling("subtask_done", arguments)]}
@@ -222,7 +220,7 @@ def test_a_model_that_answers_a_subtask_in_plain_text_is_asked_once_more(simulat
     assert "subtask_done" in asked["content"]
 
 
-def test_a_model_that_answers_in_plain_text_only_gets_to_the_end(simulate: Simulate, reader: Reader) -> None:
+def test_a_model_that_only_answers_in_plain_text_completes_the_run(simulate: Simulate, reader: Reader) -> None:
     answer = {"text": "It is 42."}
     simulator = simulate(
         turns=conversation(plans("sum"), answer, {"text": "As I said, 42."}, {"text": "The sum is 42."})
@@ -260,9 +258,7 @@ def test_a_summary_that_cannot_be_read_is_asked_for_again(simulate: Simulate, re
 
 
 @pytest.mark.parametrize("arguments", [{"task_id": "main", "success": True}, {"summary": None}, {"summary": " "}])
-def test_a_summary_that_says_nothing_is_asked_for_again(
-    simulate: Simulate, reader: Reader, arguments: dict[str, Any]
-) -> None:
+def test_an_empty_summary_is_asked_for_again(simulate: Simulate, reader: Reader, arguments: dict[str, Any]) -> None:
     empty = {"tool_calls": [calling("complete_task", arguments)]}
     simulator = simulate(turns=conversation(plans("sum"), done("sum"), empty, completes("The sum is 42.")))
     assert reader.read(bot_at(simulator)).stream.final == "The sum is 42."
@@ -280,7 +276,7 @@ BROKEN = {"tool_calls": [calling("complete_task", '{"task_id": 1, "summ')]}
         ([plans("a", "b"), done("a", "It is 41."), done("b", "It is 42.")], "It is 42."),
     ],
 )
-def test_where_no_summary_can_be_read_the_answer_is_what_was_said_last(
+def test_without_a_readable_summary_the_answer_is_the_last_text(
     simulate: Simulate, reader: Reader, before: list[dict[str, Any]], answer: str
 ) -> None:
     simulator = simulate(turns=conversation(*before, BROKEN, BROKEN, BROKEN))
@@ -288,7 +284,7 @@ def test_where_no_summary_can_be_read_the_answer_is_what_was_said_last(
     assert (result.error, result.stream.final) == (None, answer)
 
 
-def test_a_summary_that_was_steered_away_counts_where_no_other_comes(simulate: Simulate, reader: Reader) -> None:
+def test_a_summary_before_steering_counts_if_no_later_one_can_be_read(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate(turns=conversation(plans("a"), done("a"), completes("It is 42."), BROKEN, BROKEN))
 
     def steer(_token: str) -> None:
@@ -300,18 +296,16 @@ def test_a_summary_that_was_steered_away_counts_where_no_other_comes(simulate: S
     assert sent(simulator)[-1]["role"] == "tool"
 
 
-def test_where_the_plain_loop_says_nothing_the_answer_is_what_was_said_before(
-    simulate: Simulate, reader: Reader
-) -> None:
+def test_without_a_plan_and_text_the_answer_is_the_last_text_before(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate(turns=conversation({"text": "It is 42."}, {}, {}, {}))
     result = reader.read(bot_at(simulator))
     assert (result.error, result.stream.final) == (None, "It is 42.")
 
 
-# --- as other runs ---------------------------------------------------------------------------------------------
+# --- what all runs have ----------------------------------------------------------------------------------------
 
 
-def test_an_error_in_any_phase_ends_the_run_with_what_came(simulate: Simulate, reader: Reader) -> None:
+def test_an_error_in_any_phase_ends_the_run_after_the_tokens(simulate: Simulate, reader: Reader) -> None:
     for number in range(5):
         turns = [dict(turn) for turn in WHOLE]
         turns[number]["fault"] = {"kind": "status", "status": 500}
@@ -320,7 +314,7 @@ def test_an_error_in_any_phase_ends_the_run_with_what_came(simulate: Simulate, r
         assert "Let me plan.Adding.It checks.".startswith("".join(result.tokens))
 
 
-def test_any_phase_is_tried_again(simulate: Simulate, reader: Reader) -> None:
+def test_turns_of_any_phase_are_retried(simulate: Simulate, reader: Reader) -> None:
     turns = [{**turn, "fault": {"kind": "status", "status": 503, "times": 1}} for turn in WHOLE]
     simulator = simulate(turns=turns)
     result = reader.read(bot_at(simulator, retry_attempts=1, retry_interval=0))
@@ -336,7 +330,7 @@ def test_usage_is_that_of_all_phases(simulate: Simulate, reader: Reader) -> None
     assert len(stream.turns) == 5
 
 
-def test_a_cycle_is_remembered(simulate: Simulate, reader: Reader, tmp_path: Path) -> None:
+def test_an_autonomous_run_is_added_to_the_memory(simulate: Simulate, reader: Reader, tmp_path: Path) -> None:
     simulator = simulate(turns=WHOLE)
     bot = bot_at(simulator, persistent_memory=True, memory_path=tmp_path / "memory.sqlite3")
     result = reader.read(bot, "What is 17 + 25?")
@@ -346,7 +340,7 @@ def test_a_cycle_is_remembered(simulate: Simulate, reader: Reader, tmp_path: Pat
     assert_every_call_is_answered(bot.memory.read())
 
 
-def test_a_second_cycle_goes_on_from_the_first(simulate: Simulate, reader: Reader, tmp_path: Path) -> None:
+def test_a_second_autonomous_run_continues_from_the_first(simulate: Simulate, reader: Reader, tmp_path: Path) -> None:
     again = conversation(*WHOLE, plans("again"), done("again"), completes("Still 42."))
     for position, turn in enumerate(again):
         turn["when"] = {"turn": position}
@@ -359,7 +353,7 @@ def test_a_second_cycle_goes_on_from_the_first(simulate: Simulate, reader: Reade
     assert "The sum is 42." in json.dumps(sent(simulator, 5))
 
 
-def test_an_image_belongs_to_the_task_of_a_cycle(simulate: Simulate, reader: Reader) -> None:
+def test_an_image_belongs_to_the_task_of_an_autonomous_run(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate(turns=WHOLE)
     url = "https://example.invalid/a.png"
     assert reader.read(bot_at(simulator), "What is it?", img=url).error is None
@@ -367,7 +361,7 @@ def test_an_image_belongs_to_the_task_of_a_cycle(simulate: Simulate, reader: Rea
         assert body["messages"][0]["content"][1]["image_url"]["url"] == url
 
 
-def test_many_cycles_at_once_are_not_mixed_up(simulate: Simulate, reader: Reader) -> None:
+def test_many_autonomous_runs_at_once_are_not_mixed_up(simulate: Simulate, reader: Reader) -> None:
     bot = bot_at(simulate(turns=WHOLE))
     readings = [reader.start(bot, f"Task {number}.") for number in range(5)]
     first = [reading.take(2) for reading in readings]

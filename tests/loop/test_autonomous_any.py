@@ -1,4 +1,4 @@
-"""Whatever a model does, turn by turn: an autonomous run comes to its end, and stays within its rules."""
+"""With any sequence of turns, an autonomous run ends and keeps its rules."""
 
 from __future__ import annotations
 
@@ -58,11 +58,9 @@ def aread(agent: Agent) -> list[Any]:
 @pytest.mark.parametrize("read_all", [read, aread], ids=["run_stream", "arun_stream"])
 @given(turns=st.lists(TURNS, min_size=1, max_size=12))
 @settings(max_examples=40, database=None)
-def test_any_model_comes_to_an_end_by_the_rules(
-    read_all: Callable[[Agent], list[Any]], turns: list[dict[str, Any]]
-) -> None:
+def test_any_run_ends_and_keeps_the_rules(read_all: Callable[[Agent], list[Any]], turns: list[dict[str, Any]]) -> None:
     scripted = [{**turn, "when": {"turn": number}} for number, turn in enumerate(turns)]
-    # Then it says the last thing over and over.
+    # After its script, the model repeats its last turn.
     with Simulator(turns=[*scripted, turns[-1]]) as simulator:
         events = read_all(bot_at(simulator, max_plan_attempts=2, max_subtask_loops=3))
         sent = bodies(simulator)
@@ -79,12 +77,12 @@ def test_any_model_comes_to_an_end_by_the_rules(
                 json.loads(call["function"]["arguments"])
         names = [tool["function"]["name"] for tool in body.get("tools", [])]
         assert len(names) == len(set(names))
-    # Nothing is asked twice, and nothing that is in calls or in the reasoning is in the text.
+    # No conversation is sent twice, and the text contains nothing from other arguments or from the reasoning.
     assert all(len(one["messages"]) < len(other["messages"]) for one, other in itertools.pairwise(sent))
     assert end.text == "".join(event.text for event in events if isinstance(event, Token))
     assert set(end.text) <= set("xyz")
     assert [event.seq for event in events] == list(range(len(events)))
-    # Every call has its result, and every phase its end.
+    # Every tool call has a result, and every phase has an end.
     called = Counter(event.call for event in events if isinstance(event, ToolCallRequested))
     assert called == Counter(event.call for event in events if isinstance(event, ToolResultReturned))
     phases = [event for event in events if isinstance(event, PhaseStart | PhaseEnd)]

@@ -1,4 +1,4 @@
-"""What an autonomous model writes for the user inside of tool calls streams as text, and nothing else of them does."""
+"""In an autonomous run, the text for the user in tool calls streams, and nothing else of the calls does."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def ends_with(arguments: str, **members: Any) -> list[dict[str, Any]]:
-    """A script of a cycle that ends with these arguments of ``complete_task``."""
+    """A script of an autonomous run that ends with these arguments of ``complete_task``."""
     call = calling("complete_task", arguments, **members.pop("call", {}))
     return conversation(plans("a"), done("a"), {"tool_calls": [call], **members})
 
@@ -28,7 +28,7 @@ def ends_with(arguments: str, **members: Any) -> list[dict[str, Any]]:
 
 def test_the_summary_streams_while_its_arguments_arrive(simulate: Simulate, reader: Reader) -> None:
     arguments = '{"task_id": "main", "summary": "The sum is forty-two, as you can see.", "success": true}'
-    # One delta for the call, and half of its arguments in pieces of eight characters. Then nothing more.
+    # The script sends one delta for the call, and half of its arguments in deltas of eight characters. Then it stalls.
     turns = ends_with(arguments, fault={"kind": "stall", "after": 1 + 6})
     simulator = simulate(turns=turns)
     with reader.start(bot_at(simulator)) as reading:
@@ -43,25 +43,25 @@ def test_the_summary_streams_while_its_arguments_arrive(simulate: Simulate, read
 
 def test_a_message_streams_while_its_arguments_arrive(simulate: Simulate, reader: Reader) -> None:
     turn = says("One moment, please, I am looking.")
-    turn["tool_calls"][0]["fragments"] = len(turn["tool_calls"][0]["arguments"])  # a character each
+    turn["tool_calls"][0]["fragments"] = len(turn["tool_calls"][0]["arguments"])  # One character each.
     sent_so_far = turn["tool_calls"][0]["arguments"].index(" please")
     turns = conversation(plans("a"), {**turn, "fault": {"kind": "stall", "after": 1 + sent_so_far}})
     with reader.start(bot_at(simulate(turns=turns))) as reading:
         assert "".join(reading.take(len("One moment,"))) == "One moment,"
 
 
-def test_each_piece_is_a_token_at_the_time_when_it_arrived(simulate: Simulate, reader: Reader) -> None:
+def test_each_delta_becomes_a_token_with_the_time_of_its_arrival(simulate: Simulate, reader: Reader) -> None:
     arguments = json.dumps({"summary": "The sum is forty-two.", "task_id": "main", "success": True})
     turns = ends_with(arguments, call={"fragments": 20}, pacing={"mode": "steady", "interval_ms": 1})
     events: list[Any] = reader.read(bot_at(simulate(turns=turns)), with_events=True).tokens
     tokens = [event for event in events if isinstance(event, Token)]
     assert "".join(token.text for token in tokens) == "The sum is forty-two."
     assert len(tokens) > 3
-    # Each follows the piece that it comes from, and has its time.
+    # Each token follows the delta that it comes from, and has the same time.
     for token in tokens:
-        piece = events[token.seq - 1]
-        assert isinstance(piece, ToolCallDelta)
-        assert piece.at_ns == token.at_ns
+        delta = events[token.seq - 1]
+        assert isinstance(delta, ToolCallDelta)
+        assert delta.at_ns == token.at_ns
     assert len({token.at_ns for token in tokens}) == len(tokens)
 
 
@@ -74,7 +74,7 @@ def test_the_text_is_the_same_however_the_arguments_are_cut(simulate: Simulate, 
         assert "".join(result.tokens) == result.stream.text == result.stream.final == summary
 
 
-def test_the_callback_hears_it_too(simulate: Simulate, reader: Reader) -> None:
+def test_the_callback_gets_these_tokens_too(simulate: Simulate, reader: Reader) -> None:
     heard: list[str] = []
     result = reader.read(bot_at(simulate(turns=WHOLE), streaming_callback=heard.append))
     assert heard == result.tokens
@@ -87,29 +87,29 @@ def test_two_messages_of_one_turn_stream_both(simulate: Simulate, reader: Reader
     assert "".join(reader.read(bot_at(simulator)).tokens) == "First. Second. Third."
 
 
-def at_once(*messages: str, **members: Any) -> list[dict[str, Any]]:
-    """A script of a cycle in which the pieces of several messages mix."""
+def interleaved(*messages: str, **members: Any) -> list[dict[str, Any]]:
+    """A script of an autonomous run in which the deltas of several messages are interleaved."""
     calls = [call for message in messages for call in says(message)["tool_calls"]]
     both = {"tool_calls": calls, "interleave_calls": True, **members}
     return conversation(plans("a"), both, done("a"), completes("."))
 
 
 @pytest.mark.parametrize("messages", [("First, a long one. ", "Second. "), ("One. ", "Two, a long one. ", "Three. ")])
-def test_messages_that_arrive_at_once_stream_one_after_the_other(
+def test_messages_that_arrive_interleaved_stream_one_after_the_other(
     simulate: Simulate, reader: Reader, messages: tuple[str, ...]
 ) -> None:
-    result = reader.read(bot_at(simulate(turns=at_once(*messages))), with_events=True)
+    result = reader.read(bot_at(simulate(turns=interleaved(*messages))), with_events=True)
     events = list[Any](result.tokens)
     tokens = [event for event in events if isinstance(event, Token)]
     assert "".join(token.text for token in tokens) == result.stream.text == f"{''.join(messages)}."
-    # The first was not held back: some of it came while the pieces of the others did.
-    pieces = [event.seq for event in events if isinstance(event, ToolCallDelta) and event.name == "respond_to_user"]
-    assert tokens[0].seq < pieces[-1]
+    # The first message did not wait: some of it came before the last delta of the others.
+    deltas = [event.seq for event in events if isinstance(event, ToolCallDelta) and event.name == "respond_to_user"]
+    assert tokens[0].seq < deltas[-1]
 
 
-def test_a_message_is_held_back_while_another_is_spoken(simulate: Simulate, reader: Reader) -> None:
-    # Pieces of eight characters, four of each: all of "Two." is there, and not yet all of the other.
-    turns = at_once("A long message, in many pieces.", "Two.", fault={"kind": "stall", "after": 2 + 8})
+def test_a_message_waits_until_the_one_before_it_is_complete(simulate: Simulate, reader: Reader) -> None:
+    # Four deltas of eight characters for each message: "Two." is complete, and the other message is not.
+    turns = interleaved("A long message, in many pieces.", "Two.", fault={"kind": "stall", "after": 2 + 8})
     with reader.start(bot_at(simulate(turns=turns))) as reading:
         said = ""
         while len(said) < len("A long mess"):
@@ -117,14 +117,16 @@ def test_a_message_is_held_back_while_another_is_spoken(simulate: Simulate, read
         assert "A long message, in many pieces.".startswith(said)
 
 
-def test_a_message_after_one_that_is_no_json_comes_when_the_turn_ends(simulate: Simulate, reader: Reader) -> None:
+def test_a_message_after_one_with_malformed_json_comes_at_the_end_of_the_turn(
+    simulate: Simulate, reader: Reader
+) -> None:
     cut_off = calling("respond_to_user", '{"message": "One')
     both = {"tool_calls": [cut_off, *says("Two.")["tool_calls"]]}
     simulator = simulate(turns=conversation(plans("a"), both, done("a"), completes(".")))
     assert "".join(reader.read(bot_at(simulator)).tokens) == "OneTwo.."
 
 
-def test_what_was_held_back_comes_before_an_error(simulate: Simulate, reader: Reader) -> None:
+def test_a_message_that_waited_comes_before_an_error(simulate: Simulate, reader: Reader) -> None:
     cut_off = calling("respond_to_user", '{"message": "One')
     both = {"tool_calls": [cut_off, *says("Two.")["tool_calls"]], "fault": {"kind": "end", "after": 12}}
     result = reader.read(bot_at(simulate(turns=conversation(plans("a"), both))))
@@ -145,21 +147,21 @@ def test_a_message_streams_in_every_phase(simulate: Simulate, reader: Reader) ->
     assert (result.error, "".join(result.tokens), result.stream.final) == (None, "1 2 3 4", "4")
 
 
-def test_the_text_of_a_turn_has_what_was_said_inside_of_calls(simulate: Simulate, reader: Reader) -> None:
+def test_the_text_of_a_turn_contains_text_from_tool_calls(simulate: Simulate, reader: Reader) -> None:
     events: list[Any] = reader.read(bot_at(simulate(turns=WHOLE)), with_events=True).tokens
     texts = [event.text for event in events if isinstance(event, TurnEnd)]
     assert texts == ["Let me plan.", "Adding.", "", "It checks.", "The sum is 42."]
     assert events[-1].text == "".join(texts)
 
 
-def test_an_error_comes_after_what_was_said(simulate: Simulate, reader: Reader) -> None:
+def test_an_error_comes_after_the_tokens(simulate: Simulate, reader: Reader) -> None:
     arguments = '{"summary": "The sum is forty-two.", "task_id": "main", "success": true}'
     turns = ends_with(arguments, fault={"kind": "reset", "after": 1 + 3})
     simulator = simulate(turns=turns)
     result = reader.read(bot_at(simulator, retry_attempts=3, retry_interval=0))
     assert isinstance(result.error, ConnectionFailedError)
     assert "".join(result.tokens) == "The sum is "
-    # Something of it was seen, so it is not tried again.
+    # Tokens of the turn were seen, so there is no retry.
     assert len(bodies(simulator)) == 3
 
 
@@ -179,12 +181,14 @@ def test_the_json_of_calls_is_never_in_the_text(simulate: Simulate, reader: Read
     assert (result.error, "".join(result.tokens)) == (None, "Fine. Done.")
 
 
-def test_a_member_of_another_depth_or_tool_is_not_spoken(simulate: Simulate, reader: Reader) -> None:
+def test_an_argument_at_another_depth_or_of_another_tool_does_not_stream(simulate: Simulate, reader: Reader) -> None:
     arguments = '{"results": {"summary": "SECRET"}, "message": "SECRET", "summary": "Done.", "task_id": "summary"}'
     assert "".join(reader.read(bot_at(simulate(turns=ends_with(arguments)))).tokens) == "Done."
 
 
-def test_what_stops_being_json_is_spoken_up_to_there_and_asked_for_again(simulate: Simulate, reader: Reader) -> None:
+def test_a_summary_with_malformed_json_streams_in_part_and_is_asked_for_again(
+    simulate: Simulate, reader: Reader
+) -> None:
     broken = {"tool_calls": [calling("complete_task", '{"summary": "It is " 42."}')]}
     simulator = simulate(turns=conversation(plans("a"), done("a"), broken, completes("It is 42.")))
     result = reader.read(bot_at(simulator))
@@ -192,7 +196,7 @@ def test_what_stops_being_json_is_spoken_up_to_there_and_asked_for_again(simulat
     assert result.stream.final == "It is 42."
 
 
-def test_in_a_plain_loop_nothing_of_a_call_is_spoken(simulate: Simulate, reader: Reader) -> None:
+def test_in_a_loop_of_turns_arguments_do_not_stream(simulate: Simulate, reader: Reader) -> None:
     def complete_task(summary: str) -> str:
         return summary
 
@@ -202,7 +206,7 @@ def test_in_a_plain_loop_nothing_of_a_call_is_spoken(simulate: Simulate, reader:
     assert "".join(result.tokens) == "Calling.Done."
 
 
-def test_reasoning_is_not_in_the_text_of_a_cycle(simulate: Simulate, reader: Reader) -> None:
+def test_reasoning_is_not_in_the_text_of_an_autonomous_run(simulate: Simulate, reader: Reader) -> None:
     turns = [{**turn, "reasoning": "SECRET"} for turn in WHOLE]
     result = reader.read(bot_at(simulate(turns=turns)))
     assert "".join(result.tokens) == "Let me plan.Adding.It checks.The sum is 42."

@@ -1,4 +1,4 @@
-"""Which tools an autonomous run offers, and how those of the user stand beside its own."""
+"""The tools of an autonomous run: its own and those of the user."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from support.harness import agent_at
 if TYPE_CHECKING:
     from support.harness import Reader, Simulate
 
-CYCLE = conversation(plans("a"), done("a"), completes("Done."))
+ONE_SUBTASK = conversation(plans("a"), done("a"), completes("Done."))
 
 # --- a model that reasons --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("options", [{"reasoning_effort": "low"}, {"thinking_tokens": 1024}])
-def test_a_model_that_is_told_to_reason_is_not_offered_to_think(
+def test_a_model_that_is_set_to_reason_is_not_offered_think(
     simulate: Simulate, reader: Reader, options: dict[str, Any]
 ) -> None:
-    simulator = simulate(turns=CYCLE)
+    simulator = simulate(turns=ONE_SUBTASK)
     reader.read(bot_at(simulator, **options))
     assert all("think" not in names for names in offered(simulator))
 
 
-def test_a_model_that_is_seen_to_reason_is_not_offered_to_think_any_more(simulate: Simulate, reader: Reader) -> None:
+def test_a_model_that_has_reasoned_is_no_longer_offered_think(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate(turns=conversation({**plans("a"), "reasoning": "Hm."}, done("a"), completes("Done.")))
     reader.read(bot_at(simulator))
     plan, execute, _ = offered(simulator)
@@ -37,8 +37,8 @@ def test_a_model_that_is_seen_to_reason_is_not_offered_to_think_any_more(simulat
     assert "think" not in execute
 
 
-def test_other_models_are(simulate: Simulate, reader: Reader) -> None:
-    simulator = simulate(turns=CYCLE)
+def test_other_models_are_offered_think(simulate: Simulate, reader: Reader) -> None:
+    simulator = simulate(turns=ONE_SUBTASK)
     reader.read(bot_at(simulator))
     plan, execute, summary = offered(simulator)
     assert ["think" in names for names in (plan, execute, summary)] == [True, True, False]
@@ -56,7 +56,7 @@ def test_other_models_are(simulate: Simulate, reader: Reader) -> None:
         ({"create_plan"}, {"create_plan"}),
     ],
 )
-def test_only_selected_tools_are_offered_and_the_users_always(
+def test_only_selected_own_tools_are_offered_and_all_of_the_users(
     simulate: Simulate, reader: Reader, selected: Any, expected: set[str]
 ) -> None:
     simulator = simulate(turns=conversation(plans("a"), *[{"text": "As you wish."}] * 3))
@@ -72,12 +72,12 @@ def test_without_create_plan_there_is_no_plan(simulate: Simulate, reader: Reader
     assert offered(simulator) == [["add"], ["add"]]
 
 
-def test_an_unknown_name_is_refused_with_the_known(simulate: Simulate) -> None:
+def test_an_unknown_own_tool_is_refused_with_the_known_names(simulate: Simulate) -> None:
     with pytest.raises(ConfigurationError, match=r"run_bash.*create_plan"):
         bot_at(simulate(), selected_tools=["create_plan", "run_bash"])
 
 
-def test_a_tool_that_is_not_selected_is_not_carried_out(simulate: Simulate, reader: Reader) -> None:
+def test_an_own_tool_that_is_not_selected_is_not_run(simulate: Simulate, reader: Reader) -> None:
     early = completes("SECRET")
     simulator = simulate(turns=conversation(plans("a"), early, done("a"), {"text": "Done."}))
     result = reader.read(bot_at(simulator, selected_tools=["create_plan", "subtask_done"]))
@@ -88,12 +88,12 @@ def test_a_tool_that_is_not_selected_is_not_carried_out(simulate: Simulate, read
 # --- the user's tools ------------------------------------------------------------------------------------------
 
 
-def test_a_cycle_without_tools_of_the_user_works(simulate: Simulate, reader: Reader) -> None:
-    simulator = simulate(turns=CYCLE)
+def test_an_autonomous_run_works_without_tools_of_the_user(simulate: Simulate, reader: Reader) -> None:
+    simulator = simulate(turns=ONE_SUBTASK)
     assert reader.read(bot_at(simulator, tools=None)).stream.final == "Done."
 
 
-def test_what_goes_wrong_in_a_subtask_is_told_to_the_model(simulate: Simulate, reader: Reader) -> None:
+def test_errors_of_tools_in_a_subtask_are_reported_to_the_model(simulate: Simulate, reader: Reader) -> None:
     wrong = {"tool_calls": [calling("add", '{"a": 1'), calling("ad", {"a": 1, "b": 2})]}
     simulator = simulate(turns=conversation(plans("a"), wrong, done("a"), completes("Done.")))
     events: list[Any] = reader.read(bot_at(simulator), with_events=True).tokens
@@ -104,22 +104,22 @@ def test_what_goes_wrong_in_a_subtask_is_told_to_the_model(simulate: Simulate, r
     assert "'add'" in unknown
 
 
-def test_an_unknown_tool_is_told_with_all_that_are_offered(simulate: Simulate, reader: Reader) -> None:
+def test_the_error_for_an_unknown_tool_lists_all_offered_tools(simulate: Simulate, reader: Reader) -> None:
     wrong = {"tool_calls": [calling("subtask_finished", {})]}
     simulator = simulate(turns=conversation(wrong, plans("a"), wrong, done("a"), wrong, completes("Done.")))
     helper = agent_at(simulator, agent_name="Ada")
     events = list[Any](reader.read(bot_at(simulator, handoffs=[helper]), with_events=True).tokens)
-    told = [event.content for event in events if isinstance(event, ToolResultReturned) and event.error]
-    lists = [content.partition("The tools are: ")[2] for content in told]
+    errors = [event.content for event in events if isinstance(event, ToolResultReturned) and event.error]
+    lists = [content.partition("The tools are: ")[2] for content in errors]
     assert lists == [f"{', '.join(names)}." for names in (offered(simulator)[turn] for turn in (0, 2, 4))]
     assert "handoff_task" in lists[1]
-    assert "'subtask_done'?" in told[1]
-    # The model is told the same.
-    assert [results(simulator, turn)[-1] for turn in (1, 3, 5)] == told
+    assert "'subtask_done'?" in errors[1]
+    # The model gets the same.
+    assert [results(simulator, turn)[-1] for turn in (1, 3, 5)] == errors
 
 
 @pytest.mark.parametrize("name", ["create_plan", "subtask_done", "complete_task", "respond_to_user", "think"])
-def test_a_users_tool_with_a_name_of_the_cycle_is_refused(simulate: Simulate, name: str) -> None:
+def test_a_users_tool_with_the_name_of_an_own_tool_is_refused(simulate: Simulate, name: str) -> None:
     def tool(text: str) -> str:
         return text
 
@@ -129,7 +129,7 @@ def test_a_users_tool_with_a_name_of_the_cycle_is_refused(simulate: Simulate, na
         bot_at(simulator, tools=[tool]).run("Go.")
 
 
-def test_in_a_plain_loop_such_a_name_is_a_name_like_any_other(simulate: Simulate, reader: Reader) -> None:
+def test_in_a_loop_of_turns_such_a_name_is_allowed(simulate: Simulate, reader: Reader) -> None:
     def think(text: str) -> str:
         return text.upper()
 
@@ -151,7 +151,7 @@ def test_approve_is_asked_for_the_users_tools_only(simulate: Simulate, reader: R
     assert "not today" in results(simulator, 2)[-1]
 
 
-def test_a_tool_choice_is_for_the_requests_that_offer_the_tool(simulate: Simulate, reader: Reader) -> None:
+def test_a_tool_choice_is_sent_only_with_requests_that_offer_the_tool(simulate: Simulate, reader: Reader) -> None:
     choice = {"type": "function", "function": {"name": "add"}}
     simulator = simulate(turns=conversation(plans("a"), ADDS, done("a"), completes("Done.")))
     reader.read(bot_at(simulator, tool_choice=choice))
@@ -160,7 +160,7 @@ def test_a_tool_choice_is_for_the_requests_that_offer_the_tool(simulate: Simulat
             assert "add" in [tool["function"]["name"] for tool in body["tools"]]
 
 
-# --- what other runs have too ----------------------------------------------------------------------------------
+# --- what all runs have ----------------------------------------------------------------------------------------
 
 
 def test_steering_comes_before_the_next_turn(simulate: Simulate, reader: Reader) -> None:
@@ -173,7 +173,7 @@ def test_steering_comes_before_the_next_turn(simulate: Simulate, reader: Reader)
     assert "Hurry." not in [message["content"] for message in sent(simulator, 0)]
 
 
-def test_a_cycle_that_was_about_to_end_gets_another_turn(simulate: Simulate, reader: Reader) -> None:
+def test_steering_during_the_summary_gets_another_turn(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate(turns=conversation(plans("a"), done("a"), completes("It is 42."), completes("XLII.")))
     reading = reader.start(bot_at(simulator))
     reading.take(1)  # of the summary
@@ -190,22 +190,22 @@ STOPS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("stop", STOPS)
-def test_a_stop_condition_ends_a_cycle(simulate: Simulate, reader: Reader, stop: str) -> None:
+def test_a_stop_condition_ends_an_autonomous_run(simulate: Simulate, reader: Reader, stop: str) -> None:
     simulator = simulate(turns=conversation(plans("a"), {**ADDS, "text": "Stop here."}, done("a"), completes("No.")))
     result = reader.read(bot_at(simulator, **STOPS[stop]))
     assert (result.error, result.stream.text) == (None, "Stop here.")
     assert len(bodies(simulator)) == 2
 
 
-def test_the_loop_interval_lies_between_the_turns_of_a_cycle(simulate: Simulate, reader: Reader) -> None:
-    simulator = simulate(turns=CYCLE)
+def test_the_loop_interval_lies_between_the_turns_of_an_autonomous_run(simulate: Simulate, reader: Reader) -> None:
+    simulator = simulate(turns=ONE_SUBTASK)
     reader.read(bot_at(simulator, loop_interval=0.02))
     first, *_, last = simulator.report()["requests"]
     assert last["received_ns"] - first["first_byte_ns"] >= 40_000_000
 
 
 def looks_up_much(simulate: Simulate, reader: Reader) -> list[dict[str, Any]]:
-    """The requests of a cycle whose one subtask says far more than fits into its context."""
+    """The requests of an autonomous run with a subtask whose tool results do not fit into the context."""
 
     def lookup(n: int) -> str:
         return f"{n}: " + "word " * 400
@@ -224,12 +224,12 @@ def looks_up_much(simulate: Simulate, reader: Reader) -> list[dict[str, Any]]:
     return bodies(simulator)
 
 
-def test_the_context_is_cut_in_a_cycle_too(simulate: Simulate, reader: Reader) -> None:
+def test_the_context_is_trimmed_in_an_autonomous_run_too(simulate: Simulate, reader: Reader) -> None:
     requests = looks_up_much(simulate, reader)
     assert max(len(str(body["messages"])) for body in requests) < 12_000
     assert all(body["messages"][0]["content"] == "You look up." for body in requests)
 
 
-def test_the_task_is_never_cut_out_of_a_cycle(simulate: Simulate, reader: Reader) -> None:
+def test_trimming_keeps_the_task_of_an_autonomous_run(simulate: Simulate, reader: Reader) -> None:
     for body in looks_up_much(simulate, reader):
         assert "Look everything up." in [message["content"] for message in body["messages"]]

@@ -1,4 +1,4 @@
-"""Other models are asked where one says no: in their order, and as long as nobody has seen anything of the answer."""
+"""Fallback models are asked in their order after an error, if the caller has not seen tokens of the answer."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ TOO_LONG = {"error": {"message": "too long", "type": "invalid_request_error", "c
 
 
 def models(*turns: dict[str, Any]) -> list[dict[str, Any]]:
-    """A script's turns: what ``model-0`` says, ``model-1``, and so on."""
+    """A script's turns: the first is of ``model-0``, the second of ``model-1``, and so on."""
     return [{"when": {"model": f"model-{number}"}, **turn} for number, turn in enumerate(turns)]
 
 
 def asking(simulator: Simulator, count: int = 3, **options: Any) -> Agent:
-    """An agent whose models are ``model-0`` and, if that fails, the others."""
+    """An agent with the model ``model-0``, and ``model-1`` and so on as fallback models."""
     others = [f"openai/model-{number}" for number in range(1, count)]
     return agent_at(simulator, **{"model_name": "openai/model-0", "fallback_models": others, **options})
 
@@ -63,7 +63,7 @@ def test_the_models_are_asked_in_their_order(simulate: Simulate, reader: Reader)
     assert others == [first, first]
 
 
-def test_what_nobody_saw_is_no_turn(simulate: Simulate, reader: Reader) -> None:
+def test_a_failed_attempt_without_tokens_is_not_a_turn(simulate: Simulate, reader: Reader) -> None:
     usage = {"input_tokens": 3, "output_tokens": 2}
     simulator = simulate(turns=models({"fault": refusing(500)}, {"text": "I do.", "usage": usage}))
     stream = reader.read(asking(simulator)).stream
@@ -74,7 +74,7 @@ def test_what_nobody_saw_is_no_turn(simulate: Simulate, reader: Reader) -> None:
     assert [message["content"] for message in stream.messages] == ["Go.", "I do."]
 
 
-def test_a_model_that_answers_is_the_last_that_is_asked(simulate: Simulate, reader: Reader) -> None:
+def test_no_further_model_is_asked_after_one_has_answered(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate(turns=models({"text": "I do."}, {"text": "I would."}))
     assert reader.read(asking(simulator)).tokens == ["I", " do."]
     assert asked(simulator) == ["0"]
@@ -95,14 +95,14 @@ def test_each_model_has_all_of_its_attempts(simulate: Simulate, reader: Reader) 
     assert asked(simulator) == ["0", "0", "0", "1", "1", "1", "2"]
 
 
-def test_what_will_not_pass_is_the_next_models_at_once(simulate: Simulate, reader: Reader) -> None:
+def test_after_an_error_that_is_not_retryable_the_next_model_is_asked(simulate: Simulate, reader: Reader) -> None:
     turns = models({"fault": refusing(400, None, body=TOO_LONG)}, {"text": "I read more."})
     simulator = simulate(turns=turns)
     assert reader.read(asking(simulator, retry_attempts=5)).stream.final == "I read more."
     assert asked(simulator) == ["0", "1"]
 
 
-def test_each_turn_begins_with_the_first_model(simulate: Simulate, reader: Reader) -> None:
+def test_each_turn_asks_the_first_model_first(simulate: Simulate, reader: Reader) -> None:
     calls = {"tool_calls": [calling("add", {"a": 1, "b": 2})]}
     turns = [
         {"when": {"model": "model-0", "role": "tool"}, "text": "It is 3."},
@@ -115,7 +115,7 @@ def test_each_turn_begins_with_the_first_model(simulate: Simulate, reader: Reade
     assert asked(simulator) == ["0", "1", "0"]
 
 
-def test_one_fallback_has_a_parameter_of_its_own(simulate: Simulate, reader: Reader) -> None:
+def test_fallback_model_name_comes_before_fallback_models(simulate: Simulate, reader: Reader) -> None:
     turns = models({"fault": refusing(503)}, {"fault": refusing(503)}, {"text": "I do."})
     simulator = simulate(turns=turns)
     agent = asking(simulator, fallback_model_name="model-1", fallback_models=["model-2"])
@@ -128,20 +128,20 @@ def test_fallback_models_are_a_list(simulate: Simulate, reader: Reader) -> None:
         reader.read(asking(simulate(), fallback_models="openai/model-1"))
 
 
-# --- what is told of it ---------------------------------------------------------------------------------------------
+# --- events ---------------------------------------------------------------------------------------------------------
 
 
 def test_each_fallback_is_an_event(simulate: Simulate, reader: Reader) -> None:
     turns = models({"fault": refusing(401)}, {"fault": refusing(503)}, {"text": "I do."})
     events: list[Any] = reader.read(asking(simulate(turns=turns)), with_events=True).tokens
-    told = [event for event in events if isinstance(event, Fallback)]
-    assert [(event.model, event.fallback) for event in told] == [
+    fallbacks = [event for event in events if isinstance(event, Fallback)]
+    assert [(event.model, event.fallback) for event in fallbacks] == [
         ("openai/model-0", "openai/model-1"),
         ("openai/model-1", "openai/model-2"),
     ]
-    assert "401" in told[0].error
-    assert "503" in told[1].error
-    assert told[0]["type"] == "fallback"
+    assert "401" in fallbacks[0].error
+    assert "503" in fallbacks[1].error
+    assert fallbacks[0]["type"] == "fallback"
     starts = [event for event in events if isinstance(event, TurnStart)]
     assert [(event.turn, event.model, event.resumed) for event in starts] == [
         (1, "openai/model-0", False),
@@ -156,16 +156,14 @@ def test_each_fallback_is_an_event(simulate: Simulate, reader: Reader) -> None:
 # --- other providers ------------------------------------------------------------------------------------------------
 
 
-def test_a_model_without_a_key_is_passed_over(
-    simulate: Simulate, reader: Reader, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_model_without_a_key_is_skipped(simulate: Simulate, reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
     simulator = simulate("I do.")
     monkeypatch.setenv("OPENAI_BASE_URL", simulator.base_url)
     agent = Agent(model_name="anthropic/claude-sonnet-4-5", fallback_models=["openai/sim"], print_on=False)
     events: list[Any] = reader.read(agent, with_events=True).tokens
-    [told] = [event for event in events if isinstance(event, Fallback)]
-    assert "ANTHROPIC_API_KEY" in told.error
+    [fallback] = [event for event in events if isinstance(event, Fallback)]
+    assert "ANTHROPIC_API_KEY" in fallback.error
     assert events[-1].text == "I do."
 
 
@@ -190,7 +188,7 @@ def test_another_providers_model_is_asked_in_its_dialect_and_without_the_first_o
     assert [request["path"] for request in second.report()["requests"]] == ["/v1/messages"]
 
 
-def test_ones_own_model_may_fail_too(simulate: Simulate, reader: Reader) -> None:
+def test_a_fallback_model_is_asked_after_an_error_of_the_llm(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate("I do.")
 
     def llm(_messages: object) -> str:
@@ -199,7 +197,7 @@ def test_ones_own_model_may_fail_too(simulate: Simulate, reader: Reader) -> None
     assert reader.read(asking(simulator, 2, llm=llm)).stream.final == "I do."
 
 
-def test_a_stream_that_is_given_up_ends_when_another_model_is_asked(simulate: Simulate, reader: Reader) -> None:
+def test_a_stream_that_timed_out_is_closed_when_another_model_is_asked(simulate: Simulate, reader: Reader) -> None:
     turns = [
         {"when": {"model": "claude-3-haiku-20240307"}, "text": "one", "fault": {"kind": "stall"}},
         {"when": {"model": "claude-3-opus-20240229"}, "text": ["one", " two"], "fault": {"kind": "stall", "after": 1}},
@@ -208,7 +206,7 @@ def test_a_stream_that_is_given_up_ends_when_another_model_is_asked(simulate: Si
     schema = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}}}
     agent = agent_at(
         simulator.base_url.removesuffix("/v1"),
-        # Of the first one litellm reads the answer.
+        # The first model is in the fed lane.
         model_name="anthropic/claude-3-haiku-20240307",
         llm_api_key=KEY,
         llm_args={"response_format": schema},
@@ -232,10 +230,10 @@ def test_after_a_token_no_other_model_is_asked(simulate: Simulate, reader: Reade
     assert asked(simulator) == ["0"]
 
 
-def test_resume_on_error_asks_once_more_and_then_another(simulate: Simulate, reader: Reader) -> None:
+def test_resume_on_error_asks_the_same_model_once_more_and_then_another(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate(turns=models(HALF, {"text": ["I", " do."]}))
     result = reader.read(asking(simulator, resume_on_error=True, retry_interval=0))
-    # Once more the same model, since the connection may hold this time.
+    # The same model once more, because the connection may not break this time.
     assert asked(simulator) == ["0", "0", "1"]
     assert (result.tokens, result.error) == (["one", " two", "one", " two", "I", " do."], None)
     stream = result.stream
@@ -243,12 +241,12 @@ def test_resume_on_error_asks_once_more_and_then_another(simulate: Simulate, rea
     assert stream.text == "one twoone twoI do."
     assert stream.final == "I do."
     assert [message["content"] for message in stream.messages] == ["Go.", "I do."]
-    # What was said in part is not said to the next.
+    # The incomplete answer is not in the next request.
     assert {len(body["messages"]) for body in bodies(simulator)} == {1}
 
 
 def interrupted_once(reader: Reader, **options: Any) -> Result:
-    """A model that is cut off after two tokens, and answers the second time."""
+    """The result of a run with a model whose connection breaks once, after two tokens."""
     connections = itertools.count()
     token = 'data: {{"choices":[{{"index":0,"delta":{{"content":"{}"}}}}]}}\n\n'
     end = 'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
@@ -264,17 +262,17 @@ def interrupted_once(reader: Reader, **options: Any) -> Result:
         return reader.read(agent_at(f"http://127.0.0.1:{port}/v1", resume_on_error=True, **options))
 
 
-def test_a_resumed_turn_is_marked_as_such(simulate: Simulate, reader: Reader) -> None:
+def test_a_resumed_turn_is_marked_as_resumed(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate(turns=models(HALF, {"text": "I do."}))
     events: list[Any] = reader.read(asking(simulator, resume_on_error=True, retry_interval=0), with_events=True).tokens
-    told = [event for event in events if isinstance(event, TurnStart | TurnEnd | Fallback | Token)]
+    relevant = [event for event in events if isinstance(event, TurnStart | TurnEnd | Fallback | Token)]
     shown = [
         (event.turn, event.resumed)
         if isinstance(event, TurnStart)
         else event.text
         if isinstance(event, Token)
         else event.type
-        for event in told
+        for event in relevant
     ]
     assert shown == [
         (1, False), "one", " two",
@@ -291,7 +289,7 @@ def test_the_same_model_may_resume(reader: Reader) -> None:
     assert result.stream.final == "one two three"
 
 
-def test_a_tool_of_a_turn_that_broke_off_is_not_called(simulate: Simulate, reader: Reader) -> None:
+def test_a_tool_call_of_a_truncated_turn_is_not_run(simulate: Simulate, reader: Reader) -> None:
     calls: list[int] = []
 
     def note(n: int) -> str:
@@ -305,7 +303,7 @@ def test_a_tool_of_a_turn_that_broke_off_is_not_called(simulate: Simulate, reade
     assert calls == [2]
 
 
-# --- how long is waited ---------------------------------------------------------------------------------------------
+# --- how long it waits ----------------------------------------------------------------------------------------------
 
 
 def http_date(seconds: float) -> str:
@@ -324,15 +322,15 @@ def http_date(seconds: float) -> str:
     ],
     ids=["zero", "fraction", "date", "milliseconds", "milliseconds-first"],
 )
-def test_the_provider_says_how_long_to_wait(simulate: Simulate, reader: Reader, headers: dict[str, str]) -> None:
+def test_the_wait_is_as_long_as_retry_after(simulate: Simulate, reader: Reader, headers: dict[str, str]) -> None:
     simulator = simulate("Now.", fault=refusing(429, headers=headers))
-    # The interval alone would run into the time limit of the test.
+    # A wait as long as the interval would run into the time limit of the test.
     result = reader.read(agent_at(simulator, retry_attempts=1, retry_interval=3600))
     assert (result.error, result.stream.text) == (None, "Now.")
 
 
 @pytest.mark.parametrize("value", [str, http_date], ids=["seconds", "date"])
-def test_nobody_waits_for_hours(simulate: Simulate, reader: Reader, value: Callable[[int], str]) -> None:
+def test_a_retry_after_of_hours_is_not_waited_for(simulate: Simulate, reader: Reader, value: Callable[[int], str]) -> None:
     simulator = simulate(fault=refusing(429, None, headers={"Retry-After": value(7200)}))
     error = reader.read(agent_at(simulator, retry_attempts=5)).error
     assert isinstance(error, RateLimitError)
@@ -341,7 +339,7 @@ def test_nobody_waits_for_hours(simulate: Simulate, reader: Reader, value: Calla
     assert len(bodies(simulator)) == 1
 
 
-def test_a_wish_beyond_the_budget_is_not_waited_for(simulate: Simulate, reader: Reader) -> None:
+def test_a_retry_after_beyond_the_budget_is_not_waited_for(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate(fault=refusing(429, None, headers={"Retry-After": "100"}))
     error = reader.read(agent_at(simulator, retry_attempts=5, retry_budget=99)).error
     assert isinstance(error, RateLimitError)
@@ -361,7 +359,7 @@ def test_a_negative_budget_is_refused(simulate: Simulate, reader: Reader) -> Non
         reader.read(asking(simulate(), retry_budget=-1))
 
 
-def test_errors_that_another_model_may_not_have_are_its_own(simulate: Simulate, reader: Reader) -> None:
+def test_the_error_is_that_of_the_last_model_asked(simulate: Simulate, reader: Reader) -> None:
     turns = models({"fault": refusing(400, None, body=TOO_LONG)}, {"fault": refusing(401, None)})
     first = reader.read(asking(simulate(turns=turns), 1)).error
     assert type(first) is ContextWindowExceededError

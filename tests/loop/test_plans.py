@@ -1,4 +1,4 @@
-"""Plans: in which order they are worked off, what is wrong with some, and models that make none."""
+"""Plans: the order of their steps, plans that are not valid, and models that make no plan."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 def executed(events: list[Any]) -> list[str | None]:
-    """The subtasks in the order in which they were begun."""
+    """The subtasks in the order in which they were started."""
     return [event.subtask for event in events if isinstance(event, PhaseStart) and event.phase == "execute"]
 
 
-def works_off(*order: str) -> list[dict[str, Any]]:
-    """A script's turns that do subtasks in this order, and sum up."""
+def does(*order: str) -> list[dict[str, Any]]:
+    """A script's turns that do subtasks in this order, and end the task."""
     return [*map(done, order), completes("Done.")]
 
 
@@ -44,31 +44,31 @@ ORDERS: dict[str, tuple[list[dict[str, Any]], str]] = {
 
 
 @pytest.mark.parametrize("order", ORDERS)
-def test_subtasks_are_done_in_the_order_of_dependencies_then_priority_then_writing(
+def test_subtasks_are_ordered_by_dependencies_then_priority_then_position(
     simulate: Simulate, reader: Reader, order: str
 ) -> None:
     steps, expected = ORDERS[order]
-    simulator = simulate(turns=conversation(plans(*steps), *works_off(*expected)))
+    simulator = simulate(turns=conversation(plans(*steps), *does(*expected)))
     result = reader.read(bot_at(simulator), with_events=True)
     assert result.error is None
     assert executed(result.tokens) == list(expected)
 
 
-def test_the_model_is_told_the_order(simulate: Simulate, reader: Reader) -> None:
-    simulator = simulate(turns=conversation(plans(step("first", "second"), "second"), *works_off("second", "first")))
+def test_the_order_is_in_the_result_of_create_plan(simulate: Simulate, reader: Reader) -> None:
+    simulator = simulate(turns=conversation(plans(step("first", "second"), "second"), *does("second", "first")))
     reader.read(bot_at(simulator))
     assert "second, first" in results(simulator, 1)[0]
 
 
-def test_a_large_plan_is_worked_off(simulate: Simulate, reader: Reader) -> None:
+def test_a_large_plan_is_executed(simulate: Simulate, reader: Reader) -> None:
     names = [f"s{number}" for number in range(30)]
     steps = [step(name, *names[:number][-1:]) for number, name in enumerate(names)]
-    simulator = simulate(turns=conversation(plans(*reversed(steps)), *works_off(*names)))
+    simulator = simulate(turns=conversation(plans(*reversed(steps)), *does(*names)))
     events: list[Any] = reader.read(bot_at(simulator), with_events=True).tokens
     assert executed(events) == names
 
 
-# --- what is wrong with a plan ---------------------------------------------------------------------------------
+# --- plans that are not valid ----------------------------------------------------------------------------------
 
 WRONG: dict[str, tuple[object, list[str]]] = {
     "a cycle": ([step("a", "b"), step("b", "a"), step("c")], ["circle", "'a'", "'b'"]),
@@ -86,39 +86,37 @@ WRONG: dict[str, tuple[object, list[str]]] = {
 
 
 @pytest.mark.parametrize("wrong", WRONG)
-def test_a_plan_that_cannot_be_worked_off_is_sent_back_with_the_reason(
-    simulate: Simulate, reader: Reader, wrong: str
-) -> None:
+def test_a_plan_that_is_not_valid_is_refused_with_the_reason(simulate: Simulate, reader: Reader, wrong: str) -> None:
     steps, reasons = WRONG[wrong]
     broken = {"tool_calls": [calling("create_plan", {"task_description": "The task.", "steps": steps})]}
-    simulator = simulate(turns=conversation(broken, plans("a"), *works_off("a")))
+    simulator = simulate(turns=conversation(broken, plans("a"), *does("a")))
     result = reader.read(bot_at(simulator), with_events=True)
     assert (result.error, result.stream.final) == (None, "Done.")
-    [told] = results(simulator, 1)
-    assert all(reason in told for reason in reasons)
+    [result_text] = results(simulator, 1)
+    assert all(reason in result_text for reason in reasons)
     assert executed(result.tokens) == ["a"]
 
 
 @pytest.mark.parametrize("arguments", ['{"steps": [', "[]", "null", '"plan"', ""])
-def test_a_plan_that_cannot_be_read_is_sent_back(simulate: Simulate, reader: Reader, arguments: str) -> None:
+def test_a_plan_that_cannot_be_read_is_refused(simulate: Simulate, reader: Reader, arguments: str) -> None:
     broken = {"tool_calls": [calling("create_plan", arguments)]}
-    simulator = simulate(turns=conversation(broken, plans("a"), *works_off("a")))
+    simulator = simulate(turns=conversation(broken, plans("a"), *does("a")))
     assert reader.read(bot_at(simulator)).stream.final == "Done."
-    [told] = results(simulator, 1)
-    assert "error" in told
+    [result_text] = results(simulator, 1)
+    assert "error" in result_text
 
 
-def test_what_may_be_left_out_of_a_step(simulate: Simulate, reader: Reader) -> None:
+def test_optional_members_of_a_step_may_be_left_out(simulate: Simulate, reader: Reader) -> None:
     steps = [{"step_id": 1, "description": "Work."}, {**step("b"), "priority": None, "dependencies": [1]}]
     broken = {"tool_calls": [calling("create_plan", {"steps": steps})]}
-    simulator = simulate(turns=conversation(broken, *works_off("1", "b")))
+    simulator = simulate(turns=conversation(broken, *does("1", "b")))
     events: list[Any] = reader.read(bot_at(simulator), with_events=True).tokens
     assert executed(events) == ["1", "b"]
 
 
-def test_a_second_plan_is_not_taken(simulate: Simulate, reader: Reader) -> None:
+def test_a_second_plan_is_refused(simulate: Simulate, reader: Reader) -> None:
     two = {"tool_calls": [*plans("a")["tool_calls"], *plans("b")["tool_calls"]]}
-    simulator = simulate(turns=conversation(two, plans("c"), *works_off("a")))
+    simulator = simulate(turns=conversation(two, plans("c"), *does("a")))
     events: list[Any] = reader.read(bot_at(simulator), with_events=True).tokens
     assert executed(events) == ["a"]
     assert "already" in results(simulator, 1)[1]
@@ -135,7 +133,7 @@ def test_a_model_that_never_plans_works_without_one(simulate: Simulate, reader: 
     assert (result.error, result.stream.final) == (None, "It is 42.")
     assert result.stream.text == "Well 0. Well 1. Well 2. Adding.It is 42."
     assert [phase.phase for phase in list[Any](result.tokens) if isinstance(phase, PhaseStart)] == ["plan"]
-    # Then it is a plain loop: with the user's tools alone, and with all that was said.
+    # Then it is a loop without phases: with only the user's tools, and with the same conversation.
     assert offered(simulator)[3:] == [["add"], ["add"]]
     assert sent(simulator)[0]["content"] == "Go."
     assert [event.content for event in list[Any](result.tokens) if isinstance(event, ToolResultReturned)] == ["42"]
@@ -143,7 +141,7 @@ def test_a_model_that_never_plans_works_without_one(simulate: Simulate, reader: 
 
 
 @pytest.mark.parametrize("attempts", [1, 2, 5])
-def test_how_often_it_is_asked_for_a_plan_can_be_said(simulate: Simulate, reader: Reader, attempts: int) -> None:
+def test_the_number_of_attempts_for_a_plan_can_be_set(simulate: Simulate, reader: Reader, attempts: int) -> None:
     simulator = simulate("No.")
     assert reader.read(bot_at(simulator, max_plan_attempts=attempts)).error is None
     asked_for = [name for names in offered(simulator) for name in names if name == "create_plan"]
@@ -151,37 +149,37 @@ def test_how_often_it_is_asked_for_a_plan_can_be_said(simulate: Simulate, reader
     assert len(bodies(simulator)) == attempts + 1
 
 
-def test_it_may_think_and_speak_before_it_plans(simulate: Simulate, reader: Reader) -> None:
+def test_the_model_may_think_and_speak_before_it_plans(simulate: Simulate, reader: Reader) -> None:
     thought = {"current_state": "new", "analysis": "easy", "next_actions": ["plan"], "confidence": 0.9}
     thinks = {"tool_calls": [calling("think", thought)]}
-    simulator = simulate(turns=conversation(thinks, says("I plan now."), plans("a"), *works_off("a")))
+    simulator = simulate(turns=conversation(thinks, says("I plan now."), plans("a"), *does("a")))
     result = reader.read(bot_at(simulator))
     assert (result.error, "".join(result.tokens)) == (None, "I plan now.Done.")
 
 
-def test_bad_plans_are_bounded_as_well(simulate: Simulate, reader: Reader) -> None:
+def test_attempts_with_invalid_plans_are_limited_too(simulate: Simulate, reader: Reader) -> None:
     bad = plans(step("a", "a"))
     simulator = simulate(turns=conversation(bad, bad, bad, {"text": "Then just so: 42."}))
     assert reader.read(bot_at(simulator)).stream.final == "Then just so: 42."
 
 
-def test_a_fallback_is_bounded(simulate: Simulate, reader: Reader) -> None:
+def test_the_loop_without_a_plan_has_a_limit(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate(turns=[{"when": {"turn": 0}, "text": "No."}, ADDS])
     result = reader.read(bot_at(simulator, max_plan_attempts=1, max_subtask_loops=4))
     assert result.error is None
     assert len(bodies(simulator)) == 1 + 4
 
 
-def test_a_fallback_stops_where_it_is_told(simulate: Simulate, reader: Reader) -> None:
+def test_a_stop_condition_ends_the_loop_without_a_plan(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate(turns=[{"when": {"turn": 0}, "text": "No."}, {**ADDS, "text": "Stop here."}])
     reader.read(bot_at(simulator, max_plan_attempts=1, stopping_token="Stop"))
     assert len(bodies(simulator)) == 2
 
 
-# --- bounds ----------------------------------------------------------------------------------------------------
+# --- limits ----------------------------------------------------------------------------------------------------
 
 
-def test_a_subtask_that_takes_too_many_turns_is_given_up(simulate: Simulate, reader: Reader) -> None:
+def test_a_subtask_that_takes_too_many_turns_ends_as_failed(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate(
         turns=[
             *conversation(plans("a", "b")),
@@ -193,7 +191,7 @@ def test_a_subtask_that_takes_too_many_turns_is_given_up(simulate: Simulate, rea
     result = reader.read(bot_at(simulator, max_subtask_loops=3), with_events=True)
     assert (result.error, result.stream.final) == (None, "Half done.")
     assert executed(result.tokens) == ["a", "b"]
-    # A plan, three turns of the one, one of the other, a summary.
+    # One turn for the plan, three for one subtask, one for the other, one for the summary.
     assert len(bodies(simulator)) == 1 + 3 + 1 + 1
     assert "too many turns" in sent(simulator)[-1]["content"]
 
@@ -214,7 +212,7 @@ def test_a_subtask_that_takes_too_many_turns_is_given_up(simulate: Simulate, rea
     ],
     ids=["text", "tool", "think", "respond", "unknown", "broken", "done", "cycle", "plan", "nothing"],
 )
-def test_a_model_that_only_ever_does_one_thing_comes_to_an_end(
+def test_a_run_ends_even_if_the_model_always_does_the_same(
     simulate: Simulate, reader: Reader, turn: dict[str, Any]
 ) -> None:
     simulator = simulate(turns=[turn])
@@ -223,14 +221,14 @@ def test_a_model_that_only_ever_does_one_thing_comes_to_an_end(
     assert len(bodies(simulator)) <= 3 + 4 + 3
 
 
-def test_a_subtask_has_twenty_turns_unless_it_is_told(simulate: Simulate, reader: Reader) -> None:
+def test_a_subtask_has_twenty_turns_by_default(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate(turns=[*conversation(plans("a")), {"when": {"contains": "All subtasks"}, "text": "."}, ADDS])
     reader.read(bot_at(simulator))
     assert len(bodies(simulator)) == 1 + 20 + 1
 
 
-def test_every_request_of_a_cycle_has_more_than_the_one_before(simulate: Simulate, reader: Reader) -> None:
-    """No turn is asked for twice: a model is never sent the same conversation again."""
+def test_every_request_of_an_autonomous_run_is_longer_than_the_one_before(simulate: Simulate, reader: Reader) -> None:
+    """The model never gets the same conversation twice."""
     simulator = simulate(turns=[ADDS])
     reader.read(bot_at(simulator, max_subtask_loops=4))
     lengths = [len(body["messages"]) for body in bodies(simulator)]

@@ -1,4 +1,4 @@
-"""A turn that failed is asked for again: if that may help, and if nobody has seen anything of it."""
+"""A failed turn is retried if the error is retryable, and if the caller has not seen tokens of it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 529])
-def test_a_status_that_may_pass_is_tried_again(simulate: Simulate, reader: Reader, status: int) -> None:
+def test_a_retryable_status_is_retried(simulate: Simulate, reader: Reader, status: int) -> None:
     simulator = simulate("It is fine.", fault=refusing(status, times=2))
     result = reader.read(agent_at(simulator, retry_attempts=2, retry_interval=0))
     assert (result.error, "".join(result.tokens), result.stream.state) == (None, "It is fine.", "complete")
@@ -62,7 +62,7 @@ def test_after_the_last_attempt_the_error_is_raised(
     assert len(bodies(simulator)) == 3
 
 
-def test_nothing_is_tried_again_unless_it_is_told(simulate: Simulate, reader: Reader) -> None:
+def test_there_are_no_retries_by_default(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate(fault=refusing(503))
     assert isinstance(reader.read(agent_at(simulator)).error, OverloadedError)
     assert len(bodies(simulator)) == 1
@@ -71,7 +71,7 @@ def test_nothing_is_tried_again_unless_it_is_told(simulate: Simulate, reader: Re
 @pytest.mark.parametrize(
     ("status", "error"), [(400, BadRequestError), (401, AuthenticationError), (404, NotFoundError)]
 )
-def test_a_status_that_stays_is_not_tried_again(
+def test_a_status_that_is_not_retryable_is_not_retried(
     simulate: Simulate, reader: Reader, status: int, error: type[Exception]
 ) -> None:
     simulator = simulate(fault=refusing(status))
@@ -87,7 +87,7 @@ FAULTS: dict[str, type[Exception]] = {
 
 
 @pytest.mark.parametrize("kind", FAULTS)
-def test_after_a_token_nothing_is_tried_again_and_no_token_comes_twice(
+def test_after_a_token_there_is_no_retry_and_no_token_comes_twice(
     simulate: Simulate, reader: Reader, kind: str
 ) -> None:
     simulator = simulate(["one", " two", " three"], fault={"kind": kind, "after": 2})
@@ -97,7 +97,7 @@ def test_after_a_token_nothing_is_tried_again_and_no_token_comes_twice(
     assert len(bodies(simulator)) == 1
 
 
-def test_an_error_tells_whether_anything_of_its_turn_was_seen(simulate: Simulate, reader: Reader) -> None:
+def test_an_error_has_delivered_if_tokens_of_its_turn_were_seen(simulate: Simulate, reader: Reader) -> None:
     for after, delivered in [(0, False), (1, True)]:
         turns = conversation(ADDS, {"text": "It is 42.", "fault": {"kind": "reset", "after": after}})
         error = reader.read(agent_at(simulate(turns=turns), tools=[add], max_loops=2)).error
@@ -105,7 +105,7 @@ def test_an_error_tells_whether_anything_of_its_turn_was_seen(simulate: Simulate
         assert error.delivered is delivered
 
 
-def test_a_piece_of_a_tool_call_counts_as_seen(simulate: Simulate, reader: Reader) -> None:
+def test_a_delta_of_a_tool_call_counts_as_seen(simulate: Simulate, reader: Reader) -> None:
     fault = {"kind": "reset", "after": 2}
     simulator = simulate("", tool_calls=[calling("add", {"a": 1, "b": 2})], fault=fault)
     result = reader.read(agent_at(simulator, tools=[add], retry_attempts=5, retry_interval=0), with_events=True)
@@ -114,7 +114,7 @@ def test_a_piece_of_a_tool_call_counts_as_seen(simulate: Simulate, reader: Reade
 
 
 @pytest.mark.parametrize("failure", ["closed", "silent"])
-def test_a_connection_that_says_nothing_is_tried_again(reader: Reader, failure: str) -> None:
+def test_a_connection_that_sends_nothing_is_retried(reader: Reader, failure: str) -> None:
     connections = itertools.count()
     body = b'data: {"choices":[{"index":0,"delta":{"content":"Hi"},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
     answer = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n" + body
@@ -124,7 +124,7 @@ def test_a_connection_that_says_nothing_is_tried_again(reader: Reader, failure: 
         if next(connections) > 0:
             connection.sendall(answer)
         elif failure == "silent":
-            # Until the client has given up.
+            # Waits until the client has closed the connection.
             connection.recv(1)
 
     timeouts = Timeouts(first_token=1.0 if failure == "silent" else PATIENCE)
@@ -134,15 +134,15 @@ def test_a_connection_that_says_nothing_is_tried_again(reader: Reader, failure: 
     assert (result.tokens, result.error) == (["Hi"], None)
 
 
-def test_the_providers_wish_goes_before_the_interval(simulate: Simulate, reader: Reader) -> None:
+def test_retry_after_has_priority_over_the_interval(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate("It is fine.", fault=refusing(429, headers={"Retry-After": "0"}))
-    # The interval alone would run into the time limit of the test.
+    # A wait as long as the interval would run into the time limit of the test.
     result = reader.read(agent_at(simulator, retry_attempts=1, retry_interval=3600))
     assert (result.error, result.stream.text) == (None, "It is fine.")
     assert len(bodies(simulator)) == 2
 
 
-def test_a_later_turn_is_tried_again_without_its_tools(simulate: Simulate, reader: Reader) -> None:
+def test_a_retry_of_a_later_turn_does_not_run_the_tools_again(simulate: Simulate, reader: Reader) -> None:
     calls: list[int] = []
 
     def note(n: int) -> str:
@@ -176,14 +176,14 @@ def test_the_events_of_a_retried_run_are_numbered_without_gaps(simulate: Simulat
     assert (events[-1].state, events[-1].text) == ("complete", "one two")
 
 
-def test_a_turn_that_was_tried_again_is_one_turn(simulate: Simulate, reader: Reader) -> None:
+def test_a_turn_with_a_retry_is_one_turn(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate("one two", fault=refusing(503))
     result = reader.read(agent_at(simulator, retry_attempts=1, retry_interval=0))
     assert [turn.text for turn in result.stream.turns] == ["one two"]
     assert len(result.stream.timings) == 1
 
 
-def test_the_events_of_a_turn_that_was_tried_again_have_its_number(simulate: Simulate, reader: Reader) -> None:
+def test_the_events_of_a_turn_with_a_retry_have_one_turn_number(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate("one two", fault=refusing(503))
     agent = agent_at(simulator, retry_attempts=1, retry_interval=0)
     events: list[Any] = reader.read(agent, with_events=True).tokens
@@ -191,7 +191,7 @@ def test_the_events_of_a_turn_that_was_tried_again_have_its_number(simulate: Sim
     assert events[-1].turns == 1
 
 
-# --- leaving while it waits ------------------------------------------------------------------------------------
+# --- closing during a wait -------------------------------------------------------------------------------------
 
 
 def test_the_wait_for_the_next_attempt_can_be_cancelled(simulate: Simulate) -> None:
@@ -214,7 +214,9 @@ def test_the_wait_for_the_next_attempt_can_be_cancelled(simulate: Simulate) -> N
 
 
 @pytest.mark.parametrize("seconds", ["601", "1e12", "1e300"])
-def test_a_provider_that_asks_for_too_much_patience_gets_none(simulate: Simulate, reader: Reader, seconds: str) -> None:
+def test_a_retry_after_of_more_than_ten_minutes_is_not_waited_for(
+    simulate: Simulate, reader: Reader, seconds: str
+) -> None:
     simulator = simulate(fault=refusing(503, times=None, headers={"Retry-After": seconds}))
     result = reader.read(agent_at(simulator, retry_attempts=1))
     assert isinstance(result.error, OverloadedError)
@@ -225,7 +227,7 @@ def test_a_provider_that_asks_for_too_much_patience_gets_none(simulate: Simulate
 def test_the_wait_for_the_next_attempt_ends_when_the_stream_is_closed(
     simulate: Simulate, seconds: str, budget: float | None
 ) -> None:
-    # However long the provider wants it to be: longer than the system can count, too.
+    # The wait may be longer than the system's clock can count.
     simulator = simulate(fault=refusing(503, times=None, headers={"Retry-After": seconds}))
     stream = agent_at(simulator, retry_attempts=1, retry_budget=budget).run_stream("Go.")
     errors: list[Exception] = []
@@ -242,7 +244,7 @@ def test_the_wait_for_the_next_attempt_ends_when_the_stream_is_closed(
     thread.join(0.2)
     assert thread.is_alive()
     stream.close()
-    # The shortest of the waits is longer.
+    # Without closing, even the shortest wait would take longer.
     thread.join(PATIENCE)
     assert not thread.is_alive()
     assert [type(error) for error in errors] == [StreamClosedError]

@@ -1,4 +1,4 @@
-"""``steer``: what the user says while a run is under way."""
+"""``steer``: messages that the user sends during a run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def users(messages: list[dict[str, Any]]) -> list[str]:
     return [message["content"] for message in messages if message["role"] == "user"]
 
 
-def test_it_is_said_before_the_next_turn_after_the_results_of_tools(simulate: Simulate, reader: Reader) -> None:
+def test_steering_comes_before_the_next_turn_after_the_tool_results(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate(turns=conversation(ADDS, {"text": "In Roman: XLII."}))
     reading = reader.start(agent_at(simulator, tools=[add], max_loops=2), "17 + 25?")
     assert "".join(reading.take(3)) == "Let me add."
@@ -27,7 +27,7 @@ def test_it_is_said_before_the_next_turn_after_the_results_of_tools(simulate: Si
     assert reading.stream.final == "In Roman: XLII."
 
 
-def test_a_tool_may_say_it(simulate: Simulate, reader: Reader) -> None:
+def test_a_tool_can_steer(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate(turns=conversation({"tool_calls": [calling("look")]}, {"text": "I see."}))
 
     def look() -> str:
@@ -39,7 +39,7 @@ def test_a_tool_may_say_it(simulate: Simulate, reader: Reader) -> None:
     assert users(sent(simulator)) == ["Look.", "Hurry."]
 
 
-def test_a_model_that_was_about_to_stop_gets_another_turn(simulate: Simulate, reader: Reader) -> None:
+def test_steering_during_the_last_turn_gets_another_turn(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate(turns=conversation({"text": "It is 42."}, {"text": "XLII."}))
     reading = reader.start(agent_at(simulator, max_loops=5), "17 + 25?")
     tokens = reading.take(1)
@@ -50,7 +50,7 @@ def test_a_model_that_was_about_to_stop_gets_another_turn(simulate: Simulate, re
     assert len(bodies(simulator)) == 2
 
 
-def test_that_is_within_max_loops(simulate: Simulate, reader: Reader) -> None:
+def test_max_loops_limits_turns_after_steering_too(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate(turns=conversation({"text": "It is 42."}))
     reading = reader.start(agent_at(simulator, max_loops=1), "17 + 25?")
     reading.take(1)
@@ -59,7 +59,7 @@ def test_that_is_within_max_loops(simulate: Simulate, reader: Reader) -> None:
     assert (rest.error, rest.stream.final) == (None, "It is 42.")
 
 
-def test_before_the_first_token_it_follows_the_task(simulate: Simulate, reader: Reader) -> None:
+def test_steering_before_the_first_token_comes_after_the_task(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate()
     reading = reader.start(agent_at(simulator), "17 + 25?")
     reading.stream.steer("Be brief.")
@@ -67,7 +67,7 @@ def test_before_the_first_token_it_follows_the_task(simulate: Simulate, reader: 
     assert users(sent(simulator)) == ["17 + 25?", "Be brief."]
 
 
-def test_several_keep_their_order_and_may_come_from_another_thread(simulate: Simulate, reader: Reader) -> None:
+def test_several_steering_messages_keep_their_order(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate(turns=conversation({"text": "It is 42."}, {"text": "Yes."}))
     reading = reader.start(agent_at(simulator, max_loops=2), "17 + 25?")
     reading.take(1)
@@ -83,7 +83,7 @@ def test_several_keep_their_order_and_may_come_from_another_thread(simulate: Sim
     assert users(sent(simulator)) == ["17 + 25?", *"01234"]
 
 
-def test_it_is_for_its_own_run_only(simulate: Simulate, reader: Reader) -> None:
+def test_steering_affects_only_its_own_run(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate()
     agent = agent_at(simulator)
     steered, other = reader.start(agent, "One."), reader.start(agent, "Two.")
@@ -94,7 +94,7 @@ def test_it_is_for_its_own_run_only(simulate: Simulate, reader: Reader) -> None:
     assert users(sent(simulator)) == ["One.", "Be brief."]
 
 
-def test_it_is_part_of_what_was_said_and_remembered(simulate: Simulate, reader: Reader, tmp_path: Path) -> None:
+def test_steering_is_in_the_messages_and_in_the_memory(simulate: Simulate, reader: Reader, tmp_path: Path) -> None:
     simulator = simulate(turns=conversation({"text": "It is 42."}, {"text": "XLII."}))
     agent = agent_at(simulator, max_loops=2, persistent_memory=True, memory_path=tmp_path / "memory.sqlite3")
     reading = reader.start(agent, "17 + 25?")
@@ -107,7 +107,7 @@ def test_it_is_part_of_what_was_said_and_remembered(simulate: Simulate, reader: 
     assert agent.memory.read() == list(reading.stream.messages)
 
 
-def test_the_task_is_not_cut_out_by_it(simulate: Simulate, reader: Reader) -> None:
+def test_trimming_keeps_the_task_after_steering(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate(turns=[{"when": {"role": "user", "contains": "Look"}, "tool_calls": [calling("look")]}, {}])
 
     def look() -> str:

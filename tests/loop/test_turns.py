@@ -1,4 +1,4 @@
-"""The loop over turns: when it goes on, when it ends, and what the model is sent each time."""
+"""The loop of turns: when it goes on, when it ends, and what each request contains."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ def test_without_a_tool_call_there_is_one_turn(simulate: Simulate, reader: Reade
 
 
 @pytest.mark.parametrize("most", [1, 2, 5])
-def test_max_loops_is_the_most_turns_and_the_tools_of_the_last_are_carried_out(
+def test_max_loops_limits_the_turns_and_the_tools_of_the_last_are_run(
     simulate: Simulate, reader: Reader, most: int
 ) -> None:
     calls: list[int] = []
     simulator = simulate(turns=[{"text": "Again.", "tool_calls": [calling("count", {"step": 1})]}])
-    result = reader.read(agent_at(simulator, tools=[lambda_named("count", calls)], max_loops=most))
+    result = reader.read(agent_at(simulator, tools=[recording_tool("count", calls)], max_loops=most))
     assert result.error is None
     assert result.tokens == ["Again."] * most
     assert (len(bodies(simulator)), len(calls)) == (most, most)
 
 
-def lambda_named(name: str, calls: list[int]) -> Any:
-    """A tool that notes each call."""
+def recording_tool(name: str, calls: list[int]) -> Any:
+    """A tool with this name that records each call."""
 
     def tool(step: int) -> str:
         calls.append(step)
@@ -53,15 +53,13 @@ def lambda_named(name: str, calls: list[int]) -> Any:
     return tool
 
 
-def test_max_loops_is_one_unless_it_is_told(simulate: Simulate, reader: Reader) -> None:
+def test_max_loops_is_one_by_default(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate(turns=conversation(ADDS, {"text": "It is 42."}))
     assert "".join(reader.read(agent_at(simulator, tools=[add])).tokens) == "Let me add."
     assert len(bodies(simulator)) == 1
 
 
-def test_where_the_model_said_nothing_the_answer_is_what_the_last_tools_returned(
-    simulate: Simulate, reader: Reader
-) -> None:
+def test_without_any_text_the_answer_is_what_the_last_tools_returned(simulate: Simulate, reader: Reader) -> None:
     two = {"tool_calls": [calling("add", {"a": 17, "b": 25}), calling("add", {"a": 1, "b": 2})]}
     for turns, answer in (
         ([two], "42\n\n3"),
@@ -73,7 +71,7 @@ def test_where_the_model_said_nothing_the_answer_is_what_the_last_tools_returned
         assert (result.error, result.stream.final, result.stream.text) == (None, answer, "")
 
 
-def test_run_shows_what_the_tools_returned_where_the_model_said_nothing(
+def test_run_shows_what_the_tools_returned_if_the_model_wrote_no_text(
     simulate: Simulate, capsys: pytest.CaptureFixture[str]
 ) -> None:
     simulator = simulate(turns=conversation({"tool_calls": [calling("add", {"a": 17, "b": 25})]}))
@@ -92,7 +90,7 @@ def test_the_final_text_is_that_of_the_last_turn_that_had_any(simulate: Simulate
     assert (result.stream.final, result.stream.text) == ("Let me add.", "Let me add.")
 
 
-def test_a_model_that_says_nothing_at_all_ends_the_run(simulate: Simulate, reader: Reader) -> None:
+def test_a_turn_without_any_text_ends_the_run(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate(turns=conversation({"text": ""}))
     result = reader.read(agent_at(simulator, tools=[add], max_loops=3))
     assert (result.tokens, result.error, result.stream.final) == ([], None, "")
@@ -134,7 +132,7 @@ def test_every_turn_offers_the_tools(simulate: Simulate, reader: Reader) -> None
     assert offered == [["add"], ["add"]]
 
 
-def test_each_turn_has_all_that_was_said_before(simulate: Simulate, reader: Reader) -> None:
+def test_each_turn_sends_all_messages_before_it(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate(turns=conversation(ADDS, ADDS, ADDS, {"text": "42"}))
     result = reader.read(agent_at(simulator, tools=[add], max_loops=9))
     for number in range(1, 4):
@@ -145,8 +143,8 @@ def test_each_turn_has_all_that_was_said_before(simulate: Simulate, reader: Read
 
 
 def test_usage_and_timings_are_those_of_all_turns(simulate: Simulate, reader: Reader) -> None:
-    told = {"input_tokens": 10, "output_tokens": 4}
-    simulator = simulate(turns=conversation({**ADDS, "usage": told}, {"text": "42", "usage": told}))
+    usage = {"input_tokens": 10, "output_tokens": 4}
+    simulator = simulate(turns=conversation({**ADDS, "usage": usage}, {"text": "42", "usage": usage}))
     stream = reader.read(agent_at(simulator, tools=[add], max_loops=2)).stream
     assert stream.usage is not None
     assert (stream.usage.input_tokens, stream.usage.output_tokens, stream.usage.total_tokens) == (20, 8, 28)
@@ -172,12 +170,12 @@ def test_a_stop_condition_ends_the_run_after_the_tools_of_its_turn(
     step = {"tool_calls": [calling("count", {"step": 7})]}
     turns = conversation({"text": "Not yet.", **step}, {"text": ["All ", "<DO", "NE>"], **step})
     simulator = simulate(turns=turns)
-    result = reader.read(agent_at(simulator, tools=[lambda_named("count", calls)], max_loops=9, **STOPS[stop]))
+    result = reader.read(agent_at(simulator, tools=[recording_tool("count", calls)], max_loops=9, **STOPS[stop]))
     assert (result.error, result.stream.final) == (None, "All <DONE>")
     assert (len(bodies(simulator)), calls) == (2, [7, 7])
 
 
-def test_a_stop_condition_judges_the_text_of_its_turn_only(simulate: Simulate, reader: Reader) -> None:
+def test_a_stop_condition_gets_only_the_text_of_its_turn(simulate: Simulate, reader: Reader) -> None:
     judged: list[str] = []
 
     def note(text: str) -> bool:
@@ -204,12 +202,12 @@ def test_the_loop_interval_lies_between_two_turns(simulate: Simulate, reader: Re
     simulator = simulate(turns=conversation(ADDS, {"text": "42"}))
     assert reader.read(agent_at(simulator, tools=[add], max_loops=2, loop_interval=0.03)).error is None
     first, second = simulator.report()["requests"]
-    # At least so long: a wait may be longer, and never shorter.
+    # A wait may take longer, but never shorter.
     assert second["received_ns"] - first["first_byte_ns"] >= 30_000_000
 
 
 def test_there_is_no_interval_before_the_first_turn_or_after_the_last(simulate: Simulate, reader: Reader) -> None:
-    # An hour of it would run into the time limit of the test.
+    # A wait of an hour would run into the time limit of the test.
     one = simulate(turns=conversation(ADDS))
     assert reader.read(agent_at(one, tools=[add], max_loops=1, loop_interval=3600)).error is None
     other = simulate("It is 42.")

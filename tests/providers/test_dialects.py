@@ -1,4 +1,4 @@
-"""A conversation of three turns in each dialect: what is sent, as the provider writes it, and what is understood."""
+"""A conversation of three turns in each dialect: what is sent in the provider's form, and what is decoded."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ def simulator(simulate: Simulate) -> Simulator:
 
 
 @each_service
-def test_what_is_sent_is_what_the_provider_reads(simulator: Simulator, reader: Reader, service: Service) -> None:
+def test_the_request_is_written_in_the_providers_dialect(
+    simulator: Simulator, reader: Reader, service: Service
+) -> None:
     result = reader.read(agent_on(service, simulator), TASK, img=IMAGE)
     assert result.error is None
     requests = simulator.report()["requests"]
@@ -41,7 +43,7 @@ def test_what_is_sent_is_what_the_provider_reads(simulator: Simulator, reader: R
 
 
 @each_service
-def test_what_is_understood_is_the_same_in_each_dialect(simulator: Simulator, reader: Reader, service: Service) -> None:
+def test_turns_are_the_same_in_each_dialect(simulator: Simulator, reader: Reader, service: Service) -> None:
     stream = reader.read(agent_on(service, simulator), TASK, img=IMAGE).stream
     assert [turn.text for turn in stream.turns] == ["Let me look.", "", "Cold everywhere."]
     assert [turn.reasoning for turn in stream.turns] == ["Two places.", "One more.", ""]
@@ -55,25 +57,23 @@ def test_what_is_understood_is_the_same_in_each_dialect(simulator: Simulator, re
 
 
 @each_service
-def test_what_is_streamed_comes_piece_by_piece_and_in_order(
-    simulator: Simulator, reader: Reader, service: Service
-) -> None:
+def test_deltas_stream_one_by_one_and_in_order(simulator: Simulator, reader: Reader, service: Service) -> None:
     assert reader.read(agent_on(service, simulator)).tokens == ["Let me", " look.", "Cold", " everywhere."]
     events: list[Any] = reader.read(agent_on(service, simulator), with_events=True).tokens
-    told: list[tuple[str, Any]] = []
+    seen: list[tuple[str, Any]] = []
     for event in events:
         match event:
             case Reasoning(text=text):
-                told.append(("reasoning", text))
+                seen.append(("reasoning", text))
             case Token(text=text):
-                told.append(("text", text))
+                seen.append(("text", text))
             case ToolCallRequested(call=call):
-                told.append(("call", json.loads(call.arguments)["city"]))
+                seen.append(("call", json.loads(call.arguments)["city"]))
             case TurnEnd(turn=number):
-                told.append(("end", number))
+                seen.append(("end", number))
             case _:
                 pass
-    assert told == [
+    assert seen == [
         ("reasoning", "Two"),
         ("reasoning", " places."),
         ("text", "Let me"),
@@ -91,19 +91,21 @@ def test_what_is_streamed_comes_piece_by_piece_and_in_order(
 
 
 @each_service
-def test_counts_and_reasons_are_told_in_common_words(simulator: Simulator, reader: Reader, service: Service) -> None:
+def test_usage_and_finish_reasons_are_the_same_in_each_dialect(
+    simulator: Simulator, reader: Reader, service: Service
+) -> None:
     stream = reader.read(agent_on(service, simulator)).stream
     first, second, last = stream.turns
-    told = {"input_tokens": 50, "output_tokens": 12, "total_tokens": 62, "cached_tokens": 5, "reasoning_tokens": 3}
+    counts = {"input_tokens": 50, "output_tokens": 12, "total_tokens": 62, "cached_tokens": 5, "reasoning_tokens": 3}
     assert {name: getattr(first.usage, name) for name in COUNTS} == {
-        name: None if name in service.unseen else count for name, count in told.items()
+        name: None if name in service.unseen else count for name, count in counts.items()
     }
     assert stream.usage is not None
     assert (stream.usage.input_tokens, stream.usage.output_tokens) == (50 + 70 + 90, 12 + 6 + 2)
-    with_calls, without = service.words
+    with_calls, without = service.finish_reasons
     assert [turn.finish_reason_raw for turn in stream.turns] == [with_calls, with_calls, without]
     assert last.finish_reason == "stop"
-    # Ollama has one word for both, and says "stop".
+    # Ollama has one finish reason for both: "stop".
     asked = "stop" if service.dialect == "ollama" else "tool_calls"
     assert (first.finish_reason, second.finish_reason) == (asked, asked)
 
@@ -122,7 +124,7 @@ ENCRYPTED = conversation(
 
 
 def last_assistant(service: Service, simulator: Simulator, reader: Reader, **options: Any) -> Any:
-    """What the second request has of the first turn."""
+    """The part of the second request that comes from the first turn."""
     assert reader.read(agent_on(service, simulator, **options)).error is None
     body = bodies(simulator)[1]
     if "input" in body:
@@ -153,7 +155,7 @@ def test_encrypted_reasoning_goes_back_to_openai(simulate: Simulate, reader: Rea
     assert bodies(simulator)[0]["include"] == ["reasoning.encrypted_content"]
 
 
-def test_encrypted_reasoning_goes_back_to_those_who_write_openai_chat(simulate: Simulate, reader: Reader) -> None:
+def test_encrypted_reasoning_goes_back_in_openais_chat_dialect(simulate: Simulate, reader: Reader) -> None:
     message = last_assistant(SERVICES["openai_chat"], simulate(turns=ENCRYPTED), reader)
     assert message["reasoning_details"] == [
         {"type": "reasoning.text", "text": "Hm.", "signature": "c2lnbmVk", "id": None, "index": 0},
@@ -162,7 +164,9 @@ def test_encrypted_reasoning_goes_back_to_those_who_write_openai_chat(simulate: 
 
 
 @pytest.mark.parametrize("name", sorted(set(SERVICES) - {"anthropic", "bedrock_invoke", "bedrock_converse"}))
-def test_what_one_provider_signed_no_other_gets(simulate: Simulate, reader: Reader, tmp_path: Path, name: str) -> None:
+def test_signed_reasoning_is_not_sent_to_another_provider(
+    simulate: Simulate, reader: Reader, tmp_path: Path, name: str
+) -> None:
     memory = {"persistent_memory": True, "memory_path": tmp_path / "memory.db"}
     assert reader.read(agent_on(SERVICES["anthropic"], simulate(turns=SCRIPT), **memory)).error is None
     simulator = simulate("I see.")
@@ -174,10 +178,10 @@ def test_what_one_provider_signed_no_other_gets(simulate: Simulate, reader: Read
     assert "Oslo: cold" in body
 
 
-# --- calls without ids ----------------------------------------------------------------------------------------------
+# --- tool calls without ids -----------------------------------------------------------------------------------------
 
 
-def test_a_call_without_an_id_gets_one_that_its_result_has(simulate: Simulate, reader: Reader) -> None:
+def test_a_tool_call_without_an_id_gets_one_and_its_result_has_the_same(simulate: Simulate, reader: Reader) -> None:
     calls = [{"functionCall": {"name": "weather", "args": {"city": city}}} for city in ("Oslo", "Rome")]
     parts = [{**call, "thoughtSignature": "c2lnbmVk"} for call in calls]
     chunk = {"candidates": [{"content": {"role": "model", "parts": parts}, "finishReason": "STOP"}]}
@@ -222,7 +226,7 @@ def test_a_model_that_cannot_stream_is_not_asked_to(simulate: Simulate, reader: 
 MARK = {"type": "ephemeral"}
 
 
-def test_prompt_caching_marks_what_anthropic_is_to_cache(simulator: Simulator, reader: Reader) -> None:
+def test_prompt_caching_sets_marks_for_anthropic(simulator: Simulator, reader: Reader) -> None:
     agent = agent_on(SERVICES["anthropic"], simulator, prompt_caching=True)
     assert reader.read(agent, TASK, img=IMAGE).error is None
     for body in bodies(simulator):
@@ -233,27 +237,25 @@ def test_prompt_caching_marks_what_anthropic_is_to_cache(simulator: Simulator, r
 
 
 @pytest.mark.parametrize("name", ["bedrock_converse", "bedrock_invoke"])
-def test_prompt_caching_marks_what_bedrock_is_to_cache(simulator: Simulator, reader: Reader, name: str) -> None:
+def test_prompt_caching_sets_marks_for_bedrock(simulator: Simulator, reader: Reader, name: str) -> None:
     assert reader.read(agent_on(SERVICES[name], simulator, prompt_caching=True)).error is None
     word = "cachePoint" if name == "bedrock_converse" else "cache_control"
     assert [json.dumps(body).count(word) for body in bodies(simulator)] == [3, 3, 3]
 
 
 @pytest.mark.parametrize("name", ["openai_chat", "gemini", "cohere", "ollama_chat", "openai_responses", "azure"])
-def test_prompt_caching_changes_nothing_for_those_who_do_not_ask_for_marks(
-    simulator: Simulator, reader: Reader, name: str
-) -> None:
+def test_prompt_caching_changes_nothing_for_other_providers(simulator: Simulator, reader: Reader, name: str) -> None:
     service = SERVICES[name]
     assert reader.read(agent_on(service, simulator, prompt_caching=True), TASK, img=IMAGE).error is None
     sent = bodies(simulator)[2]
     assert {member: sent.get(member) for member in service.expected} == service.expected
 
 
-# --- what is left behind --------------------------------------------------------------------------------------------
+# --- warnings at exit -----------------------------------------------------------------------------------------------
 
 
-def test_a_program_that_asks_through_litellm_ends_without_a_word() -> None:
-    # litellm makes an event loop where the main thread has none, and closes it nowhere.
+def test_a_program_that_uses_litellm_exits_without_warnings() -> None:
+    # If the main thread has no event loop, litellm makes one and does not close it.
     run = run_python(
         f"""
         import asyncio, sys

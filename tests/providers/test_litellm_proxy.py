@@ -1,4 +1,4 @@
-"""A real peer over a real socket: litellm's proxy, with answers that it makes up and with those of a simulator.
+"""A real peer over a real socket: litellm's proxy, with its own mock answers and with those of a simulator.
 
 The proxy has an environment of its own, since its dependencies and ours do not agree: ``make .venv-proxy/bin/litellm``.
 """
@@ -75,7 +75,7 @@ def proxy(upstream: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Iter
     """The URL of a proxy."""
     command = find_proxy()
     folder = tmp_path_factory.mktemp("proxy")
-    # JSON is YAML.
+    # JSON is valid YAML.
     config = {"model_list": models(upstream), "router_settings": {"num_retries": 0}}
     (folder / "config.yaml").write_text(json.dumps(config))
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -90,7 +90,7 @@ def proxy(upstream: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Iter
     ):
         try:
             url = f"http://127.0.0.1:{port}"
-            wait_until_it_lives(process, url, log)
+            wait_until_it_answers(process, url, log)
             yield url
         finally:
             process.terminate()
@@ -100,8 +100,8 @@ def proxy(upstream: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Iter
                 process.kill()
 
 
-def wait_until_it_lives(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
-    """Asks the proxy again and again, until it answers or has ended."""
+def wait_until_it_answers(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    """Waits until the proxy answers; fails if its process ends."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         with contextlib.suppress(httpx.TransportError):
@@ -128,8 +128,8 @@ def at_the_proxy(proxy: str, way: str, model: str, **options: Any) -> Any:
 
 
 @pytest.mark.parametrize("way", ["chat", "litellm_proxy", "messages"])
-def test_what_the_proxy_makes_up_is_read(proxy: str, reader: Reader, way: str) -> None:
-    # As responses the proxy cannot stream what it makes up.
+def test_a_mock_response_of_the_proxy_is_read(proxy: str, reader: Reader, way: str) -> None:
+    # The proxy cannot stream mock answers in the dialect of OpenAI's responses.
     result = reader.read(at_the_proxy(proxy, way, "mock"), "Say hello.")
     assert ("".join(result.tokens), result.error, result.stream.state) == (HELLO, None, "complete")
     [turn] = result.stream.turns
@@ -155,37 +155,37 @@ def test_a_conversation_with_tools_goes_through_the_proxy(
     assert (first.finish_reason, last.finish_reason) == ("tool_calls", "stop")
     assert last.usage is not None
     assert (last.usage.input_tokens, last.usage.output_tokens) == (90, 2)
-    # What the provider behind it was sent, in its own dialect.
+    # The request that the provider behind the proxy got, in its own dialect.
     sent = json.dumps(bodies(upstream)[1]["messages"])
     for text in ("How is it there?", "Oslo: cold", "Rome: cold", "tool_use", "tool_result"):
         assert text in sent
 
 
 @pytest.mark.parametrize("way", ["chat", "litellm_proxy", "messages"])
-def test_the_proxys_errors_are_ours(proxy: str, reader: Reader, way: str) -> None:
+def test_errors_of_the_proxy_become_our_errors(proxy: str, reader: Reader, way: str) -> None:
     error = reader.read(at_the_proxy(proxy, way, "busy")).error
     assert type(error) is RateLimitError
     assert error.status == 429
 
 
 @each_way
-def test_a_model_that_the_proxy_does_not_have_is_named(proxy: str, reader: Reader, way: str) -> None:
+def test_the_error_for_a_model_that_the_proxy_does_not_have_names_it(proxy: str, reader: Reader, way: str) -> None:
     error = reader.read(at_the_proxy(proxy, way, "nobody")).error
     assert isinstance(error, BadRequestError)
     assert "nobody" in str(error)
 
 
 @each_way
-def test_the_proxy_is_left_in_the_middle(proxy: str, upstream: Simulator, reader: Reader, way: str) -> None:
+def test_a_stream_through_the_proxy_can_be_closed(proxy: str, upstream: Simulator, reader: Reader, way: str) -> None:
     upstream.reset()
     with reader.start(at_the_proxy(proxy, way, "claude")) as reading:
         assert reading.take(1)
     assert reading.stream.state == "cancelled"
-    # It serves others as before.
+    # The proxy still serves other streams.
     assert reader.read(at_the_proxy(proxy, way, "claude")).error is None
 
 
-def test_a_proxy_that_answers_for_another_url_says_so(proxy: str, reader: Reader) -> None:
+def test_a_wrong_path_at_the_proxy_is_an_error(proxy: str, reader: Reader) -> None:
     agent = agent_at(f"{proxy}/nothing/here", model_name="openai/mock", llm_api_key=MASTER_KEY)
     error = reader.read(agent).error
     assert isinstance(error, StreamError)

@@ -1,4 +1,4 @@
-"""``llm=``: the caller's own function or object answers, and what it says streams as any model's answer does."""
+"""``llm=``: the caller's own function or object answers, and its answer streams like that of any model."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def text_chunk(text: str, **members: Any) -> dict[str, Any]:
-    """A chunk as OpenAI writes it."""
+    """A chunk in OpenAI's form."""
     return {"choices": [{"index": 0, "delta": {"content": text}, **members}]}
 
 
@@ -37,7 +37,7 @@ def call_chunk(index: int, name: str, *arguments: str) -> Iterator[dict[str, Any
 
 
 class Dumped:
-    """A chunk as pydantic models are."""
+    """A chunk that is like a pydantic model."""
 
     def __init__(self, **members: Any) -> None:
         self._members = members
@@ -46,17 +46,17 @@ class Dumped:
         return {name: value for name, value in self._members.items() if value is not None or not exclude_none}
 
 
-# --- what it is given -----------------------------------------------------------------------------------------------
+# --- what the llm gets ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["task", "prompt", "text", "query"])
-def test_a_function_of_a_text_is_given_the_task(reader: Reader, name: str) -> None:
+def test_a_function_with_a_parameter_for_text_gets_the_task(reader: Reader, name: str) -> None:
     namespace: dict[str, Any] = {}
     exec(f"def answer({name}): return {name}.upper()", namespace)
     assert reader.read(asking(namespace["answer"]), "go on").tokens == ["GO ON"]
 
 
-def test_a_parameter_that_is_annotated_with_str_is_a_text(reader: Reader) -> None:
+def test_a_function_whose_parameter_is_annotated_str_gets_text(reader: Reader) -> None:
     def answer(said: str) -> str:
         return said
 
@@ -64,7 +64,7 @@ def test_a_parameter_that_is_annotated_with_str_is_a_text(reader: Reader) -> Non
     assert result.tokens == ["system: You repeat.\n\nuser: Go on."]
 
 
-def test_any_other_function_is_given_the_messages(reader: Reader) -> None:
+def test_any_other_function_gets_the_messages(reader: Reader) -> None:
     given: list[Sequence[Message]] = []
 
     def answer(messages: Sequence[Message]) -> str:
@@ -75,7 +75,7 @@ def test_any_other_function_is_given_the_messages(reader: Reader) -> None:
     assert given == [[{"role": "system", "content": "You agree."}, {"role": "user", "content": "Go on."}]]
 
 
-def test_what_it_does_to_its_messages_does_not_change_the_conversation(reader: Reader) -> None:
+def test_the_llm_cannot_change_the_conversation(reader: Reader) -> None:
     def answer(messages: list[dict[str, Any]]) -> str:
         messages[-1]["content"] = "something else"
         messages.append({"role": "user", "content": "more"})
@@ -85,7 +85,7 @@ def test_what_it_does_to_its_messages_does_not_change_the_conversation(reader: R
     assert [message["content"] for message in stream.messages] == ["Go on.", "Done."]
 
 
-def test_what_others_signed_is_not_in_its_messages(reader: Reader) -> None:
+def test_the_messages_of_the_llm_have_reasoning_in_openais_form(reader: Reader) -> None:
     thought = {"type": "reasoning.text", "text": "Hm.", "signature": "c2lnbmVk", "index": 0}
     given: list[Message] = []
 
@@ -102,11 +102,11 @@ def test_what_others_signed_is_not_in_its_messages(reader: Reader) -> None:
     assert given[1]["reasoning_details"][0]["signature"] == "c2lnbmVk"
 
 
-# --- what it may answer with ----------------------------------------------------------------------------------------
+# --- what the llm may return ----------------------------------------------------------------------------------------
 
 
 class WithRun:
-    """As swarms has its models."""
+    """A model as swarms has them."""
 
     def run(self, task: str) -> str:
         return f"ran {task}"
@@ -117,14 +117,14 @@ async def later(_messages: object) -> str:
     return "one two"
 
 
-async def piece_by_piece(_messages: object) -> AsyncIterator[str]:
+async def text_by_text(_messages: object) -> AsyncIterator[str]:
     for piece in ("one", " two"):
         await asyncio.sleep(0)
         yield piece
 
 
-async def later_piece_by_piece(messages: object) -> AsyncIterator[str]:
-    return piece_by_piece(messages)
+async def later_text_by_text(messages: object) -> AsyncIterator[str]:
+    return text_by_text(messages)
 
 
 ANSWERS: dict[str, tuple[Any, list[str]]] = {
@@ -142,8 +142,8 @@ ANSWERS: dict[str, tuple[Any, list[str]]] = {
         ["one two"],
     ),
     "coroutine": (later, ["one two"]),
-    "async generator": (piece_by_piece, ["one", " two"]),
-    "coroutine of an async generator": (later_piece_by_piece, ["one", " two"]),
+    "async generator": (text_by_text, ["one", " two"]),
+    "coroutine of an async generator": (later_text_by_text, ["one", " two"]),
     "object": (WithRun(), ["ran Go."]),
     "method": (WithRun().run, ["ran Go."]),
     "partial": (functools.partial(lambda text, _: text, "one two"), ["one two"]),
@@ -151,7 +151,7 @@ ANSWERS: dict[str, tuple[Any, list[str]]] = {
 
 
 @pytest.mark.parametrize("answer", ANSWERS)
-def test_an_answer_streams_as_it_is_said(reader: Reader, answer: str) -> None:
+def test_each_kind_of_answer_streams(reader: Reader, answer: str) -> None:
     llm, tokens = ANSWERS[answer]
     result = reader.read(asking(llm))
     assert (result.tokens, result.error, result.stream.state) == (tokens, None, "complete")
@@ -162,7 +162,7 @@ def test_an_answer_streams_as_it_is_said(reader: Reader, answer: str) -> None:
     assert len(result.stream.timing.arrivals_ns) == len(tokens)
 
 
-def test_chunks_tell_all_that_a_models_do(reader: Reader) -> None:
+def test_chunks_may_contain_all_that_a_providers_do(reader: Reader) -> None:
     usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
     chunks = [
         {"id": "chat-1", "model": "mine", "choices": [{"index": 0, "delta": {"reasoning_content": "Hm."}}]},
@@ -177,7 +177,7 @@ def test_chunks_tell_all_that_a_models_do(reader: Reader) -> None:
     assert (stream.usage.input_tokens, stream.usage.output_tokens, stream.usage.total_tokens) == (3, 2, 5)
 
 
-def test_its_tool_calls_are_carried_out(reader: Reader) -> None:
+def test_the_tool_calls_of_the_llm_are_run(reader: Reader) -> None:
     offered: list[list[str]] = []
     asked: list[list[Message]] = []
 
@@ -199,7 +199,7 @@ def test_its_tool_calls_are_carried_out(reader: Reader) -> None:
     assert [call["id"] for call in asked[1][1]["tool_calls"]] == ["call_0", "call_1"]
 
 
-def test_it_sees_the_callers_context(reader: Reader) -> None:
+def test_the_llm_sees_the_callers_context(reader: Reader) -> None:
     who = contextvars.ContextVar("who", default="nobody")
 
     def answer(_messages: object) -> Iterator[str]:
@@ -212,15 +212,15 @@ def test_it_sees_the_callers_context(reader: Reader) -> None:
     assert [reader.read(asking(llm)).tokens for llm in (answer, later_answer)] == [["somebody"], ["somebody"]]
 
 
-# --- what goes wrong ------------------------------------------------------------------------------------------------
+# --- errors ---------------------------------------------------------------------------------------------------------
 
 
-class Own(Exception):  # noqa: N818
-    """The caller's own."""
+class OwnError(Exception):
+    """An exception of the caller's own."""
 
 
-def test_an_exception_comes_as_it_is_and_after_the_tokens(reader: Reader) -> None:
-    own = Own("no")
+def test_an_exception_of_the_llm_is_raised_unchanged_after_the_tokens(reader: Reader) -> None:
+    own = OwnError("no")
 
     def answer(_messages: object) -> Iterator[str]:
         yield "one"
@@ -238,14 +238,14 @@ def test_an_exception_comes_as_it_is_and_after_the_tokens(reader: Reader) -> Non
         assert result.error is own
 
 
-def test_an_exception_before_the_first_token_comes_as_it_is(reader: Reader) -> None:
+def test_an_exception_of_the_llm_before_the_first_token_is_raised_unchanged(reader: Reader) -> None:
     def answer(_messages: object) -> str:
-        raise Own
+        raise OwnError
 
-    assert type(reader.read(asking(answer, retry_attempts=3, retry_interval=0)).error) is Own
+    assert type(reader.read(asking(answer, retry_attempts=3, retry_interval=0)).error) is OwnError
 
 
-def test_an_error_of_ours_is_dealt_with_as_a_models(reader: Reader) -> None:
+def test_a_retryable_error_of_the_llm_is_retried(reader: Reader) -> None:
     attempts: list[int] = []
 
     def answer(_messages: object) -> str:
@@ -266,7 +266,7 @@ def test_an_error_in_a_chunk_is_an_error(reader: Reader) -> None:
 
 
 @pytest.mark.parametrize("answer", [3, None, b"bytes", [1, 2], [None]], ids=repr)
-def test_an_answer_of_a_wrong_type_names_it(reader: Reader, answer: Any) -> None:
+def test_the_error_for_an_answer_of_a_wrong_type_names_the_type(reader: Reader, answer: Any) -> None:
     result = reader.read(asking(lambda _: answer))
     name = type(answer[0] if isinstance(answer, list) else answer).__name__
     assert isinstance(result.error, TypeError)
@@ -275,17 +275,17 @@ def test_an_answer_of_a_wrong_type_names_it(reader: Reader, answer: Any) -> None
 
 
 @pytest.mark.parametrize("llm", [3, "gpt-4o", [len]], ids=repr)
-def test_what_cannot_be_called_is_no_model(reader: Reader, llm: object) -> None:
+def test_an_llm_that_is_not_callable_is_refused(reader: Reader, llm: object) -> None:
     with pytest.raises(ConfigurationError, match="callable"):
         raise reader.read(asking(llm)).error or AssertionError
 
 
-def test_it_goes_before_the_models_name(reader: Reader) -> None:
+def test_llm_has_priority_over_the_models_name(reader: Reader) -> None:
     agent = agent_at("http://127.0.0.1:1/v1", llm=lambda _: "Mine.")
     assert reader.read(agent).tokens == ["Mine."]
 
 
-def test_annotations_that_only_a_type_checker_can_read_do_not_matter(reader: Reader) -> None:
+def test_annotations_may_contain_names_that_do_not_exist(reader: Reader) -> None:
     namespace: dict[str, Any] = {}
     source = """
 def of_text(said: "str", extra: "Unknown" = None) -> "Unknown": return said

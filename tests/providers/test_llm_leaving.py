@@ -1,4 +1,4 @@
-"""Leaving a run whose model is the caller's own: what answered is closed, and its thread ends."""
+"""Closing a run whose model is the caller's own: its generator is closed, and its thread ends."""
 
 from __future__ import annotations
 
@@ -18,36 +18,40 @@ if TYPE_CHECKING:
 
 
 class Endless:
-    """Says numbers for ever, and notes that it was closed."""
+    """Yields numbers for ever, and records that it was closed."""
 
-    def __init__(self, *, is_async: bool) -> None:
-        self.said = 0
+    def __init__(self, kind: str = "generator") -> None:
+        self.last = 0
         self.closed = threading.Event()
-        self.llm: Callable[..., Any] = self.agenerate if is_async else self.generate
+        kinds = {"generator": self.generate, "async generator": self.agenerate, "coroutine": self.later_generate}
+        self.llm: Callable[..., Any] = kinds[kind]
 
     def generate(self, _messages: object) -> Iterator[str]:
         try:
             for number in itertools.count():
-                self.said = number
+                self.last = number
                 yield f"{number} "
         finally:
             self.closed.set()
 
+    async def later_generate(self, messages: object) -> Iterator[str]:
+        return self.generate(messages)
+
     async def agenerate(self, _messages: object) -> AsyncIterator[str]:
         try:
             for number in itertools.count():
-                self.said = number
+                self.last = number
                 yield f"{number} "
                 if number == 3:
-                    # For ever: a wait that only cancelling ends.
+                    # Nothing but cancelling ends this wait.
                     await asyncio.get_running_loop().create_future()
         finally:
             self.closed.set()
 
 
-@pytest.fixture(params=[False, True], ids=["generator", "async generator"])
+@pytest.fixture(params=["generator", "async generator", "coroutine"])
 def endless(request: pytest.FixtureRequest) -> Endless:
-    return Endless(is_async=request.param)
+    return Endless(request.param)
 
 
 def assert_gone(endless: Endless) -> None:
@@ -69,7 +73,7 @@ def test_close_closes_the_generator(endless: Endless, reader: Reader) -> None:
     assert isinstance(reading.to_end().error, StreamClosedError)
 
 
-def test_leaving_a_with_block_closes_the_generator(endless: Endless, reader: Reader) -> None:
+def test_the_end_of_a_with_block_closes_the_generator(endless: Endless, reader: Reader) -> None:
     with reader.start(asking(endless.llm)) as reading:
         reading.take(1)
     assert_gone(endless)
@@ -104,7 +108,7 @@ def test_cancelling_the_task_closes_the_generator(endless: Endless) -> None:
     assert_gone(endless)
 
 
-def test_a_function_that_does_not_answer_keeps_nobody(reader: Reader) -> None:
+def test_a_function_that_does_not_answer_runs_into_the_timeout(reader: Reader) -> None:
     asked, answered = threading.Event(), threading.Event()
 
     def answer(_messages: object) -> str:
@@ -119,17 +123,17 @@ def test_a_function_that_does_not_answer_keeps_nobody(reader: Reader) -> None:
     assert result.stream.text == ""
 
 
-def test_nobody_who_reads_means_nobody_who_asks(reader: Reader) -> None:
-    endless = Endless(is_async=False)
+def test_an_answer_is_not_read_faster_than_its_stream(reader: Reader) -> None:
+    endless = Endless()
     with reader.start(asking(endless.llm)) as reading:
         reading.take(1)
         deadline = time.monotonic() + PATIENCE
         before = -1
-        while before != endless.said:
-            assert time.monotonic() < deadline, "it never waits for its reader"
-            before = endless.said
+        while before != endless.last:
+            assert time.monotonic() < deadline, "the generator never waits for the stream's reader"
+            before = endless.last
             threading.Event().wait(0.05)
         assert before < 100_000
-        # Nothing was lost meanwhile.
+        # No token is lost.
         assert reading.take(before) == [f"{number} " for number in range(1, before + 1)]
     assert_gone(endless)

@@ -21,9 +21,7 @@ def body_of(simulate: Simulate, reader: Reader, **options: Any) -> dict[str, Any
     return body
 
 
-def test_an_agent_asks_for_a_stream_with_its_task_and_nothing_that_nobody_set(
-    simulate: Simulate, reader: Reader
-) -> None:
+def test_an_agent_sends_its_task_and_only_the_parameters_that_were_set(simulate: Simulate, reader: Reader) -> None:
     assert body_of(simulate, reader) == {
         "model": "sim",
         "messages": [{"role": "user", "content": "Say hello."}],
@@ -78,7 +76,7 @@ def test_the_callers_llm_args_are_not_changed(simulate: Simulate, reader: Reader
     assert arguments == {"seed": 1, "extra_headers": {"x-a": "b"}}
 
 
-def test_every_request_says_what_it_is(simulate: Simulate, reader: Reader) -> None:
+def test_every_request_has_the_usual_headers(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate()
     reader.read(agent_at(simulator))
     request = the_request(simulator)
@@ -103,13 +101,13 @@ def test_the_base_url_may_end_with_a_slash(simulate: Simulate, reader: Reader, s
     assert the_request(simulator)["path"] == "/v1/chat/completions"
 
 
-def test_the_query_of_the_base_url_stays_behind_the_path(simulate: Simulate, reader: Reader) -> None:
+def test_the_query_of_the_base_url_stays_after_the_path(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate()
     reader.read(agent_at(f"{simulator.base_url}?api-version=1"))
     assert the_request(simulator)["path"] == "/v1/chat/completions?api-version=1"
 
 
-def test_the_scheme_of_the_base_url_may_be_in_capitals(simulate: Simulate, reader: Reader) -> None:
+def test_the_scheme_of_the_base_url_may_be_in_upper_case(simulate: Simulate, reader: Reader) -> None:
     assert reader.read(agent_at(simulate().base_url.replace("http", "HTTP"))).error is None
 
 
@@ -122,7 +120,7 @@ def test_the_scheme_of_the_base_url_may_be_in_capitals(simulate: Simulate, reade
         ("local/x", "local/x"),
     ],
 )
-def test_only_the_prefix_openai_is_taken_off_the_models_name(
+def test_only_the_prefix_openai_is_removed_from_the_models_name(
     simulate: Simulate, reader: Reader, name: str, sent: str
 ) -> None:
     assert body_of(simulate, reader, model_name=name)["model"] == sent
@@ -141,7 +139,7 @@ def test_the_key_may_be_in_the_environment(simulate: Simulate, reader: Reader, m
     assert reader.read(agent_at(simulate(api_key=KEY))).error is None
 
 
-def test_the_agents_key_comes_before_that_of_the_environment(
+def test_the_agents_key_has_priority_over_that_of_the_environment(
     simulate: Simulate, reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "not the key")
@@ -173,26 +171,26 @@ def test_headrace_model_names_the_model(
     assert capsys.readouterr().err == ""
 
 
-def test_without_any_model_it_is_the_local_one_and_the_user_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_any_model_the_local_one_is_used_with_a_notice(capsys: pytest.CaptureFixture[str]) -> None:
     assert Agent().model_name == "local/smollm2-135m"
     assert "this uses local/smollm2-135m on this machine" in capsys.readouterr().err
 
 
 # --- connections -----------------------------------------------------------------------------------------------
 
-# A request that follows at once may come before the last connection is free again.
+# A request that follows immediately may come before the last connection is free again.
 AT_ONCE = 2
 
 
 def test_streams_one_after_the_other_share_a_connection(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate()
     for _ in range(20):
-        # Another agent and another task: the connections belong to the process.
+        # Another agent each time: the connections belong to the process.
         assert reader.read(agent_at(simulator)).error is None
     assert simulator.report()["connections"]["accepted"] <= AT_ONCE
 
 
-def test_a_connection_serves_sync_and_async_streams_alike(simulate: Simulate) -> None:
+def test_sync_and_async_streams_use_the_same_connection(simulate: Simulate) -> None:
     simulator = simulate()
     agent = agent_at(simulator)
     for _ in range(10):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.harness import PATIENCE, Reader, Simulate, agent_at, bytes_written, wait_until_it_waits
+from support.harness import PATIENCE, Reader, Simulate, agent_at, bytes_written, wait_until_it_blocks
 
 if TYPE_CHECKING:
     from headrace.testing import Simulator
@@ -25,7 +25,7 @@ def flood(simulate: Simulate) -> Simulator:
 def test_a_reader_that_does_not_read_stops_the_provider(flood: Simulator, reader: Reader) -> None:
     with reader.start(agent_at(flood)) as reading:
         assert reading.take(1) == WORDS[:1]
-        held = wait_until_it_waits(flood)
+        held = wait_until_it_blocks(flood)
         rest = reading.to_end()
         assert rest.error is None
         # Without the first token, which was taken before.
@@ -36,7 +36,7 @@ def test_a_reader_that_does_not_read_stops_the_provider(flood: Simulator, reader
 def test_a_stream_whose_provider_waits_can_be_closed(flood: Simulator, reader: Reader) -> None:
     with reader.start(agent_at(flood)) as reading:
         reading.take(1)
-        wait_until_it_waits(flood)
+        wait_until_it_blocks(flood)
     assert flood.wait_for(lambda report: report["requests"][0]["outcome"] == "disconnected", PATIENCE)
 
 

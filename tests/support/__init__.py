@@ -1,6 +1,6 @@
-"""What the tests share. No test imports from another test."""
+"""Helpers of the tests. No test imports from another test."""
 
 import pytest
 
-# An assertion in these tells as much as one in a test.
+# So a failed assertion in these modules shows its values, as in a test.
 pytest.register_assert_rewrite("support.autonomous", "support.harness")

@@ -1,4 +1,4 @@
-"""What the tests of autonomous runs script a model's turns with."""
+"""Helpers that script a model's turns for the tests of autonomous runs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def plans(*steps: dict[str, Any] | str, text: str = "") -> dict[str, Any]:
 
 
 def done(name: str, summary: str = "It went well.", *, success: bool = True, text: str = "") -> dict[str, Any]:
-    """A script's turn that says a subtask is done."""
+    """A script's turn that reports the end of a subtask."""
     call = calling("subtask_done", {"task_id": name, "summary": summary, "success": success})
     return {"text": text, "tool_calls": [call]}
 
@@ -43,7 +43,7 @@ def completes(summary: str, text: str = "", **members: Any) -> dict[str, Any]:
 
 
 def says(message: str, text: str = "") -> dict[str, Any]:
-    """A script's turn that says something to the user."""
+    """A script's turn that sends the user a message."""
     return {"text": text, "tool_calls": [calling("respond_to_user", {"message": message, "message_type": "info"})]}
 
 
@@ -58,7 +58,7 @@ def offered(simulator: Simulator) -> list[list[str]]:
 
 
 def results(simulator: Simulator, number: int = -1) -> list[str]:
-    """What a request tells of tool calls."""
+    """The tool results in a request, by default in the last."""
     return [message["content"] for message in sent(simulator, number) if message["role"] == "tool"]
 
 
@@ -77,7 +77,7 @@ WHOLE = conversation(
 
 
 def assert_every_call_is_answered(messages: list[Any]) -> None:
-    """Right after a message with calls come their results, one each."""
+    """Directly after a message with tool calls come their results, one each."""
     for position, message in enumerate(messages):
         called = [call["id"] for call in message.get("tool_calls") or []]
         answers = messages[position + 1 : position + 1 + len(called)]

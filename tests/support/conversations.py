@@ -1,4 +1,4 @@
-"""What the tests script a model's turns with, and look with at what it was sent."""
+"""Helpers that script a model's turns, and that read what it was sent."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def conversation(*turns: dict[str, Any]) -> list[dict[str, Any]]:
-    """A script's turns: what the model says the first time it is asked, the second, and so on; then it is an error."""
+    """A script's turns: the answer to the first request, to the second, and so on. One more request is an error."""
     return [{"when": {"turn": number}, **turn} for number, turn in enumerate(turns)]
 
 
@@ -21,7 +21,7 @@ def calling(name: str, arguments: object = None, **members: Any) -> dict[str, An
 
 
 def bodies(simulator: Simulator) -> list[dict[str, Any]]:
-    """What was sent, request by request."""
+    """The bodies of all requests."""
     return [request["body"] for request in simulator.report()["requests"]]
 
 

@@ -1,6 +1,6 @@
-"""Models that speak each dialect, and one conversation that all of them have: :data:`SCRIPT`.
+"""A model for each dialect, and one conversation that all of them have: :data:`SCRIPT`.
 
-What its third turn has to send stands in ``tests/conformance/requests``, for each dialect as its provider writes it.
+The request of its third turn is in ``tests/conformance/requests``, in the form of each dialect.
 """
 
 from __future__ import annotations
@@ -56,18 +56,18 @@ def weather(city: str) -> str:
 
 @dataclass(frozen=True)
 class Service:
-    """A model, and how it is asked.
+    """A model, and how to ask it.
 
     Attributes:
         model: Its name.
-        dialect: What it answers in.
-        provider: Who serves it, as litellm names providers; None where only the URL is known.
-        base: What stands behind the host in its base URL.
-        path: Where its requests go.
-        body: The file with the members of the body that matter.
-        options: What the agent is given beside that.
-        unseen: The counts of :data:`SCRIPT` that this dialect does not tell.
-        words: Its own words for the end of a turn with tool calls, and of one without.
+        dialect: The dialect of its answers.
+        provider: Who serves it, as litellm names providers; None if it is known only by its URL.
+        base: The path of its base URL.
+        path: The path and query of its requests.
+        body: The file with the expected members of the body.
+        options: More options of the agent.
+        unseen: The counts in :data:`SCRIPT` that this dialect does not have.
+        finish_reasons: Its own finish reasons: of a turn with tool calls, and of one without.
     """
 
     model: str
@@ -78,7 +78,7 @@ class Service:
     body: str
     options: Mapping[str, Any] = field(default_factory=dict)
     unseen: frozenset[str] = frozenset()
-    words: tuple[str, str] = ("tool_calls", "stop")
+    finish_reasons: tuple[str, str] = ("tool_calls", "stop")
 
     @property
     def expected(self) -> dict[str, Any]:
@@ -97,23 +97,24 @@ _CLAUDE: Final = "anthropic.claude-3-7-sonnet-20250219-v1:0"
 SERVICES: Final = {
     "anthropic": Service(
         "anthropic/claude-sonnet-4-5", "anthropic", "anthropic", "", "/v1/messages", "anthropic", _THINKING,
-        unseen=frozenset({"total_tokens"}), words=("tool_use", "end_turn"),
+        unseen=frozenset({"total_tokens"}), finish_reasons=("tool_use", "end_turn"),
     ),
     "gemini": Service(
         "gemini/gemini-2.5-flash", "gemini", "gemini", "/v1beta",
-        "/v1beta/models/gemini-2.5-flash:streamGenerateContent?alt=sse", "gemini", _THINKING, words=("STOP", "STOP"),
+        "/v1beta/models/gemini-2.5-flash:streamGenerateContent?alt=sse", "gemini", _THINKING,
+        finish_reasons=("STOP", "STOP"),
     ),
     "cohere": Service(
         "cohere/command-r-plus", "cohere", "cohere", "/v2/chat", "/v2/chat", "openai_chat_unsigned",
-        unseen=frozenset({"total_tokens", "reasoning_tokens"}), words=("TOOL_CALL", "COMPLETE"),
+        unseen=frozenset({"total_tokens", "reasoning_tokens"}), finish_reasons=("TOOL_CALL", "COMPLETE"),
     ),
     "ollama_chat": Service(
         "ollama_chat/llama3", "ollama", "ollama_chat", "", "/api/chat", "ollama_chat",
-        unseen=frozenset({"total_tokens", "reasoning_tokens", "cached_tokens"}), words=("stop", "stop"),
+        unseen=frozenset({"total_tokens", "reasoning_tokens", "cached_tokens"}), finish_reasons=("stop", "stop"),
     ),
     "openai_responses": Service(
         "openai/responses/gpt-5", "openai_responses", "openai", "/v1", "/v1/responses", "openai_responses",
-        words=("completed", "completed"),
+        finish_reasons=("completed", "completed"),
     ),
     "azure": Service(
         "azure/gpt-4o", "openai_chat", "azure", "",
@@ -123,19 +124,19 @@ SERVICES: Final = {
     "bedrock_converse": Service(
         f"bedrock/{_CLAUDE}", "bedrock", "bedrock", "",
         f"/model/{_CLAUDE.replace(':', '%3A')}/converse-stream", "bedrock_converse", {**_THINKING, **_SIGNED},
-        unseen=frozenset({"reasoning_tokens"}), words=("tool_use", "end_turn"),
+        unseen=frozenset({"reasoning_tokens"}), finish_reasons=("tool_use", "end_turn"),
     ),
     "bedrock_invoke": Service(
         f"bedrock/invoke/{_CLAUDE}", "bedrock", "bedrock", "",
         f"/model/{_CLAUDE}/invoke-with-response-stream", "anthropic", {**_THINKING, **_SIGNED},
-        unseen=frozenset({"total_tokens"}), words=("tool_use", "end_turn"),
+        unseen=frozenset({"total_tokens"}), finish_reasons=("tool_use", "end_turn"),
     ),
     "openai_chat": Service("openai/gpt-4o", "openai_chat", None, "/v1", "/v1/chat/completions", "openai_chat"),
 }  # fmt: skip
 
 
 def agent_on(service: Service, simulator: Simulator, **options: Any) -> Agent:
-    """An agent that asks a simulator as it would ask the service's provider."""
+    """An agent that asks a simulator in the same way as the service's provider."""
     url = simulator.base_url.removesuffix("/v1") + service.base
     given: dict[str, Any] = {"llm_api_key": KEY, "tools": [weather], "system_prompt": "You look up.", "max_loops": 3}
     return Agent(model_name=service.model, llm_base_url=url, print_on=False, **{**given, **service.options, **options})

@@ -1,4 +1,4 @@
-"""What the tests share: one way to read sync and async streams, and servers that a simulator cannot be."""
+"""Helpers of all tests: one way to read sync and async streams, and servers that a simulator does not offer."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ if TYPE_CHECKING:
 KEY: Final = "sk-test-0123456789abcdef"
 
 PATIENCE: Final = 240.0
-"""Seconds, far more than anything takes, on a busy machine too: a limit of a test is there only to end a hang."""
+"""Seconds: far more than any step takes, even on a busy machine. A limit in a test is only there to end a hang."""
 
 REPOSITORY: Final = Path(__file__).parents[2]
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts with Linux's /proc")
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 
-# The members of a script that belong to its turn.
-OF_THE_TURN: Final = (
+# The members of a turn in a script.
+TURN_MEMBERS: Final = (
     *("fault", "usage", "reasoning", "signature", "encrypted", "refusal"),
     *("tool_calls", "repeat", "finish_reason", "choices"),
 )
@@ -49,9 +49,9 @@ Stream = TypeVar("Stream", RunStream[str], AsyncRunStream[str])
 
 
 class Simulate(Protocol):
-    """Starts a simulator: with one turn that says this, or with the script that is given.
+    """Starts a simulator: with one turn with this text, or with a script.
 
-    Members of the turn, such as its ``fault``, stand beside those of the script, such as ``pacing``.
+    Members of the turn, such as ``fault``, are arguments like those of the script, such as ``pacing``.
     """
 
     def __call__(self, text: Any = ..., **script: Any) -> Simulator: ...
@@ -64,7 +64,7 @@ def agent_at(where: Simulator | str, **options: Any) -> Agent:
 
 
 def asking(llm: object, **options: Any) -> Agent:
-    """An agent whose model is this."""
+    """An agent with this ``llm``."""
     return Agent(**{"llm": llm, "print_on": False, **options})
 
 
@@ -73,7 +73,7 @@ def asking(llm: object, **options: Any) -> Agent:
 
 @dataclass(frozen=True)
 class Result:
-    """How a stream went that was read to its end."""
+    """The result of reading a stream to its end."""
 
     tokens: list[str]
     error: Exception | None
@@ -81,7 +81,7 @@ class Result:
 
 
 class Reading(ABC, Generic[Stream]):
-    """A stream that is being read, from code that need not be async."""
+    """A stream that is being read, by code that is not async."""
 
     def __init__(self, stream: Stream) -> None:
         self.stream: Stream = stream
@@ -91,7 +91,7 @@ class Reading(ABC, Generic[Stream]):
         return [self.next() for _ in range(count)]
 
     def to_end(self) -> Result:
-        """The rest of the tokens, by a loop, and the error that ended it."""
+        """The rest of the tokens, read by a loop, and the error that ended it."""
         tokens: list[str] = []
         try:
             self.loop(tokens)
@@ -100,7 +100,7 @@ class Reading(ABC, Generic[Stream]):
         return Result(tokens, None, self.stream)
 
     def drop(self) -> None:
-        """Lets go of the stream. Nothing else holds it, so it needs no garbage collector."""
+        """Drops the only reference to the stream, so that it is freed without the garbage collector."""
         del self.stream
 
     @abstractmethod
@@ -143,7 +143,7 @@ class _SyncReading(Reading[RunStream[str]]):
 
     def loop(self, tokens: list[str]) -> None:
         for token in self.stream:
-            tokens.append(token)  # noqa: PERF402 - those before an error count
+            tokens.append(token)  # noqa: PERF402 - keeps the tokens before an error
 
     def close(self) -> None:
         self.stream.close()
@@ -167,9 +167,9 @@ class SyncReader(Reader):
 
 
 class _AsyncReading(Reading[AsyncRunStream[str]]):
-    def __init__(self, stream: AsyncRunStream[str], loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, stream: AsyncRunStream[str], event_loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(stream)
-        self._run = loop.run_until_complete
+        self._run = event_loop.run_until_complete
 
     def next(self) -> str:
         return self._run(anext(self.stream))
@@ -177,7 +177,7 @@ class _AsyncReading(Reading[AsyncRunStream[str]]):
     def loop(self, tokens: list[str]) -> None:
         async def loop() -> None:
             async for token in self.stream:
-                tokens.append(token)  # noqa: PERF401 - those before an error count
+                tokens.append(token)  # noqa: PERF401 - keeps the tokens before an error
 
         self._run(loop())
 
@@ -186,7 +186,7 @@ class _AsyncReading(Reading[AsyncRunStream[str]]):
 
     def drop(self) -> None:
         super().drop()
-        # Python closes a dropped generator by a task of its loop.
+        # Python closes a dropped async generator in a task of its event loop.
         self._run(asyncio.sleep(0))
         self._run(asyncio.sleep(0))
 
@@ -202,14 +202,14 @@ class AsyncReader(Reader):
     """``Agent.arun_stream``, on an event loop of its own."""
 
     def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
+        self._event_loop = asyncio.new_event_loop()
 
     def start(self, agent: Agent, task: str = "Go.", **options: Any) -> Reading[AsyncRunStream[str]]:
-        return _AsyncReading(agent.arun_stream(task, **options), self._loop)
+        return _AsyncReading(agent.arun_stream(task, **options), self._event_loop)
 
     def __exit__(self, *exception: object) -> None:
-        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-        self._loop.close()
+        self._event_loop.run_until_complete(self._event_loop.shutdown_asyncgens())
+        self._event_loop.close()
 
 
 async def collect(stream: AsyncRunStream[str]) -> list[str]:
@@ -217,11 +217,11 @@ async def collect(stream: AsyncRunStream[str]) -> list[str]:
     return [token async for token in stream]
 
 
-# --- looking ---------------------------------------------------------------------------------------------------
+# --- inspecting ------------------------------------------------------------------------------------------------
 
 
 def wait_for_outcomes(simulator: Simulator, outcome: str, count: int = 1) -> None:
-    """Waits until so many requests have come to this outcome."""
+    """Waits until this many requests have this outcome."""
 
     def met(report: dict[str, Any]) -> bool:
         return [request["outcome"] for request in report["requests"]].count(outcome) >= count
@@ -236,7 +236,7 @@ def wait_until_disconnected(simulator: Simulator) -> None:
 
 
 def outcomes(simulator: Simulator) -> list[str]:
-    """How the requests ended. A client may have the last byte of an answer before the server notes that it is out."""
+    """The outcomes of all requests. Waits for them, because a client may be done before the server has recorded it."""
 
     def all_ended(report: dict[str, Any]) -> bool:
         return all(request["outcome"] != "running" for request in report["requests"])
@@ -256,8 +256,8 @@ def bytes_written(simulator: Simulator) -> int:
     return int(simulator.report()["requests"][0]["bytes_written"])
 
 
-def wait_until_it_waits(simulator: Simulator) -> int:
-    """Waits until the simulator writes no more, and gives how much it has written."""
+def wait_until_it_blocks(simulator: Simulator) -> int:
+    """Waits until the simulator does not write any more, and returns how many bytes it has written."""
     deadline = time.monotonic() + PATIENCE
     before, written = -1, bytes_written(simulator)
     while before != written:
@@ -271,7 +271,7 @@ def assert_no_key_in(error: Exception, key: str = KEY) -> None:
     shown = [str(error), repr(error), repr(vars(error)), pickle.dumps(error).decode("latin1")]
     shown += traceback.format_exception(type(error), error, error.__traceback__)
     for text in shown:
-        # Half a key is too much, too.
+        # Not even half of the key may appear.
         assert key[:12] not in text, text
 
 
@@ -284,14 +284,14 @@ def connections_to(port: int) -> int:
     """How many TCP connections to this port on this machine this process has."""
     inodes = set()
     for descriptor in Path("/proc/self/fd").iterdir():
-        with suppress(OSError):  # it may have been closed meanwhile
+        with suppress(OSError):  # It may have been closed meanwhile.
             inodes.add(str(descriptor.readlink()).removeprefix("socket:[").removesuffix("]"))
     sockets = [line.split() for line in Path("/proc/self/net/tcp").read_text().splitlines()[1:]]
     return sum(fields[2] == f"0100007F:{port:04X}" and fields[9] in inodes for fields in sockets)
 
 
 def count_threads() -> int:
-    """How many threads this process has, those that Python does not know included."""
+    """How many threads this process has, including those that Python does not know."""
     return len(list(Path("/proc/self/task").iterdir()))
 
 
@@ -325,11 +325,11 @@ def run_headrace(simulator: Simulator, *arguments: str, cwd: Path | None = None)
 
 @contextmanager
 def serving(handle: Callable[[socket.socket], None]) -> Iterator[int]:
-    """A TCP server that does to each connection, one after the other, what ``handle`` does. Gives its port."""
+    """A TCP server that calls ``handle`` for one connection after the other. Yields its port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def accept() -> None:
-            # Shutting the listener down ends this loop, and a client that leaves ends a connection.
+            # Shutting the listener down ends this loop. A client that disconnects ends only its connection.
             with suppress(OSError):
                 while True:
                     connection, _ = listener.accept()
@@ -346,7 +346,7 @@ def serving(handle: Callable[[socket.socket], None]) -> Iterator[int]:
 
 
 def answer_on_demand(tokens: Sequence[str], wanted: threading.Semaphore) -> Callable[[socket.socket], None]:
-    """For :func:`serving`: streams these tokens and the end marker, each when it is wanted and not before."""
+    """For :func:`serving`: streams these tokens and the end marker, one for each release of the semaphore."""
 
     def answer(connection: socket.socket) -> None:
         receive_request(connection)
@@ -375,5 +375,5 @@ def receive_request(connection: socket.socket) -> bytes:
 def _some(connection: socket.socket) -> bytes:
     received = connection.recv(65536)
     if not received:
-        raise ConnectionAbortedError("the client left in the middle of its request")
+        raise ConnectionAbortedError("the client disconnected in the middle of its request")
     return received

@@ -1,4 +1,4 @@
-"""What is asked of each provider: conversations as the user writes them, and as litellm's users write the same."""
+"""The conversations for each provider: in headrace's form, and in the form that litellm's users write."""
 
 from __future__ import annotations
 
@@ -57,22 +57,25 @@ _PICTURE: Final = {
 class Conversation:
     """A conversation.
 
-    ``asked`` are the messages that headrace gets; ``told`` those that litellm gets, where they are others.
+    ``messages`` are those that headrace gets; ``litellm_messages`` those that litellm gets, if they differ.
     """
 
-    asked: tuple[Message, ...]
-    told: tuple[Message, ...] | None = None
+    messages: tuple[Message, ...]
+    litellm_messages: tuple[Message, ...] | None = None
     tools: tuple[dict[str, Any], ...] = ()
     parameters: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
-def _signed(family: str, told: Mapping[str, Any], **parameters: Any) -> Conversation:
-    """A conversation in which the model has thought, with a signature, before it called a tool."""
+def _signed(family: str, reasoning: Mapping[str, Any], **parameters: Any) -> Conversation:
+    """A conversation in which the model called a tool after signed reasoning."""
     thought = {"text": "Hm.", "kind": "signed", "id": "rs_1", "signature": "c2lnbmVk"}
     calls = {"call_1": "c2lnbmVk"} if family == "gemini" else {}
     kept = {"family": family, "thoughts": [thought] if family != "gemini" else [], "calls": calls}
     return Conversation(
-        (_USER, {**_CALLED, "reasoning": kept}, _RESULT), (_USER, {**_CALLED, **told}, _RESULT), (TOOL,), parameters
+        (_USER, {**_CALLED, "reasoning": kept}, _RESULT),
+        (_USER, {**_CALLED, **reasoning}, _RESULT),
+        (TOOL,),
+        parameters,
     )
 
 

@@ -1,4 +1,4 @@
-"""Fixtures of the tests that need litellm: itself, a network that ends here, and what each provider wants to find."""
+"""Fixtures of the tests that need litellm: litellm itself, a fake network, and the environment of each provider."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Introduce(Protocol):
-    """Sets the environment as a provider wants it; skips the test where the installed litellm cannot ask it."""
+    """Sets the environment for a provider; skips the test if the installed litellm cannot ask it."""
 
     def __call__(self, provider: Provider) -> None: ...
 
@@ -36,7 +36,7 @@ def litellm() -> Any:
 
 @pytest.fixture
 def network(litellm: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Network]:
-    """A network that nothing leaves, with no template kept and no key in the environment."""
+    """A fake network. There are no templates, and no keys in the environment."""
     assert litellm is not None
     for name in os.environ:
         if name.endswith(("_API_KEY", "_API_BASE")) or name.startswith("AWS_"):
@@ -70,7 +70,7 @@ def introduce(litellm: Any, monkeypatch: pytest.MonkeyPatch, request: pytest.Fix
 
 @pytest.fixture(scope="session")
 def google_account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The file of a service account of Google's, whose tokens come from a server on this machine."""
+    """The file of a Google service account, whose tokens come from a server on this machine."""
     serialization = pytest.importorskip("cryptography.hazmat.primitives.serialization")
     rsa = pytest.importorskip("cryptography.hazmat.primitives.asymmetric.rsa")
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048).private_bytes(

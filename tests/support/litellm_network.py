@@ -1,4 +1,4 @@
-"""A network that nothing leaves: it notes what headrace and litellm send through httpx, and refuses it."""
+"""A fake network: it records the requests that headrace and litellm send through httpx, and refuses them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from support.litellm_conversations import Conversation
     from support.litellm_providers import Provider
 
-OF_THE_CONNECTION: Final = {
+CONNECTION_HEADERS: Final = {
     "host",
     "content-length",
     "accept-encoding",
@@ -30,12 +30,12 @@ OF_THE_CONNECTION: Final = {
     "user-agent",
     "transfer-encoding",
 }
-"""Headers that headrace's own client writes."""
+"""Headers of the connection, which each HTTP client writes itself."""
 
 
 @dataclass(frozen=True)
 class Sent:
-    """A request that was noted."""
+    """A recorded request."""
 
     method: str
     url: str
@@ -47,12 +47,12 @@ class Sent:
         return urlsplit(self.url).path
 
     @property
-    def kept(self) -> dict[str, str]:
-        """The headers that are for the provider, and go out whoever sends them."""
+    def provider_headers(self) -> dict[str, str]:
+        """The headers for the provider, which are the same whichever client sends them."""
         return {
             name: value
             for name, value in self.headers.items()
-            if name not in OF_THE_CONNECTION and not name.startswith("x-stainless-")
+            if name not in CONNECTION_HEADERS and not name.startswith("x-stainless-")
         }
 
 
@@ -65,17 +65,17 @@ _ANSWERS: Final = {
     },
     "/identity/token": {"access_token": "a-token-that-expires", "expires_in": 3600, "token_type": "Bearer"},
 }
-"""What is answered to requests that are not for a model. Those are refused."""
+"""Answers to requests that are not for a model. Requests to a model are refused."""
 
 
 class Network:
-    """Takes all that httpx and httpx2 send, from beneath their transports."""
+    """Receives all requests of httpx and httpx2, below their transports."""
 
     def __init__(self) -> None:
         self.sent: list[Sent] = []
 
     def take(self) -> list[Sent]:
-        """What was sent since the last time."""
+        """The requests since the last call."""
         taken, self.sent = self.sent, []
         return taken
 
@@ -95,7 +95,7 @@ class Network:
 
 @contextmanager
 def cut_network() -> Iterator[Network]:
-    """No request leaves, whether the guard stands above or not."""
+    """No request leaves this machine, with or without the guard."""
     with pytest.MonkeyPatch.context() as patch:
         network = Network()
         for name in ("httpcore", "httpcore2"):
@@ -106,7 +106,7 @@ def cut_network() -> Iterator[Network]:
 
 
 def call_of(provider: Provider, conversation: Conversation) -> ModelCall:
-    """What headrace is asked."""
+    """The call for headrace."""
     settings = ModelSettings(
         provider.model,
         provider.base_url,
@@ -114,15 +114,15 @@ def call_of(provider: Provider, conversation: Conversation) -> ModelCall:
         {**provider.parameters, **conversation.parameters},
         {"x-of-the-user": "a value"},
     )
-    return ModelCall(settings, conversation.asked, conversation.tools)
+    return ModelCall(settings, conversation.messages, conversation.tools)
 
 
 def by_litellm(provider: Provider, conversation: Conversation) -> None:
-    """The same, asked of litellm by a user of its own. Whatever becomes of it, the network has seen the request."""
+    """The same call, made directly with litellm. It fails, but the network has recorded the request."""
     litellm: Any = build.load()
     arguments: dict[str, Any] = {
         "model": provider.model,
-        "messages": [dict(message) for message in conversation.told or conversation.asked],
+        "messages": [dict(message) for message in conversation.litellm_messages or conversation.messages],
         "stream": True,
         "stream_options": {"include_usage": True},
         "api_key": provider.key,
@@ -135,9 +135,9 @@ def by_litellm(provider: Provider, conversation: Conversation) -> None:
     }
 
     def ask() -> None:
-        with suppress(Exception):  # The network refuses.
+        with suppress(Exception):  # The network refuses the request.
             next(litellm.completion(**{name: value for name, value in arguments.items() if value is not None}))
 
-    # In the main thread litellm would make an event loop and leave it.
+    # In the main thread litellm would make an event loop and not close it.
     with ThreadPoolExecutor(1) as pool:
         pool.submit(ask).result()

@@ -77,7 +77,7 @@ def underscored() -> str:
 
 @server.tool()
 async def hang(folder: str) -> None:
-    """Tells in a folder that it began, and that it was cancelled."""
+    """Records in a folder that it began, and that it was cancelled."""
     (Path(folder) / "began").touch()
     try:
         await anyio.sleep_forever()
@@ -107,7 +107,7 @@ def die() -> None:
 
 def serve_http(port: int) -> None:
     with socket.create_server(("127.0.0.1", port)) as listener:
-        # Whoever connects from here on waits until the server is there.
+        # A client that connects from here on waits until the server runs.
         print(listener.getsockname()[1], flush=True)
         app = server.streamable_http_app()
         uvicorn.Server(uvicorn.Config(app, log_level="error")).run(sockets=[listener])

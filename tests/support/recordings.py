@@ -1,4 +1,4 @@
-"""The recorded streams beside the repository, which do not belong into it. Their README says what their fields are."""
+"""The recorded streams, in a folder outside the repository. Their README describes their fields."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from support.harness import REPOSITORY
 
 STREAMS = Path(os.environ.get("HEADRACE_STREAMS") or REPOSITORY.parent / "shared" / "streams")
 
-# Where the dialect's name does not say it: what else the decoders of a dialect read.
+# Other formats that the decoder of a dialect reads.
 SUBS = {
     "openai_completions": "openai_chat",
     "writer_completions": "openai_chat",
@@ -33,7 +33,7 @@ class Recording:
 
     @property
     def dialect(self) -> str | None:
-        """Its dialect; None if it is of no model, or of one that the fallback lane reads."""
+        """Its dialect; None if it is not from a model, or in a format that only the fed lane reads."""
         dialect, sub = self.expected["dialect"], self.expected["sub"]
         if dialect in DIALECTS:
             return str(dialect)
@@ -41,7 +41,7 @@ class Recording:
 
 
 def read_recordings() -> list[Recording]:
-    """All recorded streams; none where the folder is absent."""
+    """All recorded streams; none if the folder does not exist."""
     bodies = sorted(path for path in STREAMS.glob("*") if path.suffix in {".sse", ".ndjson", ".awses"})
     return [
         Recording(path.name, path.read_bytes(), json.loads(path.with_suffix(".expected.json").read_text()))

@@ -1,4 +1,4 @@
-"""Reads the conformance vectors: bytes, and what is expected of them. See ``tests/conformance``."""
+"""Reads the conformance vectors: bodies, and what they must be decoded to. See ``tests/conformance``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from support.harness import REPOSITORY
 if TYPE_CHECKING:
     from pathlib import Path
 
-# The endings of bodies: one for each framing, and that of bodies that are no stream.
+# The file name endings of bodies: one for each framing, and one for bodies that are not streams.
 BODIES = (".sse", ".ndjson", ".awses", ".body")
 
 

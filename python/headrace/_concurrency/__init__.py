@@ -1,4 +1,4 @@
 """Threads, event loops, and how native streams wake them."""
 
-OFFERED = ("loop_thread", "threads", "wakeups")
+OFFERED = ("event_loop_thread", "threads", "wakeups")
 """The modules that other rooms may import."""

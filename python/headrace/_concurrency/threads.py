@@ -1,7 +1,7 @@
-"""Blocking calls in threads of their own, for blocking and for async callers; and waiting for what runs elsewhere.
+"""Runs blocking calls in threads of their own, for blocking and for async callers; and waits for futures and tasks.
 
-All threads here are daemons of their own, not those of an executor: Python cannot stop a thread, and the end of an
-event loop, or of the interpreter, waits for the threads of its executors. A call that hangs would hang both.
+Each call gets a new daemon thread, not one of an executor. Python cannot stop a thread, and both an event loop that
+closes and Python when it exits wait for the threads of executors: a call that hangs would hang them.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ __all__ = ["finishes", "in_thread", "run_in_own_thread", "wait_for"]
 
 _T = TypeVar("_T")
 
-_GRACE = 1.0
-"""Seconds that cancelled work has to clean up. After them it is left behind, and nobody waits for it any more."""
+_GRACE_PERIOD = 1.0
+"""Seconds that cancelled work has to clean up. After that nobody waits for it."""
 
-_SLICE = 0.1
-"""Seconds of one wait of the caller: Windows notices Ctrl-C only between waits."""
+_WAIT_INTERVAL = 0.1
+"""A caller's wait is split into waits of this many seconds, because Windows notices Ctrl-C only between them."""
 
 
 def wait_for(future: concurrent.futures.Future[_T]) -> _T:
-    """Waits in this thread for a future; Ctrl-C is heard meanwhile.
+    """Blocks until a future is done. Ctrl-C interrupts the wait.
 
     Args:
         future: What to wait for.
@@ -37,24 +37,25 @@ def wait_for(future: concurrent.futures.Future[_T]) -> _T:
         Its result.
 
     Raises:
-        BaseException: The future's exception, or whatever interrupted the wait.
+        BaseException: The future's exception, or what interrupted the wait.
     """
     try:
         while not future.done():
             with contextlib.suppress(concurrent.futures.TimeoutError):
-                # This returns the future's own exception; it raises only when the slice is over.
-                future.exception(_SLICE)
+                # This returns the future's own exception, so a TimeoutError raised here is always ours.
+                future.exception(_WAIT_INTERVAL)
         return future.result()
     finally:
-        # The exception refers to this frame, so the frame must not refer to the exception.
+        # Avoids a reference cycle: the exception's traceback refers to this function's frame.
         del future
 
 
 def run_in_own_thread(function: Callable[[], _T]) -> _T:
     """Calls a function in a thread of its own, with the caller's context variables, and waits for it.
 
-    There it finds no event loop: it can neither use the caller's, nor leave one behind that nobody closes. An interrupt
-    of the wait, such as Ctrl-C, is raised at once; the function goes on, and what becomes of it is dropped.
+    The thread has no event loop: the function cannot use the caller's, and an event loop that it makes does not stay in
+    the caller's thread. An interrupt of the wait, such as Ctrl-C, is raised at once; the function goes on, and its
+    result is ignored.
 
     Args:
         function: What to call.
@@ -63,7 +64,7 @@ def run_in_own_thread(function: Callable[[], _T]) -> _T:
         What the function returned.
 
     Raises:
-        BaseException: Whatever the function raised, or whatever interrupted the wait.
+        BaseException: What the function raised, or what interrupted the wait.
     """
     outcome: concurrent.futures.Future[_T] = concurrent.futures.Future()
     run = contextvars.copy_context().run
@@ -71,20 +72,20 @@ def run_in_own_thread(function: Callable[[], _T]) -> _T:
     try:
         return wait_for(outcome)
     finally:
-        del outcome  # see above
+        del outcome  # Avoids a reference cycle, as in `wait_for`.
 
 
 def _deliver(outcome: concurrent.futures.Future[_T], function: Callable[[], _T]) -> None:
     try:
         outcome.set_result(function())
-    except BaseException as error:  # noqa: BLE001 - it is not handled but handed over
+    except BaseException as error:  # noqa: BLE001 - it is not handled but passed on
         outcome.set_exception(error)
 
 
 async def in_thread(function: Callable[[], _T]) -> _T:
     """Calls a blocking function in a thread of its own, with the caller's context variables.
 
-    Cancelling gives up the wait at once. The function goes on, and what becomes of it is dropped.
+    Cancelling ends the wait at once. The function goes on, and its result is ignored.
 
     Args:
         function: What to call.
@@ -93,16 +94,16 @@ async def in_thread(function: Callable[[], _T]) -> _T:
         What the function returned.
 
     Raises:
-        BaseException: Whatever the function raised; a RuntimeError for a StopIteration, which no future can carry.
+        BaseException: What the function raised; a RuntimeError for a StopIteration, which no future can hold.
     """
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[_T] = loop.create_future()
+    event_loop = asyncio.get_running_loop()
+    future: asyncio.Future[_T] = event_loop.create_future()
     context = contextvars.copy_context()
 
     def settle(deliver: Callable[[], None]) -> None:
-        # The loop may be closed by now, and then nobody waits.
+        # If the event loop was closed meanwhile, nobody waits any more.
         with contextlib.suppress(RuntimeError):
-            loop.call_soon_threadsafe(lambda: None if future.done() else deliver())
+            event_loop.call_soon_threadsafe(lambda: None if future.done() else deliver())
 
     def work() -> None:
         try:
@@ -111,7 +112,7 @@ async def in_thread(function: Callable[[], _T]) -> _T:
             error = RuntimeError("the function raised StopIteration")
             error.__cause__ = stop
             settle(lambda: future.set_exception(error))
-        except BaseException as raised:  # noqa: BLE001 - it is not handled but handed over
+        except BaseException as raised:  # noqa: BLE001 - it is not handled but passed on
             failure = raised
             settle(lambda: future.set_exception(failure))
         else:
@@ -122,17 +123,17 @@ async def in_thread(function: Callable[[], _T]) -> _T:
 
 
 async def finishes(work: asyncio.Task[Any], timeout: float | None) -> bool:
-    """Waits for a task, and leaves none running: out of time, or cancelled itself, it cancels the task.
+    """Waits for a task, and cancels it when the time is up or when the wait itself is cancelled.
 
-    Unlike ``asyncio.wait_for`` it tells its own timeout from a TimeoutError of the task, and does not wait for ever
-    for a task that ignores its cancellation.
+    Unlike ``asyncio.wait_for`` it distinguishes its own timeout from a TimeoutError of the task, and it does not wait
+    for ever for a task that ignores its cancellation.
 
     Args:
         work: The task.
-        timeout: Seconds to wait; None for as long as it takes.
+        timeout: Seconds to wait; None for no limit.
 
     Returns:
-        Whether the task came to its end in time. How it ended is for the caller to ask.
+        Whether the task ended in time. The task has its result or exception.
     """
     try:
         done, _ = await asyncio.wait({work}, timeout=timeout)
@@ -140,6 +141,6 @@ async def finishes(work: asyncio.Task[Any], timeout: float | None) -> bool:
     finally:
         if not work.done():
             work.cancel()
-            await asyncio.wait({work}, timeout=_GRACE)
+            await asyncio.wait({work}, timeout=_GRACE_PERIOD)
         if work.done() and not work.cancelled():
-            work.exception()  # Asked for, so that asyncio does not log it as lost.
+            work.exception()  # Otherwise asyncio may log that the exception was never retrieved.

@@ -1,8 +1,8 @@
 """How native streams wake an event loop.
 
-Each loop has one notifier: a file descriptor that the loop watches, and the listeners that wait for streams. Network
-threads queue the keys of the streams that became ready and write the descriptor once; the loop then wakes the listeners
-of all of them.
+Each event loop has one notifier: a file descriptor that the event loop watches, and the listeners that wait for
+streams. The engine's threads queue the keys of the streams that became ready and write to the descriptor once; the
+event loop then wakes the listeners of all these streams.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ if TYPE_CHECKING:
 __all__ = ["Listener", "notifier_of_running_loop"]
 
 
-class LoopNotifier:
+class EventLoopNotifier:
     """Wakes the tasks of one event loop."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        # A weak reference, since the loop holds this object too. Not `get_running_loop` at each wait, which asks the
-        # kernel for the process id each time.
-        self._loop = weakref.ref(loop)
+    def __init__(self, event_loop: asyncio.AbstractEventLoop) -> None:
+        # A weak reference, because the event loop holds this object too. We keep it rather than call
+        # `get_running_loop` for each wait, because that asks the kernel for the process id each time.
+        self._event_loop = weakref.ref(event_loop)
         self.native = _native.Notifier()
         self.listeners: dict[int, list[Listener]] = {}
-        # This makes the loop hold the notifier, so the notifier is freed with its loop.
-        loop.add_reader(self.native.fileno(), self._drain)
+        # With this the event loop holds the notifier, so the two are freed together.
+        event_loop.add_reader(self.native.fileno(), self._drain)
 
     def new_future(self) -> asyncio.Future[None]:
-        """A future of the loop."""
-        loop = self._loop()
-        if loop is None:
+        """A future of the event loop."""
+        event_loop = self._event_loop()
+        if event_loop is None:
             raise RuntimeError("the event loop that this stream was read on is gone: start a new run on another")
-        return loop.create_future()
+        return event_loop.create_future()
 
     def ready(self, stream: _native.Stream) -> Listener:
-        """Listens until a stream may have something to take, or has ended."""
+        """A listener that is woken when a stream may have something to read, or has ended."""
         return Listener(self, id(stream), stream.arm)
 
     async def gone(self, stream: _native.Stream) -> None:
@@ -53,26 +53,26 @@ class LoopNotifier:
 
     def _drain(self) -> None:
         for key in self.native.drain():
-            # A key without listeners belongs to a stream that is no longer read.
+            # A key without listeners belongs to a stream that nobody reads any more.
             for listener in self.listeners.get(key, ()):
                 listener.wake()
 
 
 class Listener:
-    """Waits for one stream, as often as needed, in a ``with`` block, so that setting up is paid once per stream.
+    """Waits for one stream, any number of times within one ``with`` block, so that it is set up once per stream.
 
-    A stream keeps only one waker, so all listeners of one stream share its key and are woken together. If a later
-    stream gets the same key, the worst that can happen is a wake-up for nothing.
+    A stream keeps only one waker, so all listeners of one stream share its key and are woken together. A later stream
+    may get the same key; then the worst that can happen is a spurious wake-up.
 
     Args:
-        notifier: The notifier of the loop.
-        key: Names the stream.
+        notifier: The notifier of the event loop.
+        key: Identifies the stream.
         arm: Registers a waker with the stream; True if there is no need to wait.
     """
 
     __slots__ = ("_arm", "_key", "_notifier", "_ready", "_waker")
 
-    def __init__(self, notifier: LoopNotifier, key: int, arm: Callable[[_native.Waker], bool]) -> None:
+    def __init__(self, notifier: EventLoopNotifier, key: int, arm: Callable[[_native.Waker], bool]) -> None:
         self._notifier = notifier
         self._key = key
         self._arm = arm
@@ -92,7 +92,7 @@ class Listener:
             del self._notifier.listeners[self._key]
 
     def listen(self) -> asyncio.Future[None] | None:
-        """What to await; None if there is no need to wait. Safe to cancel: nothing has been taken yet."""
+        """The future to await; None if there is no need to wait. Safe to cancel: nothing has been taken yet."""
         if self._arm(self._waker):
             return None
         self._ready = self._notifier.new_future()
@@ -104,19 +104,19 @@ class Listener:
             self._ready.set_result(None)
 
 
-_notifiers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, LoopNotifier] = weakref.WeakKeyDictionary()
+_notifiers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, EventLoopNotifier] = weakref.WeakKeyDictionary()
 
 
-def notifier_of_running_loop() -> LoopNotifier:
-    """The notifier of the loop that runs in this thread, made at the first call.
+def notifier_of_running_loop() -> EventLoopNotifier:
+    """The notifier of the event loop that runs in this thread, made at the first call.
 
     Raises:
-        RuntimeError: No loop is running in this thread.
+        RuntimeError: No event loop is running in this thread.
     """
     from asyncio import get_running_loop
 
-    loop = get_running_loop()
-    notifier = _notifiers.get(loop)
+    event_loop = get_running_loop()
+    notifier = _notifiers.get(event_loop)
     if notifier is None:
-        notifier = _notifiers[loop] = LoopNotifier(loop)
+        notifier = _notifiers[event_loop] = EventLoopNotifier(event_loop)
     return notifier

@@ -1,4 +1,4 @@
-"""What an agent does next: policy, no I/O."""
+"""Decides what an agent does next: policy, no I/O."""
 
 OFFERED = ("autonomous", "calls", "effects", "spec", "turns")
 """The modules that other rooms may import."""

@@ -1,8 +1,8 @@
-"""The autonomous cycle, plan → execute → summary: policy only, no I/O.
+"""The autonomous loop, in three phases (plan, execute, summary): policy only, no I/O.
 
-The model plans with ``create_plan``, says of each subtask when it is done with ``subtask_done``, and ends with
-``complete_task`` or a plain answer. The names and fields of these tools are those of swarms. What the model writes for
-the user inside of them (a summary, a message) streams as text while the arguments arrive.
+The model makes a plan with ``create_plan``, reports the end of each subtask with ``subtask_done``, and ends the run
+with ``complete_task`` or a plain answer. The names and parameters of these tools are the same as in swarms. Arguments
+that the model writes for the user (a summary, a message) stream as text while they arrive.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from headrace.types import Message, Outcome, ToolCall, Turn
 from .calls import handoff_schemas, run_calls
 from .effects import Loop, Sleep, emit
 from .plan import PRIORITIES, Subtask, read_plan
-from .turns import agent_turns, begin, connected, take_turn
+from .turns import agent_turns, begin, take_turn, with_mcp_tools
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["AUTO_TOOLS", "autonomous_turns"]
 
 SPOKEN: Final = {"complete_task": "summary", "respond_to_user": "message"}
-"""What is text for the user inside a tool call."""
+"""The argument that is text for the user, by the name of the tool."""
 
 
 def _schema(name: str, description: str, required: Mapping[str, Any], optional: Mapping[str, Any]) -> dict[str, Any]:
@@ -81,12 +81,24 @@ _SCHEMAS: Final = {
     ),
 }
 AUTO_TOOLS: Final = tuple(_SCHEMAS)
-"""The names of the cycle's own tools."""
+"""The names of the loop's own tools."""
 
 
 @dataclass(slots=True)
-class _Cycle:
-    """Where an autonomous run stands."""
+class _Progress:
+    """The state of an autonomous run.
+
+    Attributes:
+        spec: The agent.
+        conversation: The messages.
+        reasons: Whether the model reasons without a tool.
+        plan: The subtasks, in order; empty before there is a plan.
+        outcome: What was reported of each subtask, by its id.
+        done: Whether each subtask that has ended succeeded, by its id.
+        final: The answer of the run; None while it goes on.
+        last_text: What the model last wrote for the user.
+        turns: How many turns there were.
+    """
 
     spec: AgentSpec
     conversation: Conversation
@@ -95,24 +107,24 @@ class _Cycle:
     outcome: dict[str, str] = field(default_factory=dict[str, str])
     done: dict[str, bool] = field(default_factory=dict[str, bool])
     final: str | None = None
-    last_said: str = ""
+    last_text: str = ""
     turns: int = 0
 
     @property
     def answer(self) -> str:
-        """What the run comes to: where no summary could be read, what was last said to the user, or of a subtask."""
-        return self.final or self.last_said or next(filter(None, reversed(self.outcome.values())), "")
+        """The answer of the run. Without a summary: what was last said to the user, or reported of a subtask."""
+        return self.final or self.last_text or next(filter(None, reversed(self.outcome.values())), "")
 
     def schemas(self, *names: str) -> list[Mapping[str, Any]]:
-        """The cycle's tools of those names that are selected. A model that reasons by itself needs no ``think``."""
+        """The schemas of the tools with these names, if they are selected. A model that reasons needs no ``think``."""
         selected = self.spec.auto.tools
         wanted = [name for name in names if selected is None or name in selected]
         return [_SCHEMAS[name] for name in wanted if not (name == "think" and self.reasons)]
 
     def turn(self, schemas: Sequence[Mapping[str, Any]], subtask: Subtask | None = None) -> Loop[Turn]:
-        """A turn whose spoken arguments stream, and what it calls.
+        """One turn, with its tool calls. Arguments that are text for the user stream.
 
-        It is the last if a stop condition is met, or if all it says is a refusal.
+        It ends the run if a stop condition is met, or if the model refuses and does nothing else.
         """
         if self.turns and self.spec.loop_interval > 0:
             yield Sleep(self.spec.loop_interval)
@@ -121,9 +133,9 @@ class _Cycle:
         if any(stop(turn.text) for stop in self.spec.stops):
             self.final = turn.text
         elif turn.refusal and not (turn.text or turn.tool_calls):
-            # To ask a model again that has refused only makes it refuse again.
+            # A model that has refused would only refuse again.
             self.final = turn.refusal
-        self.last_said = turn.text or self.last_said
+        self.last_text = turn.text or self.last_text
         self.reasons = self.reasons or bool(turn.reasoning)
         results = yield from run_calls(self.spec, turn.tool_calls, schemas, _OwnTools(self, subtask))
         self.conversation.add_results(results)
@@ -132,9 +144,9 @@ class _Cycle:
 
 
 def autonomous_turns(spec: AgentSpec, opening: Sequence[Message]) -> Loop[Outcome]:
-    """Lets the model plan, do what it planned, and sum up.
+    """Lets the model make a plan, carry it out, and write a summary.
 
-    A model that makes no plan within ``AutoSpec.plan_attempts`` turns is let go on in a plain loop.
+    If the model makes no plan within ``AutoSpec.plan_attempts`` turns, it goes on as in :func:`agent_turns`.
 
     Args:
         spec: The agent.
@@ -144,133 +156,135 @@ def autonomous_turns(spec: AgentSpec, opening: Sequence[Message]) -> Loop[Outcom
         The effects that the driver carries out.
 
     Returns:
-        What was said, and the summary; where none could be read, what was last said, or noted of a subtask.
+        The messages of the run, and its answer: the summary; without one, what the model last wrote for the user, or
+        reported of a subtask.
     """
-    spec = yield from connected(spec)
-    cycle = _Cycle(spec, (yield from begin(spec, opening)), reasons=_reasons_natively(spec))
+    spec = yield from with_mcp_tools(spec)
+    progress = _Progress(spec, (yield from begin(spec, opening)), reasons=_reasons_natively(spec))
     yield emit(PhaseStart, "plan", agent=spec.name)
-    yield from _plan(cycle)
+    yield from _plan(progress)
     yield emit(PhaseEnd, "plan", agent=spec.name)
-    if not cycle.plan and cycle.final is None:
-        return (yield from _without_plan(cycle))
-    for subtask in cycle.plan:
-        if cycle.final is not None:
+    if not progress.plan and progress.final is None:
+        return (yield from _without_plan(progress))
+    for subtask in progress.plan:
+        if progress.final is not None:
             break
-        if subtask.id in cycle.done:  # the model did it along with another
+        if subtask.id in progress.done:  # The model did it together with another one.
             continue
         yield emit(PhaseStart, "execute", subtask.id, agent=spec.name)
-        yield from _execute(cycle, subtask)
+        yield from _execute(progress, subtask)
         yield emit(PhaseEnd, "execute", subtask.id, agent=spec.name)
-    if cycle.final is None:
+    if progress.final is None:
         yield emit(PhaseStart, "summary", agent=spec.name)
-        yield from _sum_up(cycle)
+        yield from _summarize(progress)
         yield emit(PhaseEnd, "summary", agent=spec.name)
-    yield from cycle.conversation.remember()
-    return Outcome(cycle.answer, cycle.conversation.said)
+    yield from progress.conversation.remember()
+    return Outcome(progress.answer, progress.conversation.run_messages)
 
 
 def _reasons_natively(spec: AgentSpec) -> bool:
     return bool({"reasoning_effort", "thinking"} & set(spec.settings.parameters))
 
 
-def _plan(cycle: _Cycle) -> Loop[None]:
-    if not cycle.schemas("create_plan"):
+def _plan(progress: _Progress) -> Loop[None]:
+    if not progress.schemas("create_plan"):
         return
-    cycle.conversation.add_user("First make a plan: call create_plan with the steps that the task needs.")
-    schemas = cycle.schemas("create_plan", "think", "respond_to_user")
-    for _attempt in range(cycle.spec.auto.plan_attempts):
-        turn = yield from cycle.turn(schemas)
-        if cycle.plan or cycle.final is not None:
+    progress.conversation.add_user("First make a plan: call create_plan with the steps that the task needs.")
+    schemas = progress.schemas("create_plan", "think", "respond_to_user")
+    for _attempt in range(progress.spec.auto.plan_attempts):
+        turn = yield from progress.turn(schemas)
+        if progress.plan or progress.final is not None:
             return
         if not turn.tool_calls:
-            cycle.conversation.add_user("There is no plan yet: call create_plan.")
+            progress.conversation.add_user("There is no plan yet: call create_plan.")
 
 
-def _without_plan(cycle: _Cycle) -> Loop[Outcome]:
-    """The model will not plan. It has the conversation, so it is let work on the task as it likes."""
-    spec = cycle.spec
-    cycle.conversation.add_user("Then work on the task without a plan, and answer when it is done.")
-    yield from cycle.conversation.remember()
-    said = cycle.conversation.said
-    rest = yield from agent_turns(spec.with_loops(spec.auto.subtask_turns), [], cycle.conversation.messages)
-    return Outcome(rest.final or cycle.answer, said + rest.messages)
+def _without_plan(progress: _Progress) -> Loop[Outcome]:
+    """The model made no plan: it works on the same conversation in a loop without phases."""
+    spec = progress.spec
+    progress.conversation.add_user("Then work on the task without a plan, and answer when it is done.")
+    yield from progress.conversation.remember()
+    earlier = progress.conversation.run_messages
+    rest = yield from agent_turns(spec.with_loops(spec.auto.subtask_turns), [], progress.conversation.messages)
+    return Outcome(rest.final or progress.answer, earlier + rest.messages)
 
 
-def _execute(cycle: _Cycle, subtask: Subtask) -> Loop[None]:
-    cycle.conversation.add_user(
+def _execute(progress: _Progress, subtask: Subtask) -> Loop[None]:
+    progress.conversation.add_user(
         f"Now do subtask {subtask.id}: {subtask.description}\n"
         f"When it is done, or cannot be done, call subtask_done with task_id {subtask.id!r}."
     )
     schemas = [
-        *cycle.spec.toolbox.schemas,
-        *handoff_schemas(cycle.spec),
-        *cycle.schemas("subtask_done", "complete_task", "think", "respond_to_user"),
+        *progress.spec.toolbox.schemas,
+        *handoff_schemas(progress.spec),
+        *progress.schemas("subtask_done", "complete_task", "think", "respond_to_user"),
     ]
-    silent = False
-    for _turn in range(cycle.spec.auto.subtask_turns):
-        turn = yield from cycle.turn(schemas, subtask)
-        if subtask.id in cycle.done or cycle.final is not None:
+    was_asked = False
+    for _turn in range(progress.spec.auto.subtask_turns):
+        turn = yield from progress.turn(schemas, subtask)
+        if subtask.id in progress.done or progress.final is not None:
             return
         if not turn.tool_calls:
-            # An answer without a call is the subtask's result, if the model says nothing else when asked once.
-            if silent:
-                cycle.outcome[subtask.id], cycle.done[subtask.id] = turn.text, True
+            # We ask once whether the subtask is done. A second answer without a tool call is its result.
+            if was_asked:
+                progress.outcome[subtask.id], progress.done[subtask.id] = turn.text, True
                 return
-            silent = True
-            cycle.conversation.add_user(f"If subtask {subtask.id} is done, call subtask_done; else go on with it.")
-    cycle.outcome[subtask.id], cycle.done[subtask.id] = "given up: it took too many turns", False
+            was_asked = True
+            progress.conversation.add_user(f"If subtask {subtask.id} is done, call subtask_done; else go on with it.")
+    progress.outcome[subtask.id], progress.done[subtask.id] = "given up: it took too many turns", False
 
 
-def _sum_up(cycle: _Cycle) -> Loop[None]:
+def _summarize(progress: _Progress) -> Loop[None]:
+    done, outcome = progress.done, progress.outcome
     lines = [
-        f"- {subtask.id} ({'done' if cycle.done.get(subtask.id) else 'failed'}): {cycle.outcome.get(subtask.id, '')}"
-        for subtask in cycle.plan
+        f"- {subtask.id} ({'done' if done.get(subtask.id) else 'failed'}): {outcome.get(subtask.id, '')}"
+        for subtask in progress.plan
     ]
-    cycle.conversation.add_user(
+    progress.conversation.add_user(
         "All subtasks have been worked on:\n" + "\n".join(lines) + "\nNow call complete_task: its summary is the "
         "answer that the user reads."
     )
-    schemas = cycle.schemas("complete_task", "respond_to_user")
-    for _attempt in range(cycle.spec.auto.summary_attempts):
-        turn = yield from cycle.turn(schemas)
-        if cycle.spec.inbox:
-            # The user has said something meanwhile, and wants it heard.
-            cycle.final = None
-        elif cycle.final is not None or not turn.tool_calls:
+    schemas = progress.schemas("complete_task", "respond_to_user")
+    for _attempt in range(progress.spec.auto.summary_attempts):
+        turn = yield from progress.turn(schemas)
+        if progress.spec.inbox:
+            # The user has sent a steering message meanwhile, so the model has to answer that first.
+            progress.final = None
+        elif progress.final is not None or not turn.tool_calls:
             return
 
 
 @dataclass(frozen=True, slots=True)
 class _OwnTools:
-    """The cycle's own tools, as ``run_calls`` wants them."""
+    """The loop's own tools, as ``run_calls`` needs them."""
 
-    cycle: _Cycle
+    progress: _Progress
     subtask: Subtask | None
 
     def has(self, name: str) -> bool:
-        """Whether a tool of that name is the cycle's, and selected."""
-        selected = self.cycle.spec.auto.tools
+        """Whether this is the name of one of the loop's own tools, and it is selected."""
+        selected = self.progress.spec.auto.tools
         return name in _SCHEMAS and (selected is None or name in selected)
 
     def call(self, call: ToolCall) -> ToolResult:
-        """Carries a call out."""
+        """Runs a call."""
         try:
-            return ToolResult(call, _answer_own(self.cycle, call, self.subtask))
+            return ToolResult(call, _run_own(self.progress, call, self.subtask))
         except InvalidArgumentsError as error:
             return ToolResult(call, f"error: {error}", error="invalid_arguments")
 
 
-def _answer_own(cycle: _Cycle, call: ToolCall, subtask: Subtask | None) -> str:
+def _run_own(progress: _Progress, call: ToolCall, subtask: Subtask | None) -> str:
     if call.name == "create_plan":
-        return _accept_plan(cycle, call.arguments)
+        return _accept_plan(progress, call.arguments)
     arguments = parse_object(call.arguments)
     if call.name == "subtask_done":
-        return _accept_done(cycle, arguments, subtask)
+        return _accept_done(progress, arguments, subtask)
     if call.name == "complete_task":
-        cycle.final = cycle.last_said = _summary(arguments)
+        progress.final = progress.last_text = _summary(arguments)
         return "the task is complete"
     if call.name == "respond_to_user":
-        cycle.last_said = str(arguments.get("message") or cycle.last_said)
+        progress.last_text = str(arguments.get("message") or progress.last_text)
     return "ok"
 
 
@@ -281,19 +295,19 @@ def _summary(arguments: Mapping[str, Any]) -> str:
     return summary
 
 
-def _accept_plan(cycle: _Cycle, arguments: str) -> str:
-    if cycle.plan:
+def _accept_plan(progress: _Progress, arguments: str) -> str:
+    if progress.plan:
         raise InvalidArgumentsError("there is a plan already; go on with it")
-    cycle.plan = read_plan(arguments)
-    return f"the plan is accepted; the order is {', '.join(subtask.id for subtask in cycle.plan)}"
+    progress.plan = read_plan(arguments)
+    return f"the plan is accepted; the order is {', '.join(subtask.id for subtask in progress.plan)}"
 
 
-def _accept_done(cycle: _Cycle, arguments: Mapping[str, Any], subtask: Subtask | None) -> str:
+def _accept_done(progress: _Progress, arguments: Mapping[str, Any], subtask: Subtask | None) -> str:
     if subtask is None:
         raise InvalidArgumentsError("no subtask is being worked on")
     name = str(arguments.get("task_id") or subtask.id)
-    if all(name != known.id for known in cycle.plan):
+    if all(name != known.id for known in progress.plan):
         raise InvalidArgumentsError(f"there is no subtask {name!r}; the current one is {subtask.id!r}")
     success = arguments.get("success", True) is not False
-    cycle.outcome[name], cycle.done[name] = str(arguments.get("summary", "")), success
+    progress.outcome[name], progress.done[name] = str(arguments.get("summary", "")), success
     return f"subtask {name} is noted as {'done' if success else 'failed'}"

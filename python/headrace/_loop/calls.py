@@ -1,4 +1,4 @@
-"""Running the calls of a turn: the user's tools, handoffs to other agents, and tools of the loop's own."""
+"""Runs the tool calls of a turn: the user's tools, handoffs to other agents, and the loop's own tools."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 __all__ = ["HANDOFF", "OwnTools", "handoff_schemas", "run_calls", "tool_name"]
 
 HANDOFF: Final = "handoff_task"
-"""The tool by which a model hands a task to another agent."""
+"""The name of the tool with which a model hands a task off to another agent."""
 
 _MAX_HANDOFFS: Final = 8
-"""How many times in a row a task may be handed on: agents in a circle might never come to an end."""
+"""How many handoffs a task may go through: agents might hand it off in a circle for ever."""
 
 
 class OwnTools(Protocol):
     """Tools that a loop runs itself."""
 
     def has(self, name: str) -> bool:
-        """Whether one of them has this name."""
+        """Whether one of the tools has this name."""
         ...
 
     def call(self, call: ToolCall) -> ToolResult:
@@ -41,18 +41,18 @@ class OwnTools(Protocol):
 def run_calls(
     spec: AgentSpec, calls: Sequence[ToolCall], schemas: Sequence[Mapping[str, Any]], own: OwnTools | None = None
 ) -> Loop[list[ToolResult]]:
-    """Runs the calls of a turn: the user's tools in parallel, then handoffs and the loop's own tools one by one.
+    """Runs the tool calls of a turn: the user's tools in parallel, then handoffs and the loop's own tools one by one.
 
-    A call of a tool that does not exist goes to the toolbox, which answers it.
+    A call of an unknown tool goes to the toolbox, which makes the error for the model.
 
     Args:
         spec: The agent.
-        calls: The calls.
+        calls: The tool calls.
         schemas: The tools that the model was offered.
         own: Tools that the loop runs itself.
 
     Returns:
-        The results, in the model's order.
+        The results, in the order of the calls.
     """
 
     def is_own(call: ToolCall) -> bool:
@@ -82,7 +82,7 @@ def tool_name(schema: Mapping[str, Any]) -> str:
 
 
 def _hand_off(spec: AgentSpec, call: ToolCall) -> Loop[ToolResult]:
-    """Runs another agent. Its tokens stream under its own name, and its answer is the call's result."""
+    """Runs another agent. Its tokens stream under its own name, and its answer is the result of the call."""
     by_name = {agent.name: agent for agent in spec.handoffs}
     try:
         arguments = parse_object(call.arguments)
@@ -90,14 +90,14 @@ def _hand_off(spec: AgentSpec, call: ToolCall) -> Loop[ToolResult]:
     except (InvalidArgumentsError, KeyError):
         return ToolResult(call, f"{HANDOFF} needs the members agent_name and task", error="invalid_arguments")
     if name not in by_name:
-        import difflib  # here, because models seldom get a name wrong
+        import difflib  # Imported here, because models seldom get a name wrong.
 
         nearest = difflib.get_close_matches(name, by_name, n=1) or list(by_name)
         return ToolResult(call, f"there is no agent {name!r}; known: {', '.join(nearest)}", error="unknown_tool")
-    if spec.handed_on >= _MAX_HANDOFFS:
-        said = f"the task was handed on {_MAX_HANDOFFS} times in a row, which is the most: answer it yourself"
-        return ToolResult(call, said, error="refused")
-    other = by_name[name]._replace(handed_on=spec.handed_on + 1)
+    if spec.handoff_depth >= _MAX_HANDOFFS:
+        refusal = f"the task was handed off {_MAX_HANDOFFS} times in a row, the maximum: answer it yourself"
+        return ToolResult(call, refusal, error="refused")
+    other = by_name[name]._replace(handoff_depth=spec.handoff_depth + 1)
     yield emit(AgentStart, agent=name)
     outcome = yield from other.loop(other, [{"role": "user", "content": task}])
     yield emit(AgentEnd, outcome.final, agent=name)
@@ -105,7 +105,7 @@ def _hand_off(spec: AgentSpec, call: ToolCall) -> Loop[ToolResult]:
 
 
 def handoff_schemas(spec: AgentSpec) -> list[Mapping[str, Any]]:
-    """The schema of the handoff tool; none where the agent has nobody to hand a task to."""
+    """The schema of the handoff tool; empty if the agent has no other agents."""
     if not spec.handoffs:
         return []
     agents = "; ".join(f"{agent.name}: {agent.description or 'no description'}" for agent in spec.handoffs)

@@ -1,4 +1,4 @@
-"""The messages of one run: what was said, what is sent, and what the memory does not have yet."""
+"""The messages of one run: all of them, those of a request, and those that are not in the memory yet."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ __all__ = ["Conversation"]
 
 
 class Conversation:
-    """The messages of one run, and what of them the memory does not have yet.
+    """The messages of one run, and which of them are not in the memory yet.
 
     Args:
-        spec: Whose conversation it is.
+        spec: The agent.
         history: Messages of earlier runs.
         opening: The messages that this run begins with.
     """
@@ -43,11 +43,11 @@ class Conversation:
 
     @property
     def messages(self) -> tuple[Message, ...]:
-        """All messages but the system prompt, those of earlier runs included."""
+        """All messages except the system prompt, including those of earlier runs."""
         return tuple(self._messages)
 
     @property
-    def said(self) -> tuple[Message, ...]:
+    def run_messages(self) -> tuple[Message, ...]:
         """The messages of this run."""
         return tuple(self._messages[self._earlier :])
 
@@ -70,7 +70,7 @@ class Conversation:
             self.add(_tool_message(result.call, result.content))
 
     def add_steering(self) -> None:
-        """Adds the messages that the user has sent while the run was going on."""
+        """Adds the steering messages: those that the user has sent during the run."""
         while self._spec.inbox:
             self.add_user(self._spec.inbox.pop(0))
 
@@ -82,20 +82,20 @@ class Conversation:
         sent = tuple(self._spec.transform(messages))
         if not self._spec.keeps_task:
             return sent
-        # The task stays, however long the conversation gets.
+        # The task stays in the request, however long the conversation gets.
         missing = [message for message in self._opening if message not in sent]
         start = len(self._system)
         return (*sent[:start], *missing, *sent[start:])
 
     def remember(self) -> Loop[None]:
-        """Adds to the memory what is not in it yet."""
+        """Adds the messages that are not in the memory yet."""
         if self._spec.memory is not None and self._new:
             yield Remember(self._spec.memory, tuple(self._new))
         self._new.clear()
 
 
 def _assistant_message(turn: Turn) -> Message:
-    """A turn as a message, as it goes back to the model in the next request."""
+    """A turn as the message that the next request contains."""
     message: dict[str, Any] = {"role": "assistant", "content": turn.text or turn.refusal or None}
     if turn.tool_calls:
         message["tool_calls"] = [
@@ -103,7 +103,7 @@ def _assistant_message(turn: Turn) -> Message:
             for call in turn.tool_calls
         ]
     elif message["content"] is None:
-        # A message must hold something: some providers refuse null here.
+        # Some providers refuse a message without content and tool calls if the content is null.
         message["content"] = ""
     reasoning = signed_reasoning(turn)
     return message if reasoning is None else {**message, "reasoning": reasoning}

@@ -1,10 +1,10 @@
-"""Effects: what a loop may ask its driver to do.
+"""Effects: what a loop can ask its driver to do.
 
-A loop is a generator: it yields an effect, and is sent the effect's result or has its error raised at the ``yield``. It
-decides everything and does no I/O, so one loop serves the sync and the async driver.
+A loop is a generator: it yields an effect, and the driver sends the effect's result back or raises its error at the
+``yield``. The loop makes all decisions and does no I/O, so the sync and the async driver run the same loop.
 
-Effects and specifications are named tuples: as immutable as frozen dataclasses, and seven times faster to define, which
-counts because ``import headrace`` defines them.
+Effects and specs are named tuples: as immutable as frozen dataclasses, and seven times faster to define. That matters
+because ``import headrace`` defines them.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ __all__ = [
 
 
 class OpenTurn(NamedTuple):
-    """Ask a model, and give the caller each token as it comes. The result is the whole ``Turn``.
+    """Ask a model, and give the caller each token as it arrives. The result is the whole ``Turn``.
 
     Attributes:
         agent: Whose turn it is.
         call: What to ask.
-        spoken: Which argument of which tool is text for the user: the tool's name, and the argument's.
-        resumed: The turn was begun before, and failed after tokens of it had been seen.
+        spoken: Which argument of which tool is text for the user: the name of the argument, by the name of the tool.
+        resumed: Whether the turn was begun before, and failed after the caller had seen tokens of it.
     """
 
     agent: str
@@ -71,10 +71,10 @@ class RunTools(NamedTuple):
 
 
 class Emit(NamedTuple):
-    """Show the caller an event, if it wants events. :func:`emit` makes one.
+    """Give the caller an event, if it reads events. Made by :func:`emit`.
 
     Attributes:
-        make: Makes the event, given ``seq`` and ``at_ns``: the driver knows them, a loop does not.
+        make: Makes the event from ``seq`` and ``at_ns``, which the driver knows and a loop does not.
     """
 
     make: Callable[..., Event]
@@ -113,7 +113,7 @@ Loop: TypeAlias = Generator[Effect, Any, _Result]
 
 
 def emit(event: Callable[_Fields, Event], *args: _Fields.args, **kwargs: _Fields.kwargs) -> Emit:
-    """``Emit``, with the types of the event's fields.
+    """Makes an ``Emit``, type-checked against the fields of the event.
 
     Example::
 
@@ -123,24 +123,24 @@ def emit(event: Callable[_Fields, Event], *args: _Fields.args, **kwargs: _Fields
 
 
 def ask(effect: OpenTurn) -> Loop[Turn]:
-    """``OpenTurn``, with the type of its result."""
+    """Yields an ``OpenTurn``, and returns its result with the right type."""
     turn: Turn = yield effect
     return turn
 
 
 def run_tools(effect: RunTools) -> Loop[tuple[ToolResult, ...]]:
-    """``RunTools``, with the type of its result."""
+    """Yields a ``RunTools``, and returns its result with the right type."""
     results: tuple[ToolResult, ...] = yield effect
     return results
 
 
 def connect(servers: MCPTools) -> Loop[tuple[Tool, ...]]:
-    """``Connect``, with the type of its result."""
+    """Yields a ``Connect``, and returns its result with the right type."""
     tools: tuple[Tool, ...] = yield Connect(servers)
     return tools
 
 
 def recall(memory: Memory) -> Loop[Sequence[Message]]:
-    """``Recall``, with the type of its result."""
+    """Yields a ``Recall``, and returns its result with the right type."""
     messages: Sequence[Message] = yield Recall(memory)
     return messages

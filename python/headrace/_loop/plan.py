@@ -1,4 +1,4 @@
-"""The plan of an autonomous run: what the model wrote, checked and put in order."""
+"""Reads the plan of an autonomous run: checks what the model wrote, and puts the steps in order."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from headrace._tools.arguments import InvalidArgumentsError, parse_object
 __all__ = ["PRIORITIES", "Subtask", "read_plan"]
 
 PRIORITIES: Final = ("critical", "high", "medium", "low")
-"""Most urgent first."""
+"""The most urgent first."""
 
 
 class Subtask(NamedTuple):
@@ -31,7 +31,7 @@ class Subtask(NamedTuple):
 
 
 def read_plan(arguments: str) -> list[Subtask]:
-    """Reads what the model gave ``create_plan``.
+    """Reads the arguments of a call of ``create_plan``.
 
     Args:
         arguments: JSON text.
@@ -40,8 +40,8 @@ def read_plan(arguments: str) -> list[Subtask]:
         The steps in the order in which they can be done: dependencies first, then by priority, then as written.
 
     Raises:
-        InvalidArgumentsError: It is not a plan: no steps, a step without id or description, two with the same id, a
-            dependency that is not a step, or dependencies in a circle.
+        InvalidArgumentsError: The plan is not valid: no steps, a step without id or description, two steps with the
+            same id, a dependency that is not a step, or dependencies in a circle.
     """
     members = parse_object(arguments)
     steps = members.get("steps")
@@ -86,7 +86,7 @@ def _check(subtasks: Sequence[Subtask]) -> None:
 
 
 def _in_order(subtasks: Sequence[Subtask]) -> list[Subtask]:
-    """Kahn's algorithm, with a heap that gives the most urgent of the steps that can be done."""
+    """Kahn's algorithm, with a heap that returns the most urgent of the steps whose dependencies are done."""
     open_dependencies = {subtask.id: set(subtask.dependencies) for subtask in subtasks}
     ready = [_rank(subtasks, subtask) for subtask in subtasks if not subtask.dependencies]
     heapq.heapify(ready)
@@ -100,7 +100,7 @@ def _in_order(subtasks: Sequence[Subtask]) -> list[Subtask]:
                 if not open_dependencies[subtask.id]:
                     heapq.heappush(ready, _rank(subtasks, subtask))
     if len(ordered) < len(subtasks):
-        raise InvalidArgumentsError(f"the dependencies go in a circle: {_left(subtasks, ordered)}")
+        raise InvalidArgumentsError(f"the dependencies go in a circle: {_unordered(subtasks, ordered)}")
     return ordered
 
 
@@ -108,6 +108,6 @@ def _rank(subtasks: Sequence[Subtask], subtask: Subtask) -> tuple[int, int]:
     return PRIORITIES.index(subtask.priority), subtasks.index(subtask)
 
 
-def _left(subtasks: Iterable[Subtask], ordered: Sequence[Subtask]) -> str:
+def _unordered(subtasks: Iterable[Subtask], ordered: Sequence[Subtask]) -> str:
     left = [subtask for subtask in subtasks if subtask not in ordered]
     return "; ".join(f"{subtask.id!r} needs {', '.join(map(repr, subtask.dependencies))}" for subtask in left)

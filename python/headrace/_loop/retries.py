@@ -1,4 +1,4 @@
-"""Asking the same model again, or a fallback model, after an error."""
+"""Asks the same model again after an error, and then the fallback models."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ _RETRYABLE: Final = (
 """Errors after which the same request may succeed."""
 
 _MAX_RETRY_AFTER: Final = 600.0
-"""The longest ``retry_after``, in seconds, that is waited for where no budget is set."""
+"""The longest ``retry_after``, in seconds, that we wait for if there is no budget."""
 
 
 def ask_with_retries(spec: AgentSpec, effect: OpenTurn) -> Loop[Turn]:
     """Asks the agent's model, and then its fallback models.
 
-    Once the caller has seen tokens of an answer, no other is asked for, unless the policy says to resume.
+    If the caller has seen tokens of an answer, there is no other attempt, unless the policy says to resume.
     """
     policy = spec.retries
     began = policy.clock()
@@ -60,7 +60,7 @@ def ask_with_retries(spec: AgentSpec, effect: OpenTurn) -> Loop[Turn]:
 
 
 def _ask_one_model(policy: RetryPolicy, effect: OpenTurn, began: float) -> Loop[Turn]:
-    """Asks one model, and again after an error that is retryable."""
+    """Asks one model, and asks it again after a retryable error."""
     attempt = 0
     while True:
         try:
@@ -71,7 +71,7 @@ def _ask_one_model(policy: RetryPolicy, effect: OpenTurn, began: float) -> Loop[
                 wait = policy.interval * 2.0**attempt
             elif policy.budget is None and wait > _MAX_RETRY_AFTER:
                 raise
-            # Resuming is worth one attempt, also where no retries were asked for.
+            # Resuming gets one attempt even if the policy has no retries.
             attempts = max(policy.attempts, 1) if error.delivered else policy.attempts
             is_late = policy.budget is not None and policy.clock() - began + wait > policy.budget
             if attempt >= attempts or is_late or (error.delivered and not policy.resumes):

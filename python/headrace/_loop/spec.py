@@ -1,4 +1,4 @@
-"""An agent's configuration as one run sees it: taken when the run starts, and never changed."""
+"""An agent's configuration for one run: copied when the run starts, and never changed."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
 __all__ = ["AgentSpec", "AutoSpec", "RetryPolicy", "RunLoop", "Stop", "Transform"]
 
 Stop = Callable[[str], bool]
-"""Says of a turn's text whether the run is to end with it."""
+"""A stop condition: gets the text of a turn, and returns whether the run ends with this turn."""
 
 RunLoop = Callable[["AgentSpec", Sequence[Message]], "Loop[Outcome]"]
-"""What an agent does with the messages that a run begins with."""
+"""Makes the loop of a run, from the agent and the messages that the run begins with."""
 
 Transform = Callable[[Sequence[Message]], Sequence[Message]]
-"""Makes the messages that are sent from those of the conversation."""
+"""Makes the messages of a request from those of the conversation."""
 
 
 class AutoSpec(NamedTuple):
-    """The bounds of an autonomous run.
+    """The limits of an autonomous run.
 
     Attributes:
-        tools: Which of the cycle's own tools the model is offered; None for all.
-        plan_attempts: How many turns the model has to make a plan, before it is let do without.
+        tools: Which of the loop's own tools the model is offered; None for all.
+        plan_attempts: How many turns the model has to make a plan, before it works without one.
         subtask_turns: How many turns one subtask may take.
         summary_attempts: How many turns the summary may take.
     """
@@ -45,14 +45,14 @@ class AutoSpec(NamedTuple):
 
 
 class RetryPolicy(NamedTuple):
-    """What to do about a turn that failed.
+    """What to do after a turn has failed.
 
     Attributes:
         attempts: How often to ask the same model again.
         interval: Seconds before the first retry; doubled each time.
         budget: Seconds from the turn's first request after which no retry begins; None for no limit.
-        fallbacks: The models to ask instead, in order.
-        resumes: Whether to ask again after the caller has seen tokens of the turn.
+        fallbacks: The fallback models, in order.
+        resumes: Whether to ask again even if the caller has seen tokens of the turn.
         clock: The time in seconds.
     """
 
@@ -65,10 +65,10 @@ class RetryPolicy(NamedTuple):
 
 
 class AgentSpec(NamedTuple):
-    """What a loop must know of an agent; the attributes are those of ``Agent``.
+    """What a loop must know about an agent; most attributes are those of ``Agent``.
 
-    The agents of ``handoffs`` may have this one among theirs, so two specifications are not to be compared.
-    ``handed_on`` is how many times the task was handed on before it came to this agent.
+    Do not compare two specs: their ``handoffs`` may refer to each other. ``handoff_depth`` is how many handoffs the
+    task has gone through before it came to this agent.
     """
 
     name: str
@@ -84,7 +84,7 @@ class AgentSpec(NamedTuple):
     stops: tuple[Stop, ...] = ()
     loop_interval: float = 0.0
     retries: RetryPolicy = RetryPolicy()
-    handed_on: int = 0
+    handoff_depth: int = 0
     servers: MCPTools | None = None
     memory: Memory | None = None
     transform: Transform | None = None
@@ -92,5 +92,5 @@ class AgentSpec(NamedTuple):
     auto: AutoSpec = AutoSpec()
 
     def with_loops(self, max_loops: int) -> AgentSpec:
-        """The same agent with another bound on its turns."""
+        """The same agent with another limit on its turns."""
         return self._replace(max_loops=max_loops)

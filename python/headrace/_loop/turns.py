@@ -19,29 +19,29 @@ if TYPE_CHECKING:
 
     from .spec import AgentSpec
 
-__all__ = ["agent_turns", "begin", "connected", "take_turn"]
+__all__ = ["agent_turns", "begin", "take_turn", "with_mcp_tools"]
 
 
 def agent_turns(spec: AgentSpec, opening: Sequence[Message], history: Sequence[Message] | None = None) -> Loop[Outcome]:
-    """Asks the model, carries out the tool calls that it asks for, and asks again.
+    """Asks the model, runs its tool calls, and asks again.
 
-    The loop ends with the first turn that asks for no tool or that a stop condition is met by, or with the last of
-    ``max_loops``; the tools of that one are still carried out, since the model asked for their effects.
+    The loop ends with the first turn that has no tool call or that meets a stop condition, and at the latest after
+    ``max_loops`` turns. The tool calls of the last turn are run too, because the model wanted their effects.
 
     Args:
         spec: The agent.
         opening: The messages that the run begins with: the task.
-        history: What was said before; None for what the agent's memory holds.
+        history: Earlier messages; None for those in the agent's memory.
 
     Yields:
         The effects that the driver carries out.
 
     Returns:
-        What was said, and the text of the last turn that had any. A turn that handed a task on has the other agent's
-        answer for its text, and one that refused has its refusal. Where no turn said anything, it is what the tools of
-        the last one returned that called any.
+        The messages of the run, and its answer: the text of the last turn that had text. The refusal of a turn, and the
+        other agent's answer after a handoff, count as text. If no turn had text, the answer is what the tools of the
+        last turn with tool calls returned.
     """
-    spec = yield from connected(spec)
+    spec = yield from with_mcp_tools(spec)
     conversation = yield from begin(spec, opening, history)
     final = returned = ""
     last = spec.max_loops or 1
@@ -52,25 +52,25 @@ def agent_turns(spec: AgentSpec, opening: Sequence[Message], history: Sequence[M
         if turn.tool_calls:
             results = yield from run_calls(spec, turn.tool_calls, schemas)
             conversation.add_results(results)
-            final = _together(result for result in results if result.call.name == HANDOFF and result.value) or final
-            returned = _together(results)
+            final = _joined(result for result in results if result.call.name == HANDOFF and result.value) or final
+            returned = _joined(results)
         yield from conversation.remember()
-        # A steering message that came meanwhile wants an answer.
+        # A steering message that came meanwhile needs an answer.
         if not turn.tool_calls and not spec.inbox:
             break
         if any(stop(turn.text) for stop in spec.stops):
             break
         if spec.loop_interval > 0 and number < last:
             yield Sleep(spec.loop_interval)
-    return Outcome(final or returned, conversation.said)
+    return Outcome(final or returned, conversation.run_messages)
 
 
-def _together(results: Iterable[ToolResult]) -> str:
+def _joined(results: Iterable[ToolResult]) -> str:
     return "\n\n".join(result.content for result in results)
 
 
-def connected(spec: AgentSpec) -> Loop[AgentSpec]:
-    """The same agent with the tools of its MCP servers among its own."""
+def with_mcp_tools(spec: AgentSpec) -> Loop[AgentSpec]:
+    """The same agent, with the tools of its MCP servers added to its toolbox."""
     if spec.servers is None:
         return spec
     tools = yield from connect(spec.servers)
@@ -78,7 +78,7 @@ def connected(spec: AgentSpec) -> Loop[AgentSpec]:
 
 
 def begin(spec: AgentSpec, opening: Sequence[Message], history: Sequence[Message] | None = None) -> Loop[Conversation]:
-    """The conversation of a run that begins, with what the agent remembers."""
+    """The conversation at the start of a run, with the messages in the agent's memory."""
     if history is None:
         history = (yield from recall(spec.memory)) if spec.memory is not None else ()
     return Conversation(spec, history, opening)
@@ -94,22 +94,22 @@ def take_turn(
 
     Args:
         spec: The agent.
-        conversation: What has been said.
+        conversation: The messages so far.
         schemas: The tools that the model is offered.
         spoken: Which argument of which tool is text for the user.
 
     Returns:
-        What the model said.
+        The turn.
     """
     conversation.add_steering()
-    call = ModelCall(spec.settings, conversation.to_send(), tuple(schemas), _choice(spec, schemas))
+    call = ModelCall(spec.settings, conversation.to_send(), tuple(schemas), _tool_choice(spec, schemas))
     turn = yield from ask_with_retries(spec, OpenTurn(spec.name, call, spoken or {}))
     conversation.add_turn(turn)
     return turn
 
 
-def _choice(spec: AgentSpec, schemas: Sequence[Mapping[str, Any]]) -> object:
-    """The agent's tool choice, where it can be made: providers refuse one that names a tool that is not offered."""
+def _tool_choice(spec: AgentSpec, schemas: Sequence[Mapping[str, Any]]) -> object:
+    """The agent's tool choice; None if it names a tool that this turn does not offer, which providers refuse."""
     choice = spec.tool_choice
     if not schemas or not isinstance(choice, Mapping):
         return choice if schemas else None

@@ -21,7 +21,7 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final, TextIO, TypeVar, cast
 
-from headrace._concurrency.loop_thread import LoopThread
+from headrace._concurrency.event_loop_thread import EventLoopThread
 from headrace.errors import ConfigurationError
 
 from .servers import HTTPServer, Server, StdioServer
@@ -67,7 +67,7 @@ class Worker:
         # Reentrant: the garbage collector may call `stop` while this thread is in another method.
         self._lock = threading.RLock()
         self._ending: concurrent.futures.Future[None] | None = None
-        self._loop = LoopThread("headrace-mcp")
+        self._loop = EventLoopThread("headrace-mcp")
         _workers.add(self)
 
     def submit(self, work: Callable[[], Coroutine[Any, Any, _T]]) -> concurrent.futures.Future[_T]:

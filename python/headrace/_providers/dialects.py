@@ -1,4 +1,4 @@
-"""Which dialect a request is answered in, by its URL."""
+"""The dialect in which a request is answered, by its URL."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def dialect_of(url: str, body: bytes) -> str | None:
         body: Its body.
 
     Returns:
-        The dialect's name; None if it is not ours, or if the answer will not be a stream.
+        The dialect's name; None if we have no decoder for it, or if the answer will not be a stream.
     """
     path = urlsplit(url).path
     dialect = next((dialect for pattern, dialect in _PATHS if pattern.search(path)), None)
     if dialect is None or b"json_tool_call" in body:
-        # litellm's stand-in for structured output: only it knows how to read the answer.
+        # litellm replaces structured output by a tool of this name: only litellm can read the answer.
         return None
     if _STREAMS_BY_URL.search(path):
         return dialect

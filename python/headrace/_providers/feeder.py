@@ -1,7 +1,7 @@
-"""The fallback lane: an answer that Python has to read goes through the same channel as all others.
+"""The fed lane: Python reads an answer, and feeds it into a native stream.
 
-A thread of its own reads it and feeds it to the native stream as OpenAI chat chunks, so that decoding, stamps, limits
-of time, backpressure and closing are those of every stream.
+Each answer is read by a thread of its own, which feeds it in as chunks of OpenAI's chat dialect. Decoding, timing,
+timeouts, backpressure and closing are therefore the same as in the native lane.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Watch", "from_llm", "from_stream"]
 
 Watch: TypeAlias = "Callable[[Callable[[Any], object]], None]"
-"""Has a function called with each response that is received in this context."""
+"""Makes a function be called with each HTTP response that is received in this context; see ``litellm/capture``."""
 
 _DONE: Final = b"data: [DONE]\n\n"
 
@@ -43,20 +43,20 @@ def from_stream(
     provider: str | None,
     watch: Watch | None = None,
 ) -> FedRequest:
-    """A request for what a function returns: text, or an iterable of text or of chunks; async ones too.
+    """A request whose answer a function returns: text, or an iterable of text or of chunks, sync or async.
 
     Args:
-        name: Where it comes from, for messages.
-        start: Makes it, in the thread that reads it.
-        translate: Makes our exception of one that it raises.
+        name: Where the answer comes from, for error messages.
+        start: Returns the answer. Called in the thread that reads it.
+        translate: Turns an exception of ``start`` or of the answer into the one that the stream raises.
         provider: Who answers.
-        watch: Calls a function with each response of httpx that the answer is read from, for answers that give no hold
-            of it: it is ended with the stream.
+        watch: Calls a function with each httpx response, for an answer that does not give access to the response it is
+            read from: closing the stream has to end that response.
     """
 
     def feed(source: _native.Source) -> Callable[[], None]:
         feeder = _Feeder(source, start, translate, watch)
-        # Whoever is asked sees the caller's context variables.
+        # `start` sees the caller's context variables.
         run = contextvars.copy_context().run
         threading.Thread(target=run, args=(feeder.run,), name=f"headrace {name}", daemon=True).start()
         return feeder.stop
@@ -65,12 +65,12 @@ def from_stream(
 
 
 def from_llm(llm: Any, call: ModelCall) -> FedRequest:
-    """A request for what the caller's own model says.
+    """A request that the caller's own model answers.
 
     Args:
-        llm: A callable, or an object with a method ``run``. What its first parameter is annotated with, or called, says
-            what it gets: the prompt as one string (``str``; ``task``, ``prompt``, ``text``, ``query``), or else the
-            messages as OpenAI writes them. It gets the tools too, if it has a parameter ``tools``.
+        llm: A callable, or an object with a method ``run``. It gets the prompt as one string if its first parameter is
+            annotated ``str``, or has no annotation and is called ``task``, ``prompt``, ``text`` or ``query``; otherwise
+            it gets the messages in OpenAI's form. It gets the tools too, if it has a parameter ``tools``.
         call: The conversation.
     """
     ask = llm if callable(llm) else getattr(llm, "run", None)
@@ -79,11 +79,11 @@ def from_llm(llm: Any, call: ModelCall) -> FedRequest:
             f"llm must be callable, or have a method run, but is {type(llm).__name__}: "
             "give a function of the prompt or of the messages"
         )
-    # Its own copies: what it does to them does not change the conversation.
+    # Copies, so that the llm cannot change the conversation.
     messages = copy.deepcopy(with_reasoning_for(call.messages, "openai_chat"))
-    given: list[Any] = [_prompt(messages) if _wants_text(ask) else messages]
-    named: dict[str, Any] = {"tools": copy.deepcopy(list(call.tools))} if "tools" in _parameters(ask) else {}
-    return from_stream("llm", lambda: ask(*given, **named), lambda error: error, None)
+    prompt: Any = _prompt(messages) if _wants_text(ask) else messages
+    tools: dict[str, Any] = {"tools": copy.deepcopy(list(call.tools))} if "tools" in _parameters(ask) else {}
+    return from_stream("llm", lambda: ask(prompt, **tools), lambda error: error, None)
 
 
 def _parameters(ask: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
@@ -91,7 +91,7 @@ def _parameters(ask: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
         if sys.version_info >= (3, 14):
             from annotationlib import Format
 
-            # Annotations may name what exists for type checkers only.
+            # Annotations may have names that exist for type checkers only.
             return inspect.signature(ask, annotation_format=Format.FORWARDREF).parameters
         return inspect.signature(ask).parameters
     except (TypeError, ValueError):
@@ -108,7 +108,7 @@ def _wants_text(ask: Callable[..., Any]) -> bool:
 
 
 def _prompt(messages: Sequence[Message]) -> str:
-    """A conversation as one text; of one that is a single message, its words alone."""
+    """A conversation as one text. A single message is given without its role."""
     texts = [(message["role"], _text(message.get("content"))) for message in messages]
     if len(texts) == 1:
         return texts[0][1]
@@ -123,7 +123,7 @@ def _text(content: Any) -> str:
 
 
 class _Feeder:
-    """Reads an answer, and feeds it to its stream."""
+    """Reads an answer, and feeds it into its stream."""
 
     def __init__(
         self,
@@ -139,41 +139,42 @@ class _Feeder:
         self._lock = threading.Lock()
         self._stopped = False
         self._close: Callable[[], object] | None = None
-        self._response: Any = None  # what it comes from, if it comes over the wire
-        self._reason_told = False
+        self._response: Any = None  # the HTTP response that the answer is read from, if there is one
+        self._has_finish_reason = False
         self._truncated = False
         self._finished = False
-        self._calls = False
+        self._has_tool_calls = False
 
     def run(self) -> None:
-        """Reads until there is no more, or nobody wants more."""
+        """Reads to the end of the answer, or until the stream is closed."""
         try:
             if self._watch is not None:
-                self._watch(self._reads_from)
+                self._watch(self._set_response)
             self._read(self._start())
-        except BaseException as error:  # noqa: BLE001 — the reader gets it, in its own thread
+        except BaseException as error:  # noqa: BLE001 — the stream raises it
             self._source.fail(self._translate(error))
         else:
             self._source.end()
         finally:
             if self._response is not None:
-                # Left half read, it would be closed by the garbage collector, in whatever thread: even one that holds
-                # the lock of the connection's pool, which would then wait for itself.
+                # Otherwise the garbage collector would close a response that was read in part. It may do so in any
+                # thread, even in one that holds the lock of the connection pool: a deadlock.
                 self._response.close()
 
     def stop(self) -> None:
-        """Stops it, as far as what is read can be stopped. May be called from any thread, and again."""
+        """Stops reading, if what is read can be stopped. May be called from any thread, and again."""
         with self._lock:
             self._stopped = True
             close = self._close
         if close is not None:
             close()
 
-    def _reads_from(self, response: Any) -> None:
+    def _set_response(self, response: Any) -> None:
         self._response = response
-        self._closes_with(lambda: _cut(response))
+        self._set_close(lambda: _disconnect(response))
 
-    def _closes_with(self, close: Callable[[], object] | None) -> None:
+    def _set_close(self, close: Callable[[], object] | None) -> None:
+        """Sets what `stop` calls, and calls it if `stop` was called before."""
         with self._lock:
             self._close = close
             stopped = self._stopped
@@ -181,7 +182,7 @@ class _Feeder:
             close()
 
     def _read(self, answer: Any) -> None:
-        # What can be read either way, as litellm's streams seem to be, is read in the way that it was made.
+        # litellm's streams have both __iter__ and __aiter__: the ones we make are sync.
         if hasattr(answer, "__await__") or (hasattr(answer, "__aiter__") and not hasattr(answer, "__iter__")):
             self._read_async(answer)
         else:
@@ -191,46 +192,54 @@ class _Feeder:
     def _read_iterable(self, chunks: Iterable[Any]) -> None:
         response = getattr(chunks, "response", None)
         if response is not None:
-            # A stream of OpenAI's library, or of Anthropic's.
-            self._reads_from(response)
+            # A stream of OpenAI's or Anthropic's library.
+            self._set_response(response)
         try:
             for chunk in chunks:
-                if self._is_made_up(chunks, chunk):
+                if self._has_invented_reason(chunks, chunk):
                     self._truncated = True
                     break
                 if not self._feed(chunk):
                     break
         finally:
-            self._closes_with(None)
+            self._set_close(None)
             close = getattr(chunks, "close", None)
             if close is not None:
                 close()
 
-    def _is_made_up(self, stream: Any, chunk: Any) -> bool:
-        """Whether a chunk of litellm's says that the answer is whole only because no more of it came over the wire."""
+    def _has_invented_reason(self, stream: Any, chunk: Any) -> bool:
+        """Whether litellm invented this chunk's finish reason: it does so where the provider sent none.
+
+        The answer is then truncated.
+        """
         if self._response is None or not hasattr(stream, "received_finish_reason"):
             return False
-        told = stream.received_finish_reason or getattr(stream, "intermittent_finish_reason", None)
-        self._reason_told = self._reason_told or told is not None
-        return not self._reason_told and any(choice.finish_reason for choice in chunk.choices)
+        received = stream.received_finish_reason or getattr(stream, "intermittent_finish_reason", None)
+        self._has_finish_reason = self._has_finish_reason or received is not None
+        return not self._has_finish_reason and any(choice.finish_reason for choice in chunk.choices)
 
     def _read_async(self, answer: Any) -> None:
         import asyncio
 
         async def read() -> None:
             task = asyncio.current_task()
-            loop = asyncio.get_running_loop()
-            if task is not None:
-                self._closes_with(lambda: loop.call_soon_threadsafe(task.cancel))
+            event_loop = asyncio.get_running_loop()
+
+            def cancel() -> None:
+                # `stop` may call this when the answer has just ended, and the event loop with it.
+                with contextlib.suppress(RuntimeError):
+                    if task is not None:
+                        event_loop.call_soon_threadsafe(task.cancel)
+
+            self._set_close(cancel)
             try:
-                said = await answer if hasattr(answer, "__await__") else answer
-                if hasattr(said, "__aiter__"):
-                    await self._read_async_iterable(said)
+                awaited = await answer if hasattr(answer, "__await__") else answer
+                if hasattr(awaited, "__aiter__"):
+                    await self._read_async_iterable(awaited)
                 else:
-                    for chunk in _chunks(said):
-                        self._feed(chunk)
+                    self._read_iterable(_chunks(awaited))
             finally:
-                self._closes_with(None)
+                self._set_close(None)
 
         try:
             asyncio.run(read())
@@ -241,7 +250,7 @@ class _Feeder:
     async def _read_async_iterable(self, chunks: AsyncIterable[Any]) -> None:
         try:
             async for chunk in chunks:
-                # It may wait, and with it this loop, which is this answer's alone.
+                # This may block the event loop, which nothing but this answer uses.
                 if not self._feed(chunk):
                     break
         finally:
@@ -255,14 +264,14 @@ class _Feeder:
         for choice in choices:
             self._finished = self._finished or bool(choice.get("finish_reason"))
             delta: dict[str, Any] = choice.get("delta") or {}
-            self._calls = self._calls or bool(delta.get("tool_calls"))
+            self._has_tool_calls = self._has_tool_calls or bool(delta.get("tool_calls"))
         return self._send(document)
 
     def _finish(self) -> None:
         if self._truncated:
             return
         if not self._finished:
-            reason = "tool_calls" if self._calls else "stop"
+            reason = "tool_calls" if self._has_tool_calls else "stop"
             self._send({"choices": [{"index": 0, "delta": {}, "finish_reason": reason}]})
         self._source.feed(_DONE)
 
@@ -271,7 +280,7 @@ class _Feeder:
 
 
 def _chunks(answer: Any) -> Iterable[Any]:
-    """The chunks of an answer, which may be one by itself."""
+    """The chunks of an answer, which may itself be a single chunk."""
     is_one = (
         isinstance(answer, str | bytes | bytearray | Mapping)
         or hasattr(answer, "model_dump")
@@ -281,7 +290,7 @@ def _chunks(answer: Any) -> Iterable[Any]:
 
 
 def _document(chunk: Any) -> dict[str, Any]:
-    """A chunk as OpenAI writes it."""
+    """A chunk in OpenAI's form."""
     if isinstance(chunk, str):
         return {"choices": [{"index": 0, "delta": {"content": chunk}}]}
     dump = getattr(chunk, "model_dump", None)
@@ -290,18 +299,18 @@ def _document(chunk: Any) -> dict[str, Any]:
         raise TypeError(
             f"a model's answer is made of strings, or of chunks as OpenAI writes them, not of {type(chunk).__name__}"
         )
-    told = dict(cast("Mapping[str, Any]", document))
-    if "choices" in told or "usage" in told or "error" in told:
-        return {"choices": [], **told}
-    # A delta by itself.
-    return {"choices": [{"index": 0, "delta": told}]}
+    members = dict(cast("Mapping[str, Any]", document))
+    if "choices" in members or "usage" in members or "error" in members:
+        return {"choices": [], **members}
+    # A delta without the chunk around it.
+    return {"choices": [{"index": 0, "delta": members}]}
 
 
-def _cut(response: Any) -> None:
-    """Ends a response of httpx that another thread may be waiting for. Only its socket wakes that thread.
+def _disconnect(response: Any) -> None:
+    """Ends an httpx response that another thread may be waiting for. Only shutting its socket down wakes that thread.
 
-    A response that was read to its end is left alone, since its connection may be another's by now. So is one of
-    HTTP/2, whose connection is shared.
+    It does nothing to a response that was read to its end, because another request may be using the connection by now;
+    and nothing to one of HTTP/2, where requests share the connection.
     """
     extensions: Mapping[str, Any] = getattr(response, "extensions", {})
     network = extensions.get("network_stream")

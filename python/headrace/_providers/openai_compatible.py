@@ -1,4 +1,4 @@
-"""OpenAI-compatible endpoints that are known by their URL: no translation, no litellm."""
+"""Requests for OpenAI-compatible endpoints that are known by their URL: no translation, no litellm."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import contextlib
 import os
 from typing import TYPE_CHECKING, Final
 
-# Not in the first run, which would save 2 ms here: a fork in the middle of an import leaves the child its lock.
+# Imported here and not in the first run, although that would make our import 2 ms faster: if the process forks during
+# an import in a function, the child inherits the locked import lock.
 from urllib.parse import urlsplit, urlunsplit
 
 from headrace._conversation.reasoning import with_reasoning_for
@@ -22,8 +23,8 @@ __all__ = ["request", "serves"]
 
 OPENAI_BASE_URL: Final = "https://api.openai.com/v1"
 
-_SPELLED_BY_MODEL: Final = frozenset({"max_tokens", "reasoning_effort", "thinking"})
-"""Parameters that OpenAI wants otherwise from model to model: litellm knows how."""
+_MODEL_DEPENDENT: Final = frozenset({"max_tokens", "reasoning_effort", "thinking"})
+"""Parameters that OpenAI's models want under different names or in different forms: litellm knows which."""
 
 
 def serves(settings: ModelSettings) -> bool:
@@ -33,8 +34,9 @@ def serves(settings: ModelSettings) -> bool:
         settings: The model to ask.
 
     Returns:
-        True for a base URL (unless the name says that another wire is spoken there, as ``anthropic/…`` does), for a
-        local model, and for ``openai/NAME`` where nothing is asked that OpenAI wants otherwise from model to model.
+        True for a base URL (unless the model's name begins with a provider that has another dialect, such as
+        ``anthropic/…``), for a local model, and for ``openai/NAME`` unless it is at OpenAI's own URL with a parameter
+        that depends on the model.
     """
     provider, slash, name = settings.model.partition("/")
     if slash and name.startswith("responses/"):
@@ -45,7 +47,7 @@ def serves(settings: ModelSettings) -> bool:
         return True
     if not slash or provider != "openai":
         return False
-    return _openai_url() != OPENAI_BASE_URL or _SPELLED_BY_MODEL.isdisjoint(settings.parameters)
+    return _openai_url() != OPENAI_BASE_URL or _MODEL_DEPENDENT.isdisjoint(settings.parameters)
 
 
 def request(call: ModelCall) -> PreparedRequest:
@@ -59,7 +61,7 @@ def request(call: ModelCall) -> PreparedRequest:
 
     Raises:
         MissingKeyError: OpenAI needs a key, and there is none.
-        ConfigurationError: The URL is none, or a message or parameter cannot be written as JSON.
+        ConfigurationError: The base URL is not valid, or a message or parameter cannot be written as JSON.
     """
     settings = call.settings
     name, base_url, api_key = _endpoint(settings)
@@ -89,7 +91,7 @@ def _endpoint(settings: ModelSettings) -> tuple[str, str, str | None]:
         known = name if slash and provider_named(provider).is_server else settings.model
         return known, settings.base_url, settings.api_key or os.environ.get("OPENAI_API_KEY")
     if provider == "local":
-        # Here, because the local engine is an extra that most users do not need.
+        # Imported here, because the local engine is an extra that most users do not need.
         from headrace.local import serve
 
         return name, serve(name), None
@@ -107,7 +109,7 @@ def _openai_url() -> str:
 
 
 def _chat_url(base_url: str) -> str:
-    """Where an endpoint is asked: the path stands before the query that some (Azure) want."""
+    """The URL of chat completions at an endpoint. A query in the base URL, as Azure wants one, stays at the end."""
     with contextlib.suppress(ValueError):
         parts = urlsplit(base_url)
         if parts.scheme in {"http", "https"} and parts.hostname:

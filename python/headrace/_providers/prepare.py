@@ -1,12 +1,12 @@
-"""From a model call to the request that asks the model.
+"""From a model call to the request for the model.
 
-There are three ways; the first that fits is taken:
+There are three ways; the first that fits is used:
 
 1. ``llm=``: the caller's own function or object answers; see ``feeder``.
 2. An OpenAI-compatible endpoint that is known by its URL: the request is built here, without litellm; see
    ``openai_compatible``.
-3. Whatever litellm can name: litellm builds the request, and our engine sends it; see ``litellm/build``. Where the
-   request cannot be had without sending it, litellm's own stream is read instead, by ``feeder``.
+3. Every other model that litellm knows: litellm builds the request, and our engine sends it; see ``litellm/build``. If
+   the request cannot be captured, ``feeder`` reads litellm's own stream instead.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ __all__ = ["Preparation", "preparation"]
 
 
 class Preparation(NamedTuple):
-    """The way that was chosen for a call.
+    """How the request for a call will be built.
 
     Attributes:
         request: Builds the request.
-        blocks: Building may take seconds: not for the thread of an event loop.
+        blocks: Whether building may take seconds, so that it must not run in the thread of an event loop.
     """
 
     request: Callable[[], PreparedRequest | FedRequest]
@@ -39,14 +39,14 @@ class Preparation(NamedTuple):
 
 
 def preparation(call: ModelCall) -> Preparation:
-    """Chooses the way for one call, which takes no time.
+    """Chooses how to build the request for one call. This does not block.
 
     Args:
         call: The model and the conversation.
 
     Returns:
-        The way. Its ``request`` raises ``MissingKeyError`` where the provider needs a key and there is none, and
-        ``ConfigurationError`` where the model's name leads nowhere or the request cannot be built.
+        The preparation. Its ``request`` raises ``MissingKeyError`` if the provider needs a key and there is none, and
+        ``ConfigurationError`` if no provider is known for the model's name or the request cannot be built.
     """
     settings = call.settings
     if settings.llm is not None:
@@ -54,12 +54,12 @@ def preparation(call: ModelCall) -> Preparation:
 
         return Preparation(partial(feeder.from_llm, settings.llm, call), blocks=False)
     if openai_compatible.serves(settings):
-        # A local model's server may have to load it first.
+        # The server of a local model may have to load the model first.
         is_local = settings.base_url is None and settings.model.startswith("local/")
         return Preparation(partial(openai_compatible.request, call), blocks=is_local)
     from .litellm import templates
 
-    filled = templates.filled(call)
+    filled = templates.fill(call)
     if filled is not None:
         return Preparation(lambda: filled, blocks=False)
     return Preparation(partial(_build, call), blocks=True)

@@ -1,4 +1,4 @@
-"""What a request for a model comes to: something to send, or something to read."""
+"""The two kinds of request: one that our engine sends, and one whose answer Python reads and feeds in."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ __all__ = ["FedRequest", "PreparedRequest", "encoded"]
 
 @dataclass(frozen=True, slots=True)
 class PreparedRequest:
-    """A request as it goes over the wire: the native lane.
+    """A request for the native lane: our engine sends it as it is.
 
     Attributes:
         url: The full URL.
         headers: Names and values.
         body: The body.
-        dialect: How the answer is written.
+        dialect: The dialect of the answer.
         provider: Who answers, as litellm names providers; None for an endpoint that is known by its URL alone.
     """
 
@@ -36,11 +36,11 @@ class PreparedRequest:
 
 
 class FedRequest(NamedTuple):
-    """An answer that Python has to read: the fallback lane.
+    """A request for the fed lane: Python reads the answer and feeds it in.
 
     Attributes:
-        name: Where it comes from, for messages.
-        start: Starts to feed it; returns what stops that.
+        name: Where the answer comes from, for error messages.
+        start: Starts feeding a source; returns a function that stops it.
         provider: Who answers, as litellm names providers; None for the caller's own ``llm``.
     """
 
@@ -50,10 +50,10 @@ class FedRequest(NamedTuple):
 
 
 def encoded(body: Any) -> bytes:
-    """A body as JSON.
+    """A request's body as JSON.
 
     Raises:
-        ConfigurationError: It cannot be written as JSON.
+        ConfigurationError: The body cannot be written as JSON.
     """
     try:
         return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()

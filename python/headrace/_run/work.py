@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from headrace import _native
-    from headrace._concurrency.loop_thread import LoopThread
+    from headrace._concurrency.event_loop_thread import EventLoopThread
 
 __all__ = ["Work"]
 
@@ -27,7 +27,7 @@ class Work:
         self._stop_feeding: Callable[[], None] | None = None
         self._stop_task: Callable[[], object] | None = None
         self._woken: threading.Event | None = None
-        self._loop_thread: LoopThread | None = None
+        self._loop_thread: EventLoopThread | None = None
 
     def read_from(self, stream: _native.Stream, stop_feeding: Callable[[], None] | None) -> None:
         """Notes the stream that is read from now on.
@@ -53,9 +53,9 @@ class Work:
         Raises:
             asyncio.CancelledError: The stream was closed.
         """
-        from headrace._concurrency.loop_thread import LoopThread
+        from headrace._concurrency.event_loop_thread import EventLoopThread
 
-        self._loop_thread = self._loop_thread or LoopThread("headrace-loop")
+        self._loop_thread = self._loop_thread or EventLoopThread("headrace-loop")
         return self._loop_thread.run(main)
 
     def sleep(self, seconds: float) -> None:

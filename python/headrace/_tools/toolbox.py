@@ -167,9 +167,9 @@ class Toolbox:
         Returns:
             The results, in the order of the calls.
         """
-        from headrace._concurrency.loop_thread import run_on_new_loop
+        from headrace._concurrency.event_loop_thread import run_on_new_event_loop
 
-        return run_on_new_loop(lambda: self.run(calls))
+        return run_on_new_event_loop(lambda: self.run(calls))
 
     def __repr__(self) -> str:
         return f"Toolbox({', '.join(self.names)})"

@@ -12,7 +12,7 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from headrace._concurrency.loop_thread import LoopThread
+from headrace._concurrency.event_loop_thread import EventLoopThread
 from headrace.errors import StreamClosedError
 from headrace.streams import AsyncRunStream
 
@@ -230,7 +230,7 @@ class TogetherInThread:
     def __init__(self, together: Together) -> None:
         self._together = together
         self._closed = False
-        self._loop = LoopThread("headrace-workflow")
+        self._loop = EventLoopThread("headrace-workflow")
 
     def take(self) -> Batch | None:
         """What the agents have said, once there is something; None after the last, and once this is closed."""

@@ -1,7 +1,7 @@
-"""The contract with litellm: the request that is taken from litellm's hands is the one that it would have sent.
+"""The contract with litellm: the captured request is the one that litellm would have sent.
 
-Held for every provider of the catalogue that ``is_captured``, against the litellm that is installed;
-``make test-litellm-floor`` holds it against the oldest that is allowed.
+It is tested for every provider of the catalog that ``is_captured``, with the litellm that is installed;
+``make test-litellm-floor`` tests it with the oldest version that is allowed.
 """
 
 from __future__ import annotations
@@ -39,31 +39,31 @@ DIALECTS: Final = {"openai_chat", "openai_responses", "anthropic", "gemini", "co
 
 OF_EACH_DIALECT: Final = [next(each for each in PROVIDERS if each.dialect == dialect) for dialect in sorted(DIALECTS)]
 
-# What the time of day goes into.
-OF_THE_TIME: Final = re.compile(r"(?<=Signature=)[0-9a-f]{64}|(?<=Credential=AKIDEXAMPLE/)\d{8}|^\d{8}T\d{6}Z$")
+# The parts of headers that depend on the time of day.
+TIME_OF_DAY: Final = re.compile(r"(?<=Signature=)[0-9a-f]{64}|(?<=Credential=AKIDEXAMPLE/)\d{8}|^\d{8}T\d{6}Z$")
 
 
-def test_the_table_covers_the_providers_that_are_captured() -> None:
+def test_the_table_covers_all_captured_providers() -> None:
     assert {provider.name for provider in PROVIDERS} == CAPTURED
     assert {provider.dialect for provider in PROVIDERS} == DIALECTS
 
 
 @pytest.mark.parametrize(("provider", "conversation"), ASKED)
-def test_what_is_captured_is_what_litellm_sends(
+def test_the_captured_request_is_the_one_that_litellm_sends(
     provider: Provider, conversation: str, network: Network, introduce: Introduce
 ) -> None:
     introduce(provider)
     prepared = prepare.preparation(call_of(provider, CONVERSATIONS[conversation])).request()
-    asides = network.take()
+    first = network.take()
     by_litellm(provider, CONVERSATIONS[conversation])
     *others, sent = network.take()
-    # Nothing for the model has left, and nothing else that litellm does not send on its own.
-    assert [aside for aside in [*asides, *others] if not aside.path.endswith(provider.aside)] == []
+    # No request to the model was sent, and no other request except those that litellm itself makes.
+    assert [each for each in [*first, *others] if not each.path.endswith(provider.side_requests)] == []
     assert isinstance(prepared, requests.PreparedRequest)
     assert prepared.url == sent.url
     assert prepared.body == sent.body
     headers = dict(prepared.headers)
-    assert timeless(headers) == timeless(sent.kept)
+    assert timeless(headers) == timeless(sent.provider_headers)
     assert len(headers) == len(prepared.headers)
     assert signed_headers(headers) <= {*headers, "host"}
     assert prepared.dialect == provider.dialect == dialect_of(sent.url, sent.body)
@@ -71,26 +71,26 @@ def test_what_is_captured_is_what_litellm_sends(
 
 
 def timeless(headers: dict[str, str]) -> dict[str, str]:
-    """The headers without what a signature has of the time of day."""
-    return {name: OF_THE_TIME.sub("…", value) for name, value in headers.items()}
+    """The headers without the parts that depend on the time of day."""
+    return {name: TIME_OF_DAY.sub("…", value) for name, value in headers.items()}
 
 
 def signed_headers(headers: dict[str, str]) -> set[str]:
     """The headers that AWS checks, all of which have to be sent as they were signed."""
-    told = re.search(r"SignedHeaders=([^,]*)", headers.get("authorization", ""))
-    return set(told[1].split(";")) if told else set()
+    match = re.search(r"SignedHeaders=([^,]*)", headers.get("authorization", ""))
+    return set(match[1].split(";")) if match else set()
 
 
 @pytest.mark.parametrize("provider", OF_EACH_DIALECT, ids=lambda provider: provider.dialect)
-def test_litellms_own_core_in_rust_is_not_asked(
+def test_litellms_own_core_in_rust_is_not_used(
     provider: Provider, network: Network, introduce: Introduce, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It would send without httpx, past the guard."""
+    """It would send without httpx, and so without the guard."""
     monkeypatch.setenv("LITELLM_RUST", "true")
     introduce(provider)
     prepared = prepare.preparation(call_of(provider, CONVERSATIONS["text"])).request()
     assert isinstance(prepared, requests.PreparedRequest)
-    assert [aside for aside in network.take() if not aside.path.endswith(provider.aside)] == []
+    assert [each for each in network.take() if not each.path.endswith(provider.side_requests)] == []
 
 
 def test_chats_are_not_in_the_catalog_of_litellms_own_core(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,14 +102,14 @@ def test_chats_are_not_in_the_catalog_of_litellms_own_core(monkeypatch: pytest.M
             assert rust_catalog.decision(rust_catalog.RouteContext(route, provider, **asked)).name == "PYTHON"
 
 
-def test_capturing_leaves_nothing_behind(network: Network, introduce: Introduce) -> None:
+def test_a_capture_leaves_no_threads_handlers_or_event_loops(network: Network, introduce: Introduce) -> None:
     def capture() -> None:
         for provider in OF_EACH_DIALECT:
             prepare.preparation(call_of(provider, CONVERSATIONS["tools"])).request()
 
     for provider in OF_EACH_DIALECT:
         introduce(provider)
-    capture()  # litellm imports late, and makes what it keeps.
+    capture()  # The first time, litellm imports modules and makes objects that it keeps.
     before = left_behind()
     capture()
     assert left_behind() == before
@@ -117,16 +117,16 @@ def test_capturing_leaves_nothing_behind(network: Network, introduce: Introduce)
 
 
 def left_behind() -> tuple[set[threading.Thread], list[object], set[int]]:
-    """The threads, the log handlers and the event loops that there are."""
+    """The threads, log handlers and event loops of this process."""
     loggers: list[Any] = [logging.getLogger(), *logging.Logger.manager.loggerDict.values()]
     handlers = [handler for logger in loggers for handler in getattr(logger, "handlers", ())]
     gc.collect()
-    loops = {id(each) for each in gc.get_objects() if isinstance(each, asyncio.AbstractEventLoop)}
-    return set(threading.enumerate()), handlers, loops
+    event_loops = {id(each) for each in gc.get_objects() if isinstance(each, asyncio.AbstractEventLoop)}
+    return set(threading.enumerate()), handlers, event_loops
 
 
-def test_the_guard_stands_from_the_first_use_on_and_the_process_ends_in_silence() -> None:
-    """Bedrock, because litellm tells the time of its requests to hooks that are coroutines."""
+def test_the_guard_is_installed_at_the_first_use_and_the_process_exits_silently() -> None:
+    """With Bedrock, because there litellm reports the duration of its requests to hooks that are coroutines."""
     program = """
         import asyncio, gc, sys
         import httpx
@@ -144,12 +144,12 @@ def test_the_guard_stands_from_the_first_use_on_and_the_process_ends_in_silence(
         gc.collect()
         assert not any(isinstance(each, asyncio.AbstractEventLoop) for each in gc.get_objects())
 
-        async def inside_a_loop():
+        async def on_an_event_loop():
             tasks = asyncio.all_tasks()
             assert prepare.preparation(asked).request().dialect == "bedrock"
             assert asyncio.all_tasks() == tasks
 
-        asyncio.run(inside_a_loop())
+        asyncio.run(on_an_event_loop())
     """
     environment = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_REGION_NAME": "us-east-1"}
     ended = run_python(program, environment=environment)

@@ -1,4 +1,4 @@
-"""The guard among threads and tasks: it takes what is captured, and swallows nothing else."""
+"""The guard with several threads and tasks: it captures only the requests that it should capture."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ ROUNDS: Final = 6
 
 
 @pytest.fixture(autouse=True)
-def standing(litellm: Any) -> None:
-    """The guard stands, and every call is new to it."""
+def guard_installed(litellm: Any) -> None:
+    """The guard is installed, and there are no templates."""
     assert litellm is not None
     templates.forget()
 
 
 def build_by_litellm(number: int) -> bytes:
-    """A request that is built by litellm: no two are of one shape."""
+    """A request that litellm builds: each has another key, so none comes from a template."""
     settled = ModelSettings(MODELS[number % len(MODELS)], api_key=KEY, headers={"x-number": str(number)})
     prepared = prepare.preparation(ModelCall(settled, ({"role": "user", "content": f"Number {number}."},))).request()
     assert isinstance(prepared, requests.PreparedRequest)
@@ -50,11 +50,11 @@ def build_by_litellm(number: int) -> bytes:
 
 
 def body(number: int) -> dict[str, Any]:
-    """A request of the user's own, which the guard would take if it were armed."""
+    """A request of the user's own, which would be captured if the context had a listener."""
     return {"model": "sim", "messages": [{"role": "user", "content": f"Number {number}."}], "stream": True}
 
 
-def test_requests_of_other_threads_pass(simulate: Simulate) -> None:
+def test_requests_of_other_threads_are_not_captured(simulate: Simulate) -> None:
     simulator = simulate("Hello.")
     url = f"{simulator.base_url}/chat/completions"
     start = threading.Barrier(6)
@@ -80,7 +80,7 @@ def test_requests_of_other_threads_pass(simulate: Simulate) -> None:
     assert outcomes(simulator) == ["complete"] * 3 * ROUNDS
 
 
-def test_requests_of_other_tasks_pass(simulate: Simulate) -> None:
+def test_requests_of_other_tasks_are_not_captured(simulate: Simulate) -> None:
     simulator = simulate("Hello.")
     url = f"{simulator.base_url}/chat/completions"
     origin = simulator.base_url.removesuffix("/v1")
@@ -113,7 +113,7 @@ def test_requests_of_other_tasks_pass(simulate: Simulate) -> None:
     assert outcomes(simulator) == ["complete"] * 3 * ROUNDS
 
 
-def test_a_request_of_the_same_thread_passes_after_a_capture(simulate: Simulate) -> None:
+def test_a_request_of_the_same_thread_is_not_captured_afterwards(simulate: Simulate) -> None:
     simulator = simulate("Hello.")
     build_by_litellm(1)
     with pytest.raises(ZeroDivisionError):
@@ -121,8 +121,8 @@ def test_a_request_of_the_same_thread_passes_after_a_capture(simulate: Simulate)
     assert "Hello." in httpx.post(f"{simulator.base_url}/chat/completions", json=body(1), timeout=PATIENCE).text
 
 
-def test_what_a_capture_starts_and_leaves_is_not_captured(simulate: Simulate) -> None:
-    """litellm's loggers run in threads that inherit the context, and may send what looks like a request for a model."""
+def test_a_thread_that_outlives_a_capture_is_not_captured(simulate: Simulate) -> None:
+    """litellm's loggers run in threads that inherit the context, and may send what looks like a request to a model."""
     simulator = simulate("Hello.")
     over = threading.Event()
     pool = ThreadPoolExecutor(1)
@@ -138,7 +138,7 @@ def test_what_a_capture_starts_and_leaves_is_not_captured(simulate: Simulate) ->
         assert "Hello." in returned.value.result()
 
 
-def test_only_requests_for_a_model_are_taken(simulate: Simulate) -> None:
+def test_only_requests_to_a_model_are_captured(simulate: Simulate) -> None:
     simulator = simulate("Hello.")
 
     def build() -> httpx.Response:
@@ -162,7 +162,7 @@ def test_an_interrupted_capture_neither_hangs_nor_sends(simulate: Simulate) -> N
 
     def build() -> None:
         try:
-            _thread.interrupt_main()  # as Ctrl-C does
+            _thread.interrupt_main()  # As Ctrl-C does.
             assert interrupted.wait(PATIENCE)
             httpx.post(f"{simulator.base_url}/chat/completions", json=body(1), timeout=PATIENCE)
         finally:

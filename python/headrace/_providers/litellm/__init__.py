@@ -1,4 +1,4 @@
-"""The only code that knows litellm: it builds requests for whatever litellm can name."""
+"""The only code that knows litellm: it builds requests for every model that litellm knows."""
 
 OFFERED = ("build", "templates")
 """The modules that other rooms may import."""

@@ -1,6 +1,6 @@
-"""What litellm knows, for us: it builds requests for whatever it can name, and we send them.
+"""Requests that litellm builds and our engine sends.
 
-The only module that imports litellm, and it does so when it is first needed: that takes seconds.
+This is the only module that imports litellm. It does so when litellm is first needed, because that takes seconds.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from urllib.parse import urlsplit
 from headrace._conversation.reasoning import with_reasoning_for
 from headrace._models.catalog import provider_named, reasoning_family
 from headrace._providers import feeder
-from headrace._providers.caching import cached
+from headrace._providers.caching import with_cache_marks
 from headrace._providers.dialects import dialect_of
 from headrace._providers.requests import FedRequest, PreparedRequest, encoded
 from headrace.errors import ConfigurationError, MissingKeyError
 
 from . import keys, templates
 from .capture import Captured, Returned, capture, install, watch
-from .errors import said, translated
+from .errors import message_of, translated
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -38,9 +38,10 @@ _lock = threading.Lock()
 
 
 def load() -> ModuleType:
-    """Imports litellm with everything off that would reach for the network, and stands the guard."""
+    """Imports litellm, switches off what would use the network, and installs the guard."""
     with _lock:
-        # Else it fetches its price list when it is imported, and a list of headers when Claude is first asked for JSON.
+        # Otherwise it downloads its price list when it is imported, and a list of headers when Claude is first asked
+        # for JSON.
         os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
         os.environ.setdefault("LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS", "True")
         try:
@@ -49,9 +50,9 @@ def load() -> ModuleType:
             raise ConfigurationError(f"this model needs litellm, which cannot be imported: {error}") from error
         settings: Any = litellm
         settings.suppress_debug_info = True
-        # Else each chunk of its own streams is a job for a hundred threads.
+        # Otherwise it queues a logging job on a pool of a hundred threads for each chunk of its own streams.
         settings.disable_streaming_logging = True
-        # Else it downloads a tokenizer where a stream tells no usage.
+        # Otherwise it downloads a tokenizer if a stream has no usage.
         settings.disable_hf_tokenizer_download = True
         install()
         return litellm
@@ -64,21 +65,21 @@ def request(call: ModelCall) -> PreparedRequest | FedRequest:
         call: The model and the conversation.
 
     Returns:
-        The request; or litellm's own stream of its answer, where the request cannot be had without sending it or the
-        answer comes in a dialect that is not ours.
+        The request; or, for the fed lane, litellm's own stream if the request cannot be captured or we have no decoder
+        for the dialect of its answer.
 
     Raises:
         MissingKeyError: The provider needs a key, and there is none.
         ConfigurationError: litellm does not know the model's provider, or refuses to build the request.
     """
-    # Of many calls that wait for a thread, all but the first find here what that one has learnt meanwhile.
-    framed = templates.filled(call)
-    if framed is not None:
-        return framed
+    # When many calls start at once, another call may have learned the template while this one waited for its thread.
+    filled = templates.fill(call)
+    if filled is not None:
+        return filled
     litellm: Any = load()
     provider = _provider(litellm, call.settings)
     arguments = _arguments(call, provider)
-    # A mock answer is litellm's own, and so are mock errors.
+    # Mock answers and mock errors come from litellm itself: there is no request to capture.
     if provider_named(provider).is_captured and "mock_response" not in call.settings.parameters:
         built = _build(litellm, call, provider, arguments)
         if built is not None:
@@ -110,21 +111,21 @@ def _arguments(call: ModelCall, provider: str) -> dict[str, Any]:
     messages = with_reasoning_for(call.messages, reasoning_family(provider, settings.model))
     tools: list[Any] = list(call.tools)
     if settings.prompt_caching:
-        messages, tools = cached(messages, tools, provider, settings.model)
+        messages, tools = with_cache_marks(messages, tools, provider, settings.model)
     arguments: dict[str, Any] = {
         "model": settings.model,
-        # litellm writes into what it is given.
+        # A copy, because litellm changes its arguments.
         "messages": copy.deepcopy(messages),
         "stream": True,
         "stream_options": {"include_usage": True},
         "api_key": settings.api_key,
         "api_base": settings.base_url,
         "extra_headers": dict(settings.headers) or None,
-        "timeout": _longest(settings.timeouts),
-        # Trying again is the loop's business.
+        "timeout": _longest_wait(settings.timeouts),
+        # Retries are made by the loop.
         "num_retries": 0,
         "max_retries": 0,
-        # Else 1.106 wants the package mcp for every tool.
+        # Otherwise litellm 1.106 needs the package mcp for every tool.
         "_skip_mcp_handler": True,
         **copy.deepcopy(dict(settings.parameters)),
     }
@@ -134,18 +135,18 @@ def _arguments(call: ModelCall, provider: str) -> dict[str, Any]:
     return {name: value for name, value in arguments.items() if value is not None}
 
 
-def _longest(timeouts: Timeouts) -> float | None:
-    """How long litellm may wait for anything; the stream watches each phase by itself."""
-    phases = (timeouts.first_token, timeouts.idle)
-    return None if None in phases else max(phase for phase in phases if phase is not None)
+def _longest_wait(timeouts: Timeouts) -> float | None:
+    """The longest that litellm may wait for data; the stream applies each timeout by itself."""
+    limits = (timeouts.first_token, timeouts.idle)
+    return None if None in limits else max(limit for limit in limits if limit is not None)
 
 
 def _build(litellm: Any, call: ModelCall, provider: str, arguments: dict[str, Any]) -> PreparedRequest | None:
-    """The request as litellm would send it; None where that is not what we can read the answer of."""
+    """The request as litellm would send it; None if there is none, or if we cannot read its answer."""
 
     def complete() -> Any:
         stream = litellm.completion(**arguments)
-        # Gemini and Vertex build theirs when the stream is first read.
+        # For Gemini and Vertex, litellm builds the request when the stream is first read.
         if getattr(stream, "completion_stream", stream) is None and getattr(stream, "make_call", None) is not None:
             stream.fetch_sync_stream()
         return stream
@@ -156,14 +157,14 @@ def _build(litellm: Any, call: ModelCall, provider: str, arguments: dict[str, An
         raise _cannot_build(litellm, error, call.settings, provider) from error
     captured = _with_stream(litellm, captured, provider)
     if not isinstance(captured, Captured):
-        # A stream that was made in another way, such as one from litellm's cache, is not read twice.
+        # litellm made a stream without a request to a model, such as one from its cache. The fed lane makes its own.
         close = getattr(captured.value, "close", None)
         if close is not None:
             close()
         return None
     url, headers = captured.url, captured.headers
-    if keys.is_astray(url, provider):
-        raise ConfigurationError(f"nothing tells where {call.settings.model!r} is: pass llm_base_url=…")
+    if keys.goes_to_openai_by_mistake(url, provider):
+        raise ConfigurationError(f"no URL is known for {call.settings.model!r}: pass llm_base_url=…")
     if keys.sends_openai_key_elsewhere(headers, call.settings, provider):
         raise _missing_key(litellm, call.settings, provider)
     dialect = dialect_of(url, captured.body)
@@ -175,10 +176,10 @@ def _build(litellm: Any, call: ModelCall, provider: str, arguments: dict[str, An
 
 
 def _with_stream(litellm: Any, captured: Captured | Returned, provider: str) -> Captured | Returned:
-    """A request for OpenAI's responses asks for a stream also where litellm does not know the model.
+    """Makes a request to OpenAI's responses API ask for a stream, if litellm does not know the model.
 
-    Of such models it thinks that they cannot stream, and makes a stream of the whole answer, which repeats the
-    arguments of tool calls. Of those few that cannot, it knows so.
+    litellm assumes that a model it does not know cannot stream: it asks for the whole answer, and makes a stream of it
+    that repeats the arguments of tool calls. It knows the few models that really cannot stream.
     """
     if not isinstance(captured, Captured) or not urlsplit(captured.url).path.endswith("/responses"):
         return captured
@@ -191,19 +192,19 @@ def _with_stream(litellm: Any, captured: Captured | Returned, provider: str) -> 
 def _knows(litellm: Any, model: str, provider: str) -> bool:
     try:
         litellm.get_model_info(model, provider)
-    except Exception:  # noqa: BLE001 — that is how it says so
+    except Exception:  # noqa: BLE001 — this is how litellm reports an unknown model
         return False
     return True
 
 
 def _headers(captured: Captured) -> list[tuple[str, str]]:
-    """The headers that are the provider's; those of the connection are our client's own."""
+    """The headers for the provider. Our own HTTP client writes those of the connection."""
     signed = any(name.startswith("x-amz-") for name, _ in captured.headers)
-    ours = {"host", "content-length", "accept-encoding", "connection", "user-agent", "transfer-encoding"}
+    by_our_client = {"host", "content-length", "accept-encoding", "connection", "user-agent", "transfer-encoding"}
     return [
         (name, value)
         for name, value in captured.headers
-        if name.lower() not in ours and (signed or not name.lower().startswith("x-stainless-"))
+        if name.lower() not in by_our_client and (signed or not name.lower().startswith("x-stainless-"))
     ]
 
 
@@ -216,8 +217,8 @@ def _cannot_build(litellm: Any, error: Exception, settings: ModelSettings, provi
             "; llm_args={'drop_params': True} leaves out what the model does not take, "
             "{'allowed_openai_params': ['tools', …]} sends it nevertheless"
         )
-    # Some of litellm's messages bring their traceback, or what its proxy's owner can do.
-    reason = re.split(r"\nTraceback|\. To drop", said(error, settings))[0]
+    # Some of litellm's messages contain a traceback, or advice for the owner of a litellm proxy.
+    reason = re.split(r"\nTraceback|\. To drop", message_of(error, settings))[0]
     return ConfigurationError(f"the request for {settings.model!r} cannot be built: {reason}{hint}")
 
 

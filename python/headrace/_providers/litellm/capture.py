@@ -1,9 +1,9 @@
-"""Capturing a request: it is taken from litellm when it is finished, and litellm does not send it.
+"""Capturing a request: we take the finished request from litellm, and litellm does not send it.
 
-litellm sends through httpx (newer versions of OpenAI's library through httpx2). A guard is put into the
-``HTTPTransport`` of both. It passes everything on, and calls a listener, where the current context has one, with each
-request before it is sent and with each response before its body is read. :func:`capture` and :func:`watch` set such
-listeners; other threads and tasks are not affected.
+litellm sends through httpx (newer versions of OpenAI's library through httpx2). We put a guard into the
+``HTTPTransport`` of both. The guard passes everything on. If the current context has a listener, the guard calls it
+with each request before it is sent, and with each response before its body is read. :func:`capture` and :func:`watch`
+set such listeners; other threads and tasks are not affected.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 __all__ = ["Captured", "Returned", "capture", "install", "watch"]
 
 _LIBRARIES: Final = frozenset({"httpx", "httpx2"})
-"""The libraries that may be guarded."""
+"""The HTTP libraries that get a guard."""
 
 _MODEL_REQUEST_KEYS: Final = frozenset({"messages", "contents", "input", "prompt", "inputs", "modelId"})
-"""A body with one of these members is a request to a model. Others, for a token or a mapping, are let through."""
+"""A body with one of these members is a request to a model. Other requests, such as one for a token, are sent."""
 
 _Listener: TypeAlias = "Callable[[Any], object] | None"
 
@@ -42,7 +42,7 @@ _guarded: set[str] = set()
 
 @dataclass(frozen=True, slots=True)
 class Captured:
-    """A request that was finished and not sent.
+    """A finished request that was not sent.
 
     Attributes:
         url: The full URL.
@@ -57,7 +57,11 @@ class Captured:
 
 @dataclass(frozen=True, slots=True)
 class Returned:
-    """Nothing was captured, and the function returned this."""
+    """Nothing was captured: the function returned without a request to a model.
+
+    Attributes:
+        value: What the function returned.
+    """
 
     value: Any
 
@@ -71,21 +75,21 @@ class _CapturedRequest(BaseException):
 
 
 def install() -> None:
-    """Puts the guard into the libraries that are installed. Does nothing where it is."""
+    """Puts the guard into the libraries that are installed and do not have it yet."""
     _guard(library for library in _LIBRARIES if importlib.util.find_spec(library) is not None)
 
 
 def capture(build: Callable[[], Any]) -> Captured | Returned:
-    """Calls a function, and captures the first request to a model that it is about to send.
+    """Calls a function, and captures the first request to a model that it tries to send.
 
     Args:
-        build: What builds the request. It is called in a thread of its own.
+        build: The function. It is called in a thread of its own.
 
     Returns:
-        The request; or what the function returned without making one.
+        The request; or what the function returned without one.
 
     Raises:
-        Exception: What the function raises.
+        Exception: What the function raised.
     """
     is_over = False
 
@@ -110,10 +114,10 @@ def capture(build: Callable[[], Any]) -> Captured | Returned:
 
 
 def watch(on_response: Callable[[Any], object]) -> None:
-    """Calls a function with each response, before its body is read, from now on and in this context.
+    """From now on, in this context, calls a function with each response, before its body is read.
 
     Args:
-        on_response: Is given the response.
+        on_response: The function.
     """
     _guard(_LIBRARIES & sys.modules.keys())
     _on_response.set(on_response)

@@ -1,4 +1,4 @@
-"""litellm's exceptions as ours. Its classes are recognised by their names, so that nothing here imports litellm."""
+"""litellm's exceptions as ours. We recognize them by the names of their classes, and so do not import litellm here."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from headrace.types import ModelSettings
 
-__all__ = ["said", "translated", "without"]
+__all__ = ["message_of", "translated"]
 
 _CLASSES: Final[Mapping[str, type[errors.StreamError]]] = {
     "ContextWindowExceededError": errors.ContextWindowExceededError,
@@ -29,13 +29,13 @@ _CLASSES: Final[Mapping[str, type[errors.StreamError]]] = {
     "BadRequestError": errors.BadRequestError,
     "APIError": errors.ProviderError,
 }
-"""litellm's exceptions, subclasses before their base classes."""
+"""Our exception for each of litellm's; subclasses before their base classes."""
 
 
 def translated(error: BaseException, settings: ModelSettings, provider: str) -> BaseException:
-    """A litellm exception as ours, with the original as its cause; anything else unchanged."""
+    """Our exception for one of litellm's, which becomes its cause. Other exceptions are returned unchanged."""
     if type(error).__name__ == "MidStreamFallbackError":
-        # A wrapper that only says that the error came from a stream.
+        # litellm wraps the errors of streams in this one.
         original = getattr(error, "original_exception", None)
         error = original if isinstance(original, Exception) else error
     names = {base.__name__ for base in type(error).__mro__ if base.__module__.startswith(("litellm", "openai"))}
@@ -44,11 +44,11 @@ def translated(error: BaseException, settings: ModelSettings, provider: str) -> 
         return error
     status: Any = getattr(error, "status_code", None)
     if ours in {errors.ProviderError, errors.BadRequestError} and isinstance(status, int):
-        # litellm's class is a general one: the status says more.
+        # litellm's class is a general one; the status is more specific.
         ours = _native.error_class_of_status(status) or ours
     translation = ours(
-        f"{provider} by litellm: {said(error, settings)}",
-        # litellm makes up a status for what was not an answer of the provider.
+        f"{provider} by litellm: {message_of(error, settings)}",
+        # Without an answer of the provider, litellm invents a status.
         status=status if issubclass(ours, errors.ProviderError) else None,
         retry_after=_retry_after(error),
         model=settings.model,
@@ -58,18 +58,14 @@ def translated(error: BaseException, settings: ModelSettings, provider: str) -> 
     return translation
 
 
-def said(error: BaseException, settings: ModelSettings) -> str:
-    """The message of a litellm exception, without the traceback that some contain, and without the key."""
-    return without(str(error).partition("\nTraceback")[0], settings.api_key)
-
-
-def without(text: str, secret: str | None) -> str:
-    """A text with a secret blacked out."""
-    return text.replace(secret, "***") if secret else text
+def message_of(error: BaseException, settings: ModelSettings) -> str:
+    """The message of a litellm exception, without the traceback that some contain, and with the key masked."""
+    message = str(error).partition("\nTraceback")[0]
+    return message.replace(settings.api_key, "***") if settings.api_key else message
 
 
 def _retry_after(error: BaseException) -> float | None:
-    """How many seconds the provider asks to wait. litellm keeps the headers in either of two places."""
+    """How many seconds the provider asks us to wait. litellm keeps the response's headers in one of two places."""
     response: Any = getattr(error, "response", None)
     headers: Any = getattr(error, "litellm_response_headers", None) or getattr(response, "headers", None) or {}
     return _native.retry_after([(str(name), str(value)) for name, value in dict(headers).items()])

@@ -1,13 +1,16 @@
-"""Requests that litellm has built, with the texts cut out: a warm call fills them in, and does not enter litellm.
+"""Templates: requests that litellm has built, with their texts cut out.
 
-A frame serves calls that differ in the words of their messages and in nothing else: same model, settings and tools, the
-same roles in the same order, and plain text in each. What else a request depends on, stands in its key as well: the
-environment, where keys and URLs may change, and litellm's own settings. Requests with a credential that came from
-anywhere else (an OAuth token that expires, a signature) are never framed.
+If a template fits a call, we fill the call's texts in and do not enter litellm.
 
-How a frame is learnt: a call of a shape that was seen before is built twice, with its own texts and with marks in their
-place. The marks show where the texts go, and have in them what is written in other ways in other places. The frame
-holds only if it gives back, filled, what litellm built.
+A template fits calls that differ in the texts of their messages and in nothing else: same model, settings and tools,
+the same roles in the same order, and plain text in each message. Its key also contains everything else that a request
+depends on: the environment, where keys and URLs may change, and litellm's own settings. A request with a credential
+from anywhere else (an OAuth token that expires, a signature) never becomes a template.
+
+How a template is learned: the second time that a call with the same key is built, it is built twice, once with its own
+texts and once with placeholders. The placeholders show where the texts go. They contain the characters that JSON
+encoders write in different ways, so that we see how this one writes them. The template is kept only if filling it with
+the original texts gives the request that litellm built.
 """
 
 from __future__ import annotations
@@ -29,48 +32,50 @@ if TYPE_CHECKING:
     from headrace._providers.requests import PreparedRequest
     from headrace.types import ModelCall, ModelSettings
 
-__all__ = ["Frame", "filled", "forget", "learn"]
+__all__ = ["Template", "fill", "forget", "learn"]
 
-_KEPT: Final = 256
-"""How many frames are kept; the one that was used longest ago goes first."""
+_MAX_TEMPLATES: Final = 256
+"""How many templates are kept. If there are more, the least recently used is dropped."""
 
-_MARK: Final = 'hE"aD\\rA\tcE<&>\n\u00e9{}sLoT'
+_PLACEHOLDER: Final = 'hE"aD\\rA\tcE<&>\n\u00e9{}sLoT'
 
-_SECRET: Final = re.compile(r"auth|key|token|secret|cookie|session|signature|credential")
-"""What the name of a header or of a part of the URL has in it whose value may be a secret."""
+_SECRET_NAME: Final = re.compile(r"auth|key|token|secret|cookie|session|signature|credential")
+"""Words in the name of a header or URL parameter whose value may be a secret."""
 
-_READ: Final = re.compile("[\ud800-\udfff]|think(?:ing)?>")
-"""Texts that are not sent as they are: some requests cannot hold them, or reasoning is taken out of them (Ollama)."""
+_NOT_SENT_VERBATIM: Final = re.compile("[\ud800-\udfff]|think(?:ing)?>")
+"""In texts that litellm may not send as they are: some requests cannot contain lone surrogates, and for Ollama litellm
+takes reasoning out of the text."""
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class Template:
     """A request without its texts.
 
     Attributes:
-        request: The request, whose body does not count.
-        pieces: The body, cut where the texts go.
-        order: The numbers of the texts in the order in which they stand there: some put the system's last.
+        request: The request, with an empty body.
+        parts: The body without the texts: what comes before, between and after them.
+        order: The indices of the texts in the order of the body: some providers want the system prompt last.
     """
 
     request: PreparedRequest
-    pieces: tuple[str, ...] = field(repr=False)
+    parts: tuple[str, ...] = field(repr=False)
     order: tuple[int, ...]
 
     def fill(self, texts: tuple[str, ...]) -> PreparedRequest:
-        """The request for these texts."""
-        parts = [self.pieces[0]]
-        for number, piece in zip(self.order, self.pieces[1:], strict=True):
-            parts += (json.dumps(texts[number])[1:-1], piece)
-        return replace(self.request, body="".join(parts).encode())
+        """The request with these texts."""
+        body = [self.parts[0]]
+        for index, part in zip(self.order, self.parts[1:], strict=True):
+            body += (json.dumps(texts[index])[1:-1], part)
+        return replace(self.request, body="".join(body).encode())
 
 
 _lock = threading.Lock()
-_frames: OrderedDict[Hashable, Frame | None] = OrderedDict()
+_templates: OrderedDict[Hashable, Template | None] = OrderedDict()
+"""By key. None if a request with this key was built once, or if no template fits."""
 
 
-def filled(call: ModelCall) -> PreparedRequest | None:
-    """The request for a call, if a frame is known for it."""
+def fill(call: ModelCall) -> PreparedRequest | None:
+    """The request for a call; None if there is no template for it."""
     texts = _texts(call)
     if texts is None or "litellm" not in sys.modules:
         return None
@@ -78,20 +83,20 @@ def filled(call: ModelCall) -> PreparedRequest | None:
     if key is None:
         return None
     with _lock:
-        frame = _frames.get(key)
-        if frame is None:
+        template = _templates.get(key)
+        if template is None:
             return None
-        _frames.move_to_end(key)
-    return frame.fill(texts)
+        _templates.move_to_end(key)
+    return template.fill(texts)
 
 
 def learn(call: ModelCall, built: PreparedRequest, build: Callable[[ModelCall], PreparedRequest | None]) -> None:
-    """Learns a frame from a request that was built, the second time that one of its shape is.
+    """Learns a template from a request, if one with the same key was built before.
 
     Args:
-        call: What was asked.
-        built: The request for it.
-        build: Builds another; None where it cannot.
+        call: The call.
+        built: The request that was built for it.
+        build: Builds the request for another call; returns None if it cannot.
     """
     texts = _texts(call)
     if texts is None or not _is_static(built, call.settings):
@@ -100,86 +105,89 @@ def learn(call: ModelCall, built: PreparedRequest, build: Callable[[ModelCall], 
     if key is None:
         return
     with _lock:
-        seen = key in _frames
-        if not seen:
+        is_first = key not in _templates
+        if is_first:
             _keep(key, None)
-    if not seen:
+    if is_first:
         return
-    frame = _frame(call, texts, built, build)
+    template = _template(call, texts, built, build)
     with _lock:
-        _keep(key, frame)
+        _keep(key, template)
 
 
 def forget() -> None:
-    """Forgets all frames."""
+    """Forgets all templates."""
     with _lock:
-        _frames.clear()
+        _templates.clear()
 
 
-def _keep(key: Hashable, frame: Frame | None) -> None:
-    _frames[key] = frame
-    _frames.move_to_end(key)
-    while len(_frames) > _KEPT:
-        _frames.popitem(last=False)
+def _keep(key: Hashable, template: Template | None) -> None:
+    _templates[key] = template
+    _templates.move_to_end(key)
+    while len(_templates) > _MAX_TEMPLATES:
+        _templates.popitem(last=False)
 
 
-def _frame(
+def _template(
     call: ModelCall,
     texts: tuple[str, ...],
     built: PreparedRequest,
     build: Callable[[ModelCall], PreparedRequest | None],
-) -> Frame | None:
-    marks = tuple(_MARK.format(number) for number in range(len(texts)))
-    marked = tuple({**message, "content": mark} for message, mark in zip(call.messages, marks, strict=True))
-    request = build(replace(call, messages=marked))
+) -> Template | None:
+    placeholders = tuple(_PLACEHOLDER.format(index) for index in range(len(texts)))
+    messages = tuple({**message, "content": text} for message, text in zip(call.messages, placeholders, strict=True))
+    request = build(replace(call, messages=messages))
     if request is None:
         return None
-    cut = _cut(request.body.decode(), marks)
+    cut = _cut(request.body.decode(), placeholders)
     if cut is None:
         return None
-    frame = Frame(replace(request, body=b""), *cut)
-    again = frame.fill(texts)
+    template = Template(replace(request, body=b""), *cut)
+    again = template.fill(texts)
     same = replace(again, body=b"") == replace(built, body=b"") and json.loads(again.body) == json.loads(built.body)
-    return frame if same else None
+    return template if same else None
 
 
-def _cut(body: str, marks: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[int, ...]] | None:
-    """The body, cut at the marks, and their order; None unless each stands there once."""
+def _cut(body: str, placeholders: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[int, ...]] | None:
+    """The parts of a body around the placeholders, and their order; None unless the body has each exactly once."""
     for ascii_only in (True, False):
-        written = [json.dumps(mark, ensure_ascii=ascii_only)[1:-1] for mark in marks]
-        if all(body.count(mark) == 1 for mark in written):
+        written = [json.dumps(placeholder, ensure_ascii=ascii_only)[1:-1] for placeholder in placeholders]
+        if all(body.count(placeholder) == 1 for placeholder in written):
             break
     else:
         return None
-    order = sorted(range(len(marks)), key=lambda number: body.index(written[number]))
-    pieces: list[str] = []
-    for number in order:
-        piece, _, body = body.partition(written[number])
-        pieces.append(piece)
-    return (*pieces, body), tuple(order)
+    order = sorted(range(len(placeholders)), key=lambda index: body.index(written[index]))
+    parts: list[str] = []
+    for index in order:
+        part, _, body = body.partition(written[index])
+        parts.append(part)
+    return (*parts, body), tuple(order)
 
 
 def _texts(call: ModelCall) -> tuple[str, ...] | None:
-    """The texts of a conversation that is plain text. Blank ends are left alone: litellm strips some."""
+    """The texts of the messages; None unless all of them are plain text that litellm sends as it is.
+
+    A text that begins or ends with whitespace does not count: litellm strips some of them.
+    """
     texts: list[str] = []
     for message in call.messages:
         content = message.get("content")
         if set(message) != {"role", "content"} or not isinstance(content, str):
             return None
-        if not content or content != content.strip() or _READ.search(content) is not None:
+        if not content or content != content.strip() or _NOT_SENT_VERBATIM.search(content) is not None:
             return None
         texts.append(content)
     return tuple(texts)
 
 
 def _key(call: ModelCall) -> Hashable:
-    """All that a request depends on besides the texts; None where that cannot be told."""
+    """All that a request depends on besides the texts; None if we cannot know all of it."""
     litellm = vars(sys.modules["litellm"])
     if litellm.get("pre_call_rules"):
-        return None  # They look at the texts.
+        return None  # They may depend on the texts.
     settings = call.settings
     try:
-        asked = json.dumps([settings.parameters, call.tools, call.tool_choice])
+        options = json.dumps([settings.parameters, call.tools, call.tool_choice])
     except (TypeError, ValueError):
         return None
     return (
@@ -188,7 +196,7 @@ def _key(call: ModelCall) -> Hashable:
         settings.api_key,
         settings.prompt_caching,
         tuple(settings.headers.items()),
-        asked,
+        options,
         tuple(message["role"] for message in call.messages),
         hash(frozenset(os.environ.items())),
         _litellm_settings(litellm),
@@ -196,33 +204,33 @@ def _key(call: ModelCall) -> Hashable:
 
 
 def _litellm_settings(litellm: Mapping[str, Any]) -> int:
-    """A digest of litellm's settings, which are variables of its module: some request or other depends on most."""
+    """A hash of litellm's settings: variables of its module, nearly all of which some request depends on."""
     plain, containers = _setting_names()
     values = tuple(map(litellm.get, plain))
-    filled = [repr(value) for value in map(litellm.get, containers) if value]
+    non_empty = [repr(value) for value in map(litellm.get, containers) if value]
     try:
-        return hash((values, *filled))
+        return hash((values, *non_empty))
     except TypeError:
-        return hash((repr(values), *filled))
+        return hash((repr(values), *non_empty))
 
 
 @functools.cache
 def _setting_names() -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The names of litellm's settings: of plain values, and of lists and mappings that are empty until they are set."""
+    """The names of litellm's settings: those with plain values, and those with lists and mappings that start empty."""
     variables = vars(sys.modules["litellm"]).items()
-    # Into error_logs it writes about every call.
+    # error_logs is no setting: litellm writes to it at every call.
     public = {name: value for name, value in variables if not name.startswith("_") and name != "error_logs"}
     plain = tuple(name for name, value in public.items() if isinstance(value, (bool, int, float, str, type(None))))
     return plain, tuple(name for name, value in public.items() if value in ([], {}))
 
 
 def _is_static(request: PreparedRequest, settings: ModelSettings) -> bool:
-    """Whether all credentials of a request are ones that a change of would be noticed."""
+    """Whether we would notice if a credential of a request changed: all of them are in the key of the template."""
     litellm = vars(sys.modules["litellm"])
     known = {settings.api_key, *os.environ.values(), *settings.headers.values()}
     known.update(value for value in map(litellm.get, _setting_names()[0]) if isinstance(value, str))
-    told = [*request.headers, *parse_qsl(urlsplit(request.url).query)]
+    named_values = [*request.headers, *parse_qsl(urlsplit(request.url).query)]
     return not any(
-        name.startswith("x-amz-") or (_SECRET.search(name) and value.removeprefix("Bearer ") not in known)
-        for name, value in told
+        name.startswith("x-amz-") or (_SECRET_NAME.search(name) and value.removeprefix("Bearer ") not in known)
+        for name, value in named_values
     )

@@ -1,6 +1,7 @@
-"""The fallback lane: where litellm reads the answer by itself, it streams, ends and fails as in the native lane.
+"""The fed lane with litellm's own stream: answers stream, end and fail as in the native lane.
 
-What litellm asks for JSON by a tool of its own, only it can read: so does :func:`litellms` get a real stream.
+For Anthropic, litellm replaces structured output by a tool of its own, and only litellm can read the answer. So
+:func:`fed_agent` uses the fed lane with a real stream.
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ POINT = {"type": "object", "properties": {"x": {"type": "integer"}}, "required":
 JSON = {"response_format": {"type": "json_schema", "json_schema": {"name": "point", "schema": POINT}}}
 
 
-def litellms(simulator: Simulator, **options: Any) -> Agent:
-    """An agent whose answers litellm reads, in Anthropic's dialect."""
+def fed_agent(simulator: Simulator, **options: Any) -> Agent:
+    """An agent in the fed lane: litellm reads its answers, in Anthropic's dialect."""
     given = {"model_name": "anthropic/claude-3-haiku-20240307", "llm_api_key": KEY, "llm_args": JSON, **options}
     return agent_at(simulator.base_url.removesuffix("/v1"), **given)
 
@@ -52,14 +53,14 @@ def threads_of_litellm() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name.endswith("by litellm")]
 
 
-# --- what comes through ---------------------------------------------------------------------------------------------
+# --- answers --------------------------------------------------------------------------------------------------------
 
 
 def test_litellms_own_stream_is_read(simulate: Simulate, reader: Reader) -> None:
     call = {"name": "json_tool_call", "arguments": {"x": 12345678}}
     usage = {"input_tokens": 5, "output_tokens": 7}
     simulator = simulate("", reasoning="Hm.", tool_calls=[call], usage=usage)
-    result = reader.read(litellms(simulator))
+    result = reader.read(fed_agent(simulator))
     assert (json.loads("".join(result.tokens)), result.error) == ({"x": 12345678}, None)
     assert len(result.tokens) > 1
     [turn] = result.stream.turns
@@ -72,10 +73,10 @@ def test_litellms_own_stream_is_read(simulate: Simulate, reader: Reader) -> None
     assert request["headers"]["user-agent"].startswith("litellm/")
 
 
-def test_an_answer_that_litellm_makes_a_stream_of_is_read(
+def test_a_stream_that_litellm_makes_from_a_whole_answer_is_read(
     simulate: Simulate, reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Groq does not stream what has to be JSON.
+    # With Groq, litellm does not stream structured output.
     function = {"name": "json_tool_call", "arguments": '{"x":1}'}
     message = {"role": "assistant", "tool_calls": [{"id": "1", "type": "function", "function": function}]}
     document = {
@@ -99,7 +100,7 @@ def test_an_answer_that_litellm_makes_a_stream_of_is_read(
 
 def test_a_mock_response_streams_and_nothing_is_sent(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate()
-    result = reader.read(litellms(simulator, llm_args={"mock_response": "Nobody was asked."}))
+    result = reader.read(fed_agent(simulator, llm_args={"mock_response": "Nobody was asked."}))
     assert ("".join(result.tokens), result.error) == ("Nobody was asked.", None)
     assert result.stream.turns[0].finish_reason == "stop"
     assert bodies(simulator) == []
@@ -113,8 +114,10 @@ def test_a_mock_response_streams_and_nothing_is_sent(simulate: Simulate, reader:
         ("litellm.InternalServerError", ServerError),
     ],
 )
-def test_a_mock_error_is_one_of_ours(simulate: Simulate, reader: Reader, mocked: str, error: type[StreamError]) -> None:
-    raised = reader.read(litellms(simulate(), llm_args={"mock_response": mocked})).error
+def test_a_mock_error_becomes_one_of_our_errors(
+    simulate: Simulate, reader: Reader, mocked: str, error: type[StreamError]
+) -> None:
+    raised = reader.read(fed_agent(simulate(), llm_args={"mock_response": mocked})).error
     assert type(raised) is error
     assert isinstance(raised, StreamError)
     assert (raised.provider, type(raised.__cause__).__name__) == ("anthropic", mocked.removeprefix("litellm."))
@@ -123,8 +126,8 @@ def test_a_mock_error_is_one_of_ours(simulate: Simulate, reader: Reader, mocked:
 # --- a provider of the caller's own ---------------------------------------------------------------------------------
 
 
-class Own:
-    """What litellm's ``CustomLLM`` is told to answer."""
+class CustomProvider:
+    """A provider of the caller's own, made with litellm's ``CustomLLM``: it answers with these chunks."""
 
     def __init__(self, chunks: Iterator[str]) -> None:
         self._chunks = chunks
@@ -145,19 +148,19 @@ class Own:
         return Agent(model_name="own/model", print_on=False)
 
 
-def test_a_provider_that_litellm_was_taught_is_asked(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
-    result = reader.read(Own(iter(["one", " two"])).register(monkeypatch))
+def test_a_custom_provider_of_litellm_is_asked(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = reader.read(CustomProvider(iter(["one", " two"])).register(monkeypatch))
     assert (result.tokens, result.error) == (["one", " two"], None)
     assert result.stream.usage is not None
     assert result.stream.usage.total_tokens == 3
 
 
-def test_its_error_comes_after_its_tokens(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_of_a_custom_provider_comes_after_its_tokens(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
     def chunks() -> Iterator[str]:
         yield "one"
         raise ZeroDivisionError("by zero")
 
-    result = reader.read(Own(chunks()).register(monkeypatch))
+    result = reader.read(CustomProvider(chunks()).register(monkeypatch))
     assert result.tokens == ["one"]
     assert isinstance(result.error, StreamError)
     assert "by zero" in str(result.error)
@@ -166,7 +169,9 @@ def test_its_error_comes_after_its_tokens(reader: Reader, monkeypatch: pytest.Mo
     assert result.stream.state != "complete"
 
 
-def test_its_generator_is_closed_when_nobody_reads(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_generator_of_a_custom_provider_is_closed_with_the_stream(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
     closed = threading.Event()
 
     def chunks() -> Generator[str]:
@@ -177,22 +182,22 @@ def test_its_generator_is_closed_when_nobody_reads(reader: Reader, monkeypatch: 
             closed.set()
 
     own = chunks()
-    with reader.start(Own(own).register(monkeypatch)) as reading:
+    with reader.start(CustomProvider(own).register(monkeypatch)) as reading:
         assert reading.take(2) == ["again ", "again "]
     for thread in threads_of_litellm():
         thread.join(PATIENCE)
         assert not thread.is_alive()
-    # Nothing but this test holds it.
+    # The test holds the only reference.
     own.close()
     assert closed.is_set()
 
 
-# --- leaving --------------------------------------------------------------------------------------------------------
+# --- closing --------------------------------------------------------------------------------------------------------
 
 
 def test_closing_closes_litellms_connection(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate("one two three", fault={"kind": "stall", "after": 2})
-    with reader.start(litellms(simulator)) as reading:
+    with reader.start(fed_agent(simulator)) as reading:
         assert reading.take(2) == ["one", " two"]
     wait_for_outcomes(simulator, "disconnected")
     assert reading.stream.state == "cancelled"
@@ -208,31 +213,31 @@ def open_responses() -> list[httpx.Response]:
 
 @pytest.mark.parametrize("kind", ["stall", "end", "malformed", "error"])
 def test_no_response_is_left_to_the_garbage_collector(simulate: Simulate, reader: Reader, kind: str) -> None:
-    # It would close it in whatever thread: once in one that held the lock of httpx's connection pool, which then hung.
+    # It may close a response in any thread. Once that thread held the lock of httpx's connection pool: a deadlock.
     before = {id(response) for response in open_responses()}
     simulator = simulate("one two three", fault={"kind": kind, "after": 2})
-    with reader.start(litellms(simulator)) as reading:
+    with reader.start(fed_agent(simulator)) as reading:
         assert reading.take(2) == ["one", " two"]
     for thread in threads_of_litellm():
         thread.join(PATIENCE)
     assert [response for response in open_responses() if id(response) not in before] == []
 
 
-def test_running_out_of_time_closes_litellms_connection(simulate: Simulate, reader: Reader) -> None:
+def test_a_timeout_closes_litellms_connection(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate("one", fault={"kind": "stall", "after": 0})
-    result = reader.read(litellms(simulator, timeouts=Timeouts(first_token=2.0)))
+    result = reader.read(fed_agent(simulator, timeouts=Timeouts(first_token=2.0)))
     assert type(result.error) is FirstTokenTimeoutError
     wait_for_outcomes(simulator, "disconnected")
 
 
-def test_a_stream_that_was_read_to_its_end_leaves_its_connection_alone(simulate: Simulate, reader: Reader) -> None:
+def test_a_stream_that_was_read_to_its_end_does_not_break_its_connection(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate("one two")
     for _ in range(3):
-        assert reader.read(litellms(simulator)).error is None
+        assert reader.read(fed_agent(simulator)).error is None
     assert outcomes(simulator) == ["complete"] * 3
 
 
-# --- what goes wrong ------------------------------------------------------------------------------------------------
+# --- errors ---------------------------------------------------------------------------------------------------------
 
 STATUSES = [
     (400, BadRequestError),
@@ -250,7 +255,7 @@ def test_a_status_is_the_same_error_as_in_the_native_lane(
     simulate: Simulate, reader: Reader, status: int, error: type[StreamError]
 ) -> None:
     fault = {"kind": "status", "status": status, "headers": {"retry-after": "7.5"}, "body": f"no {KEY}"}
-    raised = reader.read(litellms(simulate(fault=fault))).error
+    raised = reader.read(fed_agent(simulate(fault=fault))).error
     assert type(raised) is error
     assert isinstance(raised, StreamError)
     assert (raised.status, raised.provider, raised.retry_after) == (status, "anthropic", 7.5)
@@ -259,12 +264,12 @@ def test_a_status_is_the_same_error_as_in_the_native_lane(
     assert KEY not in str(raised)
 
 
-def test_it_is_tried_again_as_in_the_native_lane(simulate: Simulate, reader: Reader) -> None:
+def test_retries_are_the_same_as_in_the_native_lane(simulate: Simulate, reader: Reader) -> None:
     fault = {"kind": "status", "status": 429, "headers": {"retry-after-ms": "1"}, "times": 2}
     simulator = simulate("Here.", fault=fault)
-    result = reader.read(litellms(simulator, retry_attempts=2, retry_interval=3600))
+    result = reader.read(fed_agent(simulator, retry_attempts=2, retry_interval=3600))
     assert (result.tokens, result.error) == (["Here."], None)
-    # litellm itself tries nothing again.
+    # litellm itself does not retry.
     assert len(bodies(simulator)) == 3
 
 
@@ -272,7 +277,7 @@ BROKEN: dict[str, tuple[dict[str, Any], type[StreamError]]] = {
     "reset": ({"kind": "reset", "after": 2}, ConnectionFailedError),
     "close": ({"kind": "close", "after": 2}, ConnectionFailedError),
     "error": ({"kind": "error", "after": 2}, ServerError),
-    # litellm says of these that all was well.
+    # For these litellm reports no error.
     "end": ({"kind": "end", "after": 2}, TruncatedError),
     "malformed": ({"kind": "malformed", "after": 2}, TruncatedError),
 }
@@ -281,7 +286,7 @@ BROKEN: dict[str, tuple[dict[str, Any], type[StreamError]]] = {
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_stream_that_breaks_is_an_error_after_its_tokens(simulate: Simulate, reader: Reader, name: str) -> None:
     fault, error = BROKEN[name]
-    result = reader.read(litellms(simulate("one two three", fault=fault), retry_attempts=3, retry_interval=0))
+    result = reader.read(fed_agent(simulate("one two three", fault=fault), retry_attempts=3, retry_interval=0))
     assert result.tokens == ["one", " two"]
     assert type(result.error) is error
     assert isinstance(result.error, StreamError)
@@ -289,5 +294,5 @@ def test_a_stream_that_breaks_is_an_error_after_its_tokens(simulate: Simulate, r
 
 
 def test_a_web_page_is_no_answer(simulate: Simulate, reader: Reader) -> None:
-    result = reader.read(litellms(simulate(fault={"kind": "html"})))
+    result = reader.read(fed_agent(simulate(fault={"kind": "html"})))
     assert (result.tokens, type(result.error)) == ([], TruncatedError)
