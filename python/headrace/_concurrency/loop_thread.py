@@ -11,6 +11,7 @@ import concurrent.futures
 import contextlib
 import sys
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from .threads import wait_for
@@ -51,7 +52,9 @@ class LoopThread:
         self._waiting: set[concurrent.futures.Future[Any]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._serving: asyncio.Task[None] | None = None
+        self._closing = asyncio.Event()
         self._begun = self._ending = self._over = False
+        self._failure: BaseException | None = None  # why there is no event loop
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._main, name=name, daemon=True)
 
@@ -66,14 +69,14 @@ class LoopThread:
             cancels the coroutine.
         """
         outcome: concurrent.futures.Future[_T] = concurrent.futures.Future()
-        work = _Work(main, outcome, lambda: self._ending)
+        work = _Work(main, lambda: self._ending)
         self._start()
         with self._lock:
             # The callback sees the context of this call, and so does the task that it makes.
-            if not self._over and self.call_soon(work.begin):
+            if not self._over and self.call_soon(lambda: work.begin(outcome)):
                 self._waiting.add(outcome)
             else:
-                outcome.set_exception(asyncio.CancelledError())
+                outcome.set_exception(self._failure or asyncio.CancelledError())
         outcome.add_done_callback(self._waiting.discard)
         outcome.add_done_callback(lambda outcome: outcome.cancelled() and self.call_soon(work.cancel))
         return outcome
@@ -108,6 +111,8 @@ class LoopThread:
             # An interrupt leaves it running. The coroutine has some time to clean up.
             if outcome.cancel():
                 ended.wait(_GRACE)
+            # The exception refers to this frame, so the frame must not refer to the exception.
+            del outcome
 
     def call_soon(self, function: Callable[[], object]) -> bool:
         """Calls a function where the loop runs.
@@ -143,8 +148,8 @@ class LoopThread:
             if not self._begun:
                 self._over = True
                 return
-        if self._ready.wait(wait) and self._serving is not None:
-            self.call_soon(self._serving.cancel)
+        if self._ready.wait(wait):
+            self.call_soon(self._closing.set)
         # The garbage collector may call this in the thread itself; and when Python ends, daemons do not go on.
         if self._thread.is_alive() and self._thread is not threading.current_thread() and not sys.is_finalizing():
             self._thread.join(wait)
@@ -164,14 +169,18 @@ class LoopThread:
 
     def _main(self) -> None:
         error: BaseException = asyncio.CancelledError()
+        serving = self._serve()
         try:
-            asyncio.run(self._serve())
+            asyncio.run(serving)
         except BaseException as raised:  # noqa: BLE001 - it is not handled but handed over
-            # The loop was closed, or a task raised SystemExit or KeyboardInterrupt, which stop it on the spot.
+            # A task raised SystemExit or KeyboardInterrupt, which stop the loop at once; or there is no loop.
             error = raised
         finally:
+            serving.close()
             with self._lock:
                 self._over = True
+                if self._loop is None:
+                    self._failure = error
             self._ready.set()
             # Whatever has happened, nobody waits for this thread any longer.
             for outcome in list(self._waiting):
@@ -182,38 +191,43 @@ class LoopThread:
         self._loop, self._serving = asyncio.get_running_loop(), asyncio.current_task()
         self._ready.set()
         try:
-            await self._loop.create_future()
+            await self._closing.wait()
         finally:
             self._ending = True
+        for task in asyncio.all_tasks() - {self._serving}:
+            # A task that is being cancelled cleans up, and a second time would interrupt that. 3.10 cannot tell.
+            if sys.version_info < (3, 11) or not task.cancelling():
+                task.cancel()
+        # What has not ended by then is cancelled again, by `asyncio.run`.
+        await self.wait_for_others(_GRACE)
 
 
 class _Work(Generic[_T]):
     """One coroutine on its way to the loop, and on it.
 
+    It has no reference to its outcome, which has one to it: both are freed at once, without the garbage collector.
+
     Args:
         main: Makes the coroutine.
-        outcome: Where what it comes to goes.
         is_ending: Whether the loop is ending.
     """
 
-    __slots__ = ("_is_ending", "_main", "_outcome", "_task")
+    __slots__ = ("_is_ending", "_main", "_task")
 
-    def __init__(
-        self,
-        main: Callable[[], Awaitable[_T]],
-        outcome: concurrent.futures.Future[_T],
-        is_ending: Callable[[], bool],
-    ) -> None:
+    def __init__(self, main: Callable[[], Awaitable[_T]], is_ending: Callable[[], bool]) -> None:
         self._main = main
-        self._outcome = outcome
         self._is_ending = is_ending
         self._task: asyncio.Task[_T] | None = None
 
-    def begin(self) -> None:
-        """Starts it, where the loop runs."""
-        if not self._outcome.cancelled():
+    def begin(self, outcome: concurrent.futures.Future[_T]) -> None:
+        """Starts it, where the loop runs. Not on a loop that is ending, which would not wait for it.
+
+        Args:
+            outcome: Where its result goes.
+        """
+        if not outcome.cancelled() and not self._is_ending():
             self._task = asyncio.ensure_future(self._run())
-            self._task.add_done_callback(self._settle)
+            self._task.add_done_callback(partial(self._settle, outcome))
 
     def cancel(self) -> None:
         """Cancels it, where the loop runs."""
@@ -223,13 +237,14 @@ class _Work(Generic[_T]):
     async def _run(self) -> _T:
         return await self._main()
 
-    def _settle(self, task: asyncio.Task[_T]) -> None:
+    def _settle(self, outcome: concurrent.futures.Future[_T], task: asyncio.Task[_T]) -> None:
+        self._task = None
         with contextlib.suppress(concurrent.futures.InvalidStateError):  # It was cancelled meanwhile.
             if task.cancelled():
                 # A loop that ends cancels its tasks, and then says what ended it.
                 if not self._is_ending():
-                    self._outcome.set_exception(asyncio.CancelledError())
+                    outcome.set_exception(asyncio.CancelledError())
             elif (error := task.exception()) is not None:
-                self._outcome.set_exception(error)
+                outcome.set_exception(error)
             else:
-                self._outcome.set_result(task.result())
+                outcome.set_result(task.result())
