@@ -6,6 +6,7 @@ time that ``import headrace`` would take.
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from headrace import _native
@@ -159,7 +160,12 @@ async def _unless_closed(run: Run, work: Coroutine[Any, Any, T]) -> T:
 
     loop = asyncio.get_running_loop()
     task = asyncio.ensure_future(work)
-    run.work.on_stop(lambda: loop.call_soon_threadsafe(task.cancel))
+
+    def cancel() -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is gone
+            loop.call_soon_threadsafe(task.cancel)
+
+    run.work.on_stop(cancel)
     try:
         return await task
     except asyncio.CancelledError:

@@ -158,17 +158,21 @@ class Run:
             error.provider = error.provider or failed.provider
             error.delivered = any(response[kind] for kind in ("text", "refusal", "reasoning", "tool_calls"))
         try:
-            effect = self._next(lambda: self._loop.throw(error))
+            effect = self._next(lambda: self._loop.throw(error))  # noqa: F821 - it is deleted only below
         except Exception as passed:  # noqa: BLE001 — raised by the driver, once the caller has seen the last event
             self.status.error = passed
             return None
-        if failed is not None and isinstance(error, StreamError) and error.delivered:
-            # The loop asks again. What the caller has seen of this turn stays a turn of its own.
-            failed.break_off()
-        elif failed is not None:
-            # The loop asks again, and the caller has seen nothing of this attempt: it was not a turn.
-            self.log.drop()
-        return effect
+        else:
+            if failed is not None and isinstance(error, StreamError) and error.delivered:
+                # The loop asks again. What the caller has seen of this turn stays a turn of its own.
+                failed.break_off()
+            elif failed is not None:
+                # The loop asks again, and the caller has seen nothing of this attempt: it was not a turn.
+                self.log.drop()
+            return effect
+        finally:
+            # The error's traceback refers to this frame, so the frame must not refer to the error.
+            del error
 
     def _next(self, step: Callable[[], Effect]) -> Effect | None:
         try:

@@ -77,9 +77,14 @@ class RunState:
             raise StreamClosedError("the stream was closed by its reader: start a new run to read more")
 
     def raise_error(self) -> None:
-        """Raises the error that the run ended with, if it did."""
-        if self.error is not None:
-            raise self.error
+        """Raises the error that the run ended with, if it did. Once: a run that kept it would be a reference cycle."""
+        error, self.error = self.error, None
+        try:
+            if error is not None:
+                raise error
+        finally:
+            # The traceback refers to this frame, so the frame must not refer to the error.
+            del error
 
     @property
     def seconds(self) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from headrace._loop.effects import RunTools
@@ -32,6 +32,7 @@ class ToolTurn:
         self._effect = effect
         self._returned: asyncio.Queue[ToolResult | None] = asyncio.Queue()
         self._work: asyncio.Task[tuple[ToolResult, ...]] | None = None
+        self._is_cancelled = False
         self.results: tuple[ToolResult, ...] = ()
 
     async def next(self) -> ToolResult | None:
@@ -58,7 +59,7 @@ class ToolTurn:
         """Cancels the calls that still run, and waits until they have ended."""
         self._run.work.on_stop(None)
         if self._work is not None:
-            self._work.cancel()
+            self._cancel(self._work)
             await asyncio.wait({self._work})
 
     def _start(self) -> asyncio.Task[tuple[ToolResult, ...]]:
@@ -70,7 +71,13 @@ class ToolTurn:
 
         def cancel() -> None:
             with contextlib.suppress(RuntimeError):  # The loop is gone.
-                loop.call_soon_threadsafe(work.cancel)
+                loop.call_soon_threadsafe(self._cancel, work)
 
         self._run.work.on_stop(cancel)
         return work
+
+    def _cancel(self, work: asyncio.Task[Any]) -> None:
+        # Once: a second time would interrupt a tool that cleans up.
+        if not self._is_cancelled:
+            self._is_cancelled = True
+            work.cancel()

@@ -40,6 +40,10 @@ class Work:
             # What feeds an attempt that has failed.
             self._stop_feeding()
         self._stream, self._stop_feeding = stream, stop_feeding
+        if self._stopped:
+            # The stream was closed while the request was sent. `stop` sets its mark before `release` looks for a
+            # stream, so one of the two sees the other.
+            self.release()
 
     def on_stop(self, stop: Callable[[], object] | None) -> None:
         """Notes what :meth:`stop` calls to stop the task that is awaited; None when there is none any more."""
@@ -71,15 +75,17 @@ class Work:
         self._stopped = True
         if self._woken is not None:
             self._woken.set()
-        if self._stop_task is not None:
-            self._stop_task()
+        stop_task = self._stop_task  # once, since another thread may end the task now
+        if stop_task is not None:
+            stop_task()
 
     def release(self) -> None:
         """Lets go of everything: connection, feeder and event loop. May be called from any thread, and again."""
         if self._stream is not None:
             self._stream.close()
-        if self._stop_feeding is not None:
-            self._stop_feeding()
+        stop_feeding = self._stop_feeding  # once, since another thread may open the next turn now
+        if stop_feeding is not None:
+            stop_feeding()
         if self._loop_thread is not None:
             self._loop_thread.close()
 
