@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from ._run.drive import adrive, drive
 from ._run.run import Run
-from ._run.streams import AsyncStream, Stream, Told
+from ._run.streams import AsyncStream, Stream, StreamInfo
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -18,40 +18,61 @@ __all__ = ["AsyncRunStream", "RunStream"]
 T = TypeVar("T")
 
 
-class _OfOneAgent(Told[Run]):
-    """What only the stream of one agent has."""
+class _AgentStreamInfo(StreamInfo[Run]):
+    """What only the streams of an agent have."""
 
     __slots__ = ()
 
     @property
     def timing(self) -> Timing | None:
-        """What the stamps of the current turn say, or of the last; None before the first."""
+        """The timing of the current turn, or of the last one; None before the first.
+
+        Example:
+            >>> stream = agent.run_stream("Greet me.")
+            >>> stream.timing is None
+            True
+            >>> tokens = list(stream)
+            >>> stream.timing.ttft > 0  # seconds
+            True
+        """
         timings = self._run.timings
         return timings[-1] if timings else None
 
     def steer(self, message: str) -> None:
         """Adds a message of the user before the next turn. May be called from any thread.
 
+        If the run would end after the current turn, it gets another turn, within ``max_loops``.
+
         Args:
-            message: What the model is told. If it was about to stop, it gets another turn, within ``max_loops``.
+            message: The message.
         """
         self._run.inbox.append(message)
 
 
-class RunStream(_OfOneAgent, Stream[Run, T], Generic[T]):
-    """The tokens of a run (or its events), in order, each as soon as it arrived.
+class RunStream(_AgentStreamInfo, Stream[Run, T], Generic[T]):
+    """Yields the tokens of a run (or its events), in order, each as soon as it arrives.
 
-    Nothing is sent before the first token is asked for. ``close()``, the end of a ``with`` block and dropping the
-    stream close its connection at once; so does leaving a loop over a stream that nothing else holds, while one that
-    is held can be read on. Tokens that arrived before an error come before the error.
+    The first request is sent when the first token is read. ``close()``, the end of a ``with`` block and dropping the
+    last reference to the stream close its connection at once. If you break out of a ``for`` loop and still have a
+    reference to the stream, you can read on. Tokens that arrived before an error are yielded before the error.
 
-    Async tools run on an event loop of the run's own, so what they keep, such as a client, is good for all its turns.
-    Its thread begins with the first tool, and is gone when the stream has ended.
+    Async tools run on an event loop that belongs to this run, so objects that they keep between calls, such as an HTTP
+    client, work in all turns. Its thread starts with the first tool call and ends with the stream.
 
     Raises:
-        StreamError: From the iteration: the run did not end complete. The subclass says how.
-        StreamClosedError: From the iteration: the stream was closed.
-        ConfigurationError: From the first token: the request could not be built.
+        StreamError: While it is read: the run did not end complete. The subclass says how.
+        StreamClosedError: While it is read: the stream was closed.
+        ConfigurationError: Before the first token: the request cannot be built.
+
+    Example:
+        >>> with agent.run_stream("Greet me.") as stream:
+        ...     for token in stream:
+        ...         print(repr(token))
+        'Hello'
+        ', '
+        'world.'
+        >>> stream.state, stream.text
+        ('complete', 'Hello, world.')
     """
 
     __slots__ = ()
@@ -60,16 +81,24 @@ class RunStream(_OfOneAgent, Stream[Run, T], Generic[T]):
         super().__init__(run, cast("Iterator[T]", drive(run)))
 
 
-class AsyncRunStream(_OfOneAgent, AsyncStream[Run, T], Generic[T]):
-    """The tokens of a run (or its events), in order, each as soon as it arrived; for ``async for``.
+class AsyncRunStream(_AgentStreamInfo, AsyncStream[Run, T], Generic[T]):
+    """Yields the tokens of a run (or its events), in order, each as soon as it arrives; for ``async for``.
 
-    There is no thread behind it, however many there are. Cancelling the task that reads closes the connection at
-    once. Otherwise it behaves as :class:`RunStream` does.
+    It needs no thread of its own. Cancelling the task that reads closes the connection at once. Otherwise it behaves
+    like :class:`RunStream`.
 
     Raises:
-        StreamError: From the iteration: the run did not end complete. The subclass says how.
-        StreamClosedError: From the iteration: the stream was closed.
-        ConfigurationError: From the first token: the request could not be built.
+        StreamError: While it is read: the run did not end complete. The subclass says how.
+        StreamClosedError: While it is read: the stream was closed.
+        ConfigurationError: Before the first token: the request cannot be built.
+
+    Example:
+        >>> import asyncio
+        >>> async def main():
+        ...     async with agent.arun_stream("Greet me.") as stream:
+        ...         return [token async for token in stream]
+        >>> asyncio.run(main())
+        ['Hello', ', ', 'world.']
     """
 
     __slots__ = ()
