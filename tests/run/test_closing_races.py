@@ -1,4 +1,4 @@
-"""A stream that is closed in an unlucky moment, and what async tools may still do then."""
+"""Races of closing a stream: with the request, and with async tools that clean up."""
 
 from __future__ import annotations
 
