@@ -1,6 +1,6 @@
-"""The Python surface against the simulator's fastest burst: tokens per second, and CPU microseconds per token.
+"""The speed of the Python API with the simulator's fastest burst: tokens per second, and CPU microseconds per token.
 
-The simulator runs in a process of its own, so that the CPU time is headrace's alone: all threads of this process.
+The simulator runs in its own process, so that the CPU time (of all threads of this process) is only headrace's.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def agent(url: str) -> Agent:
 
 
 def measure(benchmark: BenchmarkFixture, read: Callable[[], int]) -> None:
-    """Times ``read``, which returns how many tokens it read, and notes rates beside the times."""
+    """Times ``read``, which returns the number of tokens, and records rates besides the times."""
     spent: list[float] = []
 
     def once() -> None:

@@ -1,4 +1,4 @@
-"""An autonomous agent: it plans, carries its plan out with a tool, and sums up. All of it streams, the summary too.
+"""An autonomous agent: it makes a plan, executes it with a tool, and sums up. All text streams, the summary too.
 
 python examples/autobot.py [MODEL]       # a model that can call tools; without it, HEADRACE_MODEL
 python examples/autobot.py --simulate    # a scripted model on this machine
@@ -20,14 +20,14 @@ def add(a: int, b: int) -> int:
     """Adds two integers.
 
     Args:
-        a: The one.
-        b: The other.
+        a: The first integer.
+        b: The second integer.
     """
     return a + b
 
 
 async def main(model_name: str | None, llm_base_url: str | None = None) -> None:
-    """Streams what the agent says in every phase."""
+    """Streams the agent's text of all phases."""
     agent = Agent(
         agent_name="AutoBot",
         model_name=model_name,
@@ -42,7 +42,7 @@ async def main(model_name: str | None, llm_base_url: str | None = None) -> None:
 
 
 def says(text: str, tool: str, **arguments: Any) -> dict[str, Any]:
-    """A turn of a scripted model, which says something and calls a tool."""
+    """A turn of the scripted model: text and a tool call."""
     return {"text": text, "tool_calls": [{"name": tool, "arguments": arguments}]}
 
 
@@ -50,7 +50,7 @@ FIRST: dict[str, Any] = {"step_id": "first", "description": "Add 17 and 25.", "p
 SECOND = {"step_id": "second", "description": "Add 100 to that.", "priority": "medium", "dependencies": ["first"]}
 SUMMARY = "I added 17 and 25, which is 42, and then 100 to that: the result is 142."
 
-# What a model says to it turn by turn, a token every 15 ms.
+# The scripted answers, turn by turn, a token every 15 ms.
 TURNS = [
     says("This takes two steps.\n", "create_plan", task_description=TASK, steps=[SECOND, FIRST]),
     says("First the small numbers.\n", "add", a=17, b=25),

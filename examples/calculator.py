@@ -1,4 +1,4 @@
-"""An agent that calculates with a tool. Tokens stream in the turn that calls it, and in the one that states the result.
+"""An agent that calculates with a tool. Tokens stream both in the turn that calls the tool and in the next one.
 
 python examples/calculator.py [MODEL]       # a model that can call tools; without it, HEADRACE_MODEL
 python examples/calculator.py --simulate    # a scripted model on this machine
@@ -14,7 +14,7 @@ from headrace.testing import Simulator
 
 TASK = "Use the add tool to compute 17 + 25, then state the result."
 
-# What a model says to it, a token every 15 ms.
+# The scripted answers, a token every 15 ms.
 SCRIPT: dict[str, Any] = {
     "turns": [
         {"when": {"role": "tool"}, "text": "17 + 25 is 42.\n"},
@@ -31,8 +31,8 @@ def add(a: int, b: int) -> int:
     """Adds two integers.
 
     Args:
-        a: The one.
-        b: The other.
+        a: The first integer.
+        b: The second integer.
     """
     return a + b
 

@@ -1,4 +1,4 @@
-"""Streams an answer of the local model, sync and async, and shows what the stamps say of each."""
+"""Streams an answer of the local model, sync and async, and prints the timing of each."""
 
 from __future__ import annotations
 

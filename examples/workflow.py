@@ -1,4 +1,4 @@
-"""Agents together: two that write at the same time, a third that makes one text of theirs, and what each was up to.
+"""A workflow: two agents write at the same time, a third combines their texts. Prints the events of each.
 
 python examples/workflow.py [MODEL]       # any model; without it, HEADRACE_MODEL, or the local model
 python examples/workflow.py --simulate    # a scripted model on this machine
@@ -16,7 +16,7 @@ from headrace.workflow import AgentRearrange
 
 TASK = "Describe the water wheel of an old mill."
 
-# What a model says to them, a token every 15 ms. The last message tells the agents apart: the editor's has the answers.
+# The scripted answers, a token every 15 ms. Only the editor's prompt contains the answers of the others.
 SCRIPT: dict[str, Any] = {
     "turns": [
         {"when": {"contains": "[Poet]"}, "text": "An oak wheel, five metres high, that has sung here since 1740."},
@@ -27,7 +27,7 @@ SCRIPT: dict[str, Any] = {
 
 
 def main(model_name: str | None, llm_base_url: str | None = None) -> None:
-    """Streams who says what, the two writers' tokens in turns."""
+    """Prints the agents' tokens with their names; those of the two writers are interleaved."""
     roles = {
         "Poet": "Answer with one sentence, as a poet.",
         "Engineer": "Answer with one sentence, as an engineer.",

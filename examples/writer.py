@@ -1,4 +1,4 @@
-"""An agent that writes, on an event loop that has other things to do: its longest pause is told at the end.
+"""An agent that writes on an event loop with other work. At the end it prints the longest pause of that other work.
 
 python examples/writer.py [MODEL]       # any model; without it, HEADRACE_MODEL, or the local model
 python examples/writer.py --simulate    # a scripted model on this machine
@@ -17,7 +17,7 @@ from headrace.testing import Simulator
 
 TASK = "Write two sentences about the water wheel of an old mill."
 
-# What a model says to it, a token every 15 ms.
+# The scripted answer, a token every 15 ms.
 SCRIPT: dict[str, Any] = {
     "turns": [
         {
@@ -30,7 +30,7 @@ SCRIPT: dict[str, Any] = {
 
 
 async def heartbeat(beats: list[float]) -> None:
-    """Works beside the agent: notes the time every millisecond, if the event loop lets it."""
+    """Does other work: records the time every millisecond, if the event loop is free."""
     while True:
         beats.append(time.monotonic())
         await asyncio.sleep(0.001)

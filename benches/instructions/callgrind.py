@@ -1,4 +1,4 @@
-"""Counts with callgrind what a command executes."""
+"""Counts the instructions of a command with callgrind."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 TOTAL = re.compile(r"^totals: (\d+)$", re.MULTILINE)
-# Valgrind runs one thread at a time. On one processor it depends less on what else is running which one comes next.
+# Valgrind runs one thread at a time. On one processor, the order of the threads depends less on other load.
 ONE_PROCESSOR = ["taskset", "--cpu-list", str(max(os.sched_getaffinity(0)))]
-# Dicts and sets are then laid out the same in every run, so that start-up costs the same.
+# Makes the layout of dicts and sets the same in every run, so that start-up costs the same.
 ENVIRONMENT = {**os.environ, "PYTHONHASHSEED": "0"}
 
 
 def instructions(command: list[str]) -> int:
-    """How many instructions a command executes, in all its threads, without those of the kernel."""
+    """The number of instructions that a command executes in all its threads, without those of the kernel."""
     with TemporaryDirectory() as folder:
         out = Path(folder) / "out"
         valgrind = ["valgrind", "--quiet", "--tool=callgrind", f"--callgrind-out-file={out}"]
@@ -26,6 +26,6 @@ def instructions(command: list[str]) -> int:
 
 
 def for_each(command: list[str], few: int, many: int) -> float:
-    """What one more costs of what a command does, whose last argument is how many: the slope, without start-up."""
+    """The instructions per unit, without start-up (the slope). The command's last argument is the number of units."""
     more = instructions([*command, str(many)]) - instructions([*command, str(few)])
     return more / (many - few)

@@ -1,4 +1,4 @@
-"""What callgrind runs: one stream of so many tokens, read to its end. ``python client.py URL METHOD TOKENS``"""
+"""The program for callgrind: reads one stream of TOKENS tokens. ``python client.py URL METHOD TOKENS``"""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def arun_stream(agent: Agent) -> int:
 
 
 def main() -> None:
-    """Asks, and sees that it got all."""
+    """Reads the stream, and checks the number of tokens."""
     url, method, tokens = sys.argv[1:]
     agent = Agent(model_name=f"openai/t{tokens}", llm_base_url=url, llm_api_key="any", print_on=False)
     count = run_stream(agent) if method == "run_stream" else asyncio.run(arun_stream(agent))

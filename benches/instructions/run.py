@@ -16,7 +16,7 @@ from headrace.testing import Simulator
 
 BENCHES = Path(__file__).parent.parent
 sys.path.append(str(BENCHES / "side_by_side"))
-import server  # noqa: E402 — what is sent is the same as beside the peers
+import server  # noqa: E402 — the script is that of the comparison with the peers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,7 +49,7 @@ the most of them. What is counted, and what is not: [README.md](README.md#instru
 
 
 def main() -> None:
-    """Counts everything, writes the table, and shows it."""
+    """Counts everything, writes the table, and prints it."""
     text = HEAD.format(times=TIMES, versions=versions(), date=time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()))
     for what, counts in (*crates(), *streams()):
         row = f"| {what} | {median(counts):.1f} | {min(counts):.1f}–{max(counts):.1f} |\n"
@@ -65,7 +65,7 @@ def crates() -> Iterator[tuple[str, list[float]]]:
 
 
 def streams() -> Iterator[tuple[str, list[float]]]:
-    """The whole path from Python. The simulator is in this process, the client in one of its own."""
+    """The whole path from Python. The simulator is in this process, the client in its own."""
     turns = [{"when": {"model": f"t{tokens}"}, **server.text(tokens)} for tokens in TOKENS]
     client = [sys.executable, str(Path(__file__).with_name("client.py"))]
     for chunking, chunks in CHUNKING.items():
@@ -76,7 +76,7 @@ def streams() -> Iterator[tuple[str, list[float]]]:
 
 
 def versions() -> str:
-    """Of what the counts depend on besides headrace."""
+    """The versions of everything that the counts depend on, besides headrace."""
     told = [subprocess.check_output([tool, "--version"], text=True).strip() for tool in ("valgrind", "rustc")]
     libc = " ".join(platform.libc_ver())
     return ", ".join([*told, f"Python {platform.python_version()}", libc, platform.machine()])

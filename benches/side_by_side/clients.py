@@ -1,7 +1,7 @@
-"""The clients: one adapter each, written as its documentation says, with everything off that it sends elsewhere.
+"""The clients, with one adapter each, written as the client's documentation shows. Telemetry is switched off.
 
-An adapter is a context: it opens what is kept between requests (a session, a pool), and gives ``connect``. That takes
-a model's name and returns ``ask``, and ``ask`` starts one request and iterates over its tokens.
+An adapter is a context manager. It opens what is kept between requests (a session, a pool) and yields ``connect``. That
+takes a model's name and returns ``ask``. ``ask`` starts one request and iterates over its tokens.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ PROMPT = "go"
 
 
 def body(model: str) -> dict[str, Any]:
-    """The request, where it is written by hand."""
+    """The request's body, for clients that write it by hand."""
     return {"model": model, "messages": [{"role": "user", "content": PROMPT}], "stream": True}
 
 
@@ -103,11 +103,11 @@ async def httpx_json(url: str) -> AsyncIterator[Connect]:
 
 
 def openai_client(url: str) -> Any:
-    """The SDK's client, without its bound of 1000 connections, so that N streams are N streams."""
+    """The SDK's client, without its limit of 1000 connections, so that all streams run at the same time."""
     import httpx2
     from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
-    # Any: it is of openai 3, and the types that `make lint` sees are of an older one.
+    # Any: this is openai 3, but `make lint` has the types of an older version.
     unlimited: Any = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
     return AsyncOpenAI(
         base_url=url, api_key=KEY, timeout=600, max_retries=0, http_client=DefaultAsyncHttpxClient(limits=unlimited)
@@ -235,11 +235,10 @@ class Client:
         key: Its name on the command line and in the raw results.
         label: Its name in the report.
         open: The adapter.
-        packages: What pip is to install for it.
-        imports: The statement whose cost is the cost of importing it; empty where another client has the same.
-        environment: The virtual environment that it lives in. Those have one of their own whose pins contradict the
-            others'.
-        own_agent: Its agent remembers what was said, so each request gets an agent of its own, made beforehand.
+        packages: The packages that pip installs for it.
+        imports: The statement that imports it, to measure its cost; empty if another client has the same.
+        environment: Its virtual environment. Clients whose pinned versions conflict with the others' have their own.
+        own_agent: Whether each request gets a new agent, made beforehand, because the agent keeps its history.
     """
 
     key: str
@@ -276,7 +275,7 @@ CLIENTS = {
     )
 }
 
-# Nothing leaves the machine, nothing is looked up, nothing is written down.
+# No telemetry, no downloads, no files.
 QUIET = {
     "OPENAI_API_KEY": KEY,
     "OPENAI_AGENTS_DISABLE_TRACING": "1",

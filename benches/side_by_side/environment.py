@@ -1,7 +1,7 @@
-"""The environments: headrace as a wheel of this tree, its simulator, and the peers, all below ``.bench``.
+"""The environments: headrace as a wheel of this tree, its simulator, and the peers, all in ``.bench``.
 
-The peers' versions are pinned in ``constraints/``. Two of them need an environment of their own, because they pin
-versions that others cannot live with: litellm wants the openai SDK below 3, swarms one old litellm.
+The peers' versions are pinned in ``constraints/``. Two of them have their own environments, because they need versions
+that conflict with the others': litellm needs the openai SDK below 3, swarms needs one old version of litellm.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ BENCH = ROOT / ".bench"
 WORK = BENCH / "work"
 MISSING = BENCH / "missing.json"
 SIMULATOR = BENCH / "headrace-simulator"
-DEPENDENCIES = ("docstring-parser", "pydantic", "rich", "typer", "typing-extensions")  # headrace's, but for litellm
+DEPENDENCIES = ("docstring-parser", "pydantic", "rich", "typer", "typing-extensions")  # headrace's, except litellm
 TOOLS = ("matplotlib", "maturin")  # for the plots and the wheel
 PROXIES = {"http_proxy", "https_proxy", "all_proxy"}
 
 
 class Environments:
-    """What is installed where, and what could not be.
+    """The virtual environments, and which clients could not be installed.
 
     Attributes:
-        missing: Why a client cannot run, by its key.
+        missing: The reason why a client cannot run, by the client's key.
     """
 
     def __init__(self) -> None:
@@ -43,7 +43,7 @@ class Environments:
         return BENCH / environment / "bin" / "python"
 
     def install_peers(self) -> None:
-        """Installs all peers, or says of those that cannot be installed why."""
+        """Installs all peers. For those that cannot be installed, records the reason."""
         BENCH.mkdir(exist_ok=True)
         for name in dict.fromkeys(client.environment for client in CLIENTS.values()):
             clients = [client for client in CLIENTS.values() if client.environment == name]
@@ -61,7 +61,7 @@ class Environments:
             if self._pip(name, pins, *sorted(packages | tools)) is None:
                 mark.write_text(wanted)
                 continue
-            # One of them fails: all others are measured.
+            # If one cannot be installed, the others are measured.
             for tool in sorted(tools):
                 self._pip(name, pins, tool)
             for client in clients:
@@ -74,7 +74,7 @@ class Environments:
     def install_headrace(self) -> None:
         """Builds the simulator and headrace from the tree, as `pip install` would, and installs it."""
         say("building headrace and its simulator (release)")
-        # A target folder of its own: with that of `make`, the two interpreters would make each other build again.
+        # Its own target folder: in that of `make`, the two interpreters would cause each other's rebuilds.
         target = BENCH / "target"
         build = {**environ(), "CARGO_TARGET_DIR": str(target)}
         run(["cargo", "build", "--locked", "--release", "--quiet", "-p", "headrace-simulator"], cwd=ROOT, env=build)
@@ -85,13 +85,13 @@ class Environments:
         run([*maturin, "--interpreter", str(self.python()), "--out", str(wheels)], cwd=ROOT, env=build)
         [wheel] = wheels.glob("*.whl")
         problem = self._pip("venv", HERE / "constraints" / "venv.txt", "--force-reinstall", "--no-deps", str(wheel))
-        # litellm wants another openai SDK than the peers do. Nothing that is measured here ever imports it.
+        # Without litellm, which needs another openai SDK than the peers. Nothing measured here imports it.
         problem = problem or self._pip("venv", HERE / "constraints" / "venv.txt", *DEPENDENCIES)
         if problem is not None:
             raise SystemExit(f"headrace cannot be installed: {problem}")
 
     def versions(self) -> dict[str, dict[str, str]]:
-        """What is installed, by environment."""
+        """The installed versions, by environment."""
         return {
             name: {
                 package["name"].lower(): package["version"]
@@ -103,7 +103,7 @@ class Environments:
         }
 
     def _pip(self, environment: str, pins: Path, *arguments: str) -> str | None:
-        """Installs something. Returns what went wrong."""
+        """Runs pip install. Returns the error, if there was one."""
         command = [str(self.python(environment)), "-m", "pip", "install", "--quiet", *QUIETLY, "-c", str(pins)]
         done = subprocess.run([*command, *arguments], env=environ(), capture_output=True, text=True, check=False)
         return None if done.returncode == 0 else done.stderr.strip().splitlines()[-1][:300]
@@ -113,18 +113,18 @@ QUIETLY = ("--disable-pip-version-check",)
 
 
 def base_python() -> str:
-    """The interpreter that this one's virtual environment was made with, if it is in one."""
+    """The interpreter that made this virtual environment; without one, this interpreter."""
     return str(getattr(sys, "_base_executable", sys.executable))
 
 
 def environ() -> dict[str, str]:
-    """The environment of everything that is started: without proxies, and without the constraints of `make`."""
+    """The environment variables of all subprocesses: without proxies, and without the constraints of `make`."""
     kept = {name: value for name, value in os.environ.items() if name.lower() not in PROXIES | {"pip_constraint"}}
     return {**kept, **QUIET, "WORKSPACE_DIR": str(WORK)}
 
 
 def machine() -> dict[str, str]:
-    """What the numbers were measured on."""
+    """A description of the machine."""
     cpuinfo = Path("/proc/cpuinfo").read_text().splitlines()
     model = next((line.split(":")[1].strip() for line in cpuinfo if line.startswith("model name")), platform.machine())
     megahertz = next((line.split(":")[1].strip() for line in cpuinfo if line.startswith("cpu MHz")), "?")
@@ -140,7 +140,7 @@ def machine() -> dict[str, str]:
 
 
 def extension_hash() -> str:
-    """Which build of the extension it was."""
+    """The hash of the wheel, to identify the build."""
     [wheel] = (BENCH / "wheels").glob("*.whl")
     return f"{wheel.name}, sha256 {hashlib.sha256(wheel.read_bytes()).hexdigest()[:12]}…"
 
@@ -151,10 +151,10 @@ def run(command: list[str], cwd: Path | None = None, env: dict[str, str] | None 
 
 
 def output(command: list[str]) -> str:
-    """What a command prints."""
+    """Runs a command and returns its output."""
     return subprocess.run(command, env=environ(), check=True, capture_output=True, text=True).stdout
 
 
 def say(message: str) -> None:
-    """Tells whoever runs this."""
+    """Prints a progress message."""
     print(message, flush=True)

@@ -1,5 +1,5 @@
-"""What no client can beat: a loop over a list, and a socket whose bytes nobody parses. They show what the server and
-the machine can do, and so that the server is not what is measured.
+"""The lower bounds for all clients: a loop over a list, and a socket whose bytes are not parsed. They show how fast the
+server and the machine are, and so that the server is not the bottleneck.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ END = b"\r\n0\r\n\r\n"
 
 
 def request(url: str, model: str) -> bytes:
-    """A whole HTTP request."""
+    """A complete HTTP request."""
     content = json.dumps(body(model)).encode()
     head = (
         f"POST /v1/chat/completions HTTP/1.1\r\nhost: {urlsplit(url).netloc}\r\ncontent-length: {len(content)}\r\n\r\n"
@@ -80,7 +80,7 @@ def a_socket(url: str) -> Iterator[Connect]:
 
 
 def paced_sockets(url: str, model: str, tokens: int, limit: float, arrivals: Arrivals) -> None:
-    """Reads many paced streams with one epoll, and looks for nothing but the stamps."""
+    """Reads many paced streams with one epoll, and parses only the stamps."""
     poll = select.epoll()
     asked = request(url, model)
     readers: dict[int, Reader] = {}
@@ -112,7 +112,7 @@ def paced_sockets(url: str, model: str, tokens: int, limit: float, arrivals: Arr
 
 @dataclass
 class Reader:
-    """A connection of which stamps are read."""
+    """A connection whose stamps are read."""
 
     connection: socket.socket
     asked: int

@@ -1,7 +1,7 @@
-"""One measurement of one client, in a process of its own: ``python measure.py JOB OUT``, both JSON.
+"""One measurement of one client, in its own process: ``python measure.py JOB OUT``, both JSON.
 
-The process's own processor time is all that the client spends, whatever threads it has. Everything is bounded: by a
-count, by a time, and at the end by a watchdog that writes down what there is and ends the process.
+So the processor time of the process is that of the client with all its threads. Everything is bounded: by a count, by a
+time, and finally by a watchdog that writes the results so far and ends the process.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def quantile(ordered: Sequence[float], fraction: float) -> float:
 
 @asynccontextmanager
 async def opened(client: Client, url: str) -> AsyncIterator[Connect]:
-    """The client's adapter, whichever kind it is."""
+    """Opens the client's adapter, sync or async."""
     context = client.open(url)
     if client.is_async:
         async with context as connect:  # type: ignore[union-attr]
@@ -73,7 +73,7 @@ async def opened(client: Client, url: str) -> AsyncIterator[Connect]:
 
 
 async def drain(client: Client, ask: Ask) -> int:
-    """Asks, reads to the end, and counts what was yielded."""
+    """Sends a request, reads to the end, and counts the tokens."""
     count = 0
     if client.is_async:
         async for _token in ask():
@@ -85,7 +85,7 @@ async def drain(client: Client, ask: Ask) -> int:
 
 
 async def check(client: Client, connect: Connect) -> None:
-    """Asks once, so that everything is loaded and connected, and sees that what is yielded is what was said."""
+    """Sends one request, so that everything is loaded and connected, and checks the tokens."""
     ask = connect(f"t{WARM_UP}")
     got = [token async for token in ask()] if client.is_async else list(ask())
     if client.key not in FLOORS and got != [server.TOKENS[index % len(server.TOKENS)] for index in range(WARM_UP)]:
@@ -151,7 +151,7 @@ async def ttft(client: Client, job: Job, result: Result) -> None:
 
 
 class Arrivals:
-    """What is noted of many streams at once: when each token was sent, and how late it was had."""
+    """The record of many parallel streams: when each token was sent, and how late it was received."""
 
     def __init__(self, streams: int) -> None:
         self.streams = streams
@@ -161,11 +161,11 @@ class Arrivals:
         self.errors: Counter[str] = Counter()
 
     def tell(self, result: Result) -> None:
-        """Writes it down."""
+        """Records the result."""
         late = array("q", sorted(self.late))
         result.update(complete=self.complete, tokens=len(late), errors=dict(self.errors))
         if late:
-            # What was sent once every stream had begun to arrive: without the rush of opening them all at once.
+            # The tokens sent after every stream had begun: without the load of opening them all at once.
             open_at = max(self.first_at) if len(self.first_at) == self.streams else float("inf")
             after = sorted(late for sent, late in zip(self.sent, self.late, strict=False) if sent >= open_at)
             first = sorted(self.first)
@@ -181,7 +181,7 @@ class Arrivals:
 
 
 async def paced(client: Client, job: Job, result: Result) -> None:
-    """``streams`` streams at once on one event loop, all asked for at the same time."""
+    """``streams`` parallel streams on one event loop, all started at the same time."""
     arrivals = Arrivals(job["streams"])
     clock = time.monotonic_ns
 
@@ -194,7 +194,7 @@ async def paced(client: Client, job: Job, result: Result) -> None:
                 if not seen:
                     arrivals.first.append(now - asked)
                     arrivals.first_at.append(now)
-                # A client may join tokens; each has its stamp and a space.
+                # A client may join tokens. Each token is a stamp and a space.
                 for stamp in map(int, token.split()):
                     sent(stamp)
                     late(now - stamp)
@@ -235,12 +235,12 @@ async def paced(client: Client, job: Job, result: Result) -> None:
         counting.cancel()
         result["cut"] = bool(pending)
         if pending:
-            # Some clients take minutes to give up; they are not waited for.
+            # Not waited for, because some clients take minutes to stop.
             leave(result)
 
 
 async def paced_floor(_client: Client, job: Job, result: Result) -> None:
-    """The same with nothing but sockets."""
+    """The same with bare sockets."""
     arrivals = Arrivals(job["streams"])
     cpu_before, before = cpu(), time.perf_counter()
     paced_sockets(job["url"], job["model"], job["tokens"], job["limit"], arrivals)
@@ -250,7 +250,7 @@ async def paced_floor(_client: Client, job: Job, result: Result) -> None:
 
 
 async def cancel(client: Client, job: Job, result: Result) -> None:
-    """Leaves a stream that has fallen silent, and asks the server when it saw the connection close."""
+    """Leaves a stream that stalls, and asks the server when it saw the connection close."""
     took: list[float] = []
     unseen = 0
     url = job["url"]
@@ -304,7 +304,7 @@ async def seen(url: str, wait: float) -> int | None:
     """When the server saw the connection of its only request close; None if it does not within ``wait`` seconds."""
     until = time.monotonic() + wait
     while time.monotonic() < until:
-        # The client's loop runs meanwhile: some close a connection only in its next round.
+        # Lets the client's event loop run: some clients close a connection only in its next iteration.
         await asyncio.sleep(0.01)
         [request] = (await asyncio.to_thread(server.report, url))["requests"]
         if request["disconnected_ns"] is not None:
@@ -351,7 +351,7 @@ SCENARIOS = {
 
 
 class Written(dict[str, Any]):
-    """A result and where it goes."""
+    """A result, and the file that it is written to."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -359,14 +359,14 @@ class Written(dict[str, Any]):
         self.on_timeout: Callable[[], object] = lambda: None
 
     def write(self) -> None:
-        """Writes it, whole or not at all."""
+        """Writes it atomically."""
         part = self._path.with_suffix(".part")
         part.write_text(json.dumps(self))
         part.replace(self._path)
 
 
 def leave(result: Result) -> None:
-    """Writes the result and ends the process, whatever else still runs in it."""
+    """Writes the result and ends the process, even if other threads still run."""
     assert isinstance(result, Written)
     result.write()
     sys.stdout.flush()
@@ -374,13 +374,13 @@ def leave(result: Result) -> None:
 
 
 def watch(result: Written, seconds: float) -> None:
-    """Ends the process after so many seconds, from a thread of its own: a client may keep the loop from running."""
+    """Ends the process after this number of seconds. In its own thread, because a client may block the event loop."""
 
     def end() -> None:
         result["cut"] = True
         try:
             result.on_timeout()
-        except Exception as error:  # noqa: BLE001 — what there is, is written
+        except Exception as error:  # noqa: BLE001 — the results so far are written
             result["error"] = repr(error)
         leave(result)
 
@@ -390,7 +390,7 @@ def watch(result: Written, seconds: float) -> None:
 
 
 def main() -> None:
-    """Carries out the job."""
+    """Runs the job."""
     job, out = json.loads(sys.argv[1]), Path(sys.argv[2])
     client = {**CLIENTS, **FLOORS}[job["client"]]
     result = Written(out)
@@ -398,7 +398,7 @@ def main() -> None:
         watch(result, job["limit"] + job.get("grace", 30))
     try:
         asyncio.run(SCENARIOS[job["scenario"]](client, job, result))
-    except Exception as error:  # noqa: BLE001 — the report tells
+    except Exception as error:  # noqa: BLE001 — the report contains it
         traceback.print_exc()
         result["error"] = f"{type(error).__name__}: {error}"[:500]
     leave(result)

@@ -1,4 +1,4 @@
-"""The plots, as SVG: small, and the same for the same numbers."""
+"""The plots, as SVG: small, and identical for identical numbers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ mpl.rcParams.update(
 
 import matplotlib.pyplot as plt  # noqa: E402 — after the backend was chosen
 
-# headrace in one strong colour; the peers apart from it and from each other, also without colours by their markers.
+# headrace has one strong colour. The peers have other colours and markers, so that they differ also in black and white.
 STYLES = {
     "headrace_sync": ("#0b5fa5", "o"),
     "headrace_async": ("#0b5fa5", "o"),
@@ -46,7 +46,7 @@ STYLES = {
 
 
 def draw(results: Results, folder: Path) -> set[str]:
-    """Draws what there are results for. Returns the names of the files."""
+    """Draws the plots for which there are results. Returns the names of the files."""
     pictures = {"burst.svg": burst, "latency.svg": latency, "growth.svg": growth}
     return {name for name, picture in pictures.items() if picture(results, folder / name)}
 
@@ -109,7 +109,7 @@ def burst(results: Results, path: Path) -> bool:
 
 
 def latency(results: Results, path: Path) -> bool:
-    """How late tokens are had: the share that is had within a time, at 200 and at 1000 streams."""
+    """Delivery latency: the share of tokens that arrive within a time, at 200 and at 1000 streams."""
     counts = [streams for streams in (200, 1000) if f"paced-{streams}" in results.records]
     if not counts:
         return False
@@ -140,7 +140,7 @@ def latency(results: Results, path: Path) -> bool:
 
 
 def growth(results: Results, path: Path) -> bool:
-    """Processor time per token, as answers grow and as streams grow."""
+    """Processor time per token, by the length of the answer and by the number of streams."""
     from report import size_cost
 
     answers: dict[str, list[tuple[float, Spread]]] = {}

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 MARKS = ("<!-- written by side_by_side/run.py -->", "<!-- end of what run.py writes -->")
-QUIET = 5.0  # per cent of the machine that others may use before the report warns
+QUIET = 5.0  # per cent of the processors that other processes may use before the report warns
 README = Path(__file__).parent.parent / "README.md"
 Row = list[str]
 
@@ -61,7 +61,7 @@ def failed(results: Results, scenario: str, client: str, columns: int) -> Row:
 
 
 def one_line(text: str) -> str:
-    """Something that fits into a cell."""
+    """The text in one line, which fits into a cell."""
     flat = " ".join(text.split())
     return flat if len(flat) <= 160 else f"{flat[:160]}…"
 
@@ -135,7 +135,7 @@ def judged(results: Results, level: str = "##") -> list[str]:
 
 
 def bursts(results: Results, drawn: set[str]) -> list[str]:
-    """One stream, as fast as it comes."""
+    """One stream at full speed."""
     lines = ["## One burst stream", ""]
     lines += ["The whole process's processor time, all threads. The server writes as fast as the socket takes it.", ""]
     lines += picture(drawn, "burst.svg", "tokens per second")
@@ -178,7 +178,7 @@ def ttft(results: Results) -> list[str]:
 
 
 def paced(results: Results, drawn: set[str]) -> list[str]:
-    """Many streams at once."""
+    """Many parallel streams."""
     lines = ["## Many streams at once, a token every 20 ms in each", ""]
     lines += [
         "Latency is from the stamp that the server writes into the token to the moment when the reading coroutine has",
@@ -219,7 +219,7 @@ def paced(results: Results, drawn: set[str]) -> list[str]:
 
 
 def idle(results: Results) -> list[str]:
-    """Very many streams with little to say."""
+    """Very many streams with few tokens."""
     if "idle" not in results.records:
         return []
     records = results.of("idle", "headrace_async")
@@ -235,7 +235,7 @@ def idle(results: Results) -> list[str]:
 
 
 def cancel(results: Results) -> list[str]:
-    """How soon the server sees that the reader left."""
+    """The time until the server sees that the reader left."""
     if "cancel" not in results.records:
         return []
     rows = []
@@ -253,7 +253,7 @@ def cancel(results: Results) -> list[str]:
 
 
 def imports(results: Results) -> list[str]:
-    """What an import costs."""
+    """The cost of an import."""
     if "import" not in results.records:
         return []
     rows = []
@@ -289,14 +289,14 @@ def growth(results: Results, drawn: set[str]) -> list[str]:
 
 
 def size_cost(results: Results, client: str, size: int) -> Spread | None:
-    """What a token costs in answers of this size."""
+    """The cost of a token in answers of this size."""
     found = [record["result"].get("sizes", {}).get(str(size)) for record in results.of("growth", client)]
     values = tuple(float(cost["cpu_us"]) for cost in found if cost)
     return Spread(values) if values else None
 
 
 def server(results: Results) -> list[str]:
-    """That the server is not what was measured."""
+    """Shows that the server is not the bottleneck."""
     lines = ["## The server is not the bottleneck", ""]
     lines += [
         "A plain socket that parses nothing, from the same server in the same sitting, shows what the server gives:",
@@ -320,7 +320,7 @@ def server(results: Results) -> list[str]:
 
 
 def versions(results: Results) -> list[str]:
-    """What was installed."""
+    """The installed versions."""
     names = {package.split("[")[0] for client in CLIENTS.values() for package in client.packages}
     lines = ["## Versions", ""]
     for environment, packages in results.sitting["versions"].items():

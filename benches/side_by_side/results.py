@@ -1,4 +1,4 @@
-"""The raw results of a sitting, and what is asked of them: medians, spread, and ratios within the same repeat."""
+"""The raw results of all measurements, with their medians, spread, and ratios within the same repeat."""
 
 from __future__ import annotations
 
@@ -63,20 +63,20 @@ class Results:
         return self.records.get(scenario, {}).get(client, [])
 
     def spread(self, scenario: str, client: str, field: str) -> Spread | None:
-        """One field of a client's results; None if there is nothing."""
+        """One field of a client's results; None if there are none."""
         values = [record["result"].get(field) for record in self.of(scenario, client)]
         there = tuple(float(value) for value in values if value is not None)
         return Spread(there) if there else None
 
     def ratio(self, scenario: str, field: str, over: str, under: str) -> Spread | None:
-        """One client's field over another's, repeat by repeat: what the machine does to both cancels out."""
+        """The ratio of two clients' fields, computed within each repeat, so that disturbances of both cancel out."""
         pairs = zip(self.of(scenario, over), self.of(scenario, under), strict=False)
         values = [(a["result"].get(field), b["result"].get(field)) for a, b in pairs]
         there = tuple(a / b for a, b in values if a is not None and b)
         return Spread(there) if there else None
 
     def problems(self, scenario: str, client: str) -> list[str]:
-        """What went wrong with a client, each thing once."""
+        """The errors of a client, each only once."""
         found = []
         for record in self.of(scenario, client):
             result = record["result"]
@@ -86,5 +86,5 @@ class Results:
         return list(dict.fromkeys(found))
 
     def others(self, scenario: str) -> Spread:
-        """The share of the machine that was not ours, in per cent."""
+        """The share of the processors that other processes used, in per cent."""
         return Spread(tuple(r["others"] * 100 for records in self.records[scenario].values() for r in records))

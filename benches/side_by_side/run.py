@@ -1,8 +1,8 @@
-"""headrace beside its peers, in one sitting: ``python benches/side_by_side/run.py`` (about three quarters of an hour).
+"""Compares headrace with its peers: ``python benches/side_by_side/run.py`` (about 45 minutes).
 
-Sets up what it needs below ``.bench``, starts the servers, runs every measurement in a process of its own with the
-clients taking turns, and writes ``results.md`` and the plots beside this file. With ``--quick`` (a few minutes, one
-repeat, numbers that mean little) they go to ``.bench/quick`` instead.
+Installs everything in ``.bench``, starts the servers, runs each measurement in its own process, with the clients in
+rotation, and writes ``results.md`` and the plots beside this file. With ``--quick`` (a few minutes, one repeat,
+imprecise numbers) they are written to ``.bench/quick`` instead.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from scenarios import FULL, QUICK, Job, Scenario, Size, calibration, plan
 from server import Server, lateness_ms, scripts
 
 MEASURE = HERE / "measure.py"
-PATIENCE = 180.0  # seconds that any measurement may take beyond its own limit
+PATIENCE = 180.0  # seconds that a measurement may take beyond its own limit
 
 IMPORTS = 5  # how often a client is imported in each repeat, if that takes no longer than the seconds below
 IMPORT_SECONDS = 2.0
@@ -44,7 +44,7 @@ print(took * 1e3, rss() - before, "litellm" in sys.modules, file=open({out!r}, "
 
 
 class Sitting:
-    """One run: the servers, the order of things, and the file that every measurement is written to.
+    """One run of all measurements: the servers, the order, and the file with the raw results.
 
     Args:
         environments: Where the clients are installed.
@@ -82,7 +82,7 @@ class Sitting:
         load, cpu, busy, began = os.getloadavg()[0], server.cpu(), busy_seconds(), time.monotonic()
         result, spent = self._import(key) if scenario.name == "import" else self._run(key, job)
         wall, server_cpu = time.monotonic() - began, server.cpu() - cpu
-        # What the machine did besides these two: on a quiet one next to nothing.
+        # The processor time of all other processes: almost nothing on a quiet machine.
         others = (busy_seconds() - busy - spent - server_cpu) / (wall * (os.cpu_count() or 1))
         record: dict[str, Any] = {
             "scenario": scenario.name,
@@ -109,12 +109,12 @@ class Sitting:
             url = self._servers[scenario.server].url
             result, _ = self._run(key, {**calibration(size), "client": key, "url": url})
             known = self._rates[scenario.name, key] = float(result.get("rate", 100.0))
-            # Once more at full size, since the server prepares an answer when it is first asked for.
+            # Once more at full size, because the server prepares an answer at the first request for it.
             self._run(key, {**scenario.job(key, known), "client": key, "url": url, "seconds": 0.0})
         return known
 
     def _run(self, key: str, job: Job) -> tuple[dict[str, Any], float]:
-        """Carries out a job in a process of its own. Returns its result, and the processor time of the process."""
+        """Runs a job in its own process. Returns its result, and the processor time of the process."""
         out = WORK / "result.json"
         out.unlink(missing_ok=True)
         client = {**CLIENTS, **FLOORS}[key]
@@ -125,7 +125,7 @@ class Sitting:
         return {"error": f"no result, {status}: {tail}"}, spent
 
     def _import(self, key: str) -> tuple[dict[str, Any], float]:
-        """What importing a client costs: the median of several, since one is short and the machine noisy."""
+        """The cost of importing a client: the median of several imports, because a single one is noisy."""
         until, took = time.monotonic() + IMPORT_SECONDS, [self._import_once(key)]
         while len(took) < IMPORTS and time.monotonic() < until:
             took.append(self._import_once(key))
@@ -133,7 +133,7 @@ class Sitting:
         return took[len(took) // 2][0], sum(spent for _, spent in took)
 
     def _import_once(self, key: str) -> tuple[dict[str, Any], float]:
-        """What it costs in an interpreter that has imported nothing else."""
+        """The cost in an interpreter that has imported nothing else."""
         out = WORK / "import.txt"
         out.unlink(missing_ok=True)
         client = CLIENTS[key]
@@ -146,10 +146,10 @@ class Sitting:
 
 
 def spawn(command: list[str], seconds: float) -> tuple[str, float, str]:
-    """Runs a process for so many seconds at most. Returns how it ended, its processor time, and its last words."""
+    """Runs a process with a time limit. Returns its exit status, its processor time, and its last lines of output."""
     log = WORK / "log.txt"
     with log.open("w") as words:
-        # A group of its own, so that it can be ended with all that it may have started.
+        # Its own process group, so that its child processes can be ended too.
         process = subprocess.Popen(
             command,
             cwd=WORK,
@@ -181,7 +181,7 @@ def busy_seconds() -> float:
 
 
 def summary(result: dict[str, Any]) -> str:
-    """A line for whoever watches."""
+    """The progress message for a result."""
     if "error" in result:
         return f"FAILED: {result['error']}"
     shown = ("rate", "cpu_us", "p50_us", "p90_us", "p50_ms", "p99_ms", "complete", "rss_mb", "import_ms", "unseen")
@@ -200,7 +200,7 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Does it all."""
+    """Runs everything."""
     options = arguments()
     size = QUICK if options.quick else FULL
     if options.repeats:
@@ -240,7 +240,7 @@ def sit(environments: Environments, size: Size, raw: Path, only: list[str] | Non
         "files": hard,
     }
     (raw / "sitting.json").write_text(json.dumps(sitting))
-    # Being told to stop ends the measurement that runs, too.
+    # A signal to stop also ends the current measurement.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with ExitStack() as stack:
         servers: dict[str, Server] = {}

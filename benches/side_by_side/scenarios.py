@@ -1,4 +1,4 @@
-"""What is measured: scenarios, the clients of each, and how much of everything."""
+"""The scenarios, their clients, and the size of each measurement."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ STREAMS = (1, 10, 100, 200, 1000)
 
 @dataclass(frozen=True)
 class Size:
-    """How much of everything.
+    """The size of the measurements.
 
     Attributes:
         repeats: How often each measurement is made.
-        burst_longest: What one burst stream may take, in seconds: as many tokens are asked for as fit.
-        burst_seconds: For how long streams are read one after the other; at least one is.
-        ttft_requests: Requests whose first token is waited for, if they fit into ``ttft_seconds``.
+        burst_longest: The maximum duration of one burst stream in seconds; it gets as many tokens as fit.
+        burst_seconds: For how many seconds streams are read, one after the other; at least one is read.
+        ttft_requests: The number of requests for the first token, if they fit into ``ttft_seconds``.
         paced_tokens: Tokens of each of 200 or 1000 paced streams.
         growth_tokens: Tokens of each of fewer streams.
-        limit: After how many seconds paced streams that have not ended are given up.
-        idle_streams: How many streams of a token each second.
+        limit: After how many seconds paced streams are stopped.
+        idle_streams: The number of streams with one token per second.
         idle_tokens: Tokens of each.
-        cancels: How many streams are left.
-        growth_seconds: For how long answers of each size are asked for.
-        few: The clients of what is left out for all others to save time; None for all.
+        cancels: How many streams are cancelled or closed.
+        growth_seconds: For how many seconds answers of each size are requested.
+        few: The only clients for the slow measurements; None for all clients.
     """
 
     repeats: int
@@ -63,10 +63,10 @@ class Scenario:
     Attributes:
         name: Its name on the command line and in the raw results.
         server: Which server.
-        clients: Who takes part.
-        job: What a client is to do, given the tokens a second of its burst as far as they are known.
-        paced_ms: How long the answers last by the server's plan; 0 where that is not looked at.
-        calibrated: How fast each client is must be known first.
+        clients: The clients.
+        job: Makes the client's job, given its tokens per second, as far as they are known.
+        paced_ms: The planned duration of the answers; 0 if it is not checked.
+        calibrated: Whether the speed of each client must be known first.
     """
 
     name: str
@@ -83,12 +83,12 @@ def fitting(rate: float, seconds: float) -> int:
 
 
 def calibration(size: Size) -> Job:
-    """How fast is a client, about?"""
+    """Measures the approximate speed of a client."""
     return {"scenario": "burst", "tokens": 1000, "seconds": size.burst_seconds / 4, "streams": 50}
 
 
 def plan(size: Size) -> list[Scenario]:
-    """All scenarios, in the order in which they run."""
+    """All scenarios, in order."""
     few = set(size.few or (*ONE_STREAM, *ASYNC))
 
     def burst(_client: str, rate: float) -> Job:

@@ -1,7 +1,7 @@
-"""The server: headrace's simulator, in processes of its own, and what the kernel says that it costs.
+"""The server: headrace's simulator in its own processes, and its processor time.
 
-What is asked for is chosen by the model's name: ``t1000`` are 1000 tokens at once, ``paced100`` are 100 stamped tokens
-20 ms apart, ``idle10`` are 10 stamped tokens a second apart, ``stall`` is one token and then silence.
+The model's name selects the answer: ``t1000`` are 1000 tokens at once, ``paced100`` are 100 stamped tokens
+20 ms apart, ``idle10`` are 10 stamped tokens a second apart, ``stall`` is one token and then a stall.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ PACED = (50, 100, 250)
 IDLE = (5, 10, 20)
 INTERVAL_MS = 20
 
-# Tokens as a model says them: some short, some long, some that JSON must escape, some that are not ASCII; no two alike
-# next to each other, since litellm gives up on a model that repeats itself.
+# Tokens like those of a model: short and long ones, some need escapes in JSON, some are not ASCII. No two equal tokens
+# follow each other, because litellm raises an error if a model repeats itself.
 TOKENS = tuple(
     re.findall(
         r"[^|]+",
@@ -38,7 +38,7 @@ MODEL = (
 
 
 def text(tokens: int) -> dict[str, Any]:
-    """The members of a turn that says so many tokens."""
+    """The members of a turn with this number of tokens."""
     if tokens < len(TOKENS):
         return {"text": TOKENS[:tokens]}
     assert tokens % len(TOKENS) == 0, (tokens, len(TOKENS))
@@ -46,7 +46,7 @@ def text(tokens: int) -> dict[str, Any]:
 
 
 def said(tokens: int) -> str:
-    """What a turn of so many tokens says."""
+    """The text of a turn with this number of tokens."""
     return "".join(TOKENS[index % len(TOKENS)] for index in range(tokens))
 
 
@@ -87,11 +87,11 @@ class Server:
         return sum(int(thread.read_text().split()[0]) for thread in threads) / 1e9
 
     def reset(self) -> None:
-        """Forgets what it has seen."""
+        """Resets the report."""
         reset(self.url)
 
     def report(self) -> dict[str, Any]:
-        """What it has seen since then."""
+        """The report since the last reset."""
         return report(self.url)
 
     def stop(self) -> None:
@@ -101,13 +101,13 @@ class Server:
 
 
 def reset(url: str) -> None:
-    """Makes the simulator at ``url`` forget what it has seen."""
+    """Resets the report of the simulator at ``url``."""
     with urllib.request.urlopen(urllib.request.Request(f"{root(url)}/_reset", method="POST"), timeout=30):
         pass
 
 
 def report(url: str) -> dict[str, Any]:
-    """What the simulator at ``url`` has seen."""
+    """The report of the simulator at ``url``."""
     with urllib.request.urlopen(f"{root(url)}/_report", timeout=60) as answer:
         return dict(json.load(answer))
 

@@ -1,4 +1,4 @@
-"""The targets of issue 5, and whether a sitting met them. The medians are what is judged."""
+"""The targets of issue 5, and whether a run met them. The medians count."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Target:
     """A target.
 
     Attributes:
-        met: None where this run does not tell.
+        met: None if this run has not measured it.
     """
 
     what: str
@@ -29,7 +29,7 @@ class Target:
 
 
 def targets(results: Results) -> list[Target]:
-    """All of them, in the order of the issue; one without a name is about the same as the one before."""
+    """All targets, in the order of the issue. A target without a name is about the same thing as the one before."""
     sync, awaited = "headrace_sync", "headrace_async"
     return [
         ratio(results, "`run_stream`, one burst stream", "burst-coalesce", sync, "aiohttp", 5),
@@ -73,25 +73,25 @@ def ratio(
     field: str = "rate",
     name: str | None = None,
 ) -> Target:
-    """One client's field is so many times another's."""
+    """The ratio of two clients' fields."""
     found = results.ratio(scenario, field, over, under)
     wanted = f"≥ {least} × {under.removesuffix('_sync')}" if name is None else f"≥ {least}: {name}"
     return judge(what, wanted, found, " ×", None if found is None else found.median >= least)
 
 
 def most(results: Results, what: str, scenario: str, client: str, field: str, limit: float, unit: str) -> Target:
-    """A field is so much at most."""
+    """An upper limit of a field."""
     found = results.spread(scenario, client, field)
     return judge(what, f"≤ {limit} {unit}", found, "", None if found is None else found.median <= limit)
 
 
 def judge(what: str, wanted: str, found: Spread | None, unit: str, met: bool | None) -> Target:
-    """A target of one number."""
+    """A target for one number."""
     return Target(what, wanted, "–" if found is None else f"{found.text()}{unit}", met)
 
 
 def all_complete(results: Results, what: str, scenario: str) -> Target:
-    """Every stream of every repeat ended complete, and nothing was given up."""
+    """Every stream of every repeat ended complete, and none was stopped."""
     records = results.of(scenario, "headrace_async")
     if not records:
         return Target(what, "all complete", "–", None)
@@ -100,7 +100,7 @@ def all_complete(results: Results, what: str, scenario: str) -> Target:
 
 
 def no_litellm(results: Results) -> Target:
-    """A plain endpoint is asked without litellm."""
+    """litellm is not loaded for a plain endpoint."""
     records = [record for client in ("headrace_sync", "headrace_async") for record in results.of("ttft", client)]
     loaded = any(record["result"].get("loads_litellm", True) for record in records)
     what, wanted = "litellm, for an OpenAI-compatible endpoint", "not loaded"
@@ -108,7 +108,7 @@ def no_litellm(results: Results) -> Target:
 
 
 def throughput(what: str, bench: str, least: float) -> Target:
-    """Gigabytes a second, as criterion measured it last (``make bench``)."""
+    """Gigabytes per second, from the last run of criterion (``make bench``)."""
     folder = CRITERION / "decode" / bench / "new"
     wanted = f"≥ {least} GB/s"
     if not (folder / "estimates.json").exists():
@@ -121,7 +121,7 @@ def throughput(what: str, bench: str, least: float) -> Target:
 
 
 def flat_answers(results: Results) -> Target:
-    """A token of a long answer costs no more than one of a shorter."""
+    """A token of a long answer costs no more than one of a shorter answer."""
     costs: dict[int, list[float]] = {}
     for record in results.of("growth", "headrace_async"):
         for size, cost in record["result"].get("sizes", {}).items():
@@ -131,7 +131,7 @@ def flat_answers(results: Results) -> Target:
 
 
 def flat_streams(results: Results) -> Target:
-    """A token of one stream among many costs no more than one of a stream alone."""
+    """A token costs no more with many streams than with one."""
     found = {streams: results.spread(f"paced-{streams}", "headrace_async", "cpu_us") for streams in STREAMS}
     medians = {streams: spread.median for streams, spread in found.items() if spread is not None}
     return flat("cost per token, 1 to 1000 streams", medians)

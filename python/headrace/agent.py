@@ -1,4 +1,4 @@
-"""The agent: a model, what it is told, what it may do, and how its answers are read."""
+"""The agent: a model with its instructions, tools and options, and the methods that run tasks."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .events import Event
 
     class _RunOptions(TypedDict, total=False):
-        """What ``run_stream`` and ``arun_stream`` take besides the task and ``with_events``."""
+        """The options of ``run_stream`` and ``arun_stream`` other than ``with_events``."""
 
         img: str | None
         imgs: Sequence[str] | None
@@ -38,73 +38,80 @@ __all__ = ["Agent"]
 class Agent:
     """A model with instructions and tools, whose answers stream token by token.
 
-    An agent may serve any number of runs at once, from any number of threads and tasks: they share nothing but its
-    configuration, which each run reads when it starts, and its memory, if it has one.
+    An agent may have any number of runs at the same time, in any number of threads and asyncio tasks. They share only
+    its configuration, which each run reads when it starts, and its memory, if it has one.
 
     Args:
-        agent_name: Whose tokens they are, where several agents speak.
-        agent_description: What the agent is for. Other agents read it; the model is not told.
-        system_prompt: What the model is told before each task.
-        model_name: ``"openai/NAME"``, ``"local/NAME"``, or any name with ``llm_base_url``. None: the environment's
-            ``HEADRACE_MODEL``, else the local model, with a notice.
-        max_loops: The most turns of one run, or ``"auto"``: plan, execute, sum up.
+        agent_name: The agent's name, in events and in workflows.
+        agent_description: What the agent is for. Agents that may hand tasks to it read this; its own model does not.
+        system_prompt: The system message, before each task.
+        model_name: ``"openai/NAME"``, ``"local/NAME"``, a name that litellm knows, or any name with ``llm_base_url``.
+            None: the environment variable ``HEADRACE_MODEL``, else the local model, with a notice.
+        max_loops: The maximum number of turns of a run; or ``"auto"``: make a plan, execute it, sum up.
         tools: Functions that the model may call.
-        tools_list_dictionary: Tools as raw OpenAI schemas, without a function.
-        tool_choice: Which tool the model may or must use, as OpenAI writes it.
-        parallel_tool_calls: Tools of one turn run at the same time.
-        tool_timeout: Seconds that one tool call may take.
-        tool_retry_attempts: How often a tool that raised is tried again.
-        mcp_url: The URL of an MCP server (streamable HTTP) whose tools the model may call. Extra ``mcp``.
-        mcp_urls: More of them.
-        mcp_config: MCP servers as clients configure them: ``{"mcpServers": {name: {"command": …} | {"url": …}}}``.
-        approve: Called with each tool call and its arguments; False or a reason refuses it. May be async.
-        temperature: Sampling temperature; None for the provider's default.
-        max_tokens: The most tokens of one answer; None for the provider's default.
-        top_p: Nucleus sampling; None for the provider's default.
-        reasoning_effort: How much a reasoning model is to reason: ``"low"``, ``"medium"``, ``"high"``.
-        thinking_tokens: How many tokens a model may think, where it is told in tokens.
-        llm: What answers in the model's place: a function or an object with a method ``run``, of the prompt or of the
-            messages, that returns text or an iterable of text or of OpenAI's chunks; async ones too.
-        llm_base_url: The URL of an OpenAI-compatible endpoint, without ``/chat/completions``. Where the model's name
-            begins with a provider that speaks otherwise (``anthropic/…``, ``gemini/…``), the URL of such a one.
-        llm_api_key: The key; None to look in the environment.
-        llm_args: Further members of the request's body, such as ``{"seed": 1}``. ``extra_headers`` among them is a
-            dict of headers to add instead. For models that litellm knows they are arguments of its ``completion``,
-            such as ``api_version`` or ``aws_region_name``.
-        prompt_caching: The provider is asked to cache what it was sent, where it wants to be asked (Anthropic).
-        timeouts: How long to wait for what.
-        retry_attempts: How often a turn that failed in a way that may pass is tried again, if none of it was seen.
-        retry_interval: Seconds before the first of these; twice as long each time. The provider's wish goes first.
-        retry_budget: Seconds that may pass from a turn's first request to its last; a wait that would exceed them is
-            not begun. None for no limit, but for a provider that asks for more than ten minutes.
-        fallback_models: Models to ask, in this order, where one cannot be reached or says no. Only before the first
-            token of a turn.
-        fallback_model_name: One more of them, the first.
-        resume_on_error: A turn that fails in the midst of its answer, in a way that may pass, is asked anew. What was
-            yielded of it stays: the answer begins again, and ``TurnStart.resumed`` says so.
-        stopping_token: A turn whose text holds this is the last.
-        stopping_func: A turn of whose text this is true is the last.
-        stopping_condition: The same, by its other name.
+        tools_list_dictionary: Tools as OpenAI schemas, without a function.
+        tool_choice: Which tool the model may or must call, in OpenAI's format.
+        parallel_tool_calls: Run the tool calls of a turn at the same time.
+        tool_timeout: The maximum duration of a tool call in seconds; None for no limit.
+        tool_retry_attempts: How many times a tool that raises an exception is called again.
+        mcp_url: The URL of an MCP server (streamable HTTP) whose tools the model may call. Needs the extra ``mcp``.
+        mcp_urls: More such URLs.
+        mcp_config: MCP servers in the format of MCP clients: ``{"mcpServers": {name: {"command": …} | {"url": …}}}``.
+        approve: Called with each tool call and its arguments; False or a reason refuses the call. May be async.
+        temperature: The sampling temperature; None for the provider's default.
+        max_tokens: The maximum number of model tokens of an answer; None for the provider's default.
+        top_p: The probability mass of nucleus sampling; None for the provider's default.
+        reasoning_effort: How much a reasoning model reasons: ``"low"``, ``"medium"``, ``"high"``.
+        thinking_tokens: The token budget for reasoning, for models that take one.
+        llm: Your own function instead of a model, or an object with a method ``run``. It is called with the prompt or
+            with the messages, and returns text or an iterable of text or of OpenAI chunks. May be async.
+        llm_base_url: The URL of an OpenAI-compatible endpoint, without ``/chat/completions``. If the model's name
+            begins with a provider of another dialect (``anthropic/…``, ``gemini/…``), the URL of such an endpoint.
+        llm_api_key: The API key; None to take it from the environment.
+        llm_args: More members of the request's body, such as ``{"seed": 1}``. Its member ``extra_headers`` is a dict
+            of HTTP headers. For a model that litellm handles, these are arguments of ``litellm.completion``, such as
+            ``api_version`` or ``aws_region_name``.
+        prompt_caching: Ask the provider to cache the prompt, if it wants to be asked (Anthropic).
+        timeouts: The timeouts, in seconds.
+        retry_attempts: How many times a turn is retried after a temporary error, if none of its tokens was yielded.
+        retry_interval: Seconds before the first retry; doubled for each further one. If the provider sends its own
+            interval (``Retry-After``), that is used instead.
+        retry_budget: The maximum number of seconds from a turn's first request to its last. A longer wait is not
+            begun. None for no limit, except that no provider is waited for longer than ten minutes.
+        fallback_models: The fallback models, in order. The next one is asked if a model cannot be reached or refuses
+            the request, but only before the first token of a turn.
+        fallback_model_name: One more fallback model, before those of ``fallback_models``.
+        resume_on_error: Ask again after a temporary error also if tokens of the turn were yielded. The answer then
+            begins again, after those tokens, and ``TurnStart.resumed`` is true.
+        stopping_token: The run ends after a turn whose text contains this string.
+        stopping_func: The run ends after a turn for whose text this function returns true.
+        stopping_condition: The same as ``stopping_func``; both may be given.
         loop_interval: Seconds between two turns.
-        handoffs: Agents that the model may hand a task to. They may hand it on, and back; 8 times in a row at most,
-            after which the model is told to answer itself.
-        selected_tools: Which of its own tools an autonomous run offers the model: ``"all"`` or names.
-        max_plan_attempts: How many turns an autonomous run has to make a plan, before it goes on without.
-        max_subtask_loops: How many turns one subtask of an autonomous run may take.
-        persistent_memory: The conversation outlives the run and the process, under the agent's name.
-        memory_path: Where; None for the user's data directory.
-        context_length: How many tokens of conversation are sent at most; the oldest exchanges go first.
-        transforms: Takes the place of that rule: makes the messages that are sent from those there are.
-        output_type: The form in which ``run`` returns what was said.
-        print_on: ``run`` shows the answer on standard output.
-        verbose: Each run tells on standard error what it asks, and how each turn went.
-        streaming_on: ``run`` shows the tokens as they come, and not the answer at its end.
-        streaming_callback: Called with each token, before it is yielded. What it raises ends the run.
-        stream: The callback gets a dict about each token instead.
+        handoffs: Agents that the model may hand the task over to. They may hand it on, or back. After 8 handoffs in a
+            row the model must answer itself.
+        selected_tools: Which of the built-in tools an autonomous run offers to the model: ``"all"`` or their names.
+        max_plan_attempts: How many turns an autonomous run may take to make a plan, before it continues without one.
+        max_subtask_loops: How many turns a subtask of an autonomous run may take.
+        persistent_memory: Keep the conversation after the run and the process, under the agent's name.
+        memory_path: The SQLite file; None for one in the user's data directory.
+        context_length: The maximum number of model tokens of conversation to send; the oldest exchanges are left out.
+        transforms: A function to use instead of ``context_length``: gets all messages, returns those to send.
+        output_type: What ``run`` returns: ``"final"`` (the answer), ``"str"``, ``"list"``, ``"dict"``, ``"json"``
+            (all messages in that form), and others; the error for an unknown name lists them.
+        print_on: ``run`` prints the answer to standard output.
+        verbose: Each run prints its requests and the timing of its turns to standard error.
+        streaming_on: ``run`` prints each token as soon as it arrives, instead of the answer at the end.
+        streaming_callback: Called with each token before the token is yielded. An exception from it ends the run.
+        stream: Call the callback with a dict about each token instead.
 
     Raises:
-        TypeError: A keyword is unknown; the message names the nearest known one.
+        TypeError: A keyword is unknown; the message suggests the nearest known one.
         ConfigurationError: A value cannot work.
+
+    Example:
+        >>> agent = Agent(model_name="openai/sim", llm_base_url=simulator.base_url, print_on=False)
+        >>> agent.run("Greet me.")
+        'Hello, world.'
     """
 
     def __init__(
@@ -184,7 +191,7 @@ class Agent:
         self.retry_attempts = retry_attempts
         self.retry_interval = retry_interval
         self.retry_budget = retry_budget
-        # A name alone is refused when a run starts, rather than taken for a list of letters.
+        # A single string is an error that `check_agent` reports; a tuple of its letters would hide it.
         self.fallback_models = fallback_models if isinstance(fallback_models, str) else tuple(fallback_models)
         self.fallback_model_name = fallback_model_name
         self.resume_on_error = resume_on_error
@@ -228,18 +235,18 @@ class Agent:
 
         Args:
             task: What the user wants.
-            img: An image that belongs to it: a path, URL, data URI or base64 text.
-            imgs: More of them.
-            streaming_callback: Takes the place of the agent's.
+            img: An image for the task: a path, URL, data URI or base64 text.
+            imgs: More images.
+            streaming_callback: Used instead of the agent's own callback.
 
         Returns:
-            The answer, or what was said in the form that ``output_type`` names. The answer is the last text of the
-            model, or its refusal, or the answer of the agent that the last turn handed the task to; where there is
-            none of these, what the last tools returned.
+            The answer, or the messages in the form that ``output_type`` names. The answer is the model's last text or
+            refusal, or the answer of the agent that the task was handed over to. If there is none of these, it is what
+            the last tools returned.
 
         Raises:
-            StreamError: The run did not end complete.
-            ConfigurationError: The task or the agent's configuration cannot work.
+            StreamError: The run did not end complete. The subclass says how.
+            ConfigurationError: The task or the agent is configured in a way that cannot work.
         """
         stream = self.run_stream(task, img=img, imgs=imgs, streaming_callback=streaming_callback)
         with stream:
@@ -259,7 +266,11 @@ class Agent:
         imgs: Sequence[str] | None = None,
         streaming_callback: Callable[[Any], object] | None = None,
     ) -> Any:
-        """Runs a task and awaits the answer; see :meth:`run`. Shows it only at its end."""
+        """Runs a task on the running event loop and returns what :meth:`run` returns.
+
+        Arguments and errors are those of :meth:`run`. The answer is printed only at the end, also with
+        ``streaming_on``.
+        """
         stream = self.arun_stream(task, img=img, imgs=imgs, streaming_callback=streaming_callback)
         async with stream:
             async for _token in stream:
@@ -269,23 +280,42 @@ class Agent:
         return self._output(stream)
 
     def run_batched(self, tasks: Iterable[str]) -> list[Any]:
-        """Runs tasks one after the other, and returns their answers."""
+        """Runs tasks one after the other; returns what :meth:`run` returns for each. The first error ends it.
+
+        Example:
+            >>> agent.run_batched(["Greet me.", "Again."])
+            ['Hello, world.', 'Hello, world.']
+        """
         return [self.run(task) for task in tasks]
 
     def run_concurrent(self, tasks: Iterable[str], *, max_workers: int = 8) -> list[Any]:
-        """Runs tasks at the same time, and returns their answers in the tasks' order."""
+        """Runs tasks at the same time, each in a thread.
+
+        Args:
+            tasks: The tasks.
+            max_workers: The maximum number of threads.
+
+        Returns:
+            What :meth:`run` returns for each task, in the order of the tasks.
+
+        Raises:
+            StreamError: A run did not end complete. It is raised when all other runs have ended.
+            ConfigurationError: A task or the agent is configured in a way that cannot work.
+        """
         import contextvars
         from concurrent.futures import ThreadPoolExecutor
 
         with ThreadPoolExecutor(max_workers) as pool:
-            # The tools of each run see the caller's context variables.
+            # A copy of the context for each run, so that its tools see the caller's context variables.
             running = [pool.submit(contextvars.copy_context().run, self.run, task) for task in tasks]
             return [future.result() for future in running]
 
     async def arun_concurrent(self, tasks: Iterable[str]) -> list[Any]:
-        """Runs tasks at the same time on the running event loop; their answers in the tasks' order.
+        """Runs tasks at the same time on the running event loop; see :meth:`run_concurrent`.
 
-        The first error cancels the others.
+        Raises:
+            StreamError: A run did not end complete. The other runs are cancelled at once.
+            ConfigurationError: A task or the agent is configured in a way that cannot work.
         """
         import asyncio
 
@@ -321,20 +351,28 @@ class Agent:
     ) -> RunStream[Any]:
         """Runs a task and streams its tokens.
 
+        The first request is sent when the first token is read.
+
         Args:
             task: What the user wants.
-            img: An image that belongs to it: a path, URL, data URI or base64 text.
-            imgs: More of them.
-            with_events: Yields everything that happens, as ``headrace.events``.
-            reasoning: Yields the model's reasoning too, among the text.
-            streaming_callback: Takes the place of the agent's.
+            img: An image for the task: a path, URL, data URI or base64 text.
+            imgs: More images.
+            with_events: Yield events (``headrace.events``) instead of tokens.
+            reasoning: Yield the model's reasoning too, as tokens among the others.
+            streaming_callback: Used instead of the agent's own callback.
 
         Returns:
-            An iterator of tokens, those of a refusal among them, that also tells ``text``, ``usage``, ``timing`` and
-            ``state``, and can be closed.
+            An iterator of tokens (or events); the text of a refusal is yielded as tokens too. It has the properties
+            ``text``, ``usage``, ``timing`` and ``state``, and can be closed.
 
         Raises:
-            ConfigurationError: The task or the agent's configuration cannot work.
+            ConfigurationError: The task or the agent is configured in a way that cannot work.
+
+        Example:
+            >>> list(agent.run_stream("Greet me."))
+            ['Hello', ', ', 'world.']
+            >>> [event.type for event in agent.run_stream("Greet me.", with_events=True)]
+            ['run_start', 'turn_start', 'token', 'token', 'token', 'turn_end', 'run_end']
         """
         return RunStream(self._run(task, img, imgs, with_events, reasoning, streaming_callback))
 
@@ -360,7 +398,10 @@ class Agent:
         reasoning: bool = False,
         streaming_callback: Callable[[Any], object] | None = None,
     ) -> AsyncRunStream[Any]:
-        """Runs a task and streams its tokens to ``async for``; see :meth:`run_stream`."""
+        """Runs a task and streams its tokens to ``async for``.
+
+        Arguments and errors are those of :meth:`run_stream`; :class:`AsyncRunStream` has an example.
+        """
         return AsyncRunStream(self._run(task, img, imgs, with_events, reasoning, streaming_callback))
 
     def __repr__(self) -> str:
@@ -389,7 +430,7 @@ class Agent:
 
 
 def _or_final(stream: RunStream[str]) -> Iterator[str]:
-    """The tokens; where there are none, the answer, which then came from a tool."""
+    """Yields the tokens. If there are none, yields the answer, which then came from a tool."""
     yield from stream
     if not stream.text:
         yield stream.final

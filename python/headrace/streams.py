@@ -1,4 +1,4 @@
-"""The streams that ``Agent.run_stream`` and ``Agent.arun_stream`` return."""
+"""What ``Agent.run_stream`` and ``Agent.arun_stream`` return."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from ._run.drive import adrive, drive
 from ._run.run import Run
-from ._run.streams import AsyncStream, Stream, Told
+from ._run.streams import AsyncStream, Stream, StreamInfo
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -18,51 +18,61 @@ __all__ = ["AsyncRunStream", "RunStream"]
 T = TypeVar("T")
 
 
-class _OfOneAgent(Told[Run]):
-    """Properties and methods of the stream of one agent, which the stream of a workflow does not have."""
+class _AgentStreamInfo(StreamInfo[Run]):
+    """What only the streams of an agent have."""
 
     __slots__ = ()
 
     @property
     def timing(self) -> Timing | None:
-        """The latencies of the current turn or, between turns, of the last one; None before the first turn."""
+        """The timing of the current turn, or of the last one; None before the first.
+
+        Example:
+            >>> stream = agent.run_stream("Greet me.")
+            >>> stream.timing is None
+            True
+            >>> tokens = list(stream)
+            >>> stream.timing.ttft > 0  # seconds
+            True
+        """
         timings = self._run.timings
         return timings[-1] if timings else None
 
     def steer(self, message: str) -> None:
-        """Adds a user message before the next turn. Safe to call from any thread.
+        """Adds a message of the user before the next turn. May be called from any thread.
+
+        If the run would end after the current turn, it gets another turn, within ``max_loops``.
 
         Args:
-            message: The text of the message. If the run was about to end, it gets another turn, unless ``max_loops``
-                is reached.
+            message: The message.
         """
         self._run.inbox.append(message)
 
 
-class RunStream(_OfOneAgent, Stream[Run, T], Generic[T]):
-    """An iterator over the tokens of a run (or its events), in order, each as soon as it arrives.
+class RunStream(_AgentStreamInfo, Stream[Run, T], Generic[T]):
+    """Yields the tokens of a run (or its events), in order, each as soon as it arrives.
 
-    The request is sent when the first token is read. ``close()``, the end of a ``with`` block, and dropping the last
-    reference to the stream close its connection at once. So leaving a ``for`` loop over a stream that has no variable
-    closes it; a stream that has one can be read further. Tokens that arrived before an error come before the error.
+    The first request is sent when the first token is read. ``close()``, the end of a ``with`` block and dropping the
+    last reference to the stream close its connection at once. If you break out of a ``for`` loop and still have a
+    reference to the stream, you can read on. Tokens that arrived before an error are yielded before the error.
 
-    All async tools of a run are called on the run's own event loop, so a client that a tool keeps is usable in every
-    turn. The thread of that event loop starts with the first tool call, and ends with the stream.
+    Async tools run on an event loop that belongs to this run, so objects that they keep between calls, such as an HTTP
+    client, work in all turns. Its thread starts with the first tool call and ends with the stream.
 
     Raises:
-        StreamError: From the iteration: the run did not complete. The subclass says why.
-        StreamClosedError: From the iteration: the stream was closed.
-        ConfigurationError: From the first token: the request could not be built.
+        StreamError: While it is read: the run did not end complete. The subclass says how.
+        StreamClosedError: While it is read: the stream was closed.
+        ConfigurationError: Before the first token: the request cannot be built.
 
     Example:
-        >>> with agent.run_stream("Say hello.") as stream:
+        >>> with agent.run_stream("Greet me.") as stream:
         ...     for token in stream:
         ...         print(repr(token))
         'Hello'
         ', '
         'world.'
-        >>> stream.state, stream.text, stream.usage.output_tokens
-        ('complete', 'Hello, world.', 3)
+        >>> stream.state, stream.text
+        ('complete', 'Hello, world.')
     """
 
     __slots__ = ()
@@ -71,23 +81,23 @@ class RunStream(_OfOneAgent, Stream[Run, T], Generic[T]):
         super().__init__(run, cast("Iterator[T]", drive(run)))
 
 
-class AsyncRunStream(_OfOneAgent, AsyncStream[Run, T], Generic[T]):
-    """An async iterator over the tokens of a run (or its events), in order, each as soon as it arrives.
+class AsyncRunStream(_AgentStreamInfo, AsyncStream[Run, T], Generic[T]):
+    """Yields the tokens of a run (or its events), in order, each as soon as it arrives; for ``async for``.
 
-    Streams have no threads of their own, even if thousands are open. Cancelling the task that reads a stream closes its
-    connection at once. Otherwise it behaves like :class:`RunStream`.
+    It needs no thread of its own. Cancelling the task that reads closes the connection at once. Otherwise it behaves
+    like :class:`RunStream`.
 
     Raises:
-        StreamError: From the iteration: the run did not complete. The subclass says why.
-        StreamClosedError: From the iteration: the stream was closed.
-        ConfigurationError: From the first token: the request could not be built.
+        StreamError: While it is read: the run did not end complete. The subclass says how.
+        StreamClosedError: While it is read: the stream was closed.
+        ConfigurationError: Before the first token: the request cannot be built.
 
     Example:
         >>> import asyncio
-        >>> async def read():
-        ...     async with agent.arun_stream("Say hello.") as stream:
+        >>> async def main():
+        ...     async with agent.arun_stream("Greet me.") as stream:
         ...         return [token async for token in stream]
-        >>> asyncio.run(read())
+        >>> asyncio.run(main())
         ['Hello', ', ', 'world.']
     """
 

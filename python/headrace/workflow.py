@@ -1,7 +1,7 @@
 """Workflows: several agents on one task, one after the other or at the same time.
 
-What an agent is told is the task, and below it what the agents have said so far, each under its name: of an agent that
-has spoken more than once, the newest. So it knows who said what, and what it is told does not grow with the loops.
+Each agent gets the task, and below it the answers so far, each under its agent's name. If an agent has answered more
+than once, only its latest answer is included. So the prompt does not grow with the number of loops.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from ._agent.config import check_task
 from ._conversation.output import check_output_type, format_output
-from ._workflow.run import Flow
+from ._workflow.run import WorkflowRun
 from ._workflow.streams import AsyncWorkflowStream, WorkflowStream
 from .agent import Agent
 from .errors import ConfigurationError
@@ -36,10 +36,10 @@ __all__ = [
 
 
 class _Workflow(ABC):
-    """What all workflows can do. They differ in their steps alone.
+    """What all workflows have in common. They differ only in their steps.
 
-    A workflow may serve any number of runs at once, as its agents may: a run reads the configuration when it starts,
-    and shares nothing else.
+    A workflow may have any number of runs at the same time. They share only its configuration, which each run reads
+    when it starts.
     """
 
     def __init__(
@@ -59,24 +59,24 @@ class _Workflow(ABC):
         self.output_type = output_type
 
     def run(self, task: str) -> Any:
-        """Runs a task and waits for the end. Prints nothing.
+        """Runs a task and waits for its end. Prints nothing.
 
         Args:
             task: What the user wants.
 
         Returns:
-            What was said, in the form that ``output_type`` names.
+            The answers, in the form that ``output_type`` names.
 
         Raises:
-            StreamError: An agent's run did not end complete. With ``on_error="continue"``: no agent's did.
-            ConfigurationError: The task, an agent or the workflow's configuration cannot work.
+            StreamError: An agent's run did not end complete. With ``on_error="continue"``: no agent's run did.
+            ConfigurationError: The task, an agent or the workflow is configured in a way that cannot work.
         """
         with self.run_stream(task) as stream:
             deque(stream, maxlen=0)
         return self._output(stream)
 
     async def arun(self, task: str) -> Any:
-        """Runs a task and awaits the end; see :meth:`run`."""
+        """Runs a task on the running event loop and returns what :meth:`run` returns."""
         async with self.arun_stream(task) as stream:
             async for _token in stream:
                 pass
@@ -93,18 +93,18 @@ class _Workflow(ABC):
 
         Args:
             task: What the user wants.
-            with_events: Yields everything that happens, as ``headrace.events``: all that the agents' own streams tell,
-                with one numbering, an ``AgentStart`` and an ``AgentEnd`` (or ``AgentFailed``) around each agent's run
-                instead of its ``RunStart`` and ``RunEnd``, and one of these around the whole.
+            with_events: Yield events (``headrace.events``) instead of tokens. These are the events of the agents'
+                own streams, with one numbering for all. ``AgentStart`` and ``AgentEnd`` (or ``AgentFailed``) replace
+                the ``RunStart`` and ``RunEnd`` of each agent; the workflow has one ``RunStart`` and one ``RunEnd``.
 
         Returns:
-            An iterator of tokens that also tells ``outputs``, ``errors``, ``text``, ``usage`` and ``state``, and can
-            be closed.
+            An iterator of tokens (or events). It has the properties ``outputs``, ``errors``, ``text``, ``usage`` and
+            ``state``, and can be closed.
 
         Raises:
-            ConfigurationError: The task or the workflow's configuration cannot work.
+            ConfigurationError: The task or the workflow is configured in a way that cannot work.
         """
-        return WorkflowStream(self._flow(task, events=with_events))
+        return WorkflowStream(self._new_run(task, events=with_events))
 
     @overload
     def arun_stream(self, task: str, *, with_events: Literal[False] = ...) -> AsyncWorkflowStream[str]: ...
@@ -113,8 +113,11 @@ class _Workflow(ABC):
     @overload
     def arun_stream(self, task: str, *, with_events: bool) -> AsyncWorkflowStream[str] | AsyncWorkflowStream[Event]: ...
     def arun_stream(self, task: str, *, with_events: bool = False) -> AsyncWorkflowStream[Any]:
-        """Runs a task and streams the agents' tokens to ``async for``; see :meth:`run_stream`."""
-        return AsyncWorkflowStream(self._flow(task, events=with_events))
+        """Runs a task and streams the agents' tokens to ``async for``.
+
+        Arguments and errors are those of :meth:`run_stream`.
+        """
+        return AsyncWorkflowStream(self._new_run(task, events=with_events))
 
     def __repr__(self) -> str:
         agents = ", ".join(agent.agent_name for agent in self.agents)
@@ -122,10 +125,10 @@ class _Workflow(ABC):
 
     @abstractmethod
     def _steps(self) -> tuple[Step, ...]:
-        """Who runs, in which order."""
+        """The steps, in order."""
 
     def _checked_steps(self) -> tuple[Step, ...]:
-        """The steps, once everything that they hang on was found to be right."""
+        """Checks the configuration, and returns the steps."""
         _check_agents(self.agents)
         _check_loops(self.max_loops)
         if self.on_error not in {"cancel", "continue"}:
@@ -134,11 +137,11 @@ class _Workflow(ABC):
             check_output_type(self.output_type)
         return self._steps()
 
-    def _flow(self, task: str, *, events: bool) -> Flow:
+    def _new_run(self, task: str, *, events: bool) -> WorkflowRun:
         check_task(task)
         steps = self._checked_steps()
         stop = self.on_error == "cancel"
-        return Flow(self.name, task, steps, max_loops=self.max_loops, stop_on_error=stop, events=events)
+        return WorkflowRun(self.name, task, steps, max_loops=self.max_loops, stop_on_error=stop, events=events)
 
     def _output(self, stream: WorkflowStream[Any] | AsyncWorkflowStream[Any]) -> Any:
         if self.output_type == "outputs":
@@ -147,21 +150,26 @@ class _Workflow(ABC):
 
 
 class SequentialWorkflow(_Workflow):
-    """Agents one after the other, each of which is told the task and what those before it have said.
+    """Runs agents one after the other. Each gets the task and the answers of the agents before it.
 
     Args:
-        agents: The agents, in their order. Their names must differ.
+        agents: The agents, in order. Each must have its own name.
         name: The workflow's name.
         description: What the workflow is for.
-        max_loops: How many times all agents run. The first of a later loop is told what the last loop came to.
-        on_error: What an agent that fails does: ``"cancel"`` ends the run with its error; with ``"continue"`` those
-            after it go on without its answer, and the run fails only if no agent has answered.
-        output_type: The form in which ``run`` returns what was said: ``"final"`` is the last agent's answer,
-            ``"outputs"`` the dict of all agents' newest answers by name, and the others are those of ``Agent``, with
-            the agents' names as roles.
+        max_loops: How many times all agents run. In later loops, the agents also get the answers of the loop before.
+        on_error: What happens if an agent fails. ``"cancel"``: the run ends with its error. ``"continue"``: the next
+            agents run without its answer, and the run fails only if no agent has answered.
+        output_type: What ``run`` returns. ``"final"``: the last agent's answer. ``"outputs"``: a dict of all agents'
+            latest answers by name. The other values are those of ``Agent``, with the agents' names as roles.
 
     Raises:
         ConfigurationError: A value cannot work.
+
+    Example:
+        >>> def make(name):
+        ...     return Agent(agent_name=name, model_name="openai/sim", llm_base_url=simulator.base_url)
+        >>> SequentialWorkflow(agents=[make("Writer"), make("Editor")], output_type="outputs").run("Greet me.")
+        {'Writer': 'Hello, world.', 'Editor': 'Hello, world.'}
     """
 
     def __init__(
@@ -182,21 +190,30 @@ class SequentialWorkflow(_Workflow):
 
 
 class ConcurrentWorkflow(_Workflow):
-    """Agents at the same time, each of which is told the task.
+    """Runs agents at the same time. Each gets the task.
 
     Args:
-        agents: The agents. Their names must differ.
+        agents: The agents. Each must have its own name.
         name: The workflow's name.
         description: What the workflow is for.
-        max_loops: How many times all agents run. In a later loop each is told what all said in the last.
-        on_error: What an agent that fails does: ``"cancel"`` cancels the others and ends the run with its error; with
-            ``"continue"`` the others go on, and the run fails only if no agent has answered.
-        output_type: The form in which ``run`` returns what was said: ``"outputs"`` is the dict of the agents' answers
-            by name, in the agents' order; ``"final"`` the same as one text, and the others are those of ``Agent``,
-            with the agents' names as roles.
+        max_loops: How many times all agents run. In later loops, each agent also gets all answers of the loop before.
+        on_error: What happens if an agent fails. ``"cancel"``: the others are cancelled, and the run ends with its
+            error. ``"continue"``: the others go on, and the run fails only if no agent has answered.
+        output_type: What ``run`` returns. ``"outputs"``: a dict of the agents' answers by name, in the order of
+            ``agents``. ``"final"``: the same as one text. The other values are those of ``Agent``, with the agents'
+            names as roles.
 
     Raises:
         ConfigurationError: A value cannot work.
+
+    Example:
+        >>> def make(name):
+        ...     return Agent(agent_name=name, model_name="openai/sim", llm_base_url=simulator.base_url)
+        >>> stream = ConcurrentWorkflow(agents=[make("Poet"), make("Engineer")]).run_stream("Greet me.")
+        >>> sorted(stream)
+        [', ', ', ', 'Hello', 'Hello', 'world.', 'world.']
+        >>> stream.outputs
+        {'Poet': 'Hello, world.', 'Engineer': 'Hello, world.'}
     """
 
     def __init__(
@@ -217,27 +234,34 @@ class ConcurrentWorkflow(_Workflow):
 
 
 class AgentRearrange(_Workflow):
-    """Agents in the order that a flow says: ``"A, B -> C"`` is A and B at the same time, and then C.
+    """Runs agents in the order of a flow: ``"A, B -> C"`` runs A and B at the same time, and then C.
 
-    Each is told the task and what those of the steps before it have said. An agent may stand in several steps; one
-    that stands in none does not run.
+    Each agent gets the task and the answers of the steps before. An agent may be in several steps; one that is in no
+    step does not run.
 
     Args:
-        agents: The agents. Their names must differ.
-        flow: Steps with arrows between them; a step is names with commas between them.
+        agents: The agents. Each must have its own name.
+        flow: The steps, separated by ``->``. A step is one or more agents' names, separated by commas.
         name: The workflow's name.
         description: What the workflow is for.
-        max_loops: How many times the flow is gone through. The first step of a later loop is told what the last loop
-            came to.
-        on_error: What an agent that fails does: ``"cancel"`` cancels the others of its step and ends the run with its
-            error; with ``"continue"`` the flow goes on without its answer, and the run fails only if no agent has
-            answered.
-        output_type: The form in which ``run`` returns what was said: ``"final"`` is what the last step came to, the
-            answers of several agents under their names; ``"outputs"`` the dict of all agents' newest answers by name,
-            and the others are those of ``Agent``, with the agents' names as roles.
+        max_loops: How many times the flow is repeated. In later loops, the agents also get the answers of the loop
+            before.
+        on_error: What happens if an agent fails. ``"cancel"``: the other agents of its step are cancelled, and the run
+            ends with its error. ``"continue"``: the flow goes on without its answer, and the run fails only if no
+            agent has answered.
+        output_type: What ``run`` returns. ``"final"``: the answer of the last step; if it has several agents, their
+            answers under their names. ``"outputs"``: a dict of all agents' latest answers by name. The other values
+            are those of ``Agent``, with the agents' names as roles.
 
     Raises:
-        ConfigurationError: A value cannot work. For a name that is no agent's, the message tells the nearest.
+        ConfigurationError: A value cannot work. If the flow has an unknown name, the message suggests the nearest.
+
+    Example:
+        >>> def make(name):
+        ...     return Agent(agent_name=name, model_name="openai/sim", llm_base_url=simulator.base_url)
+        >>> agents = [make("Poet"), make("Engineer"), make("Editor")]
+        >>> AgentRearrange(agents=agents, flow="Poet, Engineer -> Editor").run("Greet me.")
+        'Hello, world.'
     """
 
     def __init__(
@@ -278,10 +302,10 @@ def _check_loops(loops: object) -> None:
 
 
 def _parse_flow(flow: str, agents: list[Agent]) -> tuple[Step, ...]:
-    """Reads ``"A, B -> C"``: the steps stand between arrows, the names of a step's agents between commas.
+    """Parses a flow such as ``"A, B -> C"``.
 
     Raises:
-        ConfigurationError: A step is empty, or names an agent that there is not, or one twice.
+        ConfigurationError: A step is empty, has an unknown name, or has a name twice.
     """
     if not flow.strip():
         raise ConfigurationError("the flow is empty: name agents, as in 'A, B -> C'")
@@ -301,5 +325,5 @@ def _parse_step(step: str, where: str, by_name: Mapping[str, Agent]) -> Step:
             hint = f"did you mean {nearest[0]!r}?" if nearest else f"the agents are {', '.join(by_name)}"
             raise ConfigurationError(f"{where} names {name!r}, which is no agent: {hint}")
         if names.count(name) > 1:
-            raise ConfigurationError(f"{where} names {name!r} twice: an agent has one answer in a step")
+            raise ConfigurationError(f"{where} names {name!r} twice: an agent can run only once in a step")
     return tuple(by_name[name] for name in names)

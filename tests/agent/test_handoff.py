@@ -1,4 +1,4 @@
-"""Handoffs: a model gives its task, or a part of it, to another agent."""
+"""Handoffs: a model hands its task, or a part of it, to another agent."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def chief_at(simulator: Simulator, *others: Agent, **options: Any) -> Agent:
     return agent_at(simulator, handoffs=others, **options)
 
 
-def test_the_other_agents_answer_goes_back_as_the_calls_result(simulate: Simulate, reader: Reader) -> None:
+def test_the_answer_of_the_other_agent_is_the_result_of_the_tool_call(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate(turns=script({"text": "It is 42."}))
     result = reader.read(chief_at(simulator, ada_at(simulator, system_prompt="You are Ada.")), "Calculate.")
     assert "".join(result.tokens) == "Ask Ada.It is 42.She says 42."
@@ -53,7 +53,9 @@ def test_the_other_agents_answer_goes_back_as_the_calls_result(simulate: Simulat
     assert (sent(simulator)[-1]["tool_call_id"], sent(simulator)[-1]["content"]) == ("call_0_0", "It is 42.")
 
 
-def test_its_tokens_stream_under_its_own_name_between_its_start_and_end(simulate: Simulate, reader: Reader) -> None:
+def test_the_other_agents_tokens_have_its_name_and_come_between_start_and_end(
+    simulate: Simulate, reader: Reader
+) -> None:
     simulator = simulate(turns=script({"text": "It is 42."}))
     events: list[Any] = reader.read(chief_at(simulator, ada_at(simulator)), with_events=True).tokens
     spoken = [(event.agent, event.text) for event in events if isinstance(event, Token)]
@@ -69,7 +71,7 @@ def test_its_tokens_stream_under_its_own_name_between_its_start_and_end(simulate
     assert [event.turn for event in events if isinstance(event, TurnStart)] == [1, 2, 3]
 
 
-def test_its_tokens_come_while_it_speaks(simulate: Simulate, reader: Reader) -> None:
+def test_the_tokens_of_the_other_agent_arrive_one_by_one(simulate: Simulate, reader: Reader) -> None:
     stalled = {"text": "It is 42.", "fault": {"kind": "stall", "after": 2}}
     simulator = simulate(turns=script(stalled))
     with reader.start(chief_at(simulator, ada_at(simulator))) as reading:
@@ -78,7 +80,7 @@ def test_its_tokens_come_while_it_speaks(simulate: Simulate, reader: Reader) -> 
     wait_for_outcomes(simulator, "disconnected")
 
 
-def test_it_works_with_its_own_tools_model_and_bounds(simulate: Simulate, reader: Reader) -> None:
+def test_the_other_agent_uses_its_own_tools_model_and_limits(simulate: Simulate, reader: Reader) -> None:
     adds = {"when": {"role": "user"}, "tool_calls": [calling("add", {"a": 17, "b": 25})]}
     simulator = simulate(turns=script(adds, {"when": {"role": "tool"}, "text": "42"}))
     agent = chief_at(simulator, ada_at(simulator, tools=[add], max_loops=2, temperature=0.5), max_loops=2)
@@ -91,7 +93,7 @@ def test_it_works_with_its_own_tools_model_and_bounds(simulate: Simulate, reader
     assert second["messages"][-1]["content"] == "42"
 
 
-def test_the_model_is_told_whom_it_may_hand_to(simulate: Simulate, reader: Reader) -> None:
+def test_the_request_names_the_agents_that_may_be_handed_to(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate(turns=script(chief=[{"text": "I do it myself."}]))
     bob = agent_at(simulator, agent_name="Bob", agent_description="Writes.")
     reader.read(chief_at(simulator, ada_at(simulator), bob, tools=[add]))
@@ -102,7 +104,7 @@ def test_the_model_is_told_whom_it_may_hand_to(simulate: Simulate, reader: Reade
     assert all(word in offered["description"] for word in ("Ada: Calculates.", "Bob: Writes."))
 
 
-def test_without_handoffs_there_is_no_such_tool(simulate: Simulate, reader: Reader) -> None:
+def test_without_handoffs_there_is_no_handoff_tool(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate(turns=script(chief=[{"text": "", "tool_calls": [hand("Ada", "17 + 25?")]}, {"text": "No."}]))
     assert reader.read(chief_at(simulator)).stream.final == "No."
     assert "no tool 'handoff_task'" in sent(simulator)[-1]["content"]
@@ -119,7 +121,7 @@ def test_without_handoffs_there_is_no_such_tool(simulate: Simulate, reader: Read
         (calling("handoff_task", "null"), "agent_name and task"),
     ],
 )
-def test_a_handoff_that_leads_nowhere_is_told_to_the_model(
+def test_an_invalid_handoff_is_an_error_for_the_model(
     simulate: Simulate, reader: Reader, call: dict[str, Any], words: str
 ) -> None:
     simulator = simulate(turns=script(chief=[{"text": "", "tool_calls": [call]}, {"text": "Then I do it."}]))
@@ -259,7 +261,7 @@ def test_a_users_tool_of_the_same_name_is_refused(simulate: Simulate) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "Ask Ada."])
-def test_where_the_last_turn_hands_on_the_answer_is_the_other_agents(
+def test_if_the_last_turn_hands_over_the_answer_is_the_other_agents(
     simulate: Simulate, reader: Reader, text: str
 ) -> None:
     simulator = simulate(
@@ -270,7 +272,7 @@ def test_where_the_last_turn_hands_on_the_answer_is_the_other_agents(
     assert result.stream.text == f"{text}It is 42."
 
 
-def test_where_the_last_turn_hands_on_twice_the_answer_is_both(simulate: Simulate, reader: Reader) -> None:
+def test_if_the_last_turn_hands_over_twice_the_answer_is_both_answers(simulate: Simulate, reader: Reader) -> None:
     both = [hand("Ada", "17 + 25?"), hand("Bob", "Write."), hand("Nobody", "Go.")]
     others = [{"when": {"contains": "17"}, "text": "It is 42."}, {"when": {"contains": "Write"}, "text": "Words."}]
     simulator = simulate(turns=script(*others, chief=[{"text": "", "tool_calls": both}]))
@@ -290,12 +292,12 @@ def circle_at(simulator: Simulator, **options: Any) -> tuple[Agent, Agent]:
     return chief, ada
 
 
-def test_agents_that_may_hand_to_each_other_are_no_endless_recursion(simulate: Simulate, reader: Reader) -> None:
+def test_agents_that_may_hand_to_each_other_do_not_recurse_endlessly(simulate: Simulate, reader: Reader) -> None:
     chief, _ = circle_at(simulate(turns=script({"text": "It is 42."})))
     assert reader.read(chief).stream.final == "She says 42."
 
 
-def test_a_task_may_come_back_to_who_handed_it_on(simulate: Simulate, reader: Reader) -> None:
+def test_a_task_may_be_handed_back(simulate: Simulate, reader: Reader) -> None:
     turns = [
         {"when": {"contains": "Start."}, "tool_calls": [hand("Ada", "Calculate.")]},
         {"when": {"contains": "Calculate."}, "tool_calls": [hand("Chief", "Which numbers?")]},
@@ -310,7 +312,7 @@ def test_a_task_may_come_back_to_who_handed_it_on(simulate: Simulate, reader: Re
     assert events[-1].text == "17 and 25.It is 42.She says 42."
 
 
-def test_a_task_that_goes_round_and_round_is_stopped_and_the_model_is_told(simulate: Simulate, reader: Reader) -> None:
+def test_endless_handoffs_are_stopped_with_an_error_for_the_model(simulate: Simulate, reader: Reader) -> None:
     turns = [
         {"when": {"role": "user", "model": "chief"}, "tool_calls": [hand("Ada", "You do it.")]},
         {"when": {"role": "user", "model": "sim"}, "tool_calls": [hand("Chief", "No, you.")]},
@@ -328,7 +330,7 @@ def test_a_task_that_goes_round_and_round_is_stopped_and_the_model_is_told(simul
     assert [event.error for event in others] == [None] * 8
 
 
-def test_the_run_that_comes_back_is_not_steered(simulate: Simulate, reader: Reader) -> None:
+def test_steering_does_not_reach_a_task_that_is_handed_back(simulate: Simulate, reader: Reader) -> None:
     turns = [
         {"when": {"contains": "Start."}, "text": "Ask Ada.", "tool_calls": [hand("Ada", "Calculate.")]},
         {"when": {"contains": "Calculate."}, "tool_calls": [hand("Chief", "Which numbers?")]},

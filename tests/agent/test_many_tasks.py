@@ -52,7 +52,7 @@ def test_arun_concurrent_keeps_the_order_of_the_tasks(echo: Simulator) -> None:
 
 
 @pytest.mark.parametrize("way", ["run_concurrent", "arun_concurrent"])
-def test_they_run_at_the_same_time(simulate: Simulate, way: str) -> None:
+def test_concurrent_tasks_run_at_the_same_time(simulate: Simulate, way: str) -> None:
     simulator = simulate(turns=[{"when": {"role": "tool"}, "text": "Done."}, {"tool_calls": [calling("meet")]}])
     barrier = threading.Barrier(4)
 
@@ -66,7 +66,7 @@ def test_they_run_at_the_same_time(simulate: Simulate, way: str) -> None:
     assert answers == ["Done."] * 4
 
 
-def test_max_workers_is_the_most_at_the_same_time(simulate: Simulate) -> None:
+def test_max_workers_limits_the_concurrent_tasks(simulate: Simulate) -> None:
     simulator = simulate(turns=[{"when": {"role": "tool"}, "text": "Done."}, {"tool_calls": [calling("count")]}])
     lock, now, most = threading.Lock(), [0], [0]
 
@@ -85,7 +85,7 @@ def test_max_workers_is_the_most_at_the_same_time(simulate: Simulate) -> None:
 
 
 @pytest.mark.parametrize("way", ["run_batched", "run_concurrent", "arun_concurrent"])
-def test_the_form_of_the_output_is_that_of_run(echo: Simulator, way: str) -> None:
+def test_the_answers_have_the_output_type(echo: Simulator, way: str) -> None:
     agent = agent_at(echo, output_type="list")
     made = getattr(agent, way)(TASKS)
     answers = asyncio.run(made) if way == "arun_concurrent" else made
@@ -93,7 +93,7 @@ def test_the_form_of_the_output_is_that_of_run(echo: Simulator, way: str) -> Non
 
 
 @pytest.mark.parametrize("way", ["run_batched", "run_concurrent", "arun_concurrent"])
-def test_no_tasks_have_no_answers(echo: Simulator, way: str) -> None:
+def test_an_empty_list_of_tasks_gives_an_empty_list(echo: Simulator, way: str) -> None:
     made = getattr(agent_at(echo), way)([])
     assert (asyncio.run(made) if way == "arun_concurrent" else made) == []
     assert bodies(echo) == []
@@ -118,7 +118,7 @@ def test_the_error_of_one_run_leaves_no_other_running(simulate: Simulate) -> Non
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
     asyncio.run(main())
-    # A run that was cancelled early enough has not even asked.
+    # A run that was cancelled early has sent no request.
     assert "running" not in outcomes(simulator)
 
 
@@ -185,7 +185,7 @@ def test_arun_returns_the_answer_and_does_not_block_the_loop(simulate: Simulate)
 
 
 @pytest.mark.parametrize("task", ["", "  \n", None, 7])
-def test_what_is_no_task_is_refused(simulate: Simulate, task: object) -> None:
+def test_an_empty_task_is_refused(simulate: Simulate, task: object) -> None:
     simulator = simulate()
     agent = agent_at(simulator)
     with pytest.raises(ConfigurationError, match="task"):

@@ -1,4 +1,4 @@
-"""One agent at work many times at once: nothing is shared but its configuration."""
+"""One agent with many runs at the same time: they share only its configuration."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ THREADS = 20
 
 
 def answer(number: int) -> str:
-    """What is said to a task in all its turns."""
+    """The text of all turns of a task."""
     return f"[{number}] looks up. [{number}] found <{number}:one>. [{number}] is done."
 
 
@@ -61,7 +61,7 @@ def agent(simulator: Simulator) -> Agent:
 
 
 def assert_each_saw_its_own_only(simulator: Simulator) -> None:
-    """Each request holds one task, with the calls and results of that task alone."""
+    """Checks that each request contains only one task, and only its calls and results."""
     for body in bodies(simulator):
         [system, task, *rest] = body["messages"]
         assert system["content"] == "You look up."
@@ -163,7 +163,7 @@ def test_the_end_of_one_run_does_not_touch_another(simulate: Simulate) -> None:
     asyncio.run(main())
 
 
-def test_an_agent_that_is_changed_changes_only_the_runs_to_come(simulate: Simulate) -> None:
+def test_changing_an_agent_changes_only_later_runs(simulate: Simulate) -> None:
     simulator = simulate(turns=[{"text": "Again.", "tool_calls": [calling("look", {"n": 1, "what": "x"})]}])
     agent = agent_at(simulator, tools=[look], max_loops=3)
     stream = agent.run_stream("Go.")
@@ -175,7 +175,7 @@ def test_an_agent_that_is_changed_changes_only_the_runs_to_come(simulate: Simula
     assert [body["messages"][0]["role"] for body in bodies(simulator)] == ["user"] * 3 + ["system"]
 
 
-def test_tools_of_runs_at_once_run_at_once(simulate: Simulate) -> None:
+def test_tools_of_parallel_runs_run_in_parallel(simulate: Simulate) -> None:
     simulator = simulate(turns=[{"when": {"role": "tool"}, "text": "Done."}, {"tool_calls": [calling("meet")]}])
     barrier = threading.Barrier(6)
 

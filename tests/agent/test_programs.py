@@ -1,4 +1,4 @@
-"""The three programs of swarms' streaming pages: only the import line is changed, and they stream all that they say."""
+"""The three programs of swarms' documentation of streaming, with only the import line changed: they stream all text."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_the_calculator_streams_the_turn_that_calls_and_the_turn_that_states(
     ],
     ids=["text before a call", "arguments", "synthesis"],
 )
-def test_its_tokens_come_before_the_turn_is_whole(
+def test_the_tokens_of_the_calculator_arrive_before_the_turn_is_complete(
     simulate: Simulate, reader: Reader, turns: list[dict[str, Any]], streamed: list[str]
 ) -> None:
     simulator = simulate(turns=conversation(*turns))
@@ -92,7 +92,7 @@ def test_its_tokens_come_before_the_turn_is_whole(
     wait_for_outcomes(simulator, "disconnected")
 
 
-def test_its_parallel_calls_are_all_carried_out(simulate: Simulate, reader: Reader) -> None:
+def test_the_parallel_calls_of_the_calculator_are_all_made(simulate: Simulate, reader: Reader) -> None:
     four = [calling("add", {"a": n, "b": n}, fragments=n) for n in range(1, 5)]
     turn = {**CALLS, "tool_calls": four, "interleave_calls": True}
     simulator = simulate(turns=conversation(turn, STATES))
@@ -105,7 +105,7 @@ def test_its_parallel_calls_are_all_carried_out(simulate: Simulate, reader: Read
 
 
 def test_the_writer_never_blocks_the_event_loop() -> None:
-    """Each word is sent only when other work on the loop has asked for it, after it saw the word before."""
+    """Each word is sent only after another task of the event loop has seen the word before, and asks for the next."""
     words = [f"word{number} " for number in range(20)]
     asked_for = threading.Semaphore(0)
 
@@ -193,7 +193,7 @@ def test_the_autobot_streams_plan_execution_and_summary(simulate: Simulate, read
     assert len(bodies(simulator)) == len(AUTOBOT)
 
 
-def test_each_of_its_phases_streams_before_it_is_whole(simulate: Simulate, reader: Reader) -> None:
+def test_each_phase_of_the_autobot_streams_before_it_is_complete(simulate: Simulate, reader: Reader) -> None:
     # In the middle of the plan's text, of a subtask's text, and of the summary inside its arguments.
     for number, after, streamed in [
         (0, 2, "Let me"),

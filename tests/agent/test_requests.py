@@ -1,4 +1,4 @@
-"""What an agent adds to its requests: tools and how to use them, reasoning, and the part of the past that fits."""
+"""What an agent adds to its requests: tools, options of the model, and as much of the conversation as fits."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ def test_every_request_has_the_member(
     assert [{name: body.get(name) for name in members} for body in bodies(simulator)] == [members, members]
 
 
-def test_what_nobody_set_is_not_sent(simulate: Simulate, reader: Reader) -> None:
+def test_options_that_are_not_set_are_not_sent(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate()
     reader.read(agent_at(simulator, tools=[add]))
     [body] = bodies(simulator)
     assert set(body) == {"model", "messages", "stream", "stream_options", "tools"}
 
 
-def test_without_tools_there_is_no_choice_of_them(simulate: Simulate, reader: Reader) -> None:
+def test_without_tools_no_tool_choice_is_sent(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate()
     reader.read(agent_at(simulator, tool_choice="required"))
     [body] = bodies(simulator)
@@ -85,7 +85,7 @@ def test_the_context_length_cuts_the_oldest_and_keeps_calls_with_their_results(
         return f"{n}: {LONG}"
 
     turns = conversation(*({"tool_calls": [calling("lookup", {"n": n})]} for n in range(5)), {"text": "Done."})
-    # Once messages go, the conversation that is sent has fewer turns than the run.
+    # When messages are left out, the request has fewer turns than the run.
     for turn in turns[3:]:
         turn["when"] = {"contains": f"{turn['when']['turn'] - 1}: "}
     simulator = simulate(turns=sorted(turns, key=lambda turn: "turn" in turn["when"]))
@@ -98,11 +98,11 @@ def test_the_context_length_cuts_the_oldest_and_keeps_calls_with_their_results(
     for asked, answered in zip(last[2::2], last[3::2], strict=True):
         assert asked["tool_calls"][0]["id"] == answered["tool_call_id"]
     assert last[-1]["content"].startswith("4: ")
-    # What is not sent is not forgotten.
+    # Messages that are not sent are still remembered.
     assert len(result.stream.messages) == 1 + 5 * 2 + 1
 
 
-def test_what_can_never_fit_is_an_error_before_anything_is_sent(simulate: Simulate, reader: Reader) -> None:
+def test_messages_that_cannot_fit_are_an_error_before_anything_is_sent(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate()
     result = reader.read(agent_at(simulator, context_length=100), LONG)
     assert isinstance(result.error, ConfigurationError)
@@ -118,7 +118,7 @@ def test_max_tokens_are_kept_free_of_the_context(simulate: Simulate, reader: Rea
     assert isinstance(refused.error, ConfigurationError)
 
 
-def test_transforms_takes_the_place_of_the_rule(simulate: Simulate, reader: Reader) -> None:
+def test_transforms_is_used_instead_of_context_length(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate(turns=[{"when": {"contains": "42"}, "text": "42"}, ADDS])
     seen: list[list[str]] = []
 
@@ -133,7 +133,7 @@ def test_transforms_takes_the_place_of_the_rule(simulate: Simulate, reader: Read
     [first, second] = [[message["content"] for message in body["messages"]] for body in bodies(simulator)]
     assert first == ["What comes now is short.", "17 + 25?" + LONG]
     assert second == ["What comes now is short.", "42"]
-    # It makes what is sent, not what was said.
+    # It changes the messages that are sent, not the messages of the run.
     assert [message["role"] for message in result.stream.messages] == ["user", "assistant", "tool", "assistant"]
 
 
@@ -149,7 +149,7 @@ def test_transforms_that_raises_ends_the_run_with_its_error(simulate: Simulate, 
 
 @pytest.fixture
 def memory(tmp_path: Path) -> dict[str, Any]:
-    """What makes agents remember in one file."""
+    """The options with which agents remember in the same file."""
     return {"persistent_memory": True, "memory_path": tmp_path / "memory.sqlite3"}
 
 
@@ -174,18 +174,18 @@ def test_calls_and_results_are_remembered_together(simulate: Simulate, reader: R
     assert agent.memory.read() == list(first.stream.messages)
     second = reader.read(agent, "What did you do?")
     assert sent(simulator)[:-1] == list(first.stream.messages)
-    # What was said in this run does not hold what was said before.
+    # The messages of this run do not contain those of earlier runs.
     assert [message["content"] for message in second.stream.messages] == ["What did you do?", "I added."]
 
 
-def test_an_agent_of_another_name_does_not_know(simulate: Simulate, reader: Reader, memory: dict[str, Any]) -> None:
+def test_an_agent_of_another_name_does_not_remember(simulate: Simulate, reader: Reader, memory: dict[str, Any]) -> None:
     simulator = simulate()
     reader.read(agent_at(simulator, agent_name="Bot", **memory), "I am Ada.")
     reader.read(agent_at(simulator, agent_name="Other", **memory), "Who am I?")
     assert sent(simulator) == [{"role": "user", "content": "Who am I?"}]
 
 
-def test_without_it_nothing_is_remembered(simulate: Simulate, reader: Reader) -> None:
+def test_without_persistent_memory_nothing_is_remembered(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate()
     agent = agent_at(simulator)
     assert agent.memory is None

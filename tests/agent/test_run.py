@@ -1,4 +1,4 @@
-"""``Agent.run``, and what a run shows."""
+"""``Agent.run``, and what a run prints."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_streams_show_nothing(simulate: Simulate, capsys: pytest.CaptureFixture[
     assert capsys.readouterr() == ("", "")
 
 
-def test_verbose_tells_on_standard_error_only(simulate: Simulate, capsys: pytest.CaptureFixture[str]) -> None:
+def test_verbose_prints_to_standard_error_only(simulate: Simulate, capsys: pytest.CaptureFixture[str]) -> None:
     agent_at(simulate(), verbose=True, agent_name="Ada").run("Go.")
     out, err = capsys.readouterr()
     assert out == ""
@@ -64,7 +64,7 @@ def test_verbose_tells_on_standard_error_only(simulate: Simulate, capsys: pytest
     assert "openai/sim" in err
 
 
-def test_verbose_tells_how_it_went(simulate: Simulate, capsys: pytest.CaptureFixture[str]) -> None:
+def test_verbose_prints_the_timing_of_turns(simulate: Simulate, capsys: pytest.CaptureFixture[str]) -> None:
     agent_at(simulate(), verbose=True).run("Go.")
     asked, *went = capsys.readouterr().err.splitlines()
     assert "asks" in asked

@@ -1,4 +1,4 @@
-"""What swarms does wrong, by measurement of 16.0.3 and 14.0.0, and headrace is never to do."""
+"""Faults of swarms, measured with 16.0.3 and 14.0.0, which headrace must not have."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_two_streams_of_one_agent_get_their_own_answers_and_change_nothing_of_it
     assert vars(agent) == before
 
 
-def test_a_stream_and_a_run_of_one_agent_do_not_hear_each_other(simulate: Simulate) -> None:
+def test_a_stream_and_a_run_of_one_agent_do_not_mix(simulate: Simulate) -> None:
     simulator = simulate(WORDS, pacing={"mode": "burst", "size": 10, "interval_ms": 1})
     heard: list[str] = []
     agent = agent_at(simulator)
@@ -60,12 +60,12 @@ def test_a_stream_and_a_run_of_one_agent_do_not_hear_each_other(simulate: Simula
 
 @pytest.fixture
 def long(simulate: Simulate) -> Simulator:
-    """A model that would say 200 words, in a second."""
+    """A model that would send 200 words in a second."""
     return simulate(WORDS, pacing={"mode": "steady", "interval_ms": 5})
 
 
 def assert_it_stopped(simulator: Simulator) -> None:
-    """The client left, the provider noticed, and most of the words were never made."""
+    """Checks that the provider noticed that the client left, and that most of the words were never sent."""
     wait_for_outcomes(simulator, "disconnected")
     [request] = simulator.report()["requests"]
     assert request["frames_written"] < len(WORDS) / 2
@@ -110,10 +110,10 @@ def test_cancelling_stops_the_provider(long: Simulator) -> None:
 
 
 @pytest.mark.parametrize("view", [{}, {"with_events": True}, {"reasoning": True}], ids=["text", "events", "reasoning"])
-def test_a_consumer_that_does_not_read_holds_the_provider_back(
+def test_a_reader_that_does_not_read_slows_the_provider(
     simulate: Simulate, reader: Reader, view: dict[str, Any]
 ) -> None:
-    """In every view: the text is read in another way than the events are."""
+    """In every view, because text and events are read in different ways."""
     simulator = simulate(WORDS, repeat=400)  # some 18 MB
     with reader.start(agent_at(simulator), **view) as reading:
         reading.take(3)
@@ -128,7 +128,7 @@ def test_a_consumer_that_does_not_read_holds_the_provider_back(
 
 
 @pytest.mark.parametrize("max_loops", [3, "auto"])
-def test_the_text_has_nothing_of_tool_calls(simulate: Simulate, reader: Reader, max_loops: Any) -> None:
+def test_the_text_does_not_contain_tool_calls(simulate: Simulate, reader: Reader, max_loops: Any) -> None:
     turns = WHOLE if max_loops == "auto" else conversation(ADDS, {"text": "It is 42."})
     result = reader.read(agent_at(simulate(turns=turns), tools=[add], max_loops=max_loops))
     assert result.error is None
@@ -153,7 +153,7 @@ def test_the_answer_after_a_tool_turn_comes_once(simulate: Simulate, reader: Rea
 # --- "auto" streams JSON, or never ends ------------------------------------------------------------------------
 
 
-def test_a_cycle_of_a_model_that_ends_nothing_ends(simulate: Simulate, reader: Reader) -> None:
+def test_an_autonomous_run_ends_even_if_the_model_ends_nothing(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate(turns=[*conversation(plans("a", "b")), ADDS])
     result = reader.read(bot_at(simulator, max_subtask_loops=5))
     assert (result.error, result.stream.state) == (None, "complete")
@@ -182,7 +182,7 @@ def test_a_server_that_goes_silent_ends_the_run(
     result = reader.read(agent)
     assert type(result.error) is error
     assert result.stream.state == "timeout"
-    # What came before it was not lost.
+    # The tokens before the error are not lost.
     assert len(result.tokens) == 3 * turn + fault.get("after", 0)
 
 
@@ -253,7 +253,7 @@ def test_nothing_is_left_after_runs_of_all_kinds(simulate: Simulate, reader: Rea
         reading.take(4)
         reading.close()
         reader.read(agent, with_events=True)
-    # The thread of a tool may be at its very end.
+    # The thread of a tool may be just about to end.
     for thread in set(threading.enumerate()) - before:
         thread.join(PATIENCE)
         assert not thread.is_alive()

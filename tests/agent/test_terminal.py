@@ -1,4 +1,4 @@
-"""What a run shows where a person looks on."""
+"""What a run prints on a terminal."""
 
 from __future__ import annotations
 

@@ -49,12 +49,12 @@ def test_json_is_one_object_with_everything() -> None:
     assert "".join(delta["text"] for delta in told["deltas"] if delta["type"] == "text") == expected["text"]
 
 
-def test_standard_input_is_a_file_too() -> None:
+def test_a_file_may_be_standard_input() -> None:
     done = headrace("-", data=THINKING.read_bytes())
     assert (done.returncode, done.stdout) == (0, headrace(THINKING).stdout)
 
 
-def test_what_is_not_complete_is_shown_too_and_exits_1(tmp_path: Path) -> None:
+def test_an_incomplete_answer_is_shown_and_exits_1(tmp_path: Path) -> None:
     capture = tmp_path / "capture"
     capture.write_bytes(b'data: {"choices":[{"index":0,"delta":{"content":"Hi\\nyou"}}]}\n\n')
     done = headrace(capture)
@@ -69,7 +69,7 @@ def test_what_is_not_complete_is_shown_too_and_exits_1(tmp_path: Path) -> None:
     ]
 
 
-def test_an_error_is_told_in_json(tmp_path: Path) -> None:
+def test_an_error_is_in_the_json(tmp_path: Path) -> None:
     capture = tmp_path / "capture"
     capture.write_bytes(b'{"error":{"message":"slow down","type":"rate_limit_error"}}')
     done = headrace(capture, "--json")
@@ -82,7 +82,7 @@ def test_an_error_is_told_in_json(tmp_path: Path) -> None:
     }
 
 
-def test_a_dialect_may_be_named() -> None:
+def test_the_dialect_may_be_given() -> None:
     done = headrace(THINKING, "--dialect", "openai_chat")
     assert done.returncode == 1
     assert b"dialect: openai_chat" in done.stdout

@@ -1,4 +1,4 @@
-"""The command ``headrace run``: text to standard output and nothing else there."""
+"""The command ``headrace run``: it prints the text, and nothing else, to standard output."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ REPEAT = 100  # some 24 MB of stream
 
 @pytest.fixture
 def flood(simulate: Simulate) -> Simulator:
-    """Sends far more than sockets and buffers hold, as fast as it can."""
+    """Sends far more than sockets and buffers can hold, as fast as it can."""
     return simulate(WORDS, repeat=REPEAT)
 
 
@@ -28,7 +28,7 @@ def test_a_reader_that_does_not_read_stops_the_provider(flood: Simulator, reader
         held = wait_until_it_blocks(flood)
         rest = reading.to_end()
         assert rest.error is None
-        # Without the first token, which was taken before.
+        # The first token was read before.
         assert rest.tokens == (WORDS * REPEAT)[1:]
         assert held < bytes_written(flood) / 2
 
@@ -40,7 +40,7 @@ def test_a_stream_whose_provider_waits_can_be_closed(flood: Simulator, reader: R
     assert flood.wait_for(lambda report: report["requests"][0]["outcome"] == "disconnected", PATIENCE)
 
 
-def test_a_reader_with_pauses_loses_nothing(simulate: Simulate) -> None:
+def test_a_slow_reader_gets_every_token(simulate: Simulate) -> None:
     simulator = simulate(WORDS, pacing={"mode": "burst", "size": 100, "interval_ms": 5})
 
     async def main() -> list[str]:
@@ -54,7 +54,7 @@ def test_a_reader_with_pauses_loses_nothing(simulate: Simulate) -> None:
     assert asyncio.run(main()) == WORDS
 
 
-def test_an_answer_that_is_whole_waits_for_its_reader(simulate: Simulate, reader: Reader) -> None:
+def test_a_complete_answer_waits_for_its_reader(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate(WORDS[:200])
     reading = reader.start(agent_at(simulator))
     first = reading.take(1)

@@ -8,7 +8,7 @@ from support.harness import Reader, Simulate, agent_at, wait_for_outcomes
 
 
 class EnoughError(Exception):
-    """What a callback raises when it has heard enough."""
+    """The error that a callback raises to end the run."""
 
 
 def test_the_agents_callback_gets_each_token(simulate: Simulate, reader: Reader) -> None:
@@ -17,7 +17,7 @@ def test_the_agents_callback_gets_each_token(simulate: Simulate, reader: Reader)
     assert heard == result.tokens == ["one", " two", " three"]
 
 
-def test_a_calls_callback_takes_the_place_of_the_agents(simulate: Simulate, reader: Reader) -> None:
+def test_the_callback_of_a_call_replaces_the_agents(simulate: Simulate, reader: Reader) -> None:
     agents: list[str] = []
     calls: list[str] = []
     agent = agent_at(simulate("one two"), streaming_callback=agents.append)
@@ -25,13 +25,13 @@ def test_a_calls_callback_takes_the_place_of_the_agents(simulate: Simulate, read
     assert (agents, calls) == ([], ["one", " two"])
 
 
-def test_run_calls_back_too(simulate: Simulate) -> None:
+def test_run_calls_the_callback_too(simulate: Simulate) -> None:
     heard: list[str] = []
     agent_at(simulate("one two")).run("Go.", streaming_callback=heard.append)
     assert heard == ["one", " two"]
 
 
-def test_a_callback_hears_a_token_before_the_reader_has_it(simulate: Simulate, reader: Reader) -> None:
+def test_the_callback_gets_a_token_before_the_reader(simulate: Simulate, reader: Reader) -> None:
     heard: list[str] = []
     with reader.start(agent_at(simulate("one two three")), streaming_callback=heard.append) as reading:
         for number in range(1, 4):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class EnoughError(Exception):
-    """What a callback raises when it has heard enough."""
+    """The error that a callback raises to end the run."""
 
 
 USAGE = {"input_tokens": 10, "output_tokens": 3, "total_tokens": 13}
@@ -31,13 +31,13 @@ def calculator_at(simulate: Simulate, **options: Any) -> Agent:
 # --- each token ------------------------------------------------------------------------------------------------
 
 
-def test_the_callback_hears_the_tokens_of_all_turns_and_nothing_else(simulate: Simulate, reader: Reader) -> None:
+def test_the_callback_gets_the_tokens_of_all_turns_and_nothing_else(simulate: Simulate, reader: Reader) -> None:
     heard: list[str] = []
     result = reader.read(calculator_at(simulate, streaming_callback=heard.append))
     assert heard == result.tokens == ["Let", " me", " add.", "It", " is", " 42."]
 
 
-def test_with_events_the_callback_still_hears_tokens(simulate: Simulate, reader: Reader) -> None:
+def test_with_events_the_callback_still_gets_tokens(simulate: Simulate, reader: Reader) -> None:
     heard: list[str] = []
     result = reader.read(calculator_at(simulate, streaming_callback=heard.append), with_events=True)
     assert heard == [event.text for event in list[Any](result.tokens) if isinstance(event, Token)]
@@ -61,7 +61,7 @@ def test_an_error_of_the_callback_in_a_later_turn_ends_the_run(simulate: Simulat
     assert len(bodies(simulator)) == 2
 
 
-def test_with_events_the_end_comes_before_the_error_of_a_callback(simulate: Simulate, reader: Reader) -> None:
+def test_with_events_the_run_end_comes_before_the_error_of_a_callback(simulate: Simulate, reader: Reader) -> None:
     def enough(token: str) -> None:
         raise EnoughError(token)
 
@@ -102,7 +102,7 @@ def test_a_callback_may_steer(simulate: Simulate, reader: Reader) -> None:
 
 
 def details_of(simulate: Simulate, reader: Reader, **options: Any) -> list[dict[str, Any]]:
-    """What the callback of a calculator hears in the detailed mode."""
+    """The dicts that the callback of a calculator gets in the detailed mode."""
     heard: list[dict[str, Any]] = []
     result = reader.read(calculator_at(simulate, stream=True, streaming_callback=heard.append), **options)
     assert result.error is None
@@ -110,7 +110,7 @@ def details_of(simulate: Simulate, reader: Reader, **options: Any) -> list[dict[
     return heard
 
 
-def test_each_token_has_its_dict(simulate: Simulate, reader: Reader) -> None:
+def test_the_detailed_callback_gets_a_dict_for_each_token(simulate: Simulate, reader: Reader) -> None:
     before = time.time()
     heard = [told for told in details_of(simulate, reader) if told["token"]]
     assert "".join(told["token"] for told in heard) == "Let me add.It is 42."
@@ -123,24 +123,24 @@ def test_each_token_has_its_dict(simulate: Simulate, reader: Reader) -> None:
     assert [told["id"] for told in heard] == ["chatcmpl-sim-0"] * 3 + ["chatcmpl-sim-1"] * 3
 
 
-def test_the_end_of_each_turn_has_a_dict_with_the_reason_and_the_usage(simulate: Simulate, reader: Reader) -> None:
+def test_the_dict_at_the_end_of_a_turn_has_finish_reason_and_usage(simulate: Simulate, reader: Reader) -> None:
     ends = [told for told in details_of(simulate, reader) if not told["token"]]
     assert [told["finish_reason"] for told in ends] == ["tool_calls", "stop"]
     assert [{name: told["usage"][name] for name in USAGE} for told in ends] == [USAGE, USAGE]
 
 
-def test_the_indices_are_those_of_the_tokens(simulate: Simulate, reader: Reader) -> None:
+def test_the_dicts_have_the_index_of_the_token(simulate: Simulate, reader: Reader) -> None:
     heard = [told for told in details_of(simulate, reader) if told["token"]]
     assert [told["index"] for told in heard] == list(range(6))
 
 
-def test_the_detailed_mode_changes_nothing_of_what_is_yielded(simulate: Simulate, reader: Reader) -> None:
+def test_the_detailed_mode_yields_the_same_tokens(simulate: Simulate, reader: Reader) -> None:
     plain = reader.read(calculator_at(simulate))
     detailed = reader.read(calculator_at(simulate, stream=True, streaming_callback=lambda _: None))
     assert plain.tokens == detailed.tokens
 
 
-def test_without_a_callback_there_is_nobody_to_tell(simulate: Simulate, reader: Reader) -> None:
+def test_the_detailed_mode_without_a_callback_works(simulate: Simulate, reader: Reader) -> None:
     assert "".join(reader.read(calculator_at(simulate, stream=True)).tokens) == "Let me add.It is 42."
 
 
@@ -158,7 +158,7 @@ def test_with_events_the_dicts_are_the_same(simulate: Simulate, reader: Reader) 
     assert told(with_events=True) == told()
 
 
-def test_run_tells_them_too(simulate: Simulate) -> None:
+def test_run_calls_the_detailed_callback_too(simulate: Simulate) -> None:
     heard: list[dict[str, Any]] = []
     agent = calculator_at(simulate, stream=True, streaming_callback=heard.append)
     assert agent.run("Go.") == "It is 42."
@@ -175,7 +175,7 @@ def test_an_error_of_a_detailed_callback_ends_the_run(simulate: Simulate, reader
     assert isinstance(result.error, EnoughError)
 
 
-def test_what_is_said_inside_a_call_has_its_dicts(simulate: Simulate, reader: Reader) -> None:
+def test_spoken_text_of_a_tool_call_has_dicts_too(simulate: Simulate, reader: Reader) -> None:
     summary = calling("complete_task", {"task_id": "t", "summary": "It is 42.", "success": True})
     simulator = simulate(turns=conversation({"tool_calls": [summary]}))
     heard: list[dict[str, Any]] = []
@@ -196,8 +196,10 @@ def body_of(*tokens: tuple[str, Any]) -> str:
 
 
 @pytest.mark.parametrize("options", [{}, {"with_events": True}, {"reasoning": True}])
-def test_logprobs_are_told_if_there_are_any(simulate: Simulate, reader: Reader, options: dict[str, Any]) -> None:
-    # The first and the last two look alike, so that the wire may take its shortcut for them.
+def test_the_dicts_have_the_logprobs_if_there_are_any(
+    simulate: Simulate, reader: Reader, options: dict[str, Any]
+) -> None:
+    # The first and the last two are similar, so that the decoder may use its shortcut for them.
     tokens = [("One", None), (" two", logprobs_of(" two")), (" three", logprobs_of(" three")), (" or", None)]
     simulator = simulate(fault={"kind": "raw", "body": body_of(*tokens, (" more.", None))})
     heard: list[dict[str, Any]] = []

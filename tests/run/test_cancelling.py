@@ -1,4 +1,4 @@
-"""Leaving a run of several turns, wherever it stands: nothing goes on, and nothing stays behind."""
+"""Leaving a run of several turns at any point: nothing goes on, and nothing stays behind."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ WAITS = {"text": "Let me wait.", "tool_calls": [calling("wait")]}
 
 
 def noting(added: list[int]) -> Callable[[int, int], int]:
-    """A tool that adds, and notes each sum."""
+    """A tool that adds, and records each sum."""
 
     def add(a: int, b: int) -> int:
         added.append(a + b)
@@ -63,14 +63,14 @@ def noting(added: list[int]) -> Callable[[int, int], int]:
 
 
 async def come_to(moment: Callable[[], object], reading: asyncio.Future[Any]) -> None:
-    """Waits for a moment of a run that is being read."""
+    """Waits until a run that is being read gets to some point."""
     while not moment():
         assert not reading.done(), f"the run is over: {reading}"
         await asyncio.sleep(0.001)
 
 
 async def cancel(stream: AsyncRunStream[Any], moment: Callable[[], object]) -> None:
-    """Cancels the task that reads a stream at some moment, and sees that nothing of it is left on the loop."""
+    """Cancels the task that reads a stream at some point, and checks that no task is left on the event loop."""
     reading = asyncio.ensure_future(collect(stream))
     await come_to(moment, reading)
     reading.cancel()
@@ -123,7 +123,7 @@ def test_cancelling_does_not_wait_for_a_sync_tool(simulate: Simulate) -> None:
     async def main() -> None:
         before = set(threading.enumerate())
         await cancel(agent_at(simulator, tools=[wait], max_loops=2).arun_stream("Go."), began.is_set)
-        # Python cannot stop the thread; it goes when the tool comes to its end.
+        # Python cannot stop the thread; it ends with the tool.
         over.set()
         for thread in set(threading.enumerate()) - before:
             await asyncio.to_thread(thread.join)
@@ -132,7 +132,7 @@ def test_cancelling_does_not_wait_for_a_sync_tool(simulate: Simulate) -> None:
     assert outcomes(simulator) == ["complete"]
 
 
-def test_cancelling_between_two_turns_starts_no_other(simulate: Simulate) -> None:
+def test_cancelling_between_two_turns_starts_no_further_turn(simulate: Simulate) -> None:
     simulator = simulate(turns=conversation(ADDS))
 
     async def main() -> None:
@@ -160,7 +160,7 @@ def test_cancelling_inside_a_handoff_closes_its_socket(simulate: Simulate) -> No
 
 @pytest.mark.parametrize("max_loops", [3, "auto"])
 def test_a_task_may_be_cancelled_at_any_await(simulate: Simulate, max_loops: Any) -> None:
-    """Cancels one step later each time, until the run gets to its end before it is cancelled."""
+    """Cancels one await later each time, until the run ends before it is cancelled."""
     steps = [{"step_id": "a", "description": "Look.", "priority": "high", "dependencies": []}]
     plan = calling("create_plan", {"task_description": "Look.", "steps": steps})
     done = calling("subtask_done", {"task_id": "a", "summary": "looked", "success": True})
@@ -235,7 +235,7 @@ def test_cancelled_tools_leave_no_thread(simulate: Simulate) -> None:
 # --- breaking out, dropping, closing ---------------------------------------------------------------------------
 
 
-def test_a_call_that_the_reader_breaks_out_before_is_not_made(simulate: Simulate, reader: Reader) -> None:
+def test_a_tool_call_is_not_made_if_the_reader_breaks_out_before_it(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate(turns=conversation(ADDS))
     added: list[int] = []
     agent = agent_at(simulator, tools=[noting(added)], max_loops=2)
@@ -259,7 +259,7 @@ def test_dropping_a_stream_in_a_later_turn_closes_its_socket(simulate: Simulate,
     wait_until_disconnected(simulator)
 
 
-def test_closing_between_two_turns_starts_no_other(simulate: Simulate, reader: Reader) -> None:
+def test_closing_between_two_turns_starts_no_further_turn(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate(turns=conversation(ADDS))
     reading = reader.start(agent_at(simulator, tools=[add], max_loops=2))
     reading.take(3)
@@ -378,7 +378,7 @@ INTERRUPTED = """
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 @pytest.mark.parametrize("way", ["run_stream", "arun_stream"])
 @pytest.mark.parametrize("what", ["sync", "async", "interval"])
-def test_ctrl_c_is_heard_in_tools_and_between_turns(simulate: Simulate, what: str, way: str) -> None:
+def test_ctrl_c_works_in_tools_and_between_turns(simulate: Simulate, what: str, way: str) -> None:
     simulator = simulate(turns=conversation({"text": ["Waiting."], "tool_calls": [calling("wait")]}))
     run = run_python(INTERRUPTED, what, way, simulator.base_url)
     cleaned = ["cleaned up"] if what == "async" else []

@@ -1,4 +1,4 @@
-"""However a reader leaves, the connection closes at once and the stream says so."""
+"""Whichever way a reader leaves, the connection is closed at once, and the stream's state is right."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def stalled(simulate: Simulate) -> Simulator:
-    """A model that says two words, and then nothing more until the reader leaves."""
+    """A model that sends two words, and then nothing until the reader leaves."""
     return simulate("one two three", fault={"kind": "stall", "after": 2})
 
 
 @pytest.fixture
 def one_and_one_later(simulate: Simulate) -> Simulator:
-    """A model that says a word, after a while another, and then nothing more."""
+    """A model that sends a word, a little later another, and then nothing."""
     pacing = {"mode": "steady", "interval_ms": 5}
     return simulate("one two three", pacing=pacing, fault={"kind": "stall", "after": 2})
 
 
 def wait_for_frames(simulator: Simulator, count: int) -> None:
-    """Waits until so many events have been sent, the one for the role included."""
+    """Waits until so many frames have been sent, including the one for the role."""
     assert simulator.wait_for(lambda report: report["requests"][0]["frames_written"] >= count, PATIENCE)
 
 
@@ -61,7 +61,7 @@ def test_the_end_of_a_with_block_closes_the_connection(stalled: Simulator, reade
     assert reading.stream.state == "cancelled"
 
 
-def test_an_error_inside_a_with_block_closes_the_connection_and_goes_on(stalled: Simulator) -> None:
+def test_an_error_inside_a_with_block_closes_the_connection_and_is_raised(stalled: Simulator) -> None:
     def work() -> None:
         with agent_at(stalled).run_stream("Go.") as stream:
             next(stream)
@@ -72,7 +72,7 @@ def test_an_error_inside_a_with_block_closes_the_connection_and_goes_on(stalled:
     wait_for_outcomes(stalled, "disconnected")
 
 
-def test_closing_twice_is_closing_once(stalled: Simulator, reader: Reader) -> None:
+def test_closing_twice_is_the_same_as_closing_once(stalled: Simulator, reader: Reader) -> None:
     with reader.start(agent_at(stalled)) as reading:
         reading.take(1)
         reading.close()
@@ -113,7 +113,7 @@ def test_a_closed_stream_cannot_be_looped_over_or_entered(stalled: Simulator) ->
         asyncio.run(astream.__aenter__())
 
 
-def test_tokens_that_had_arrived_are_gone_after_close(simulate: Simulate, reader: Reader) -> None:
+def test_tokens_that_were_not_read_are_dropped_by_close(simulate: Simulate, reader: Reader) -> None:
     reading = reader.start(agent_at(simulate("one two three four")))
     assert reading.take(1) == ["one"]
     reading.close()
@@ -147,7 +147,7 @@ def test_breaking_out_of_an_async_loop_closes_the_connection(stalled: Simulator)
     asyncio.run(main())
 
 
-def test_a_loop_that_was_left_can_be_taken_up_again_while_the_stream_is_held(simulate: Simulate) -> None:
+def test_a_stream_can_be_read_on_after_a_break_if_it_is_held(simulate: Simulate) -> None:
     simulator = simulate(["a", "b", "c"])
     stream = agent_at(simulator).run_stream("Go.")
     for token in stream:
@@ -156,7 +156,7 @@ def test_a_loop_that_was_left_can_be_taken_up_again_while_the_stream_is_held(sim
     assert list(stream) == ["b", "c"]
 
 
-def test_an_async_loop_that_was_left_can_be_taken_up_again_while_the_stream_is_held(simulate: Simulate) -> None:
+def test_an_async_stream_can_be_read_on_after_a_break_if_it_is_held(simulate: Simulate) -> None:
     simulator = simulate(["a", "b", "c"])
 
     async def main() -> list[str]:
@@ -236,7 +236,7 @@ def test_a_task_that_is_cancelled_before_the_first_token_closes_the_connection(s
     asyncio.run(main())
 
 
-def test_a_wait_with_a_time_limit_closes_the_connection_when_it_runs_out(stalled: Simulator) -> None:
+def test_wait_for_closes_the_connection_at_its_timeout(stalled: Simulator) -> None:
     async def main() -> None:
         with pytest.raises(asyncio.TimeoutError):
             await asyncio.wait_for(collect(agent_at(stalled).arun_stream("Go.")), 1.0)
@@ -337,7 +337,7 @@ def test_aclose_returns_when_the_connection_is_gone(stalled: Simulator) -> None:
         stream = agent_at(stalled).arun_stream("Go.")
         await anext(stream)
         await asyncio.wait_for(stream.aclose(), PATIENCE)
-        # What is left is for the simulator to notice.
+        # The simulator may notice it a little later.
         await asyncio.to_thread(wait_for_outcomes, stalled, "disconnected")
 
     asyncio.run(main())
@@ -348,7 +348,7 @@ WORDS = [f"{number} " for number in range(200)]
 
 @pytest.fixture
 def endless(simulate: Simulate) -> Simulator:
-    """A model that says five words every millisecond, and never comes to its end."""
+    """A model that sends five words every millisecond, and never ends."""
     pacing = {"mode": "burst", "size": 5, "interval_ms": 1}
     return simulate(WORDS, pacing=pacing, fault={"kind": "stall", "after": len(WORDS)})
 

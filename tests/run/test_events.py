@@ -1,4 +1,4 @@
-"""What happens in a run, as events: which, in which order, and how they are read."""
+"""The events of a run: which ones, in which order, and how to read them."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ ANSWERS = {"text": "It is 42.", "usage": {"input_tokens": 20, "output_tokens": 3
 
 
 def calculator_at(simulate: Simulate, **options: Any) -> Agent:
-    """An agent that thinks, calls a tool, and answers."""
+    """An agent that reasons, calls a tool, and answers."""
     simulator = simulate(turns=conversation(THINKS, ANSWERS), model="sim-1")
     return agent_at(simulator, agent_name="Calculator", tools=[add], max_loops=3, **options)
 
@@ -78,13 +78,13 @@ def test_the_events_of_a_run_in_order(simulate: Simulate, reader: Reader) -> Non
     ]
 
 
-def test_they_are_numbered_from_0_without_gaps_and_name_their_agent(simulate: Simulate, reader: Reader) -> None:
+def test_events_are_numbered_from_0_without_gaps_and_name_their_agent(simulate: Simulate, reader: Reader) -> None:
     events = events_of(reader, calculator_at(simulate))
     assert [event.seq for event in events] == list(range(len(events)))
     assert {event.agent for event in events} == {"Calculator"}
 
 
-def test_their_times_never_go_back(simulate: Simulate, reader: Reader) -> None:
+def test_the_times_of_events_never_go_back(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate(turns=conversation(THINKS, ANSWERS), pacing={"mode": "steady", "interval_ms": 1})
     events = events_of(reader, agent_at(simulator, tools=[add], max_loops=2))
     arrived = [event.at_ns for event in events if isinstance(event, Token | Reasoning | ToolCallDelta)]
@@ -101,7 +101,7 @@ def test_the_times_of_tokens_are_those_of_the_timing(simulate: Simulate, reader:
     assert [token.at_ns for token in of_type(events, Token)] == end.timing.arrivals_ns.tolist()
 
 
-def test_every_token_is_there_when_it_came(simulate: Simulate, reader: Reader) -> None:
+def test_each_token_event_is_yielded_when_it_arrives(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate("one two three four", fault={"kind": "stall", "after": 2})
     with reader.start(agent_at(simulator), with_events=True) as reading:
         taken: list[Any] = reading.take(4)
@@ -119,7 +119,7 @@ def test_the_first_event_comes_before_anything_is_sent(simulate: Simulate, reade
 # --- what they tell --------------------------------------------------------------------------------------------
 
 
-def test_turns_tell_their_number_and_how_they_went(simulate: Simulate, reader: Reader) -> None:
+def test_turn_events_have_number_and_result(simulate: Simulate, reader: Reader) -> None:
     events = events_of(reader, calculator_at(simulate))
     assert [(event.turn, event.model) for event in of_type(events, TurnStart)] == [(1, "openai/sim"), (2, "openai/sim")]
     first, second = of_type(events, TurnEnd)
@@ -130,7 +130,7 @@ def test_turns_tell_their_number_and_how_they_went(simulate: Simulate, reader: R
     assert first.timing.chunks > second.timing.chunks == 3
 
 
-def test_the_end_of_the_run_tells_how_it_went(simulate: Simulate, reader: Reader) -> None:
+def test_the_run_end_has_the_result_of_the_run(simulate: Simulate, reader: Reader) -> None:
     events = events_of(reader, calculator_at(simulate))
     end = events[-1]
     assert isinstance(end, RunEnd)
@@ -146,7 +146,7 @@ def test_the_tokens_of_a_run_make_up_its_text(simulate: Simulate, reader: Reader
     assert "".join(event.text for event in of_type(events, Reasoning)) == "I add."
 
 
-def test_a_tool_call_and_its_result_are_told(simulate: Simulate, reader: Reader) -> None:
+def test_a_tool_call_and_its_result_are_events(simulate: Simulate, reader: Reader) -> None:
     events = events_of(reader, calculator_at(simulate))
     [called] = of_type(events, ToolCallRequested)
     assert (called.call.id, called.call.name, called.call.arguments) == ("call_0_0", "add", '{"a": 17, "b": 25}')
@@ -156,7 +156,7 @@ def test_a_tool_call_and_its_result_are_told(simulate: Simulate, reader: Reader)
 
 
 @pytest.mark.parametrize("wanted", [False, True])
-def test_whether_they_are_wanted_may_be_known_at_run_time_only(simulate: Simulate, wanted: bool) -> None:
+def test_with_events_may_be_a_variable(simulate: Simulate, wanted: bool) -> None:
     # The type checkers hold what `assert_type` says.
     agent = agent_at(simulate("one two"))
     items = list(assert_type(agent.run_stream("Go.", with_events=wanted), RunStream[str] | RunStream[Event]))
@@ -179,7 +179,7 @@ def test_whether_they_are_wanted_may_be_known_at_run_time_only(simulate: Simulat
 # --- how they are read -----------------------------------------------------------------------------------------
 
 
-def test_they_match_patterns(simulate: Simulate, reader: Reader) -> None:
+def test_events_match_patterns(simulate: Simulate, reader: Reader) -> None:
     seen: list[str] = []
     for event in events_of(reader, calculator_at(simulate)):
         match event:
@@ -196,7 +196,7 @@ def test_they_match_patterns(simulate: Simulate, reader: Reader) -> None:
     assert "".join(seen) == "Let me add.<add><42>It is 42.<end>"
 
 
-def test_they_read_like_dicts(simulate: Simulate, reader: Reader) -> None:
+def test_events_read_like_dicts(simulate: Simulate, reader: Reader) -> None:
     events = events_of(reader, calculator_at(simulate))
     for event in events:
         assert event["type"] == event.type
@@ -210,7 +210,7 @@ def test_they_read_like_dicts(simulate: Simulate, reader: Reader) -> None:
     assert "".join(event["token"] for event in events if event["type"] == "token") == "Let me add.It is 42."
 
 
-def test_they_are_frozen(simulate: Simulate, reader: Reader) -> None:
+def test_events_are_frozen(simulate: Simulate, reader: Reader) -> None:
     for event in events_of(reader, calculator_at(simulate)):
         with pytest.raises(dataclasses.FrozenInstanceError):
             event.agent = "Other"
@@ -263,7 +263,7 @@ def test_the_dict_of_an_event_has_its_members_and_plain_values_only(simulate: Si
         assert set(told) - {"type", "token"} == members
 
 
-def test_the_types_are_all_different() -> None:
+def test_each_event_class_has_its_own_type() -> None:
     assert len({kind.type for kind in ALL}) == len(ALL)
 
 
@@ -285,7 +285,7 @@ ENDS: dict[str, tuple[dict[str, Any], type[Exception]]] = {
 
 
 @pytest.mark.parametrize("end", ENDS)
-def test_the_end_comes_before_an_error_and_tells_its_state(simulate: Simulate, reader: Reader, end: str) -> None:
+def test_the_run_end_comes_before_an_error_and_has_its_state(simulate: Simulate, reader: Reader, end: str) -> None:
     fault, kind = ENDS[end]
     simulator = simulate("one two three", fault=fault)
     result = reader.read(agent_at(simulator), with_events=True)
@@ -298,7 +298,7 @@ def test_the_end_comes_before_an_error_and_tells_its_state(simulate: Simulate, r
     assert [event.seq for event in list[Any](result.tokens)] == list(range(len(result.tokens)))
 
 
-def test_a_later_turn_that_fails_ends_the_run_with_all_that_came(simulate: Simulate, reader: Reader) -> None:
+def test_a_later_turn_that_fails_ends_the_run_after_its_tokens(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate(turns=conversation(ADDS, {"text": "It is 42.", "fault": {"kind": "end", "after": 1}}))
     result = reader.read(agent_at(simulator, tools=[add], max_loops=2), with_events=True)
     assert isinstance(result.error, TruncatedError)
@@ -316,7 +316,7 @@ def test_a_request_that_cannot_be_built_ends_the_run_too(reader: Reader) -> None
     assert (last.state, last.text, last.usage) == ("failed", "", None)
 
 
-def test_a_run_that_is_left_has_no_end(simulate: Simulate, reader: Reader) -> None:
+def test_a_run_that_the_reader_leaves_has_no_run_end(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate("one two", fault={"kind": "stall", "after": 1})
     reading = reader.start(agent_at(simulator), with_events=True)
     reading.take(3)
@@ -334,12 +334,12 @@ def test_reasoning_is_not_in_the_text(simulate: Simulate, reader: Reader) -> Non
     assert result.stream.turns[0].reasoning == "I add."
 
 
-def test_reasoning_is_yielded_among_the_text_if_it_is_asked_for(simulate: Simulate, reader: Reader) -> None:
+def test_reasoning_is_yielded_if_it_is_asked_for(simulate: Simulate, reader: Reader) -> None:
     result = reader.read(calculator_at(simulate), reasoning=True)
     assert result.tokens[:3] == ["I", " add.", "Let"]
     assert "".join(result.tokens) == "I add.Let me add.It is 42."
     assert all(type(token) is str for token in result.tokens)
-    # But it is no part of the answer.
+    # But it is not part of the answer.
     assert result.stream.text == "Let me add.It is 42."
 
 
@@ -352,7 +352,7 @@ def test_reasoning_comes_while_the_model_thinks(simulate: Simulate, reader: Read
         assert [(event.type, event.text) for event in thoughts] == [("reasoning", "I"), ("reasoning", " think")]
 
 
-def test_with_events_reasoning_needs_not_be_asked_for(simulate: Simulate, reader: Reader) -> None:
+def test_with_events_reasoning_is_always_yielded(simulate: Simulate, reader: Reader) -> None:
     events = events_of(reader, calculator_at(simulate), reasoning=False)
     assert len(of_type(events, Reasoning)) == 2
 
@@ -360,7 +360,7 @@ def test_with_events_reasoning_needs_not_be_asked_for(simulate: Simulate, reader
 # --- what does not change --------------------------------------------------------------------------------------
 
 
-def test_the_stream_tells_the_same_with_and_without_events(simulate: Simulate, reader: Reader) -> None:
+def test_the_stream_has_the_same_properties_with_and_without_events(simulate: Simulate, reader: Reader) -> None:
     plain = reader.read(calculator_at(simulate)).stream
     eventful = reader.read(calculator_at(simulate), with_events=True).stream
     assert plain.text == eventful.text

@@ -20,7 +20,7 @@ from support.harness import (
 
 
 @pytest.mark.parametrize("after", [1, 2, 5])
-def test_tokens_are_received_before_the_answer_is_whole(simulate: Simulate, reader: Reader, after: int) -> None:
+def test_tokens_are_received_before_the_answer_is_complete(simulate: Simulate, reader: Reader, after: int) -> None:
     simulator = simulate("a b c d e f", fault={"kind": "stall", "after": after})
     with reader.start(agent_at(simulator)) as reading:
         assert len(reading.take(after)) == after

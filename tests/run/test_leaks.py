@@ -39,7 +39,7 @@ kept: the client's end of it and the simulator's, which is in the same process."
 
 
 def assert_comes_down_to(count: Callable[[], int], most: int) -> None:
-    """Looks again while there is hope: the simulator, whose threads and sockets count too, lets go a little later."""
+    """Waits for the count to fall: the simulator's threads and sockets count too, and close a little later."""
     deadline = time.monotonic() + PATIENCE
     while (found := count()) > most:
         assert time.monotonic() < deadline, f"{count.__name__}: {found}, and not {most}"
@@ -72,7 +72,7 @@ def fail(reader: Reader, agent: Agent) -> None:
 
 @pytest.fixture
 def simulator(simulate: Simulate) -> Simulator:
-    """Answers, stalls or breaks, as it is told."""
+    """Answers, stalls or breaks, depending on the task."""
     return simulate(
         turns=[
             {"when": {"contains": "whole"}, "text": "a b c"},
@@ -100,7 +100,7 @@ def test_no_thread_or_descriptor_stays_behind(
     go(ROUNDS)
     assert threading.active_count() <= python_threads
     assert_comes_down_to(count_descriptors, descriptors + SPARE)
-    # The pool that awaits closed connections may hold a few more for some seconds.
+    # The thread pool that waits for closed connections may keep a few threads for some seconds.
     assert_comes_down_to(count_threads, threads + 5)
 
 
@@ -128,7 +128,7 @@ def test_cancelled_tasks_leave_nothing_behind(simulator: Simulator) -> None:
     asyncio.run(main())
 
 
-def test_event_loops_that_are_gone_leave_nothing_behind(simulator: Simulator) -> None:
+def test_closed_event_loops_leave_nothing_behind(simulator: Simulator) -> None:
     agent = agent_at(simulator)
 
     def one_loop() -> None:

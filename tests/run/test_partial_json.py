@@ -77,7 +77,7 @@ WHOLE = {
 
 
 @pytest.mark.parametrize(("text", "says"), WHOLE.values(), ids=WHOLE)
-def test_an_object_speaks_its_field_wherever_it_is_cut(text: str, says: str) -> None:
+def test_the_field_of_an_object_is_read_wherever_it_is_cut(text: str, says: str) -> None:
     assert expected(text) == says
     assert spoken(list(text)) == says
     for places in itertools.combinations_with_replacement(range(len(text) + 1), 2):
@@ -109,7 +109,7 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize(("text", "says"), MALFORMED.values(), ids=MALFORMED)
-def test_text_that_is_not_json_silences_it_wherever_it_is_cut(text: str, says: str) -> None:
+def test_invalid_json_ends_the_text_wherever_it_is_cut(text: str, says: str) -> None:
     for place in range(len(text) + 1):
         assert spoken([text[:place], text[place:], '"summary":"no"}']) == says
     assert spoken(list(text)) == says
@@ -118,14 +118,14 @@ def test_text_that_is_not_json_silences_it_wherever_it_is_cut(text: str, says: s
 # --- when it speaks --------------------------------------------------------------------------------------------
 
 
-def test_what_is_known_is_spoken_at_once() -> None:
+def test_text_is_returned_as_soon_as_it_is_known() -> None:
     field = SpokenField(FIELD)
     fragments = ['{"summary', '": "', "It is", " ", "4", "2\\", "n\\u00", "e9\\ud83d", "\\ude00.", "\\ud83d", "!", '"}']
     told = ["", "", "It is", " ", "4", "2", "\n", "é", "😀.", "", "\ufffd!", ""]
     assert [field.feed(fragment) for fragment in fragments] == told
 
 
-def test_done_tells_when_the_string_has_ended() -> None:
+def test_done_is_true_when_the_string_has_ended() -> None:
     field = SpokenField(FIELD)
     states = [(field.feed(character), field.done) for character in '{"summary":"x"}']
     assert states[-4:] == [("", False), ("x", False), ("", True), ("", True)]
@@ -150,7 +150,7 @@ values = st.recursive(
 objects = st.one_of(
     st.dictionaries(keys, values),
     st.tuples(st.dictionaries(keys, values), any_text, st.dictionaries(keys, values)).map(
-        # The later members replace no earlier one, so that the field keeps its place between them.
+        # Later members do not replace earlier ones, so that the field keeps its position.
         lambda parts: {**parts[0], FIELD: parts[1], **{key: parts[2][key] for key in parts[2] if key != FIELD}}
     ),
 )
@@ -165,14 +165,14 @@ places = st.lists(st.integers(min_value=0), max_size=12)
 
 
 @given(texts, places)
-def test_any_object_speaks_its_field(text: str, places: list[int]) -> None:
+def test_the_field_of_any_object_is_read(text: str, places: list[int]) -> None:
     says = expected(text)
     assert spoken(cut(text, places)) == says
     assert spoken(list(text)) == says
 
 
 @given(texts, places, st.integers(min_value=0), st.sampled_from('"\\{}[]:,u0d \n'), st.integers(0, 3))
-def test_a_damaged_object_speaks_the_same_however_it_is_cut(
+def test_a_damaged_object_gives_the_same_text_however_it_is_cut(
     text: str, places: list[int], place: int, inserted: str, removed: int
 ) -> None:
     place %= len(text)

@@ -19,7 +19,7 @@ NO = ["I", " will", " not."]
 OPTIONS: list[dict[str, Any]] = [{}, {"reasoning": True}, {"with_events": True}]
 
 
-def test_a_refusal_streams_as_text_does(simulate: Simulate, reader: Reader) -> None:
+def test_a_refusal_streams_like_text(simulate: Simulate, reader: Reader) -> None:
     result = reader.read(agent_at(simulate("", refusal=NO)))
     assert (result.error, result.tokens) == (None, NO)
     assert result.stream.text == result.stream.final == "I will not."
@@ -27,7 +27,7 @@ def test_a_refusal_streams_as_text_does(simulate: Simulate, reader: Reader) -> N
     assert (turn.text, turn.refusal) == ("", "I will not.")
 
 
-def test_it_comes_while_the_model_speaks(simulate: Simulate, reader: Reader) -> None:
+def test_a_refusal_arrives_token_by_token(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate("", refusal=NO, fault={"kind": "stall", "after": 2})
     for options in OPTIONS[:2]:
         with reader.start(agent_at(simulator), **options) as reading:
@@ -35,7 +35,7 @@ def test_it_comes_while_the_model_speaks(simulate: Simulate, reader: Reader) -> 
     wait_for_outcomes(simulator, "disconnected", 2)
 
 
-def test_with_events_it_is_told_from_text(simulate: Simulate, reader: Reader) -> None:
+def test_with_events_a_refusal_has_its_own_event(simulate: Simulate, reader: Reader) -> None:
     events = list[Any](reader.read(agent_at(simulate("", refusal=NO)), with_events=True).tokens)
     assert [(event.type, event.text) for event in events if isinstance(event, Refusal)] == [
         ("refusal", piece) for piece in NO
@@ -44,12 +44,12 @@ def test_with_events_it_is_told_from_text(simulate: Simulate, reader: Reader) ->
     assert [event.text for event in events if isinstance(event, TurnEnd | RunEnd)] == ["I will not."] * 2
 
 
-def test_run_returns_it(simulate: Simulate, capsys: pytest.CaptureFixture[str]) -> None:
+def test_run_returns_a_refusal(simulate: Simulate, capsys: pytest.CaptureFixture[str]) -> None:
     assert agent_at(simulate("", refusal=NO), print_on=True).run("Go.") == "I will not."
     assert capsys.readouterr().out == "I will not.\n"
 
 
-def test_the_callback_hears_it(simulate: Simulate, reader: Reader) -> None:
+def test_the_callback_gets_a_refusal(simulate: Simulate, reader: Reader) -> None:
     for options in OPTIONS[::2]:
         heard: list[str] = []
         reader.read(agent_at(simulate("", refusal=NO), streaming_callback=heard.append), **options)
@@ -59,7 +59,7 @@ def test_the_callback_hears_it(simulate: Simulate, reader: Reader) -> None:
         assert [one["token"] for one in told] == [*NO, ""]
 
 
-def test_text_is_the_answer_where_there_is_both(simulate: Simulate, reader: Reader) -> None:
+def test_with_text_and_refusal_the_text_is_the_answer(simulate: Simulate, reader: Reader) -> None:
     result = reader.read(agent_at(simulate("It is 42.", refusal=NO)))
     assert result.stream.final == "It is 42."
     assert result.stream.text == "".join(result.tokens) == "It is 42.I will not."
@@ -72,7 +72,7 @@ def test_a_refusal_after_tools_is_the_answer(simulate: Simulate, reader: Reader)
     assert "".join(result.tokens) == "Let me add.I will not."
 
 
-def test_a_refusal_that_was_cut_is_not_asked_for_again(simulate: Simulate, reader: Reader) -> None:
+def test_a_refusal_that_was_cut_is_not_retried(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate("", refusal=NO, fault={"kind": "reset", "after": 2})
     result = reader.read(agent_at(simulator, retry_attempts=3, retry_interval=0))
     assert isinstance(result.error, ConnectionFailedError)
@@ -88,7 +88,7 @@ def test_a_refusal_ends_an_autonomous_run(simulate: Simulate, reader: Reader) ->
         assert len(bodies(simulator)) == len(turns)
 
 
-def test_the_model_is_told_what_it_refused(simulate: Simulate, reader: Reader) -> None:
+def test_a_later_request_contains_the_refusal(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate(turns=conversation({"refusal": NO}, {"text": "Fine."}))
     reading = reader.start(agent_at(simulator, max_loops=2))
     reading.take(1)
@@ -97,7 +97,7 @@ def test_the_model_is_told_what_it_refused(simulate: Simulate, reader: Reader) -
     assert sent(simulator)[1] == {"role": "assistant", "content": "I will not."}
 
 
-def test_the_command_prints_it() -> None:
+def test_the_command_prints_a_refusal() -> None:
     from headrace.testing import Simulator
 
     with Simulator(turns=[{"refusal": NO}]) as simulator:

@@ -49,7 +49,7 @@ def test_comments_are_not_tokens(simulate: Simulate, reader: Reader) -> None:
     assert reader.read(agent_at(simulator)).tokens == ["a", "b", "c"]
 
 
-def test_reasoning_and_tool_calls_are_told_but_not_yielded(simulate: Simulate, reader: Reader) -> None:
+def test_reasoning_and_tool_calls_are_known_but_not_yielded(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate(
         ["The", " answer"],
         reasoning=["Let me", " think"],
@@ -71,13 +71,13 @@ def test_only_the_first_of_several_choices_is_yielded(simulate: Simulate, reader
     assert result.stream.text == "ab"
 
 
-def test_before_the_first_token_there_is_nothing_to_tell(simulate: Simulate, reader: Reader) -> None:
+def test_before_the_first_token_a_stream_knows_nothing(simulate: Simulate, reader: Reader) -> None:
     stream = reader.start(agent_at(simulate())).stream
     assert (stream.state, stream.text, stream.usage, stream.timing) == ("pending", "", None, None)
     assert (stream.turns, stream.timings) == ((), ())
 
 
-def test_while_it_runs_a_stream_tells_what_has_been_taken(simulate: Simulate, reader: Reader) -> None:
+def test_during_the_run_a_stream_knows_what_was_read(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate("one two three four", fault={"kind": "stall", "after": 2})
     with reader.start(agent_at(simulator)) as reading:
         assert reading.take(2) == ["one", " two"]
@@ -90,7 +90,7 @@ def test_while_it_runs_a_stream_tells_what_has_been_taken(simulate: Simulate, re
         assert (stream.timing.chunks, stream.timing.ended_ns, stream.timing.duration) == (2, None, None)
 
 
-def test_after_its_end_a_stream_tells_everything(simulate: Simulate, reader: Reader) -> None:
+def test_after_the_run_a_stream_knows_everything(simulate: Simulate, reader: Reader) -> None:
     told = {"input_tokens": 11, "output_tokens": 4, "cached_tokens": 8, "reasoning_tokens": 2}
     stream = reader.read(agent_at(simulate("one two", usage=told, finish_reason="length", model="m-1"))).stream
     assert (stream.state, stream.text) == ("complete", "one two")
@@ -102,7 +102,7 @@ def test_after_its_end_a_stream_tells_everything(simulate: Simulate, reader: Rea
     assert stream.timings == (stream.timing,)
 
 
-def test_usage_that_was_not_told_is_estimated_and_says_so(simulate: Simulate, reader: Reader) -> None:
+def test_usage_that_was_not_sent_is_estimated_and_marked(simulate: Simulate, reader: Reader) -> None:
     usage = reader.read(agent_at(simulate("one two", usage=False))).stream.usage
     # "Go." and "one two", at four bytes a token and four tokens a message.
     assert usage == Usage(5, 6, 11, estimated=True)
@@ -115,7 +115,7 @@ def test_a_stream_that_was_read_to_its_end_stays_at_its_end(simulate: Simulate, 
     assert (again.tokens, again.error) == ([], None)
 
 
-def test_the_repr_tells_how_the_stream_stands(simulate: Simulate, reader: Reader) -> None:
+def test_the_repr_has_the_state_of_the_stream(simulate: Simulate, reader: Reader) -> None:
     reading = reader.start(agent_at(simulate("one two")))
     name = type(reading.stream).__name__
     assert repr(reading.stream) == f"<{name} pending, 0 characters>"

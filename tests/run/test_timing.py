@@ -62,7 +62,7 @@ def test_time_between_tokens_is_that_between_their_arrivals(simulate: Simulate, 
     gaps = [later - earlier for earlier, later in itertools.pairwise(arrivals)]
     assert timing.itl is not None
     assert timing.itl.count == 4
-    # Three digits of a histogram.
+    # The histogram has three digits.
     assert timing.itl.min == pytest.approx(min(gaps) / 1e9, rel=2e-3)
     assert timing.itl.max == pytest.approx(max(gaps) / 1e9, rel=2e-3)
     assert timing.itl.mean == pytest.approx(sum(gaps) / 4e9, rel=2e-3)
@@ -105,19 +105,19 @@ def test_lag_is_how_long_a_token_waited_for_the_reader(reader: Reader) -> None:
     assert timing.lag is not None
     assert timing.lag.count == 2
     at_least, at_most = ((taken - timing.arrivals_ns[1]) / 1e9 for taken in (before, after))
-    # Three digits of a histogram.
+    # The histogram has three digits.
     assert at_least * 0.998 <= timing.lag.max
     assert timing.lag.min <= at_most * 1.002
 
 
-def test_a_stream_that_failed_before_its_first_token_has_an_end_only(simulate: Simulate, reader: Reader) -> None:
+def test_the_timing_of_a_stream_without_tokens_has_only_an_end(simulate: Simulate, reader: Reader) -> None:
     timing = timing_of(reader, simulate, fault={"kind": "status"}, text="")
     assert (timing.chunks, timing.ttft, timing.itl, timing.lag) == (0, None, None, None)
     assert timing.ended_ns is not None
     assert timing.ended_ns >= timing.opened_ns
 
 
-def test_timing_stands_still_after_the_end(simulate: Simulate, reader: Reader) -> None:
+def test_timing_does_not_change_after_the_end(simulate: Simulate, reader: Reader) -> None:
     stream = reader.read(agent_at(simulate("one two"))).stream
     assert stream.timing == stream.timing
     first, second = stream.timing, stream.timing

@@ -1,4 +1,4 @@
-"""Workflows: what agents pass on, how their tokens come in turns, and how one's failure or the reader ends all."""
+"""Workflows: what agents pass on, how their tokens are interleaved, and how an error or the reader ends the run."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ REFUSED: dict[str, Any] = {"fault": {"kind": "status", "status": 500}}
 
 
 def team(simulate: Simulate, **turns: Any) -> Team:
-    """Agents by the names of the keywords, each at a model of its own, which says the text or plays the turn."""
+    """Agents, named by the keywords. Each has its own model, which sends the text or plays the turn."""
     script = [
         {"when": {"model": name}, **(turn if isinstance(turn, dict) else {"text": turn})}
         for name, turn in turns.items()
@@ -64,7 +64,7 @@ def run(request: pytest.FixtureRequest) -> Run:
 
 
 def told(simulator: Simulator, model: str) -> list[str]:
-    """What a model was told, in each of its requests."""
+    """The prompt of each request that a model got."""
     bodies = [request["body"] for request in simulator.report()["requests"]]
     return [body["messages"][-1]["content"] for body in bodies if body["model"] == model]
 
@@ -84,7 +84,7 @@ def is_waiting(simulator: Simulator, count: int) -> bool:
 # --- what is passed on -----------------------------------------------------------------------------------------
 
 
-def test_each_agent_of_a_sequence_is_told_what_those_before_it_said(simulate: Simulate, run: Run) -> None:
+def test_each_agent_of_a_sequence_gets_the_answers_before_it(simulate: Simulate, run: Run) -> None:
     simulator, agents = team(simulate, A="a1 a2", B="b1", C="c1")
     assert run(SequentialWorkflow(agents=agents)) == "c1"
     assert told(simulator, "A") == ["Go."]
@@ -92,7 +92,7 @@ def test_each_agent_of_a_sequence_is_told_what_those_before_it_said(simulate: Si
     assert told(simulator, "C") == ["Go.\n\nWhat the agents have said so far:\n\n[A]\na1 a2\n\n[B]\nb1"]
 
 
-def test_concurrent_agents_are_told_the_task_and_answer_by_name_in_their_order(simulate: Simulate, run: Run) -> None:
+def test_concurrent_agents_get_the_task_and_answer_in_order(simulate: Simulate, run: Run) -> None:
     slow = {"text": "a1 a2", "pacing": {"mode": "steady", "first_ms": 50}}
     simulator, agents = team(simulate, A=slow, B="b1", C="c1")
     assert list(run(ConcurrentWorkflow(agents=agents)).items()) == [("A", "a1 a2"), ("B", "b1"), ("C", "c1")]
@@ -111,14 +111,14 @@ def test_a_flow_that_ends_with_several_agents_has_their_answers_by_name(simulate
     assert run(AgentRearrange(agents=agents, flow="A -> C, B")) == "[C]\nc1\n\n[B]\nb1"
 
 
-def test_an_agent_may_stand_in_several_steps_and_is_told_its_own_answer(simulate: Simulate, run: Run) -> None:
+def test_an_agent_may_be_in_several_steps_and_gets_its_own_answer(simulate: Simulate, run: Run) -> None:
     simulator, agents = team(simulate, A="a1", B="b1", C="c1")
     assert run(AgentRearrange(agents=agents, flow="A -> B -> A", output_type="outputs")) == {"B": "b1", "A": "a1"}
     assert told(simulator, "A")[1].endswith("[A]\na1\n\n[B]\nb1")
     assert told(simulator, "C") == []
 
 
-def test_a_later_loop_is_told_what_the_last_one_said_and_no_more(simulate: Simulate, reader: Reader) -> None:
+def test_a_later_loop_gets_only_the_answers_of_the_last_one(simulate: Simulate, reader: Reader) -> None:
     simulator, agents = team(simulate, A="a1", B="b1")
     result = read(reader, SequentialWorkflow(agents=agents, max_loops=3))
     assert result.tokens == ["a1", "b1"] * 3
@@ -156,7 +156,9 @@ def test_the_answer_of_an_agent_with_tools_is_what_is_passed_on(simulate: Simula
         ("dict-all-except-first", [{"role": "A", "content": "a1"}, {"role": "B", "content": "b1"}]),
     ],
 )
-def test_output_type_forms_what_run_returns(simulate: Simulate, run: Run, output_type: str, output: object) -> None:
+def test_output_type_determines_what_run_returns(
+    simulate: Simulate, run: Run, output_type: str, output: object
+) -> None:
     _, agents = team(simulate, A="a1", B="b1")
     assert run(SequentialWorkflow(agents=agents, output_type=output_type)) == output
 
@@ -185,14 +187,14 @@ def test_the_first_token_comes_while_the_others_are_silent(simulate: Simulate, r
     with start(reader, ConcurrentWorkflow(agents=agents)) as reading:
         assert reading.take(2) == ["b1", " b2"]
         assert reading.stream.state == "streaming"
-        # What the simulator says of an answer may come a moment after the answer.
+        # The simulator's report may come a moment after the answer.
         assert simulator.wait_for(
             lambda report: sorted(request["outcome"] for request in report["requests"]) == ["complete", "running"],
             PATIENCE,
         )
 
 
-def test_paced_agents_come_in_turns(simulate: Simulate, reader: Reader) -> None:
+def test_the_tokens_of_parallel_agents_are_interleaved(simulate: Simulate, reader: Reader) -> None:
     pacing = {"mode": "steady", "interval_ms": 10}
     texts = {name: [f"{name}{n} " for n in range(20)] for name in "ABC"}
     _, agents = team(simulate, **{name: {"text": text, "pacing": pacing} for name, text in texts.items()})
@@ -265,7 +267,7 @@ def test_tools_of_parallel_agents_see_the_callers_context(simulate: Simulate, re
 # --- events ----------------------------------------------------------------------------------------------------
 
 
-def test_events_have_one_numbering_and_stand_around_the_whole(simulate: Simulate, reader: Reader) -> None:
+def test_events_have_one_numbering_and_one_run_start_and_end(simulate: Simulate, reader: Reader) -> None:
     _, agents = team(simulate, A="a1 a2", B="b1 b2", C="c1 c2")
     seen = events(reader, AgentRearrange(agents=agents, flow="A, B -> C", max_loops=2, name="the flow"))
     assert [event.seq for event in seen] == list(range(len(seen)))
@@ -279,7 +281,7 @@ def test_events_have_one_numbering_and_stand_around_the_whole(simulate: Simulate
     assert end.duration > 0
 
 
-def test_each_agents_events_stand_between_its_start_and_its_end(simulate: Simulate, reader: Reader) -> None:
+def test_each_agents_events_come_between_its_start_and_its_end(simulate: Simulate, reader: Reader) -> None:
     _, agents = team(simulate, A="a1 a2", B="b1 b2")
     for workflow in (SequentialWorkflow(agents=agents), ConcurrentWorkflow(agents=agents)):
         seen = events(reader, workflow)
@@ -338,7 +340,7 @@ def one_that_fails_after_the_other(simulate: Simulate) -> Team:
     return simulator, [failing, other]
 
 
-def test_what_the_others_had_said_comes_before_the_error(simulate: Simulate, reader: Reader) -> None:
+def test_the_tokens_of_the_others_come_before_the_error(simulate: Simulate, reader: Reader) -> None:
     simulator, agents = one_that_fails_after_the_other(simulate)
     result = read(reader, ConcurrentWorkflow(agents=agents), with_events=True)
     assert isinstance(result.error, ServerError)
@@ -375,14 +377,14 @@ def test_a_sequence_ends_with_the_agent_that_fails(simulate: Simulate, reader: R
     assert len(outcomes(simulator)) == 2
 
 
-def test_run_raises_what_an_agent_failed_with(simulate: Simulate, run: Run) -> None:
+def test_run_raises_the_error_of_an_agent(simulate: Simulate, run: Run) -> None:
     _, agents = team(simulate, A="a1", B=REFUSED)
     for workflow in (SequentialWorkflow(agents=agents), ConcurrentWorkflow(agents=agents)):
         with pytest.raises(ServerError):
             run(workflow)
 
 
-def test_the_others_may_go_on_without_the_one_that_failed(simulate: Simulate, reader: Reader) -> None:
+def test_with_continue_the_others_go_on(simulate: Simulate, reader: Reader) -> None:
     paced = {"text": "b1 b2 b3", "pacing": {"mode": "steady", "interval_ms": 10}}
     simulator, agents = team(simulate, A=FAILING, B=paced, C="c1")
     workflow = AgentRearrange(agents=agents, flow="A, B -> C", on_error="continue")
@@ -396,14 +398,14 @@ def test_the_others_may_go_on_without_the_one_that_failed(simulate: Simulate, re
     assert told(simulator, "C") == ["Go.\n\nWhat the agents have said so far:\n\n[B]\nb1 b2 b3"]
 
 
-def test_run_leaves_out_the_one_that_failed(simulate: Simulate, run: Run) -> None:
+def test_with_continue_the_output_omits_the_agent_that_failed(simulate: Simulate, run: Run) -> None:
     _, agents = team(simulate, A=REFUSED, B="b1")
     assert run(ConcurrentWorkflow(agents=agents, on_error="continue")) == {"B": "b1"}
     assert run(SequentialWorkflow(agents=agents, on_error="continue")) == "b1"
     assert run(SequentialWorkflow(agents=agents[::-1], on_error="continue")) == "b1"
 
 
-def test_an_answer_of_an_earlier_loop_does_not_stand_for_one_that_failed(simulate: Simulate, run: Run) -> None:
+def test_an_answer_of_an_earlier_loop_is_dropped_if_the_agent_fails(simulate: Simulate, run: Run) -> None:
     turns = [
         {"when": {"model": "A", "contains": "[A]"}, **REFUSED},
         {"when": {"model": "A"}, "text": "a1"},
@@ -414,7 +416,7 @@ def test_an_answer_of_an_earlier_loop_does_not_stand_for_one_that_failed(simulat
     assert run(ConcurrentWorkflow(agents=agents, on_error="continue", max_loops=2)) == {"B": "b1"}
 
 
-def test_a_run_in_which_nobody_answers_fails_in_any_case(simulate: Simulate, reader: Reader) -> None:
+def test_a_run_in_which_no_agent_answers_fails(simulate: Simulate, reader: Reader) -> None:
     truncated = {"text": "b1", "fault": {"kind": "end", "after": 1}}
     _, agents = team(simulate, A=REFUSED, B=truncated)
     result = read(reader, SequentialWorkflow(agents=agents, on_error="continue"))
@@ -442,7 +444,7 @@ def test_a_callback_that_raises_ends_the_run(simulate: Simulate, reader: Reader,
 
     agents[0].streaming_callback = fail
     result = read(reader, ConcurrentWorkflow(agents=agents))
-    # A cancellation that the workflow knows nothing of must not pass for the end of an agent that says nothing.
+    # A cancellation that does not come from the workflow must not look like the end of an agent with an empty answer.
     assert isinstance(result.error, ZeroDivisionError | StreamClosedError)
     assert [token for token in result.tokens if "a" in token] == []
     assert list(result.stream.errors) == ["A"]
@@ -454,7 +456,7 @@ def test_a_callback_that_raises_ends_the_run(simulate: Simulate, reader: Reader,
 
 @pytest.fixture
 def stalled(simulate: Simulate) -> Team:
-    """Two agents whose models say two words, and then nothing more until the reader leaves."""
+    """Two agents whose models send two words, and then nothing until the reader leaves."""
     return team(simulate, A=STALLED, B=STALLED)
 
 
@@ -491,7 +493,7 @@ def test_a_workflow_may_be_closed_before_it_is_read(stalled: Team, reader: Reade
     assert outcomes(simulator) == []
 
 
-def test_closing_what_was_read_to_its_end_changes_nothing(simulate: Simulate, reader: Reader) -> None:
+def test_closing_a_workflow_that_was_read_to_its_end_does_nothing(simulate: Simulate, reader: Reader) -> None:
     _, agents = team(simulate, A="a1", B="b1")
     reading = start(reader, ConcurrentWorkflow(agents=agents))
     reading.to_end()
@@ -530,7 +532,7 @@ def test_close_from_another_thread_ends_a_blocked_reader(stalled: Team, kind: Ca
     wait_for_outcomes(simulator, "disconnected", requests)
 
 
-def test_a_loop_that_closes_its_own_stream_gets_no_more(simulate: Simulate) -> None:
+def test_a_for_loop_that_closes_its_own_stream_gets_no_more(simulate: Simulate) -> None:
     _, agents = team(simulate, A=["a "] * 20, B=["b "] * 20)
 
     def loop(tokens: list[str]) -> None:
@@ -688,7 +690,7 @@ def test_one_workflow_may_serve_many_runs_at_once(simulate: Simulate) -> None:
         assert list(pool.map(workflow.run, tasks)) == expected
 
 
-def test_two_streams_of_one_workflow_may_be_read_in_turns(simulate: Simulate, reader: Reader) -> None:
+def test_two_streams_of_one_workflow_may_be_read_alternately(simulate: Simulate, reader: Reader) -> None:
     _, agents = team(simulate, A="a1 a2", B="b1 b2")
     workflow = ConcurrentWorkflow(agents=agents)
     with start(reader, workflow) as one, start(reader, workflow) as two:
@@ -743,7 +745,7 @@ def test_a_configuration_that_cannot_work_is_refused(
         kind(**{"agents": agents, **options})
 
 
-def test_agents_must_have_names_of_their_own() -> None:
+def test_agents_must_have_different_names() -> None:
     agents = [agent_at("http://127.0.0.1:1", agent_name=name) for name in "ABA"]
     with pytest.raises(ConfigurationError, match="2 agents have the name 'A'"):
         SequentialWorkflow(agents=agents)

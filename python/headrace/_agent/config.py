@@ -1,4 +1,4 @@
-"""From an agent's attributes to the specification of a run, with everything that can be wrong about them."""
+"""Checks an agent's attributes, and makes the specification of a run from them."""
 
 from __future__ import annotations
 
@@ -27,27 +27,26 @@ _DEFAULT_MODEL = "local/smollm2-135m"
 
 
 def spec_of(agent: AgentOptions, inbox: list[str]) -> AgentSpec:
-    """The specification of a run that starts now.
+    """Makes the specification of a run from the agent's attributes as they are now.
 
-    Each agent that the task may be handed to is read once: they may hand to each other, in a circle too.
+    Agents may hand over to each other, also in a circle, so each one is read only once.
     """
-    spec = _spec_alone(agent, inbox)
+    spec = _spec_without_handoffs(agent, inbox)
     handed_to: dict[AgentOptions, AgentSpec] = {}
     pending = [(agent, spec)]
     while pending:
-        agent, giver = pending.pop()
-        for other in agent.handoffs:
-            if other not in handed_to:
-                # A steering message is for the agent that the user talks to, so these have an inbox of their own. So
-                # has that agent itself, where it is handed a task.
-                handed_to[other] = _spec_alone(other, [])
-                pending.append((other, handed_to[other]))
-            giver.handoffs.append(handed_to[other])
+        agent, source = pending.pop()
+        for target in agent.handoffs:
+            if target not in handed_to:
+                # Messages of `steer` are only for the agent that the user talks to, so each target gets its own inbox.
+                # That agent gets a second one if a task is handed to it.
+                handed_to[target] = _spec_without_handoffs(target, [])
+                pending.append((target, handed_to[target]))
+            source.handoffs.append(handed_to[target])
     return spec
 
 
-def _spec_alone(agent: AgentOptions, inbox: list[str]) -> AgentSpec:
-    """The specification without its handoffs."""
+def _spec_without_handoffs(agent: AgentOptions, inbox: list[str]) -> AgentSpec:
     check_agent(agent)
     settings = _settings(agent)
     return AgentSpec(
@@ -106,12 +105,13 @@ def _settings(agent: AgentOptions) -> ModelSettings:
 
 
 def _fallbacks(agent: AgentOptions, settings: ModelSettings) -> tuple[ModelSettings, ...]:
-    """The other models. They are at the first one's URL, and have its key, unless they are another provider's."""
+    """The settings of the fallback models."""
     names = [agent.fallback_model_name] if agent.fallback_model_name else []
-    return tuple(_instead(settings, name) for name in (*names, *agent.fallback_models))
+    return tuple(_fallback(settings, name) for name in (*names, *agent.fallback_models))
 
 
-def _instead(settings: ModelSettings, model: str) -> ModelSettings:
+def _fallback(settings: ModelSettings, model: str) -> ModelSettings:
+    """A fallback model has the URL and the key of the first model, unless it belongs to another provider."""
     provider, slash, _ = model.partition("/")
     if not slash or settings.model.startswith(f"{provider}/"):
         return replace(settings, model=model, llm=None)
@@ -126,7 +126,7 @@ def _headers(given: object) -> dict[str, str]:
     headers = cast("Mapping[object, object]", given)
     for name, value in headers.items():
         if not isinstance(name, str) or not isinstance(value, str):
-            # Not the value: it may be a key.
+            # Without the value in the message: it may be a secret.
             raise ConfigurationError(f"extra_headers: the header {name!r} must be a string with a string for its value")
     return cast("dict[str, str]", dict(headers))
 
@@ -160,7 +160,7 @@ def _selected(names: str | Iterable[str]) -> frozenset[str] | None:
 
 
 def check_agent(agent: AgentOptions) -> None:
-    """Raises ``ConfigurationError`` for what cannot work."""
+    """Raises ``ConfigurationError`` for options that cannot work."""
     _check_loops(agent.max_loops)
     for name in ("retry_attempts", "retry_interval", "loop_interval", "max_plan_attempts", "max_subtask_loops"):
         value: Any = getattr(agent, name)
@@ -185,7 +185,7 @@ def _check_loops(loops: object) -> None:
 def _check_names(names: Iterable[str]) -> None:
     taken = sorted(set(names).intersection(on_demand.autonomous_tools()))
     if taken:
-        raise ConfigurationError(f"tools are called {taken}, as the autonomous cycle's own are: rename them")
+        raise ConfigurationError(f"the tools {taken} have the names of built-in tools of max_loops='auto': rename them")
 
 
 def _check_handoffs(agent: AgentOptions) -> None:
@@ -200,7 +200,7 @@ def _check_handoffs(agent: AgentOptions) -> None:
 
 
 def check_task(task: object) -> None:
-    """Raises ``ConfigurationError`` for what is no task."""
+    """Raises ``ConfigurationError`` for a task that is empty or not a string."""
     if not isinstance(task, str):
         raise ConfigurationError(f"the task must be a string, not {type(task).__name__}")
     if not task.strip():
@@ -208,7 +208,7 @@ def check_task(task: object) -> None:
 
 
 def default_model() -> str:
-    """The model of an agent that names none."""
+    """The model of an agent without ``model_name``."""
     named = os.environ.get("HEADRACE_MODEL")
     if named:
         return named

@@ -1,7 +1,4 @@
-"""What a run shows on the terminal.
-
-A panel where a person looks on; plain text where the output goes into a file or another program.
-"""
+"""Prints what a run shows: a panel on a terminal, plain text into a file or a pipe."""
 
 from __future__ import annotations
 
@@ -17,15 +14,15 @@ __all__ = ["note", "show_answer", "show_live"]
 
 
 def note(line: str) -> None:
-    """Tells the user something, on standard error."""
+    """Prints a line for the user to standard error."""
     print(f"headrace: {line}", file=sys.stderr)
 
 
 def show_answer(title: str, text: str) -> None:
-    """Shows a whole answer on standard output.
+    """Prints a complete answer to standard output.
 
     Args:
-        title: Whose answer it is.
+        title: The panel's title.
         text: The answer.
     """
     if sys.stdout.isatty():
@@ -37,10 +34,10 @@ def show_answer(title: str, text: str) -> None:
 
 
 def show_live(title: str, tokens: Iterable[str]) -> None:
-    """Shows tokens on standard output as they come.
+    """Prints tokens to standard output as they arrive.
 
     Args:
-        title: Whose tokens they are.
+        title: The panel's title.
         tokens: The tokens.
     """
     if sys.stdout.isatty():
@@ -55,7 +52,7 @@ def _show_panel(title: str, tokens: Iterable[str]) -> None:
     from rich.live import Live
 
     text = ""
-    # Rich draws from a thread of its own, so that drawing holds no token back.
+    # Rich draws in its own thread, so that drawing does not delay the tokens.
     with Live(_panel(title, text), refresh_per_second=20, vertical_overflow="visible") as live:
         for token in tokens:
             text += token

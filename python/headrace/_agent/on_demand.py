@@ -1,7 +1,4 @@
-"""What only some agents need, imported when the first of them does.
-
-Each of these brings modules that other programs can do without: an agent pays for what it uses.
-"""
+"""Features that only some agents use. Their modules are imported when an agent needs them, to keep the import fast."""
 
 from __future__ import annotations
 
@@ -21,7 +18,7 @@ __all__ = ["autonomous_loop", "autonomous_tools", "fitting", "memory", "opening"
 
 
 def servers(url: str | None, urls: Sequence[str] | None, config: Mapping[str, Any] | None) -> MCPTools | None:
-    """The MCP servers that an agent is given; None where there are none."""
+    """The MCP servers of an agent; None if it has none."""
     if url is None and urls is None and config is None:
         return None
     from headrace.mcp import MCPTools, parse_servers
@@ -30,21 +27,21 @@ def servers(url: str | None, urls: Sequence[str] | None, config: Mapping[str, An
 
 
 def memory(agent_name: str, path: str | Path | None) -> Memory:
-    """The memory of an agent that has one."""
+    """The memory of an agent with ``persistent_memory``."""
     from headrace.memory import Memory
 
     return Memory(agent_name, path)
 
 
 def fitting(context_length: int, reserve: int) -> Transform:
-    """The rule by which a conversation is cut to a model's context."""
+    """The transform that cuts a conversation to a model's context length."""
     from headrace._conversation.trimming import fit
 
     return partial(fit, context_length=context_length, reserve=reserve)
 
 
 def opening(task: str, images: list[str]) -> Message:
-    """The message that a run begins with."""
+    """The first message of a run: the task and its images."""
     if not images:
         return {"role": "user", "content": task}
     from headrace._conversation.images import user_message
@@ -53,21 +50,21 @@ def opening(task: str, images: list[str]) -> Message:
 
 
 def autonomous_loop() -> RunLoop:
-    """The autonomous cycle."""
+    """The loop of autonomous runs."""
     from headrace._loop.autonomous import autonomous_turns
 
     return autonomous_turns
 
 
 def autonomous_tools() -> tuple[str, ...]:
-    """The names of the autonomous cycle's own tools."""
+    """The names of the built-in tools of autonomous runs."""
     from headrace._loop.autonomous import AUTO_TOOLS
 
     return AUTO_TOOLS
 
 
 def refuse_keywords(function: Callable[..., Any], unknown: Iterable[str]) -> NoReturn:
-    """Raises ``TypeError`` for what ``**unknown`` of a function collected; the message names the nearest keyword."""
+    """Raises ``TypeError`` for unknown keyword arguments of a function; the message suggests the nearest known one."""
     import difflib
     import inspect
 

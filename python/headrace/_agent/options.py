@@ -1,4 +1,4 @@
-"""An agent's options as the rest of this room reads them, whatever else an agent is. For type checkers only."""
+"""The attributes of an agent that this room reads, as a protocol. For type checkers only."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["AgentOptions"]
 
 
 class AgentOptions(Protocol):
-    """The attributes of ``Agent`` that a run is made of; the class says what each means."""
+    """The attributes of ``Agent`` that determine a run; ``Agent`` documents them."""
 
     @property
     def agent_name(self) -> str: ...

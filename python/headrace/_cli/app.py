@@ -1,7 +1,7 @@
 """The command ``headrace``.
 
-Results go to standard output, progress and errors to standard error. An error that headrace knows is one line and
-exit code 1. A further command is one more function with ``@app.command()``.
+Results go to standard output, progress and errors to standard error. A ``HeadraceError`` is printed as one line, with
+exit code 1. To add a command, add a function with ``@app.command()``.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: The arguments after the command's name; those of this process if None.
 
     Raises:
-        SystemExit: Always. Code 0 for success, 1 for an error that headrace knows, 2 for wrong usage.
+        SystemExit: Always. Code 0 for success, 1 for a ``HeadraceError``, 2 for wrong usage.
     """
     try:
         app(args=None if arguments is None else list(arguments))
@@ -75,7 +75,7 @@ def run(
         bool, typer.Option("--json", help="Print the result as one line of JSON, not the text.")
     ] = False,
 ) -> None:
-    """Run a task: text to standard output as it comes, tool calls and timing to standard error."""
+    """Run a task: text to standard output as it arrives, tool calls and timing to standard error."""
     from headrace.agent import Agent
 
     from .run import load_tool, read_loops, show_run
@@ -90,7 +90,7 @@ def run(
     try:
         show_run(agent, task, "events" if events else "json" if as_json else "text")
     except KeyboardInterrupt:
-        # 128 + SIGINT, as a shell expects it; typer's own way is a message and code 1.
+        # 128 + SIGINT, as shells expect it. typer itself prints a message and exits with code 1.
         raise typer.Exit(130) from None
 
 
@@ -138,7 +138,7 @@ def info(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON, prices in USD per token.")] = False,
 ) -> None:
-    """Tell what litellm's price list knows about a model: limits, abilities, and prices in USD per million tokens."""
+    """Print what litellm's price list has about a model: limits, abilities, and prices in USD per million tokens."""
     from .model import show_info
 
     show_info(name, as_json=as_json)

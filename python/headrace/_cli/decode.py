@@ -1,4 +1,4 @@
-"""``headrace decode``: what a recorded answer says."""
+"""``headrace decode``: prints what a recorded answer contains."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def decode_file(file: BinaryIO, dialect: str) -> Response:
 
     Args:
         file: The file.
-        dialect: How it is written, or ``"auto"``.
+        dialect: Its dialect, or ``"auto"``.
 
     Returns:
-        What it says.
+        The response in it.
 
     Raises:
         ConfigurationError: There is no such dialect.
@@ -37,11 +37,11 @@ def decode_file(file: BinaryIO, dialect: str) -> Response:
 
 
 def show_response(response: Response, *, as_json: bool) -> None:
-    """Shows a response on standard output.
+    """Prints a response to standard output.
 
     Args:
         response: The response.
-        as_json: As one line of JSON, not for people.
+        as_json: As one line of JSON, instead of a table.
     """
     if as_json:
         print(json.dumps(_as_json(response), ensure_ascii=False))
@@ -54,7 +54,7 @@ def show_response(response: Response, *, as_json: bool) -> None:
 
 
 def _as_json(response: Response) -> dict[str, Any]:
-    told = {
+    fields = {
         field.name: getattr(response, field.name)
         for field in dataclasses.fields(response)
         if field.name not in {"deltas", "error", "choices"}
@@ -62,7 +62,7 @@ def _as_json(response: Response) -> dict[str, Any]:
     first = _choice_as_json(response.first)
     del first["index"]
     return {
-        **told,
+        **fields,
         **first,
         "usage": None if response.usage is None else dataclasses.asdict(response.usage),
         "error": _error_as_json(response.error),
@@ -72,12 +72,12 @@ def _as_json(response: Response) -> dict[str, Any]:
 
 
 def _choice_as_json(choice: Choice) -> dict[str, Any]:
-    told = dataclasses.asdict(choice)
-    for call in told["tool_calls"]:
+    fields = dataclasses.asdict(choice)
+    for call in fields["tool_calls"]:
         if call["signature"] is None:
-            # Few providers sign calls.
+            # Left out, because few providers sign tool calls.
             del call["signature"]
-    return told
+    return fields
 
 
 def _error_as_json(error: StreamError | None) -> dict[str, Any] | None:
@@ -87,7 +87,7 @@ def _error_as_json(error: StreamError | None) -> dict[str, Any] | None:
 
 
 def _rows(response: Response) -> Iterator[tuple[str, str]]:
-    """Names and values, for people: what was not told has no row."""
+    """Names and values for the table. What the response does not contain has no row."""
     yield "state", response.state
     for name in ("dialect", "model", "id"):
         value = getattr(response, name)
@@ -98,8 +98,8 @@ def _rows(response: Response) -> Iterator[tuple[str, str]]:
             yield (name if choice.index == 0 else f"{name} [{choice.index}]"), value
     if response.usage is not None:
         counts = dataclasses.asdict(response.usage)
-        told = [f"{name} {count}" for name, count in counts.items() if isinstance(count, int)]
-        yield "usage", ", ".join(told)
+        known = [f"{name} {count}" for name, count in counts.items() if isinstance(count, int)]
+        yield "usage", ", ".join(known)
     if response.error is not None:
         yield "error", f"{type(response.error).__name__}: {response.error}"
 

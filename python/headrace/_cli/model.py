@@ -1,4 +1,4 @@
-"""``headrace model info``: what is known about a model."""
+"""``headrace model info``: prints what is known about a model."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def show_info(name: str, *, as_json: bool) -> None:
 
     Args:
         name: The model's name.
-        as_json: One line of JSON, not a line for each fact.
+        as_json: As one line of JSON, instead of a line for each fact.
 
     Raises:
-        ConfigurationError: The model is not in the list, or there is no list.
+        ConfigurationError: The model is not in the price list, or litellm is not installed.
     """
     known = model_info(name)
     if known is None and not is_installed():

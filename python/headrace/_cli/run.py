@@ -21,7 +21,7 @@ def load_tool(reference: str) -> Callable[..., Any]:
     """Imports a tool.
 
     Args:
-        reference: ``module:function``; the working directory is searched too.
+        reference: ``module:function``. The module may be in the working directory.
 
     Returns:
         The function.
@@ -31,7 +31,7 @@ def load_tool(reference: str) -> Callable[..., Any]:
     """
     module, colon, name = reference.partition(":")
     if not (module and colon and name):
-        raise ConfigurationError(f"a tool is named as module:function, not {reference!r}")
+        raise ConfigurationError(f"--tool must be module:function, not {reference!r}")
     if "" not in sys.path:
         sys.path.insert(0, "")
     try:
@@ -42,7 +42,7 @@ def load_tool(reference: str) -> Callable[..., Any]:
 
 
 def read_loops(text: str) -> int | Literal["auto"]:
-    """Reads ``--max-loops``."""
+    """Parses ``--max-loops``."""
     if text == "auto":
         return "auto"
     try:
@@ -52,13 +52,13 @@ def read_loops(text: str) -> int | Literal["auto"]:
 
 
 def show_run(agent: Agent, task: str, form: Literal["text", "events", "json"]) -> None:
-    """Runs a task and shows it.
+    """Runs a task and prints it.
 
     Args:
-        agent: Who does it.
-        task: What is to be done.
-        form: What goes to standard output: the ``text``, token by token; all ``events``, a line of JSON each; or one
-            line of ``json`` at the end. Tool calls and timing go to standard error.
+        agent: The agent.
+        task: The task.
+        form: What goes to standard output. ``"text"``: the tokens. ``"events"``: all events, each as a line of JSON.
+            ``"json"``: one line of JSON at the end. Tool calls and timing go to standard error.
     """
     with agent.run_stream(task, with_events=True) as stream:
         _show(stream, form, sys.stdout, sys.stderr)

@@ -11,6 +11,7 @@ import concurrent.futures
 import contextlib
 import sys
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from .threads import wait_for
@@ -51,7 +52,9 @@ class EventLoopThread:
         self._unfinished: set[concurrent.futures.Future[Any]] = set()
         self._event_loop: asyncio.AbstractEventLoop | None = None
         self._main_task: asyncio.Task[None] | None = None
+        self._close_requested = asyncio.Event()
         self._started = self._closing = self._closed = False
+        self._failure: BaseException | None = None  # why there is no event loop
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._main, name=name, daemon=True)
 
@@ -66,14 +69,14 @@ class EventLoopThread:
             future cancels the coroutine.
         """
         outcome: concurrent.futures.Future[_T] = concurrent.futures.Future()
-        work = _Work(main, outcome, lambda: self._closing)
+        work = _Work(main, lambda: self._closing)
         self._start()
         with self._lock:
             # The callback sees the context of this call, and so does the task that it makes.
-            if not self._closed and self.call_soon(work.start):
+            if not self._closed and self.call_soon(lambda: work.start(outcome)):
                 self._unfinished.add(outcome)
             else:
-                outcome.set_exception(asyncio.CancelledError())
+                outcome.set_exception(self._failure or asyncio.CancelledError())
         outcome.add_done_callback(self._unfinished.discard)
         outcome.add_done_callback(lambda outcome: outcome.cancelled() and self.call_soon(work.cancel))
         return outcome
@@ -108,6 +111,8 @@ class EventLoopThread:
             # This cancels something only if the wait was interrupted. The coroutine then has some time to clean up.
             if outcome.cancel():
                 ended.wait(_GRACE_PERIOD)
+            # The exception refers to this frame, so the frame must not refer to the exception.
+            del outcome
 
     def call_soon(self, function: Callable[[], object]) -> bool:
         """Calls a function in the event loop's thread.
@@ -143,8 +148,8 @@ class EventLoopThread:
             if not self._started:
                 self._closed = True
                 return
-        if self._ready.wait(wait) and self._main_task is not None:
-            self.call_soon(self._main_task.cancel)
+        if self._ready.wait(wait):
+            self.call_soon(self._close_requested.set)
         # The garbage collector may call this in the thread itself. When Python exits, daemon threads are frozen.
         if self._thread.is_alive() and self._thread is not threading.current_thread() and not sys.is_finalizing():
             self._thread.join(wait)
@@ -163,57 +168,67 @@ class EventLoopThread:
 
     def _main(self) -> None:
         error: BaseException = asyncio.CancelledError()
+        main = self._run_until_closed()
         try:
-            asyncio.run(self._run_until_cancelled())
+            asyncio.run(main)
         except BaseException as raised:  # noqa: BLE001 - it is not handled but passed on
-            # The event loop was closed, or a task raised SystemExit or KeyboardInterrupt, which stop it at once.
+            # A task raised SystemExit or KeyboardInterrupt, which stop the event loop at once; or there is none.
             error = raised
         finally:
+            main.close()
             with self._lock:
                 self._closed = True
+                if self._event_loop is None:
+                    self._failure = error
             self._ready.set()
             # In any case: no caller may wait for this thread any longer.
             for outcome in list(self._unfinished):
                 with contextlib.suppress(concurrent.futures.InvalidStateError):
                     outcome.set_exception(error)
 
-    async def _run_until_cancelled(self) -> None:
+    async def _run_until_closed(self) -> None:
         self._event_loop, self._main_task = asyncio.get_running_loop(), asyncio.current_task()
         self._ready.set()
         try:
-            await self._event_loop.create_future()
+            await self._close_requested.wait()
         finally:
             self._closing = True
+        for task in asyncio.all_tasks() - {self._main_task}:
+            # A task that is being cancelled cleans up, and a second cancellation would interrupt that. Python 3.10
+            # cannot tell.
+            if sys.version_info < (3, 11) or not task.cancelling():
+                task.cancel()
+        # What has not ended by then is cancelled again, by `asyncio.run`.
+        await self.wait_for_others(_GRACE_PERIOD)
 
 
 class _Work(Generic[_T]):
     """A coroutine that was submitted: it waits for the event loop, or runs there.
 
+    It has no reference to its outcome, which has one to it: both are freed at once, without the garbage collector.
+
     Args:
         main: Makes the coroutine.
-        outcome: Gets the coroutine's result or error.
         is_closing: Whether the event loop is being closed.
     """
 
-    __slots__ = ("_is_closing", "_main", "_outcome", "_task")
+    __slots__ = ("_is_closing", "_main", "_task")
 
-    def __init__(
-        self,
-        main: Callable[[], Awaitable[_T]],
-        outcome: concurrent.futures.Future[_T],
-        is_closing: Callable[[], bool],
-    ) -> None:
+    def __init__(self, main: Callable[[], Awaitable[_T]], is_closing: Callable[[], bool]) -> None:
         self._main = main
-        self._outcome = outcome
         self._is_closing = is_closing
         self._task: asyncio.Task[_T] | None = None
 
-    def start(self) -> None:
-        """Starts the coroutine. Call it in the event loop's thread."""
+    def start(self, outcome: concurrent.futures.Future[_T]) -> None:
+        """Starts the coroutine. Call it in the event loop's thread.
+
+        Args:
+            outcome: Gets the coroutine's result or error.
+        """
         # If the event loop is closing, it would not wait for the coroutine's end. `_main` sets the outcome.
-        if not self._outcome.cancelled() and not self._is_closing():
+        if not outcome.cancelled() and not self._is_closing():
             self._task = asyncio.ensure_future(self._run())
-            self._task.add_done_callback(self._settle)
+            self._task.add_done_callback(partial(self._settle, outcome))
 
     def cancel(self) -> None:
         """Cancels the coroutine. Call it in the event loop's thread."""
@@ -223,13 +238,14 @@ class _Work(Generic[_T]):
     async def _run(self) -> _T:
         return await self._main()
 
-    def _settle(self, task: asyncio.Task[_T]) -> None:
+    def _settle(self, outcome: concurrent.futures.Future[_T], task: asyncio.Task[_T]) -> None:
+        self._task = None
         with contextlib.suppress(concurrent.futures.InvalidStateError):  # The outcome was cancelled meanwhile.
             if task.cancelled():
                 # An event loop that closes cancels its tasks. `_main` then sets their outcomes: it has the reason.
                 if not self._is_closing():
-                    self._outcome.set_exception(asyncio.CancelledError())
+                    outcome.set_exception(asyncio.CancelledError())
             elif (error := task.exception()) is not None:
-                self._outcome.set_exception(error)
+                outcome.set_exception(error)
             else:
-                self._outcome.set_result(task.result())
+                outcome.set_result(task.result())

@@ -1,11 +1,12 @@
-"""The two drivers: they carry out what a loop asks for, and yield what comes of it.
+"""The two drivers, sync and async: they carry out the effects of a loop, and yield tokens or events.
 
-They are alike line by line; all that differs is how they wait. asyncio is imported where it is used: it is half of the
-time that ``import headrace`` would take.
+Both do the same, line by line; they differ only in how they wait. asyncio is imported inside the functions that need
+it, since it would take half of the time of ``import headrace``.
 """
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from headrace import _native
@@ -28,11 +29,11 @@ __all__ = ["adrive", "drive"]
 T = TypeVar("T")
 
 Done: TypeAlias = "tuple[object, list[Item]]"
-"""The result that the loop is sent, and what the caller is shown."""
+"""The effect's result, which goes back into the loop, and the items to yield."""
 
 
 def drive(run: Run) -> Generator[Item, None, None]:
-    """Drives a run, waiting in this thread."""
+    """Drives a run. Blocks the calling thread while it waits."""
     output = run.output
     with run:
         yield from run.begun()
@@ -56,7 +57,7 @@ def drive(run: Run) -> Generator[Item, None, None]:
                 else:
                     result, shown = _run_effect(run, effect)
                 effect = run.send(result)
-            except Exception as error:  # noqa: BLE001 — the loop decides, and what it lets pass is raised below
+            except Exception as error:  # noqa: BLE001 — the loop decides; what it does not handle is raised below
                 effect = run.throw(error)
             yield from shown
         yield from run.ended()
@@ -64,7 +65,7 @@ def drive(run: Run) -> Generator[Item, None, None]:
 
 
 async def adrive(run: Run) -> AsyncGenerator[Item, None]:
-    """Drives a run, waiting on the running event loop."""
+    """Drives a run on the running event loop."""
     output = run.output
     notifier = notifier_of_running_loop()
     with run:
@@ -100,7 +101,7 @@ async def adrive(run: Run) -> AsyncGenerator[Item, None]:
                 else:
                     result, shown = await _arun_effect(run, effect)
                 effect = run.send(result)
-            except Exception as error:  # noqa: BLE001 — the loop decides, and what it lets pass is raised below
+            except Exception as error:  # noqa: BLE001 — the loop decides; what it does not handle is raised below
                 effect = run.throw(error)
             for item in shown:
                 yield item
@@ -110,7 +111,7 @@ async def adrive(run: Run) -> AsyncGenerator[Item, None]:
 
 
 def _run_effect(run: Run, effect: Effect) -> Done:
-    """Everything but turns and tools, waiting in this thread."""
+    """Carries out an effect other than ``OpenTurn`` and ``RunTools``. Blocks the calling thread."""
     match effect:
         case Emit():
             return None, run.emitted(effect)
@@ -122,13 +123,13 @@ def _run_effect(run: Run, effect: Effect) -> Done:
             return effect.memory.read(), []
         case Connect():
             return effect.servers.connect(), []
-        case OpenTurn() | RunTools():  # the driver's own
+        case OpenTurn() | RunTools():  # the driver does these itself
             pass
     return None, []
 
 
 async def _arun_effect(run: Run, effect: Effect) -> Done:
-    """Everything but turns and tools, waiting on the running event loop."""
+    """Carries out an effect other than ``OpenTurn`` and ``RunTools`` on the running event loop."""
     import asyncio
 
     from headrace._concurrency.threads import in_thread
@@ -144,7 +145,7 @@ async def _arun_effect(run: Run, effect: Effect) -> Done:
             return await in_thread(effect.memory.read), []
         case Connect():
             return await in_thread(effect.servers.connect), []
-        case OpenTurn() | RunTools():  # the driver's own
+        case OpenTurn() | RunTools():  # the driver does these itself
             pass
     return None, []
 
@@ -156,12 +157,17 @@ def _tool_turn(run: Run, effect: RunTools) -> ToolTurn:
 
 
 async def _unless_closed(run: Run, work: Coroutine[Any, Any, T]) -> T:
-    """Awaits some work, and cancels it when the stream is closed, from whatever thread."""
+    """Awaits a coroutine, and cancels it when the stream is closed, by whichever thread."""
     import asyncio
 
     loop = asyncio.get_running_loop()
     task = asyncio.ensure_future(work)
-    run.work.on_stop(lambda: loop.call_soon_threadsafe(task.cancel))
+
+    def cancel() -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is gone
+            loop.call_soon_threadsafe(task.cancel)
+
+    run.work.on_stop(cancel)
     try:
         return await task
     except asyncio.CancelledError:
@@ -172,16 +178,16 @@ async def _unless_closed(run: Run, work: Coroutine[Any, Any, T]) -> T:
 
 
 async def _prepare(call: ModelCall) -> PreparedRequest | FedRequest:
-    way = preparation(call)
-    if not way.blocks:
-        return way.request()
+    prepared = preparation(call)
+    if not prepared.blocks:
+        return prepared.request()
     from headrace._concurrency.threads import in_thread
 
-    return await in_thread(way.request)
+    return await in_thread(prepared.request)
 
 
 def _open(run: Run, effect: OpenTurn, request: PreparedRequest | FedRequest) -> Reader:
-    """Asks the model, in whatever lane."""
+    """Opens the turn's stream: in the native lane, Rust sends the request; in the fed lane, Python feeds the stream."""
     run.status.check_open()
     settings = effect.call.settings
     timeouts = settings.timeouts

@@ -1,4 +1,4 @@
-"""What the caller of a run gets: events or their text, each after its callback."""
+"""What a run yields to its caller: events or tokens, each after the callback was called with it."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ __all__ = ["Output"]
 
 
 class Output:
-    """Makes a run's events, and gives the caller what it wants of them.
+    """Makes a run's events, calls the callbacks, and selects what the caller wants to see.
 
     Args:
         view: What the caller wants to see.
 
     Attributes:
-        calls_back: Whether somebody wants to be called with each token.
+        calls_back: Whether there is a callback for tokens.
     """
 
     def __init__(self, view: View) -> None:
@@ -43,32 +43,35 @@ class Output:
 
     @property
     def wants_events(self) -> bool:
-        """Whether the caller wants events, and not text alone."""
+        """Whether the caller wants events instead of tokens."""
         return self._view.events
 
     def event(self, make: Callable[..., Event]) -> list[Item]:
-        """An event that happens now, if the caller wants events.
+        """Makes an event with the next number and the current time.
 
         Args:
-            make: Makes it, given ``seq`` and ``at_ns``.
+            make: Makes the event, given ``seq`` and ``at_ns``.
+
+        Returns:
+            The event in a list; an empty list if the caller does not want events.
         """
         return [make(seq=next(self._numbers), at_ns=time.monotonic_ns())] if self._view.events else []
 
     def renumbered(self, event: Event) -> Event:
-        """An event of a run within this one, with its number in this one.
+        """Gives an event of a member's run its number in the workflow's run.
 
-        It is numbered in place, as nobody else has seen it: agents that run together are read in turns, so only here
-        it is known which event comes when.
+        The events of parallel members are merged, so their order is known only here. The event is changed in place,
+        which is safe because nobody else has seen it.
         """
         object.__setattr__(event, "seq", next(self._numbers))
         return event
 
     def reader(self, stream: _native.Stream, effect: OpenTurn) -> Reader:
-        """What reads a turn in the way that gives the caller what it wants.
+        """Makes the reader for a turn: of strings if only text is wanted, else of events.
 
         Args:
             stream: The turn's stream.
-            effect: What was asked.
+            effect: The turn.
         """
         self._stream, self._response = stream, None
         if self._view.text_only and not effect.spoken:
@@ -79,19 +82,23 @@ class Output:
         if self._view.events:
             return [*events]
         wanted = [event for event in events if isinstance(event, self._text_events)]
-        # Where a dict about each token is wanted, they stay events until it was made; see `call_back`.
+        # `call_back` turns events into text later, if the callback wants a dict: it needs the event for that.
         return [*wanted] if self._view.detailed is not None else [event.text for event in wanted]
 
     def hold(self, batch: list[str] | list[Item]) -> None:
-        """Keeps hold of what is about to be yielded, so that :meth:`drop` can take it back."""
+        """Remembers the batch that is about to be yielded, so that :meth:`drop` can empty it."""
         self._batch = batch
 
     def drop(self) -> None:
-        """Takes back what was not yielded yet."""
+        """Drops what was not yielded yet."""
         self._batch.clear()
 
     def call_back(self, item: Item) -> Item:
-        """Calls the caller's callback with a token, and gives what of the token the caller wants."""
+        """Calls the callbacks with a token.
+
+        Returns:
+            What to yield: the event, or its text.
+        """
         if isinstance(item, str):
             token = item
         elif isinstance(item, self._text_events):
@@ -106,19 +113,19 @@ class Output:
         return item if self._view.events else token
 
     def called_back(self, batch: Sequence[Item]) -> Iterator[Item]:
-        """The items of a batch, each after its callback."""
+        """Yields the items of a batch, each after the callback was called with it."""
         for item in batch:
             yield self.call_back(item)
 
     def turn_ended(self, turn: Turn) -> None:
-        """Calls back with what is known of a turn once it has ended: a dict with an empty token."""
+        """Calls the detailed callback at the end of a turn: a dict with an empty token, finish reason and usage."""
         if self._view.detailed is not None:
             usage = None if turn.usage is None else dataclasses.asdict(turn.usage)
             self._view.detailed({**self._details(""), "finish_reason": turn.finish_reason, "usage": usage})
 
     def _details(self, token: str, logprobs: Any = None) -> dict[str, Any]:
         if self._response is None and self._stream is not None:
-            # Once a turn: it holds the whole text so far.
+            # Only once per turn, since it copies the whole text so far.
             self._response = self._stream.response()
         response = self._response
         return {

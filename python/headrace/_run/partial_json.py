@@ -1,9 +1,9 @@
-"""Text out of a tool call's arguments, while they arrive.
+"""Streams one string member of a tool call's arguments, while the JSON is still incomplete.
 
-In the autonomous cycle a model may answer only in tool calls: what it says to the user is then one string member of
-the arguments' JSON, such as ``complete_task``'s ``summary``. This reads that member from JSON that is not whole yet.
+In an autonomous run the model may answer only by tool calls. Its text for the user is then one string member of the
+arguments, such as ``summary`` of ``complete_task``. This text is called *spoken*, and is streamed like other text.
 
-The grammar is as strict as that of the parser which will read the arguments when they are whole.
+The grammar is as strict as that of ``json.loads``, which parses the arguments when they are complete.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import re
 
 __all__ = ["SpokenCalls", "SpokenField"]
 
-# What may come next, as the characters that it may begin with: one test then refuses all that the grammar does not
-# allow. A scalar is only checked when it is whole.
+# What may come next, as the set of characters that it may begin with. One test against this set enforces the grammar.
+# Scalars are checked only when they are complete.
 _DOCUMENT = "{"
 _KEY = '"'
 _KEY_OR_END = '"}'
@@ -28,11 +28,11 @@ _NEXT_ITEM = ",]"
 
 _NOT_SPACE = re.compile(r"[^ \t\n\r]")
 _SCALAR_PART = re.compile(r"[-+.0-9A-Za-z]*")
-# NaN and the infinities are numbers here because they are to Python's own parser.
+# NaN and the infinities are numbers here because `json.loads` accepts them.
 _SCALAR = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?|true|false|null|NaN|-?Infinity")
 
-# An escape that the fragment's end cuts waits for the next fragment. So does the first half of a surrogate pair, for as
-# long as the second half may still follow: it is one character only together with that.
+# An escape that is cut by the end of a fragment is held until the next fragment. So is the first half of a surrogate
+# pair while the second half may still follow, because only both halves together are a character.
 _FIRST_HALF = r"u[dD][89abAB][0-9a-fA-F]{2}"
 _CUT_SECOND_HALF = r"(?:\\(?:u(?:[dD](?:[c-fC-F][0-9a-fA-F]?)?)?)?)?\Z"
 _CUT_ESCAPE = re.compile(rf"\\(?:\Z|u[0-9a-fA-F]{{0,3}}\Z|{_FIRST_HALF}{_CUT_SECOND_HALF})")
@@ -43,7 +43,7 @@ _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class _Inside(enum.Enum):
-    """The kind of token that the last fragment ended in."""
+    """What kind of JSON token the last fragment ended in."""
 
     NOTHING = enum.auto()
     SCALAR = enum.auto()
@@ -53,11 +53,11 @@ class _Inside(enum.Enum):
 
 
 class SpokenField:
-    """One string member of a JSON object, decoded while the object's text arrives.
+    """Decodes one string member of a JSON object while the JSON arrives.
 
-    Only a member of the outermost object counts, and the first of several with the same name, since what was spoken
-    cannot be taken back. A value that is not a string speaks nothing. The time is linear in the text, however it is
-    cut, and no more is kept of it than one key or number, one escape and the open brackets.
+    Only a member of the outermost object counts. If several have the same name, the first one counts, because text
+    that was already streamed cannot be withdrawn. A value that is not a string gives no text. The time is linear in
+    the length of the JSON, however it is cut. The memory is one key or number, one escape and the open brackets.
 
     Args:
         field: The member's name.
@@ -70,33 +70,33 @@ class SpokenField:
         self._inside = _Inside.NOTHING
         self._expected = _DOCUMENT
         self._brackets: list[str] = []
-        self._held = ""  # the escape that the last fragment's end cut
+        self._held = ""  # an escape that was cut by the end of the last fragment
         self._kept: list[str] = []  # the pieces of the current key or scalar
-        self._wanted = False  # whether the last key was the field's
+        self._wanted = False  # whether the last key was the wanted one
         self._over = False
         self._done = False
 
     @property
     def done(self) -> bool:
-        """Whether the field's string has ended, so that all of it was spoken."""
+        """Whether the member's string has ended, so that all of its text was returned."""
         return self._done
 
     @property
     def over(self) -> bool:
-        """Whether nothing more can be spoken, whatever comes."""
+        """Whether no more text can follow, whatever comes."""
         return self._over
 
     def feed(self, fragment: str) -> str:
-        r"""Takes the next fragment of the object's text.
+        r"""Takes the next fragment of the JSON.
 
-        It never fails: where the text stops being JSON, what could be decoded up to there was spoken, and nothing more
-        comes.
+        It never raises: invalid JSON ends the text, and what was decoded before it stays.
 
         Args:
-            fragment: Any number of characters. It may end anywhere, inside ``\u00e9`` too.
+            fragment: Any number of characters. It may end anywhere, also inside an escape such as ``\u00e9``.
 
         Returns:
-            The part of the field's string that this fragment made known; often "". Lone surrogates are U+FFFD.
+            The part of the member's string that became known by this fragment; often "". Lone surrogates become
+            U+FFFD.
         """
         if self._over:
             return ""
@@ -195,23 +195,23 @@ class SpokenField:
 
 
 class SpokenCalls:
-    """What the calls of one turn speak: one after the other, in the order of their start, also where their pieces mix.
+    """The spoken text of all tool calls of one turn, one call after the other, in the order of their start.
 
-    What a call says while one before it has not ended is held back until then.
+    If the pieces of calls arrive interleaved, the text of a later call is held back until the earlier call has ended.
     """
 
     __slots__ = ("_speaking",)
 
     def __init__(self) -> None:
-        # Those that may still speak, with what they have said and was held back.
+        # The calls whose text may go on, each with its text that is held back.
         self._speaking: dict[int, tuple[SpokenField, list[tuple[str, int]]]] = {}
 
     def begin(self, index: int, field: str) -> None:
         """A call begins.
 
         Args:
-            index: Which.
-            field: The member of its arguments that is spoken.
+            index: The call's index.
+            field: The member of its arguments that is text for the user.
         """
         self._speaking[index] = SpokenField(field), []
 
@@ -219,12 +219,12 @@ class SpokenCalls:
         """Takes the next fragment of a call's arguments.
 
         Args:
-            index: Which call.
-            fragment: The text.
+            index: The call's index.
+            fragment: The fragment.
             at_ns: When it arrived.
 
         Returns:
-            What may be said now: texts, each with its time.
+            The texts that may be yielded now, each with its arrival.
         """
         if index not in self._speaking:
             return []
@@ -235,7 +235,7 @@ class SpokenCalls:
         return self._due()
 
     def rest(self) -> list[tuple[str, int]]:
-        """What is still held back, when no more fragments come."""
+        """The texts that are still held back, after the last fragment."""
         rest = [piece for _, said in self._speaking.values() for piece in said]
         self._speaking.clear()
         return rest

@@ -1,7 +1,7 @@
-"""Reading a turn's native stream: as tokens, or as events.
+"""Reading a turn's native stream.
 
-If only text is wanted, a turn is read as strings, which is the fast path. Otherwise it is read as deltas, each of which
-becomes an event.
+If only text is wanted, the stream is read as strings (fast path). Otherwise it is read as deltas, and events are made
+of them.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ if TYPE_CHECKING:
 __all__ = ["Delta", "EventReader", "Item", "Reader", "TextReader", "View"]
 
 Item: TypeAlias = str | Event
-"""What a stream yields."""
+"""What a stream yields: a token or an event."""
 
 Delta: TypeAlias = (
     tuple[Literal["text", "reasoning", "refusal", "logprobs"], int, str]
     | tuple[Literal["tool_call_start"], int, int, str | None, str]
     | tuple[Literal["tool_call_arguments"], int, int, str]
 )
-"""What a native stream gives: kind, arrival in nanoseconds, and a piece of text (of logprobs: JSON); or, of a tool
-call, its index, and either id and name or a fragment of its arguments."""
+"""A delta of a native stream: kind, arrival in nanoseconds, then a piece of text (for logprobs: JSON). A delta of a
+tool call has the call's index, and then either its id and name or a piece of its arguments."""
 
 
 class View(NamedTuple):
-    """What of a run the caller wants to see.
+    """What the caller wants to see of a run.
 
     Attributes:
-        events: All events, instead of text.
-        reasoning: The reasoning among the text.
+        events: All events, instead of tokens.
+        reasoning: The reasoning too, as tokens.
         callback: Called with each token before it is yielded.
         detailed: Called with a dict about each token before it is yielded.
     """
@@ -50,17 +50,17 @@ class View(NamedTuple):
 
     @property
     def text_only(self) -> bool:
-        """Whether the text is all that is wanted of a turn."""
+        """Whether only text is wanted, so that the fast path can be used."""
         return not (self.events or self.reasoning) and self.detailed is None
 
     @property
     def text_events(self) -> tuple[type[Token | Refusal | Reasoning], ...]:
-        """The events whose text goes to the callback, and is yielded where events are not wanted."""
+        """The events whose text is a token: it goes to the callback, and is yielded if events are not wanted."""
         return (Token, Refusal, Reasoning) if self.reasoning and not self.events else (Token, Refusal)
 
 
 class TextReader:
-    """Reads a turn as text.
+    """Reads a turn as strings (fast path).
 
     Args:
         stream: The turn's stream.
@@ -73,20 +73,20 @@ class TextReader:
 
     @property
     def text(self) -> str:
-        """The text that was taken so far, and the refusal."""
+        """The text that was read so far, refusal included."""
         response = self.stream.response()
         return response["text"] + response["refusal"]
 
 
 class EventReader:
-    """Reads a turn as events. Each is made here once, with its number and the time when its delta arrived.
+    """Reads a turn as events. Each event gets its number, and the time when its delta arrived.
 
     Args:
         stream: The turn's stream.
-        agent: Whose turn it is.
-        spoken: Which argument of which tool is text for the user.
-        numbers: Gives the events their numbers.
-        show: Gives of some events what the caller wants.
+        agent: The name of the agent whose turn it is.
+        spoken: Maps a tool's name to its argument that is text for the user.
+        numbers: The numbers for the events.
+        show: Selects what the caller wants to see of a list of events.
     """
 
     def __init__(
@@ -103,28 +103,28 @@ class EventReader:
         self._numbers = numbers
         self._show = show
         self._said: list[str] = []
-        self._logprobs: Any = None  # those of the text that follows
+        self._logprobs: Any = None  # of the text delta that follows
         self._calls: dict[int, tuple[str | None, str]] = {}
         self._speech: SpokenCalls | None = None
 
     @property
     def text(self) -> str:
-        """The text that was taken so far, what was spoken inside tool calls and refusals included."""
+        """The text that was read so far: with refusals, and with the arguments of tool calls that are text."""
         return "".join(self._said)
 
     def wait(self) -> list[Item] | None:
-        """The next items, as soon as there are any; None at the end."""
+        """Blocks until there are items. None at the end."""
         return self._read(self.stream.next_deltas)
 
     def take(self) -> list[Item] | None:
-        """The items that are there; None at the end."""
+        """The items that are there now, without waiting. None at the end."""
         return self._read(self.stream.take_deltas)
 
     def _read(self, take: Callable[[], list[Delta] | None]) -> list[Item] | None:
         try:
             deltas = take()
         except StreamError:
-            # What was said before the error comes first. The stream raises it again at the next call.
+            # Yield what arrived before the error first. The stream raises the error again at the next call.
             if rest := self._rest():
                 return self._show(rest)
             raise
@@ -158,10 +158,10 @@ class EventReader:
         return kind(text, logprobs, agent=self._agent, seq=next(self._numbers), at_ns=at_ns)
 
     def _begin_call(self, index: int, call_id: str | None, name: str) -> None:
-        # A call begins twice where the provider sent its id late.
+        # A provider that sends the call's id late makes a call begin twice.
         if index not in self._calls and name in self._spoken:
             if self._speech is None:
-                from .partial_json import SpokenCalls  # here, because only the autonomous cycle's calls speak
+                from .partial_json import SpokenCalls  # here, because only autonomous runs need it
 
                 self._speech = SpokenCalls()
             self._speech.begin(index, self._spoken[name])
@@ -172,7 +172,7 @@ class EventReader:
         return ToolCallDelta(index, call_id, name, fragment, agent=self._agent, seq=next(self._numbers), at_ns=at_ns)
 
     def _rest(self) -> list[Event]:
-        """What calls have spoken and was held back, when no more deltas come."""
+        """The text of tool calls that was still held back, after the last delta."""
         return [] if self._speech is None else self._speak(self._speech.rest())
 
     def _speak(self, pieces: list[tuple[str, int]]) -> list[Event]:

@@ -1,4 +1,4 @@
-"""One run: what a driver and the caller's stream both hold of it."""
+"""One run of an agent: the object that the driver and the caller's stream share."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ class Run:
     Args:
         agent: The agent's name.
         task: What the user wants.
-        loop: What to do.
-        view: What of it the caller wants to see.
-        inbox: Where messages go that the user sends while it runs.
-        note: Called with a line about each request and each answer; None for nobody.
+        loop: The loop, which decides what to do.
+        view: What the caller wants to see.
+        inbox: The list for messages that the user sends during the run.
+        note: Called with a line about each request and each answer; None for no notes.
 
     Attributes:
-        status: How it stands.
+        status: The run's state.
         log: Its turns.
-        output: What the caller gets of it.
-        work: What has to end when the stream is closed.
+        output: What it yields to the caller.
+        work: What must be stopped when the stream is closed.
         inbox: See above.
         tool_time: Seconds spent waiting for tools.
     """
@@ -77,12 +77,12 @@ class Run:
 
     @property
     def state(self) -> str:
-        """How the run stands; see ``RunStream.state``."""
+        """The state; see ``RunStream.state``."""
         return self.status.name
 
     @property
     def text(self) -> str:
-        """The text that was taken so far, of all turns, refusals included."""
+        """The text of all turns that was read so far, refusals included."""
         return self.log.text
 
     @property
@@ -97,22 +97,22 @@ class Run:
 
     @property
     def turns(self) -> tuple[Turn, ...]:
-        """What the model said in each turn, the current one as far as it was taken."""
+        """All turns, the current one as far as it was read."""
         return self.log.turns
 
     @property
     def timings(self) -> tuple[Timing, ...]:
-        """When the answer of each turn arrived."""
+        """The timing of each turn."""
         return self.log.timings
 
     @property
     def usage(self) -> Usage | None:
-        """The token counts of all turns together."""
+        """The usage of all turns together; None if none is known."""
         return self.log.usage
 
     @property
     def cost(self) -> float | None:
-        """What all turns together cost, in USD; None where that is not known of one of them."""
+        """The cost of all turns together in USD; None if the cost of any turn is not known."""
         return self.log.cost
 
     def check_open(self) -> None:
@@ -120,7 +120,7 @@ class Run:
         self.status.check_open()
 
     def close(self) -> None:
-        """Closes the stream and its connection. May be called from any thread, and again."""
+        """Closes the stream and its connection. May be called from any thread, and repeatedly."""
         if self.status.close():
             self.output.drop()
             self.work.stop()
@@ -140,16 +140,20 @@ class Run:
         self.work.release()
 
     def start(self) -> Effect | None:
-        """The loop's first effect; None if it has none."""
+        """Starts the loop. Returns its first effect; None if it has none."""
         return self._next(lambda: next(self._loop))
 
     def send(self, result: object) -> Effect | None:
-        """The loop's next effect, given the result of the last; None if there are no more."""
+        """Gives the loop the result of its last effect. Returns the next effect; None if there are no more."""
         self.status.check_open()
         return self._next(lambda: self._loop.send(result))
 
     def throw(self, error: Exception) -> Effect | None:
-        """What the loop does about an error. None if it does nothing: ``status.raise_error`` raises it."""
+        """Raises an error in the loop, which may handle it.
+
+        Returns:
+            The loop's next effect. None if the loop did not handle the error: ``status.raise_error`` raises it later.
+        """
         failed = self.log.last
         if failed is None or not failed.is_running:
             failed = None
@@ -158,17 +162,21 @@ class Run:
             error.provider = error.provider or failed.provider
             error.delivered = any(response[kind] for kind in ("text", "refusal", "reasoning", "tool_calls"))
         try:
-            effect = self._next(lambda: self._loop.throw(error))
-        except Exception as passed:  # noqa: BLE001 — raised by the driver, once the caller has seen the last event
-            self.status.error = passed
+            effect = self._next(lambda: self._loop.throw(error))  # noqa: F821 - it is deleted only below
+        except Exception as unhandled:  # noqa: BLE001 — the driver raises it, after the last event
+            self.status.error = unhandled
             return None
-        if failed is not None and isinstance(error, StreamError) and error.delivered:
-            # The loop asks again. What the caller has seen of this turn stays a turn of its own.
-            failed.break_off()
-        elif failed is not None:
-            # The loop asks again, and the caller has seen nothing of this attempt: it was not a turn.
-            self.log.drop()
-        return effect
+        else:
+            if failed is not None and isinstance(error, StreamError) and error.delivered:
+                # The loop asks again. The caller has seen tokens of this attempt, so it stays in the log.
+                failed.break_off()
+            elif failed is not None:
+                # The loop asks again. The caller has seen nothing of this attempt, so it does not count as a turn.
+                self.log.drop()
+            return effect
+        finally:
+            # The error's traceback refers to this frame, so the frame must not refer to the error.
+            del error
 
     def _next(self, step: Callable[[], Effect]) -> Effect | None:
         try:
@@ -178,7 +186,7 @@ class Run:
             return None
 
     def run_on_loop(self, main: Callable[[], Awaitable[T]]) -> T:
-        """Runs a coroutine on the event loop that this run has for its async tools, and waits for it in this thread.
+        """Runs a coroutine on this run's event loop for async tools. Blocks the calling thread until it has ended.
 
         Raises:
             StreamClosedError: The stream was closed meanwhile.
@@ -191,10 +199,10 @@ class Run:
             self.status.check_open()
             raise
 
-    # --- for the drivers: what happens ---------------------------------------------------------------------------
+    # --- for the drivers: what happened ---------------------------------------------------------------------------
 
     def begun(self) -> list[Item]:
-        """The run begins."""
+        """The run begins. Returns the items to yield, as the methods below do."""
         return self.output.event(partial(RunStart, self._task, agent=self._agent))
 
     def ended(self) -> list[Item]:
@@ -206,11 +214,11 @@ class Run:
         return self.output.event(partial(RunEnd, self.state, *counts, agent=self._agent))
 
     def emitted(self, effect: Emit) -> list[Item]:
-        """The loop shows an event."""
+        """The loop emits an event."""
         return self.output.event(effect.make)
 
     def turn_begun(self, effect: OpenTurn) -> list[Item]:
-        """A model is asked."""
+        """A turn begins: the request is about to be sent."""
         model = effect.call.settings.model
         if self._note is not None:
             self._note(f"{effect.agent} asks {model} ({len(effect.call.messages)} messages)")
@@ -223,13 +231,13 @@ class Run:
         provider: str | None,
         stop_feeding: Callable[[], None] | None = None,
     ) -> Reader:
-        """The request was sent: what reads the answer.
+        """The request was sent. Returns the reader of the answer.
 
         Args:
             stream: The turn's stream.
-            effect: What was asked.
-            provider: Who answers.
-            stop_feeding: Stops what feeds the stream, where Python does.
+            effect: The turn.
+            provider: The provider's name, if it is known.
+            stop_feeding: Stops the feeder of a stream in the fed lane; None in the native lane.
         """
         self.work.read_from(stream, stop_feeding)
         reader = self.output.reader(stream, effect)
@@ -237,14 +245,14 @@ class Run:
         return reader
 
     def hold(self, batch: list[str] | list[Item]) -> Sequence[Item]:
-        """Keeps hold of what is about to be yielded, so that :meth:`close` can take it back."""
+        """Remembers the batch that is about to be yielded, so that :meth:`close` can drop the rest of it."""
         self.output.hold(batch)
-        # After that, so that one of the two sees the other.
+        # In this order: `close` sets its mark before it drops the batch, so either it drops this one, or we see it.
         self.status.check_open()
         return batch
 
     def turn_ended(self, effect: OpenTurn) -> tuple[Turn, list[Item]]:
-        """A model has answered: what it said, and what the caller is shown of that."""
+        """A turn has ended. Returns it, and the items to yield."""
         self.status.check_open()
         logged = self.log.last
         assert logged is not None  # noqa: S101 - a turn that ends was opened
@@ -261,9 +269,9 @@ class Run:
         return turn, shown + self.output.event(partial(TurnEnd, len(self.log), *answer, agent=effect.agent))
 
     def tool_ended(self, effect: RunTools, result: ToolResult) -> list[Item]:
-        """A tool has returned."""
-        told = (result.call, result.content, result.error, result.duration)
-        return self.output.event(partial(ToolResultReturned, *told, agent=effect.agent))
+        """A tool call has returned."""
+        fields = (result.call, result.content, result.error, result.duration)
+        return self.output.event(partial(ToolResultReturned, *fields, agent=effect.agent))
 
 
 def _summary(agent: str, turn: Turn, timing: Timing) -> str:

@@ -1,4 +1,4 @@
-"""How a run stands, an agent's or a workflow's: not begun, streaming, or ended in one of several ways."""
+"""The state of a run, of an agent or of a workflow: pending, streaming, or one of the end states."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def end_state(error: BaseException | None) -> str:
     """The state of a run that ended with this error; see ``RunStream.state``.
 
     Args:
-        error: The error; None for a run that ended as it should.
+        error: The error; None if there was none.
     """
     if error is None:
         return "complete"
@@ -24,17 +24,17 @@ def end_state(error: BaseException | None) -> str:
         return error.state
     if isinstance(error, Exception) and not isinstance(error, StreamClosedError):
         return "failed"
-    # The reader left: by closing, by breaking out of its loop, by Ctrl-C, or because its task was cancelled.
+    # The caller left: it closed the stream, broke out of its `for` loop, pressed Ctrl-C, or its task was cancelled.
     return "cancelled"
 
 
 class RunState:
-    """How a run stands.
+    """The state of a run.
 
     Attributes:
         name: The state; see ``RunStream.state``.
-        closed: The reader has closed the stream.
-        error: The error that the run ended with, kept until the caller has been shown the last event.
+        closed: Whether the caller has closed the stream.
+        error: The error that the run ended with. It is raised after the last event.
     """
 
     __slots__ = ("_began_ns", "closed", "error", "name")
@@ -49,21 +49,21 @@ class RunState:
         """The run begins.
 
         Raises:
-            StreamClosedError: The stream was closed before.
+            StreamClosedError: The stream was closed before it was read.
         """
         self.check_open()
         self.name = "streaming"
         self._began_ns = time.monotonic_ns()
 
     def end(self, error: BaseException | None) -> None:
-        """The run has ended, with this error or as it should."""
+        """The run has ended, with this error if there was one."""
         self.name = end_state(error)
 
     def close(self) -> bool:
-        """The reader closes the stream.
+        """The caller closes the stream.
 
         Returns:
-            False if the run had ended before, and nothing changes.
+            False if the run had already ended; then nothing changes.
         """
         if self.name not in {"pending", "streaming"}:
             return False
@@ -77,11 +77,19 @@ class RunState:
             raise StreamClosedError("the stream was closed by its reader: start a new run to read more")
 
     def raise_error(self) -> None:
-        """Raises the error that the run ended with, if it did."""
-        if self.error is not None:
-            raise self.error
+        """Raises the error that the run ended with, if there was one.
+
+        Only once: the error is removed here, because a run that keeps it would be a reference cycle.
+        """
+        error, self.error = self.error, None
+        try:
+            if error is not None:
+                raise error
+        finally:
+            # The traceback refers to this frame, so the frame must not refer to the error.
+            del error
 
     @property
     def seconds(self) -> float:
-        """How long the run has been going on."""
+        """Seconds since the run began."""
         return (time.monotonic_ns() - self._began_ns) * _NS

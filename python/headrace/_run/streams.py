@@ -1,4 +1,4 @@
-"""What the streams of agents and of workflows have in common: what they tell, and how they are read and closed."""
+"""What the streams of agents and of workflows have in common: their properties, and how they are read and closed."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
     from headrace.types import Message, Timing, Turn, Usage
 
-__all__ = ["AsyncStream", "Stream", "Told"]
+__all__ = ["AsyncStream", "Stream", "StreamInfo"]
 
 T = TypeVar("T")
 
 
 class Running(Protocol):
-    """A run, of an agent or of a workflow, as its stream needs it."""
+    """What a stream needs of its run, which is an agent's or a workflow's."""
 
     @property
     def state(self) -> str: ...
@@ -48,8 +48,8 @@ class Running(Protocol):
 R = TypeVar("R", bound=Running)
 
 
-class Told(Generic[R]):
-    """What a stream tells about its run, while it runs and after."""
+class StreamInfo(Generic[R]):
+    """What is known of a stream's run, during the run and afterwards."""
 
     __slots__ = ("_run",)
 
@@ -58,80 +58,80 @@ class Told(Generic[R]):
 
     @property
     def state(self) -> str:
-        """How the run stands.
+        """The state of the run.
 
-        ``"pending"`` (nothing was sent), ``"streaming"``, ``"complete"``, ``"cancelled"`` (the reader left), or how it
-        failed: ``"truncated"``, ``"rejected"`` (by status), ``"error"`` (by the provider, inside the stream),
-        ``"transport"``, ``"timeout"``, ``"protocol"``, ``"failed"`` (an error that was not the stream's).
+        ``"pending"`` (no request was sent yet), ``"streaming"``, ``"complete"``, ``"cancelled"`` (the caller left), or
+        the way it failed: ``"truncated"``, ``"rejected"`` (by HTTP status), ``"error"`` (an error that the provider
+        sent in the stream), ``"transport"``, ``"timeout"``, ``"protocol"``, ``"failed"`` (any other error).
 
-        A workflow fails as the agent did that ended it. With ``on_error="continue"`` it is complete if any agent has
-        answered; ``errors`` tells of the others.
+        The state of a failed workflow is that of the agent that failed. With ``on_error="continue"`` a workflow is
+        complete if any agent has answered; the errors of the others are in ``errors``.
         """
         return self._run.state
 
     @property
     def text(self) -> str:
-        """The text that was taken so far, of all turns; refusals, which are text for the user, too.
+        """The text of all turns that was read so far, refusals included.
 
-        That of a workflow is agent after agent, also where their tokens came in turns.
+        For a workflow it is sorted by agent, also where the tokens of parallel agents were interleaved.
         """
         return self._run.text
 
     @property
     def final(self) -> str:
-        """The answer: the text of the last turn that had any, or an autonomous run's summary.
+        """The answer: the text of the last turn that has text, or the summary of an autonomous run.
 
-        A turn that only refused has its refusal for its text, and one that handed the task on has the other agent's
-        answer. Where no turn said anything, it is what the last tools returned. Empty until the run has ended.
+        For a turn that is only a refusal, it is the refusal; for a handoff, the answer of the other agent. If no turn
+        has text, it is what the last tools returned. Empty until the run has ended.
 
-        A workflow's is what its newest step came to: the answer of its agent, or of several under their names.
+        For a workflow it is the answer of the last step: of its agent, or of its agents, each under its name.
         """
         return self._run.final
 
     @property
     def messages(self) -> tuple[Message, ...]:
-        """What was said in the run, the task first, as OpenAI writes messages. Empty until the run has ended.
+        """The messages of the run in OpenAI's format, the task first. Empty until the run has ended.
 
-        A workflow's are the task and all answers so far, with the agents' names for roles.
+        For a workflow: the task and all answers so far, with the agents' names as roles.
         """
         return self._run.messages
 
     @property
     def turns(self) -> tuple[Turn, ...]:
-        """What the model said in each turn, the current one as far as it was taken; agent after agent."""
+        """All turns, the current one as far as it was read; for a workflow agent after agent."""
         return self._run.turns
 
     @property
     def usage(self) -> Usage | None:
-        """The token counts of all turns and agents together; None while there are none.
+        """The token counts of all turns together, and of all agents; None if none is known yet.
 
-        Where a provider told none, they are made from the length of the texts, and ``estimated`` says so.
+        If a provider sends none, they are estimated from the length of the text, and ``estimated`` is true.
         """
         return self._run.usage
 
     @property
     def cost(self) -> float | None:
-        """What all turns together cost, in USD, by litellm's price list or the provider's own words.
+        """The cost of all turns together in USD, from litellm's price list, or as the provider sent it.
 
-        None where a price or a count is not known; never 0.0 for that. Estimated counts give an estimated cost.
+        None if a price or a count is not known; never 0.0 instead. Estimated counts give an estimated cost.
         """
         return self._run.cost
 
     @property
     def timings(self) -> tuple[Timing, ...]:
-        """What the stamps of each turn say; agent after agent."""
+        """The timing of each turn; for a workflow agent after agent."""
         return self._run.timings
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.state}, {len(self.text)} characters>"
 
 
-class Stream(Told[R], Iterator[T], Generic[R, T]):
+class Stream(StreamInfo[R], Iterator[T], Generic[R, T]):
     """A stream that is read by ``for``.
 
     Args:
-        run: What it tells of.
-        items: What it gives.
+        run: The run.
+        items: What the stream yields.
     """
 
     __slots__ = ("_items",)
@@ -141,7 +141,7 @@ class Stream(Told[R], Iterator[T], Generic[R, T]):
         self._items = items
 
     def __iter__(self) -> Iterator[T]:
-        # The generator itself: a `for` loop then pays nothing for this object, token by token.
+        # The generator itself, so that a `for` loop does not call `__next__` below for each token.
         self._run.check_open()
         return self._items
 
@@ -150,9 +150,17 @@ class Stream(Told[R], Iterator[T], Generic[R, T]):
         return next(self._items)
 
     def close(self) -> None:
-        """Closes the stream and all its connections. May be called from any thread, and again.
+        """Closes the stream and all its connections. May be called from any thread, and repeatedly.
 
-        A loop that is reading gets ``StreamClosedError``. Closing a stream that has been read to its end does nothing.
+        Whoever reads the stream gets ``StreamClosedError``. Closing a stream that was read to its end does nothing.
+
+        Example:
+            >>> stream = agent.run_stream("Greet me.")
+            >>> next(stream)
+            'Hello'
+            >>> stream.close()
+            >>> stream.state
+            'cancelled'
         """
         self._run.close()
 
@@ -166,12 +174,12 @@ class Stream(Told[R], Iterator[T], Generic[R, T]):
         self.close()
 
 
-class AsyncStream(Told[R], AsyncIterator[T], Generic[R, T]):
+class AsyncStream(StreamInfo[R], AsyncIterator[T], Generic[R, T]):
     """A stream that is read by ``async for``.
 
     Args:
-        run: What it tells of.
-        items: What it gives.
+        run: The run.
+        items: What the stream yields.
     """
 
     __slots__ = ("_items",)
@@ -189,9 +197,9 @@ class AsyncStream(Told[R], AsyncIterator[T], Generic[R, T]):
         return await anext(self._items)
 
     async def aclose(self) -> None:
-        """Closes the stream, and returns when its connections are gone. May be called from any task, and again.
+        """Closes the stream, and returns when its connections are gone. May be called from any task, and repeatedly.
 
-        A loop that is reading gets ``StreamClosedError``. Closing a stream that has been read to its end does nothing.
+        Whoever reads the stream gets ``StreamClosedError``. Closing a stream that was read to its end does nothing.
         """
         self._run.close()
         await self._wait_closed()

@@ -1,11 +1,11 @@
-"""The tool calls of one turn while they run, for the two drivers: each result as soon as it is there."""
+"""The tool calls of one turn while they run: gives the drivers each result as soon as it is there."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from headrace._loop.effects import RunTools
@@ -17,14 +17,14 @@ __all__ = ["ToolTurn"]
 
 
 class ToolTurn:
-    """The calls of a turn, all of whose methods are awaited on one event loop.
+    """The tool calls of one turn. All methods must be awaited on the same event loop.
 
     Args:
-        run: The run that they belong to. Closing its stream cancels them, from whatever thread.
-        effect: What to run.
+        run: The run. Closing its stream, in any thread, cancels the calls.
+        effect: The calls to run.
 
     Attributes:
-        results: All results in the order of the calls, once there is no next one.
+        results: All results in the order of the calls, after :meth:`next` has returned None.
     """
 
     def __init__(self, run: Run, effect: RunTools) -> None:
@@ -32,10 +32,11 @@ class ToolTurn:
         self._effect = effect
         self._returned: asyncio.Queue[ToolResult | None] = asyncio.Queue()
         self._work: asyncio.Task[tuple[ToolResult, ...]] | None = None
+        self._is_cancelled = False
         self.results: tuple[ToolResult, ...] = ()
 
     async def next(self) -> ToolResult | None:
-        """The next result, of whichever call; None if there are no more. The first time it starts the calls.
+        """The result of the next call that returns; None if there are no more. The first use starts the calls.
 
         Raises:
             StreamClosedError: The stream was closed.
@@ -55,10 +56,10 @@ class ToolTurn:
         return returned
 
     async def close(self) -> None:
-        """Cancels the calls that still run, and waits until they have ended."""
+        """Cancels the calls that still run, and waits for their end."""
         self._run.work.on_stop(None)
         if self._work is not None:
-            self._work.cancel()
+            self._cancel(self._work)
             await asyncio.wait({self._work})
 
     def _start(self) -> asyncio.Task[tuple[ToolResult, ...]]:
@@ -69,8 +70,14 @@ class ToolTurn:
         work.add_done_callback(lambda _: self._returned.put_nowait(None))
 
         def cancel() -> None:
-            with contextlib.suppress(RuntimeError):  # The loop is gone.
-                loop.call_soon_threadsafe(work.cancel)
+            with contextlib.suppress(RuntimeError):  # the event loop is gone
+                loop.call_soon_threadsafe(self._cancel, work)
 
         self._run.work.on_stop(cancel)
         return work
+
+    def _cancel(self, work: asyncio.Task[Any]) -> None:
+        # Only once: a second cancel would interrupt a tool that is cleaning up.
+        if not self._is_cancelled:
+            self._is_cancelled = True
+            work.cancel()

@@ -1,4 +1,4 @@
-"""The turns of a run: what the model said in each, when it arrived, how many tokens it took and what it cost."""
+"""The turns of a run: the answer of each, when it arrived, its usage and its cost."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ __all__ = ["LoggedTurn", "TurnLog", "total_cost", "total_usage"]
 
 
 class LoggedTurn:
-    """One turn, while the model answers and after.
+    """One turn of a run, while the model answers and afterwards.
 
     Args:
-        reader: What reads the answer.
-        model: The model that was asked.
-        provider: Who serves it; None for an endpoint that is known by its URL alone.
+        reader: The reader of the answer.
+        model: The model's name.
+        provider: The provider's name; None for an endpoint of which only the URL is known.
     """
 
     __slots__ = ("_ended", "_is_priced", "model", "provider", "reader")
@@ -39,12 +39,12 @@ class LoggedTurn:
 
     @property
     def is_running(self) -> bool:
-        """Whether the model has not answered to the end."""
+        """Whether the answer is not complete yet."""
         return self._ended is None
 
     @property
     def turn(self) -> Turn:
-        """What the model said, as far as it was taken."""
+        """The answer, as far as it was read."""
         return self._ended or Turn.from_native(self.reader.stream.response())
 
     @property
@@ -54,31 +54,31 @@ class LoggedTurn:
 
     @property
     def cost(self) -> float | None:
-        """What the turn cost, in USD; None where that is not known."""
+        """The cost of the turn in USD; None if it is not known."""
         from headrace.models import cost
 
         usage = self.turn.usage
-        # At an endpoint that is known by its URL alone, the name says nothing of the price; the usage itself may.
-        named = self.model if self.provider and self._is_priced else ""
-        return None if usage is None else cost(named, usage)
+        # Without a provider, the model's name does not determine a price. The usage may still contain the cost.
+        model = self.model if self.provider and self._is_priced else ""
+        return None if usage is None else cost(model, usage)
 
     def end(self, call: ModelCall) -> Turn:
-        """The model has answered, and what its provider left out is filled in.
+        """The answer is complete. Adds the ids of tool calls and the usage, if the provider did not send them.
 
         Args:
-            call: What was asked.
+            call: The request.
         """
         self._is_priced = True
         self._ended = _with_usage(_with_call_ids(self.turn), call.messages)
         return self._ended
 
     def break_off(self) -> None:
-        """The answer has failed, and what came of it before stays a turn."""
+        """The answer failed. What arrived before the error is kept as a turn."""
         self._ended = self.turn
 
 
 class TurnLog:
-    """The turns of one run, the current one last."""
+    """The turns of one run, in order."""
 
     __slots__ = ("_turns",)
 
@@ -90,58 +90,58 @@ class TurnLog:
 
     @property
     def last(self) -> LoggedTurn | None:
-        """The current turn, or the last one; None before the first."""
+        """The current turn, or the last one if none is running; None before the first."""
         return self._turns[-1] if self._turns else None
 
     def begin(self, turn: LoggedTurn) -> None:
-        """Another turn begins."""
+        """Adds a turn that begins."""
         self._turns.append(turn)
 
     def drop(self) -> None:
-        """The last turn is forgotten: it failed, and the caller has seen nothing of it."""
+        """Removes the last turn. For a failed attempt of which the caller has seen nothing."""
         self._turns.pop()
 
     @property
     def text(self) -> str:
-        """The text that was taken so far, of all turns, refusals included."""
+        """The text of all turns that was read so far, refusals included."""
         return "".join(logged.reader.text for logged in self._turns)
 
     @property
     def turns(self) -> tuple[Turn, ...]:
-        """What the model said in each turn, the current one as far as it was taken."""
+        """All turns, the current one as far as it was read."""
         return tuple(logged.turn for logged in self._turns)
 
     @property
     def timings(self) -> tuple[Timing, ...]:
-        """When the answer of each turn arrived."""
+        """The timing of each turn."""
         return tuple(logged.timing for logged in self._turns)
 
     @property
     def usage(self) -> Usage | None:
-        """The token counts of all turns together; None where none are known."""
+        """The usage of all turns together; None if none is known."""
         return total_usage(turn.usage for turn in self.turns)
 
     @property
     def cost(self) -> float | None:
-        """What all turns together cost, in USD; None where that is not known of one of them."""
+        """The cost of all turns together in USD; None if the cost of any turn is not known."""
         return total_cost(logged.cost for logged in self._turns)
 
 
 def total_usage(usages: Iterable[Usage | None]) -> Usage | None:
-    """The sum of those token counts that are known; None where none are."""
+    """The sum of the usages that are known; None if none is."""
     known = [usage for usage in usages if usage is not None]
     return sum(known[1:], known[0]) if known else None
 
 
 def total_cost(costs: Iterable[float | None]) -> float | None:
-    """The sum of costs; None where one of them is not known, or there are none."""
+    """The sum of costs in USD; None if one of them is not known, or if there are none."""
     listed = list(costs)
     known = [cost for cost in listed if cost is not None]
     return sum(known) if known and len(known) == len(listed) else None
 
 
 def _with_call_ids(turn: Turn) -> Turn:
-    """Tool results name the call that they answer, so a call without an id gets one, in the form of OpenAI's."""
+    """Gives an id to each tool call without one, in OpenAI's form, because a tool result must name its call."""
     if all(call.id for call in turn.tool_calls):
         return turn
     calls = (
@@ -150,10 +150,10 @@ def _with_call_ids(turn: Turn) -> Turn:
     return turn.with_calls(tuple(calls))
 
 
-def _with_usage(turn: Turn, asked: Sequence[Message]) -> Turn:
-    """Where the provider sent no usage, it is estimated and marked so."""
+def _with_usage(turn: Turn, messages: Sequence[Message]) -> Turn:
+    """Estimates the usage if the provider sent none, and marks it as estimated."""
     if turn.usage is not None:
         return turn
-    said = [turn.text, turn.refusal, turn.reasoning, *(call.name + call.arguments for call in turn.tool_calls)]
-    came_in, came_out = sum(map(estimate_tokens, asked)), estimate_tokens({"content": "".join(said)})
-    return dataclasses.replace(turn, usage=Usage(came_in, came_out, came_in + came_out, estimated=True))
+    answer = [turn.text, turn.refusal, turn.reasoning, *(call.name + call.arguments for call in turn.tool_calls)]
+    tokens_in, tokens_out = sum(map(estimate_tokens, messages)), estimate_tokens({"content": "".join(answer)})
+    return dataclasses.replace(turn, usage=Usage(tokens_in, tokens_out, tokens_in + tokens_out, estimated=True))

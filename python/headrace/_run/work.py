@@ -1,4 +1,4 @@
-"""What goes on for a run, and must end when its stream is closed."""
+"""What a run has open, and has to stop and release when its stream is closed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class Work:
-    """The stream that is read, what feeds it, the event loop of async tools, and a wait."""
+    """The current native stream, its feeder, the event loop for async tools, and the wait before a retry."""
 
     __slots__ = ("_loop_thread", "_stop_feeding", "_stop_task", "_stopped", "_stream", "_woken")
 
@@ -30,25 +30,29 @@ class Work:
         self._loop_thread: EventLoopThread | None = None
 
     def read_from(self, stream: _native.Stream, stop_feeding: Callable[[], None] | None) -> None:
-        """Notes the stream that is read from now on.
+        """Sets the stream that is read from now on.
 
         Args:
             stream: The stream.
-            stop_feeding: Stops what feeds it, where Python does.
+            stop_feeding: Stops the feeder of a stream in the fed lane; None in the native lane.
         """
         if self._stop_feeding is not None:
-            # What feeds an attempt that has failed.
+            # The feeder of a failed attempt may still run.
             self._stop_feeding()
         self._stream, self._stop_feeding = stream, stop_feeding
+        if self._stopped:
+            # Another thread closed the run while the request was sent. `_stopped` is set before `release` reads
+            # `_stream`, and `_stream` is set before `_stopped` is read here: either it closes the stream, or we do.
+            self.release()
 
     def on_stop(self, stop: Callable[[], object] | None) -> None:
-        """Notes what :meth:`stop` calls to stop the task that is awaited; None when there is none any more."""
+        """Sets the function by which :meth:`stop` cancels the current task; None when the task has ended."""
         self._stop_task = stop
         if stop is not None and self._stopped:
             stop()
 
     def run_on_loop(self, main: Callable[[], Awaitable[T]]) -> T:
-        """Runs a coroutine on the event loop that this run has for its async tools, and waits for it in this thread.
+        """Runs a coroutine on this run's event loop for async tools. Blocks the calling thread until it has ended.
 
         Raises:
             asyncio.CancelledError: The stream was closed.
@@ -59,32 +63,35 @@ class Work:
         return self._loop_thread.run(main)
 
     def sleep(self, seconds: float) -> None:
-        """Waits in this thread, until :meth:`stop` is called at most."""
-        # Made here, since few runs ever wait and it is large; before the look, so that no `stop` is missed.
+        """Blocks the calling thread for some seconds, or until :meth:`stop` is called."""
+        # Made only here, because the object is large and few runs wait. Set before `_stopped` is read, so that no
+        # `stop` is missed.
         self._woken = threading.Event()
         if not self._stopped:
-            # A provider may ask for any time, but no clock counts further than this: some months, or centuries.
+            # A provider may ask for any time, but longer waits raise OverflowError.
             self._woken.wait(min(seconds, threading.TIMEOUT_MAX))
 
     def stop(self) -> None:
-        """Ends what is waited for. May be called from any thread."""
+        """Ends the current wait and cancels the current task. May be called from any thread."""
         self._stopped = True
         if self._woken is not None:
             self._woken.set()
-        if self._stop_task is not None:
-            self._stop_task()
+        stop_task = self._stop_task  # read once, because another thread may set it to None now
+        if stop_task is not None:
+            stop_task()
 
     def release(self) -> None:
-        """Lets go of everything: connection, feeder and event loop. May be called from any thread, and again."""
+        """Closes the connection, the feeder and the event loop. May be called from any thread, and repeatedly."""
         if self._stream is not None:
             self._stream.close()
-        if self._stop_feeding is not None:
-            self._stop_feeding()
+        stop_feeding = self._stop_feeding  # read once, because another thread may set it to None now
+        if stop_feeding is not None:
+            stop_feeding()
         if self._loop_thread is not None:
             self._loop_thread.close()
 
     async def released(self) -> None:
-        """Waits until the connection of the stream that was closed is gone."""
+        """Waits until the connection of the closed stream is gone."""
         from headrace._concurrency.wakeups import notifier_of_running_loop
 
         if self._stream is not None:

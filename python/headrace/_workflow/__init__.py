@@ -1,4 +1,4 @@
-"""Agents together: the steps of a workflow, and how several agents are read at once."""
+"""Several agents on one task: the run of a workflow, and how parallel agents are read."""
 
 OFFERED = ("run", "streams")
 """The modules that other rooms may import."""

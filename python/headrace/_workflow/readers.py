@@ -1,7 +1,7 @@
-"""How the agents of a workflow's step are read: one alone, or several together and in turns.
+"""How the members of a workflow's step are read: a single one, or several in parallel.
 
-Agents that run together do so on an event loop: the caller's if it has one, else one in a thread of its own. So there
-is one way to interleave, to bound and to cancel, and one thread per stream at most, however many agents there are.
+Parallel members run on an event loop: the caller's if it has one, else one in its own thread. So there is only one
+way to interleave, bound and cancel them, and at most one thread per stream, however many members there are.
 """
 
 from __future__ import annotations
@@ -29,18 +29,19 @@ if TYPE_CHECKING:
 
     from .run import Batch, Member
 
-__all__ = ["Alone", "Together", "TogetherInThread"]
+__all__ = ["ParallelReader", "ParallelReaderInThread", "SingleReader"]
 
 _MAX_QUEUED: Final = 64
-"""How many items an agent may be ahead of the caller. Beyond that its stream is not read, which stops its socket."""
+"""How many items may wait for the caller. When a queue is full, the member's stream is not read, and the socket blocks
+the provider."""
 
 
-class Alone:
-    """Reads the only agent of a step, in the caller's thread.
+class SingleReader:
+    """Reads the only member of a step, in the caller's thread.
 
     Args:
-        member: The agent's run.
-        events: Its events are wanted, and not the text alone.
+        member: The member.
+        events: Whether events are wanted instead of tokens.
     """
 
     def __init__(self, member: Member, *, events: bool) -> None:
@@ -51,12 +52,12 @@ class Alone:
         self._pairs = self._read()
 
     def take(self) -> Batch | None:
-        """The next item, once there is one; None after the last."""
+        """Blocks until there is an item. None after the last."""
         pair = next(self._pairs, None)
         return None if pair is None else (pair,)
 
     def close(self) -> None:
-        """Closes the agent's stream. May be called from any thread."""
+        """Closes the member's stream. May be called from any thread."""
         self._closed = True
         if self._stream is not None:
             self._stream.close()
@@ -66,13 +67,13 @@ class Alone:
         try:
             stream: RunStream[Any] = member.agent.run_stream(member.task, with_events=self._events)
             member.stream = self._stream = stream
-            # Whoever closes sets its mark first and looks for the stream then, so one of the two sees the other.
+            # `close` sets `_closed` before it reads `_stream`, so either it closes the stream, or we do it here.
             if self._closed:
                 stream.close()
             for item in stream:
                 yield member, item
-        except Exception as error:  # noqa: BLE001 - it is not handled but handed over
-            yield member, Ended.by(error)
+        except Exception as error:  # noqa: BLE001 - it is passed on to the workflow's run
+            yield member, Ended.with_error(error)
         else:
             yield member, Ended("complete")
 
@@ -85,173 +86,181 @@ class Alone:
         self.close()
 
 
-class _Lane:
-    """One agent among several: the task that reads it, and what of it the caller has not taken yet."""
+class _MemberQueue:
+    """The queue of one parallel member: the task that fills it, and the items that the caller has not taken yet."""
 
     def __init__(self, member: Member) -> None:
         self.member = member
         self.items: deque[Item | Ended] = deque()
-        self.room = asyncio.Event()
+        self.has_room = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
         self.stopped = False
 
     def stop(self) -> None:
-        """Cancels the agent's run, which closes its socket. Once: a second time would cut its cleaning up short."""
+        """Cancels the member's run, which closes its socket."""
+        # Only once: a second cancel would interrupt it while it cleans up.
         if self.task is not None and not self.stopped:
             self.task.cancel()
         self.stopped = True
 
     def end(self, task: asyncio.Task[None]) -> Ended:
-        """How the run ended."""
+        """How the member's run ended.
+
+        Args:
+            task: The task, which is done.
+        """
         if not task.cancelled():
             error = task.exception()
-            return Ended("complete") if error is None else Ended.by(error)
+            return Ended("complete") if error is None else Ended.with_error(error)
         if self.stopped:
             return Ended("cancelled")
-        # A tool that cancels the task that it runs in must not pass for an agent with nothing to say.
+        # For example by a tool that cancels its own task. Without an error this would look like an empty answer.
         return Ended("failed", StreamClosedError("the agent's run was cancelled, and not by the workflow"))
 
 
-class Together:
-    """Reads the agents of a step at the same time, on the running event loop.
+class ParallelReader:
+    """Reads the members of a step in parallel, on the running event loop.
 
     Args:
-        members: The agents' runs.
-        events: Their events are wanted, and not the text alone.
-        stop_on_error: An agent that fails cancels the others at once, however much the caller has still to take.
+        members: The members.
+        events: Whether events are wanted instead of tokens.
+        stop_on_error: Whether a member that fails cancels the others, at once and not when the caller gets there.
     """
 
     def __init__(self, members: Sequence[Member], *, events: bool, stop_on_error: bool) -> None:
-        self._lanes = [_Lane(member) for member in members]
-        self._running = len(self._lanes)
+        self._queues = [_MemberQueue(member) for member in members]
+        self._running = len(self._queues)
         self._events = events
         self._stop_on_error = stop_on_error
         self._closed = False
-        self._wanted: asyncio.Future[None] | None = None
+        self._waiter: asyncio.Future[None] | None = None
 
     async def take(self) -> Batch | None:
-        """What the agents have said, once there is something; None after the last, and once this is closed.
+        """Waits until there are items. None after the last, and after :meth:`close`.
 
         Safe to cancel: nothing has been taken yet.
         """
         while not self._closed:
-            batch = self._in_turns()
+            batch = self._take_all()
             if batch:
                 return batch
             if not self._running:
                 return None
-            self._wanted = asyncio.get_running_loop().create_future()
+            self._waiter = asyncio.get_running_loop().create_future()
             try:
-                await self._wanted
+                await self._waiter
             finally:
-                self._wanted = None
+                self._waiter = None
         return None
 
     def close(self) -> None:
-        """Cancels the agents' runs. To be called where the event loop runs."""
+        """Cancels the members' runs. Must be called in the thread of the event loop."""
         self._closed = True
-        for lane in self._lanes:
-            lane.stop()
-        self._ring()
+        for queue in self._queues:
+            queue.stop()
+        self._wake()
 
-    async def closed(self) -> None:
+    async def wait_closed(self) -> None:
         """Waits until the connections of the cancelled runs are gone."""
-        await self._over()
-        for lane in self._lanes:
-            if isinstance(lane.member.stream, AsyncRunStream):
-                await lane.member.stream.aclose()
+        await self._wait_for_tasks()
+        for queue in self._queues:
+            if isinstance(queue.member.stream, AsyncRunStream):
+                await queue.member.stream.aclose()
 
-    async def _over(self) -> None:
-        """Waits until the agents' tasks are. The sockets are closed by then, or are about to be."""
-        # Without those that are done, whose event loop may be gone by now.
-        running = [lane.task for lane in self._lanes if lane.task is not None and not lane.task.done()]
+    async def _wait_for_tasks(self) -> None:
+        """Waits until the members' tasks have ended. Then the sockets are closed, or are about to be."""
+        # Not those that are done: their event loop may be gone by now.
+        running = [queue.task for queue in self._queues if queue.task is not None and not queue.task.done()]
         await asyncio.gather(*running, return_exceptions=True)
 
-    def _in_turns(self) -> Batch:
-        """Takes what is there, from each agent one item after the other."""
+    def _take_all(self) -> Batch:
+        """Takes all items, one of each member in rotation."""
         batch: list[tuple[Member, Item | Ended]] = []
-        lanes = self._lanes
-        while lanes := [lane for lane in lanes if lane.items]:
-            batch += [(lane.member, lane.items.popleft()) for lane in lanes]
-        for lane in self._lanes:
-            lane.room.set()
+        queues = self._queues
+        while queues := [queue for queue in queues if queue.items]:
+            batch += [(queue.member, queue.items.popleft()) for queue in queues]
+        for queue in self._queues:
+            queue.has_room.set()
         return batch
 
-    async def _fill(self, lane: _Lane) -> None:
-        member = lane.member
+    async def _read(self, queue: _MemberQueue) -> None:
+        member = queue.member
         stream: AsyncRunStream[Any] = member.agent.arun_stream(member.task, with_events=self._events)
         member.stream = stream
         items = cast("AsyncGenerator[Item, None]", aiter(stream))
-        # Left to itself, the generator would be closed by a task that nobody waits for.
+        # Without this, asyncio would close the generator in a task that nobody waits for.
         async with contextlib.aclosing(items):
             async for item in items:
-                self._put(lane, item)
-                if len(lane.items) >= _MAX_QUEUED:
-                    lane.room.clear()
-                    await lane.room.wait()
+                self._put(queue, item)
+                if len(queue.items) >= _MAX_QUEUED:
+                    queue.has_room.clear()
+                    await queue.has_room.wait()
 
-    def _filled(self, lane: _Lane, task: asyncio.Task[None]) -> None:
+    def _ended(self, queue: _MemberQueue, task: asyncio.Task[None]) -> None:
         self._running -= 1
-        ended = lane.end(task)
+        ended = queue.end(task)
         if ended.error is not None and self._stop_on_error:
-            for other in self._lanes:
+            for other in self._queues:
                 other.stop()
-        self._put(lane, ended)
+        self._put(queue, ended)
 
-    def _put(self, lane: _Lane, item: Item | Ended) -> None:
-        lane.items.append(item)
-        self._ring()
+    def _put(self, queue: _MemberQueue, item: Item | Ended) -> None:
+        queue.items.append(item)
+        self._wake()
 
-    def _ring(self) -> None:
-        if self._wanted is not None and not self._wanted.done():
-            self._wanted.set_result(None)
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
     async def __aenter__(self) -> Self:
-        for lane in self._lanes:
-            lane.task = asyncio.create_task(self._fill(lane))
-            # Not the task's own last step: one that is cancelled before its first has none.
-            lane.task.add_done_callback(partial(self._filled, lane))
+        for queue in self._queues:
+            queue.task = asyncio.create_task(self._read(queue))
+            # A callback and not the end of `_read`, which does not run if the task is cancelled before it starts.
+            queue.task.add_done_callback(partial(self._ended, queue))
         return self
 
     async def __aexit__(
         self, _type: type[BaseException] | None, _error: BaseException | None, _traceback: TracebackType | None
     ) -> None:
         self.close()
-        await self._over()
+        await self._wait_for_tasks()
 
 
-class TogetherInThread:
-    """Reads the agents of a step at the same time, for a caller that blocks: on an event loop in a thread of its own.
+class ParallelReaderInThread:
+    """Reads the members of a step in parallel for a caller that blocks: on an event loop in its own thread.
 
     Args:
-        together: What reads them.
+        reader: The reader, which runs on that event loop.
     """
 
-    def __init__(self, together: Together) -> None:
-        self._together = together
+    def __init__(self, reader: ParallelReader) -> None:
+        self._reader = reader
         self._closed = False
         self._loop = EventLoopThread("headrace-workflow")
 
     def take(self) -> Batch | None:
-        """What the agents have said, once there is something; None after the last, and once this is closed."""
+        """Blocks until there are items. None after the last, and after :meth:`close`."""
         try:
-            return self._loop.run(self._together.take)
+            return self._loop.run(self._reader.take)
         except asyncio.CancelledError:
             if self._closed:
                 return None
             raise
 
     def close(self) -> None:
-        """Cancels the agents' runs, and waits until the thread is gone. May be called from any thread, and again."""
-        # First the mark, by which a reader tells this from a failure.
+        """Cancels the members' runs, and waits until the thread has ended.
+
+        May be called from any thread, and repeatedly.
+        """
+        # Set first: `take` uses it to distinguish closing from a failure.
         self._closed = True
-        self._loop.call_soon(self._together.close)
+        self._loop.call_soon(self._reader.close)
         self._loop.close()
 
     def __enter__(self) -> Self:
         try:
-            self._loop.run(self._together.__aenter__)
-        except BaseException:  # an interrupt
+            self._loop.run(self._reader.__aenter__)
+        except BaseException:  # such as Ctrl-C
             self.close()
             raise
         return self

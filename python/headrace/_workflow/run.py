@@ -1,7 +1,7 @@
-"""What happens, and has happened, in one run of a workflow: the state that a driver and the caller's stream both hold.
+"""One run of a workflow: the object that the driver and the caller's stream share.
 
-Every workflow is a sequence of steps, each of which is one agent or several at once; the kinds of workflow differ in
-nothing but the steps.
+A workflow is a sequence of steps, and a step is one agent or several that run at the same time. The kinds of workflow
+differ only in their steps.
 """
 
 from __future__ import annotations
@@ -28,45 +28,45 @@ if TYPE_CHECKING:
     from headrace.streams import AsyncRunStream, RunStream
     from headrace.types import Message, Timing, Turn, Usage
 
-__all__ = ["Batch", "Ended", "Flow", "Member", "Step"]
+__all__ = ["Batch", "Ended", "Member", "Step", "WorkflowRun"]
 
 Step: TypeAlias = "tuple[Agent, ...]"
-"""Agents that run at the same time."""
+"""The agents of a step, which run at the same time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The end of an agent's run, as the last of what a reader gives of it.
+    """The end of a member's run. It is the last item that a reader returns for the member.
 
     Attributes:
-        state: How; see ``RunStream.state``.
-        error: The error that it ended with.
+        state: The end state; see ``RunStream.state``.
+        error: The error, if there was one.
     """
 
     state: str
     error: BaseException | None = None
 
     @classmethod
-    def by(cls, error: BaseException) -> Ended:
-        """The end by an error."""
+    def with_error(cls, error: BaseException) -> Ended:
+        """The end of a run that raised an error."""
         return cls(end_state(error), error)
 
 
 class Member:
-    """One agent's run in a workflow.
+    """One agent in a step of a workflow's run.
 
     Args:
         agent: The agent.
-        task: What it is told.
+        task: Its task.
 
     Attributes:
-        stream: What it says, once it was started.
-        ended: How it ended, once the caller has been shown all that came before.
+        stream: The stream of its run; None before it starts.
+        ended: How its run ended; None until the caller has seen everything that came before.
     """
 
     def __init__(self, agent: Agent, task: str) -> None:
         self.agent = agent
-        # The name as it is now: an agent's attributes may change while it runs.
+        # A copy, because an agent's attributes may change while it runs.
         self.name = agent.agent_name
         self.task = task
         self.stream: RunStream[Any] | AsyncRunStream[Any] | None = None
@@ -74,38 +74,38 @@ class Member:
 
     @property
     def answer(self) -> str | None:
-        """What it came to; None if it came to nothing, or has not yet."""
+        """Its answer; None if it failed or has not ended yet."""
         if self.stream is None or self.ended is None or self.ended.state != "complete":
             return None
         return self.stream.final
 
 
 Batch: TypeAlias = "Sequence[tuple[Member, Item | Ended]]"
-"""What a reader gives: items with whose they are, each agent's in order, its end as the last of them."""
+"""What a reader returns: items, each with its member. The items of a member are in order, its end is the last one."""
 
 
-class FlowReader(Protocol):
-    """What reads the agents of a step."""
+class StepReader(Protocol):
+    """Reads the members of a step."""
 
     def close(self) -> None:
-        """Closes the streams of all of them, and ends the reader's wait."""
+        """Closes the streams of all members, and ends the wait of ``take``."""
 
 
-class Flow:
+class WorkflowRun:
     """One run of a workflow.
 
     Args:
         name: The workflow's name.
         task: What the user wants.
-        steps: Who runs, in which order.
-        max_loops: How many times all steps are gone through.
-        stop_on_error: An agent that fails ends the run.
-        events: The caller wants to see all events, and not the text alone.
+        steps: The steps, in order.
+        max_loops: How many times the steps are repeated.
+        stop_on_error: Whether an agent that fails ends the run.
+        events: Whether the caller wants events instead of tokens.
 
     Attributes:
-        status: How the run stands.
-        output: What the caller gets of it.
-        reader: What reads the current step.
+        status: The run's state.
+        output: What it yields to the caller.
+        reader: The reader of the current step.
         errors: The errors of the agents that failed, by name.
     """
 
@@ -113,7 +113,7 @@ class Flow:
         self, name: str, task: str, steps: Sequence[Step], *, max_loops: int, stop_on_error: bool, events: bool
     ) -> None:
         self.status = RunState()
-        self.reader: FlowReader | None = None
+        self.reader: StepReader | None = None
         self.errors: dict[str, BaseException] = {}
         self.stop_on_error = stop_on_error
         self.output = Output(View(events=events))
@@ -121,7 +121,7 @@ class Flow:
         self._task = task
         self._plan = steps
         self._max_loops = max_loops
-        self._begun: list[list[Member]] = []
+        self._begun_steps: list[list[Member]] = []
         self._error: BaseException | None = None
         self._tool_time = 0.0
 
@@ -129,21 +129,21 @@ class Flow:
 
     @property
     def state(self) -> str:
-        """How the run stands; see ``WorkflowStream.state``."""
+        """The state; see ``WorkflowStream.state``."""
         return self.status.name
 
     @property
     def text(self) -> str:
-        """What all agents said, each agent's as a whole."""
+        """The text of all agents, sorted by agent."""
         return "".join(stream.text for stream in self._streams)
 
     @property
     def outputs(self) -> dict[str, str]:
-        """The newest answer of each agent, the newest last; those of one step in the order of the flow."""
+        """The latest answer of each agent by name, the latest last; within a step in the order of its agents."""
         outputs: dict[str, str] = {}
         for member in self._members:
             if member.ended is not None:
-                # Removed even if no new one comes: the old answer is no answer to what it was asked now.
+                # Removed even if the agent failed this time: the old answer belongs to an older task.
                 outputs.pop(member.name, None)
             if member.answer is not None:
                 outputs[member.name] = member.answer
@@ -151,8 +151,8 @@ class Flow:
 
     @property
     def final(self) -> str:
-        """What the last step came to: an agent's answer, or several under their names."""
-        for step in reversed(self._begun):
+        """The answer of the last step: of its agent, or of its agents, each under its name."""
+        for step in reversed(self._begun_steps):
             answers = {member.name: member.answer for member in step if member.answer is not None}
             if answers:
                 return attributed(answers) if len(step) > 1 else next(iter(answers.values()))
@@ -160,33 +160,33 @@ class Flow:
 
     @property
     def messages(self) -> tuple[Message, ...]:
-        """The task and all answers, the agents' names as roles."""
+        """The task and all answers, with the agents' names as roles."""
         answers = [(member.name, member.answer) for member in self._members if member.answer is not None]
         return tuple({"role": role, "content": content} for role, content in [("user", self._task), *answers])
 
     @property
     def usage(self) -> Usage | None:
-        """The token counts of all agents together."""
+        """The usage of all agents together; None if none is known."""
         return total_usage(stream.usage for stream in self._streams)
 
     @property
     def cost(self) -> float | None:
-        """What all agents together cost, in USD; None where that is not known of one of them."""
+        """The cost of all agents together in USD; None if the cost of any agent is not known."""
         return total_cost(stream.cost for stream in self._streams)
 
     @property
     def turns(self) -> tuple[Turn, ...]:
-        """What the models said in each turn, agent after agent."""
+        """All turns, agent after agent."""
         return tuple(turn for stream in self._streams for turn in stream.turns)
 
     @property
     def timings(self) -> tuple[Timing, ...]:
-        """What the stamps of each turn say, agent after agent."""
+        """The timing of each turn, agent after agent."""
         return tuple(timing for stream in self._streams for timing in stream.timings)
 
     @property
     def _members(self) -> list[Member]:
-        return [member for step in self._begun for member in step]
+        return [member for step in self._begun_steps for member in step]
 
     @property
     def _streams(self) -> list[RunStream[Any] | AsyncRunStream[Any]]:
@@ -199,7 +199,7 @@ class Flow:
     def close(self) -> None:
         """Closes the streams of all agents. Does nothing to a run that has ended."""
         self.status.close()
-        # A driver sets its reader and then looks whether it was closed, so one of the two sees the other.
+        # `begin_reading` sets the reader before it checks for this, so either it raises, or we close the reader here.
         if self.reader is not None:
             self.reader.close()
 
@@ -215,25 +215,25 @@ class Flow:
         self.status.end(error)
 
     def steps(self) -> Iterator[list[Member]]:
-        """The steps that remain, each with what its agents are told. One is over before the next is asked for."""
+        """Yields the members of each step. A step must have ended before the next one is taken."""
         for _ in range(self._max_loops):
             for agents in self._plan:
                 if self._error is not None and self.stop_on_error:
                     return
                 task = prompt(self._task, self.outputs)
                 members = [Member(agent, task) for agent in agents]
-                self._begun.append(members)
+                self._begun_steps.append(members)
                 yield members
 
-    def read_by(self, reader: FlowReader) -> None:
-        """Notes what reads the current step, so that ``close`` reaches it."""
+    def begin_reading(self, reader: StepReader) -> None:
+        """Sets the reader of the current step, so that :meth:`close` can close it."""
         self.reader = reader
         self.status.check_open()
 
-    def shown(self, batch: Batch) -> Iterator[Item]:
-        """What the caller is shown of a batch."""
+    def items_of(self, batch: Batch) -> Iterator[Item]:
+        """Yields what the caller wants to see of a batch."""
         for member, item in batch:
-            # For each item, since the caller may close the stream between two of them.
+            # For each item, because the caller may close the stream between two of them.
             self.status.check_open()
             if isinstance(item, str):
                 yield item
@@ -245,24 +245,24 @@ class Flow:
                 yield self.output.renumbered(item)
 
     @property
-    def _fatal(self) -> BaseException | None:
-        """The error that the run ends with: the first, if the others are not to go on, or if nobody has answered."""
+    def _final_error(self) -> BaseException | None:
+        """The error that the run ends with: the first one, if errors end the run or if no agent has answered."""
         return self._error if self.stop_on_error or not self.outputs else None
 
     # --- events ------------------------------------------------------------------------------------------------
 
     def begun(self) -> list[Item]:
-        """The run begins."""
+        """The run begins. Returns the items to yield, as the methods below do."""
         return self.output.event(partial(RunStart, self._task, agent=self._name))
 
     def step_begun(self, members: Sequence[Member]) -> list[Item]:
-        """The agents of a step begin."""
+        """The members of a step begin."""
         return [item for member in members for item in self.output.event(partial(AgentStart, agent=member.name))]
 
     def ended(self) -> list[Item]:
         """The run has ended."""
-        self.status.error = self._fatal
-        self.status.end(self._fatal)
+        self.status.error = self._final_error
+        self.status.end(self._final_error)
         if not self.output.wants_events:
             return []
         counts = (self.text, self.usage, self.cost, len(self.turns), self.status.seconds, self._tool_time)
@@ -281,10 +281,10 @@ class Flow:
 
 
 def prompt(task: str, outputs: Mapping[str, str]) -> str:
-    """What an agent is told: the task, and what the agents have said so far, each under its name."""
+    """The task of an agent: the workflow's task, and the answers so far, each under its agent's name."""
     return f"{task}\n\nWhat the agents have said so far:\n\n{attributed(outputs)}" if outputs else task
 
 
 def attributed(outputs: Mapping[str, str]) -> str:
-    """Several agents' answers as one text."""
+    """Several answers as one text, each under its agent's name."""
     return "\n\n".join(f"[{name}]\n{output}" for name, output in outputs.items())

@@ -1,13 +1,13 @@
-"""What a workflow's ``run_stream`` and ``arun_stream`` return, and the two drivers behind them."""
+"""What a workflow's ``run_stream`` and ``arun_stream`` return, and their two drivers."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
-from headrace._run.streams import AsyncStream, Stream, Told
+from headrace._run.streams import AsyncStream, Stream, StreamInfo
 
-from .readers import Alone, Together, TogetherInThread
-from .run import Flow
+from .readers import ParallelReader, ParallelReaderInThread, SingleReader
+from .run import WorkflowRun
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Sequence
@@ -21,108 +21,108 @@ __all__ = ["AsyncWorkflowStream", "WorkflowStream"]
 T = TypeVar("T")
 
 
-def _drive(flow: Flow) -> Generator[Item, None, None]:
-    """Drives a run, waiting in this thread."""
-    with flow:
-        yield from flow.begun()
-        for members in flow.steps():
-            with _reader(flow, members) as reader:
-                flow.read_by(reader)
-                yield from flow.step_begun(members)
+def _drive(run: WorkflowRun) -> Generator[Item, None, None]:
+    """Drives a run. Blocks the calling thread while it waits."""
+    with run:
+        yield from run.begun()
+        for members in run.steps():
+            with _reader(run, members) as reader:
+                run.begin_reading(reader)
+                yield from run.step_begun(members)
                 while (batch := reader.take()) is not None:
-                    yield from flow.shown(batch)
-                flow.status.check_open()
-        yield from flow.ended()
-        flow.status.raise_error()
+                    yield from run.items_of(batch)
+                run.status.check_open()
+        yield from run.ended()
+        run.status.raise_error()
 
 
-def _reader(flow: Flow, members: Sequence[Member]) -> Alone | TogetherInThread:
-    """An agent alone needs no thread."""
+def _reader(run: WorkflowRun, members: Sequence[Member]) -> SingleReader | ParallelReaderInThread:
+    # A single agent is read in the caller's thread.
     return (
-        Alone(members[0], events=flow.output.wants_events)
+        SingleReader(members[0], events=run.output.wants_events)
         if len(members) == 1
-        else TogetherInThread(_together(flow, members))
+        else ParallelReaderInThread(_parallel_reader(run, members))
     )
 
 
-async def _adrive(flow: Flow) -> AsyncGenerator[Item, None]:
-    """Drives a run, waiting on the running event loop."""
-    with flow:
-        for item in flow.begun():
+async def _adrive(run: WorkflowRun) -> AsyncGenerator[Item, None]:
+    """Drives a run on the running event loop."""
+    with run:
+        for item in run.begun():
             yield item
-        for members in flow.steps():
-            async with _together(flow, members) as reader:
-                flow.read_by(reader)
-                for item in flow.step_begun(members):
+        for members in run.steps():
+            async with _parallel_reader(run, members) as reader:
+                run.begin_reading(reader)
+                for item in run.step_begun(members):
                     yield item
                 while (batch := await reader.take()) is not None:
-                    for item in flow.shown(batch):
+                    for item in run.items_of(batch):
                         yield item
-                flow.status.check_open()
-        for item in flow.ended():
+                run.status.check_open()
+        for item in run.ended():
             yield item
-        flow.status.raise_error()
+        run.status.raise_error()
 
 
-def _together(flow: Flow, members: Sequence[Member]) -> Together:
-    return Together(members, events=flow.output.wants_events, stop_on_error=flow.stop_on_error)
+def _parallel_reader(run: WorkflowRun, members: Sequence[Member]) -> ParallelReader:
+    return ParallelReader(members, events=run.output.wants_events, stop_on_error=run.stop_on_error)
 
 
-class _OfAgents(Told[Flow]):
-    """What only the stream of a workflow has."""
+class _WorkflowStreamInfo(StreamInfo[WorkflowRun]):
+    """What only the streams of a workflow have."""
 
     __slots__ = ()
 
     @property
     def outputs(self) -> dict[str, str]:
-        """The newest answer of each agent by its name, the newest last; those of one step in the order of the flow."""
+        """The latest answer of each agent by name, the latest last; within a step in the order of its agents."""
         return self._run.outputs
 
     @property
     def errors(self) -> dict[str, BaseException]:
-        """The errors of the agents that failed, by their names."""
+        """The errors of the agents that failed, by name."""
         return dict(self._run.errors)
 
 
-class WorkflowStream(_OfAgents, Stream[Flow, T], Generic[T]):
-    """The tokens of a workflow's agents (or the events), each as soon as it arrived, those of parallel agents in turns.
+class WorkflowStream(_WorkflowStreamInfo, Stream[WorkflowRun, T], Generic[T]):
+    """Yields the tokens of a workflow's agents (or events), each as soon as it arrives; parallel agents interleaved.
 
-    Nothing is sent before the first token is asked for. ``close()``, the end of a ``with`` block and dropping the
-    stream close the connections of all agents at once. A caller that is slow slows all of them: each agent is only a
-    bounded number of tokens ahead. Tokens that arrived before an error come before the error.
+    The first request is sent when the first token is read. ``close()``, the end of a ``with`` block and dropping the
+    last reference to the stream close the connections of all agents at once. A slow caller slows all agents: each is
+    only a bounded number of tokens ahead. Tokens that arrived before an error are yielded before the error.
 
-    Agents that run alone are read in the caller's thread. Those that run at the same time are read in one thread
-    beside it, which is gone when the step or the stream has ended; their callbacks are called there.
+    An agent that is alone in its step is read in the caller's thread. Parallel agents are read in one other thread,
+    which ends with the step or the stream; their callbacks are called there.
 
     Raises:
-        StreamError: From the iteration: an agent's run did not end complete. The subclass says how.
-        StreamClosedError: From the iteration: the stream was closed.
-        ConfigurationError: From the iteration: an agent's request could not be built.
+        StreamError: While it is read: an agent's run did not end complete. The subclass says how.
+        StreamClosedError: While it is read: the stream was closed.
+        ConfigurationError: While it is read: an agent's request cannot be built.
     """
 
     __slots__ = ()
 
-    def __init__(self, flow: Flow) -> None:
-        super().__init__(flow, cast("Iterator[T]", _drive(flow)))
+    def __init__(self, run: WorkflowRun) -> None:
+        super().__init__(run, cast("Iterator[T]", _drive(run)))
 
 
-class AsyncWorkflowStream(_OfAgents, AsyncStream[Flow, T], Generic[T]):
-    """The tokens of a workflow's agents (or the events), each as soon as it arrived; for ``async for``.
+class AsyncWorkflowStream(_WorkflowStreamInfo, AsyncStream[WorkflowRun, T], Generic[T]):
+    """Yields the tokens of a workflow's agents (or events), each as soon as it arrives; for ``async for``.
 
-    Each agent is a task of the running event loop, and there is no thread. Cancelling the task that reads closes all
-    connections at once. Otherwise it behaves as :class:`WorkflowStream` does.
+    Each agent is a task of the running event loop; there is no other thread. Cancelling the task that reads closes
+    all connections at once. Otherwise it behaves like :class:`WorkflowStream`.
 
     Raises:
-        StreamError: From the iteration: an agent's run did not end complete. The subclass says how.
-        StreamClosedError: From the iteration: the stream was closed.
-        ConfigurationError: From the iteration: an agent's request could not be built.
+        StreamError: While it is read: an agent's run did not end complete. The subclass says how.
+        StreamClosedError: While it is read: the stream was closed.
+        ConfigurationError: While it is read: an agent's request cannot be built.
     """
 
     __slots__ = ()
 
-    def __init__(self, flow: Flow) -> None:
-        super().__init__(flow, cast("AsyncIterator[T]", _adrive(flow)))
+    def __init__(self, run: WorkflowRun) -> None:
+        super().__init__(run, cast("AsyncIterator[T]", _adrive(run)))
 
     async def _wait_closed(self) -> None:
-        if isinstance(self._run.reader, Together):
-            await self._run.reader.closed()
+        if isinstance(self._run.reader, ParallelReader):
+            await self._run.reader.wait_closed()
