@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import errno
+import gc
 import threading
+import weakref
 
 import pytest
 
@@ -61,3 +64,47 @@ def test_a_thread_that_cannot_start_leaves_no_other_caller_waiting(monkeypatch: 
         thread.submit(one)
     assert submitted.result(PATIENCE) == 1
     thread.close(wait=PATIENCE)
+
+
+class Result:
+    """What a coroutine returns."""
+
+
+async def make_result() -> Result:
+    return Result()
+
+
+def test_an_event_loop_that_cannot_be_made_raises_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> asyncio.AbstractEventLoop:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(asyncio.events, "new_event_loop", fail)
+    thread = EventLoopThread("test")
+    for _ in range(2):
+        with pytest.raises(OSError, match="Too many open files"):
+            thread.run(make_result)
+    thread.close()
+
+
+def test_a_result_and_an_error_are_freed_without_the_garbage_collector() -> None:
+    class FailureError(Exception):
+        pass
+
+    async def fail() -> None:
+        raise FailureError
+
+    gc.collect()
+    gc.disable()
+    try:
+        thread = EventLoopThread("test")
+        result = weakref.ref(thread.run(make_result))
+        with pytest.raises(FailureError) as caught:
+            thread.run(fail)
+        error = weakref.ref(caught.value)
+        del caught
+        # Until the thread has ended, it may still be about to let go of them.
+        thread.close(wait=PATIENCE)
+        assert result() is None
+        assert error() is None
+    finally:
+        gc.enable()

@@ -108,7 +108,7 @@ CALLS = st.lists(
 
 
 @given(st.lists(CALLS, max_size=4), st.booleans())
-def test_whatever_a_model_writes_becomes_legal(turns: list[Any], short_ids: bool) -> None:  # noqa: FBT001
+def test_whatever_a_model_writes_becomes_legal(turns: list[Any], short_ids: bool) -> None:
     messages = [message for calls in turns for message in (asked(*calls), *(result(call[0]) for call in calls))]
     repaired = legal_messages(messages, short_ids=short_ids)
     calls, results = ids(repaired)

@@ -330,7 +330,9 @@ def test_the_wait_is_as_long_as_retry_after(simulate: Simulate, reader: Reader, 
 
 
 @pytest.mark.parametrize("value", [str, http_date], ids=["seconds", "date"])
-def test_a_retry_after_of_hours_is_not_waited_for(simulate: Simulate, reader: Reader, value: Callable[[int], str]) -> None:
+def test_a_retry_after_of_hours_is_not_waited_for(
+    simulate: Simulate, reader: Reader, value: Callable[[int], str]
+) -> None:
     simulator = simulate(fault=refusing(429, None, headers={"Retry-After": value(7200)}))
     error = reader.read(agent_at(simulator, retry_attempts=5)).error
     assert isinstance(error, RateLimitError)

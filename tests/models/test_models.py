@@ -18,7 +18,7 @@ import pytest
 from headrace import Usage, model_info
 from headrace._cli import app
 from headrace.models import ModelInfo, cost
-from support.harness import REPOSITORY, run_python
+from support.harness import PATIENCE, REPOSITORY, run_python
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -139,7 +139,7 @@ def answers_of_litellm() -> tuple[dict[str, Any], list[float | None]]:
     """
     usages = [usage.raw for usage in USAGES]
     question = [ASKED, usages, [WORKDAY.isoformat(), SUNDAY.isoformat()]]
-    run = run_python(ASK_LITELLM, json.dumps(question))
+    run = run_python(ASK_LITELLM, json.dumps(question), timeout=2 * PATIENCE)
     assert run.returncode == 0, run.stderr
     found, registered = json.loads(run.stdout.splitlines()[-1])
     assert len(found) > 2000

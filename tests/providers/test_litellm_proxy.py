@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+STARTS_WITHIN = 4 * PATIENCE
+pytestmark = pytest.mark.timeout(STARTS_WITHIN + PATIENCE)
+
 MASTER_KEY = "sk-0123456789abcdefghijklmnop"
 HELLO = "Hello from the proxy."
 
@@ -102,7 +105,7 @@ def proxy(upstream: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 def wait_until_it_answers(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
     """Waits until the proxy answers; fails if its process ends."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + STARTS_WITHIN
     while time.monotonic() < deadline:
         with contextlib.suppress(httpx.TransportError):
             if httpx.get(f"{url}/health/liveliness").is_success:

@@ -70,7 +70,7 @@ def test_a_reader_that_does_not_read_stops_a_provider_of_large_tokens(simulate: 
     simulator = simulate([token], repeat=64)
     with reader.start(agent_at(simulator)) as reading:
         assert reading.take(1) == [token]
-        held = wait_until_it_waits(simulator)
+        held = wait_until_it_blocks(simulator)
         rest = reading.to_end()
         assert (rest.error, len(rest.tokens)) == (None, 63)
         assert held < bytes_written(simulator) / 2

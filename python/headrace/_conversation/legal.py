@@ -74,7 +74,7 @@ def legal_arguments(arguments: object) -> str:
 
 
 class _Ids:
-    """The ids of a conversation's calls: for each call an id that is legal and unique, and stays from request to request.
+    """The ids of a conversation's calls: each is legal and unique, and the same in the next request.
 
     A call's results follow it, so an id that occurs again means the newest call that has it and no result yet.
     """

@@ -19,7 +19,7 @@ T = TypeVar("T")
 class Work:
     """The current native stream, its feeder, the event loop for async tools, and the wait before a retry."""
 
-    __slots__ = ("_loop_thread", "_stop_feeding", "_stop_task", "_stopped", "_stream", "_woken")
+    __slots__ = ("_event_loop_thread", "_stop_feeding", "_stop_task", "_stopped", "_stream", "_woken")
 
     def __init__(self) -> None:
         self._stopped = False
@@ -27,7 +27,7 @@ class Work:
         self._stop_feeding: Callable[[], None] | None = None
         self._stop_task: Callable[[], object] | None = None
         self._woken: threading.Event | None = None
-        self._loop_thread: EventLoopThread | None = None
+        self._event_loop_thread: EventLoopThread | None = None
 
     def read_from(self, stream: _native.Stream, stop_feeding: Callable[[], None] | None) -> None:
         """Sets the stream that is read from now on.
@@ -59,8 +59,8 @@ class Work:
         """
         from headrace._concurrency.event_loop_thread import EventLoopThread
 
-        self._loop_thread = self._loop_thread or EventLoopThread("headrace-loop")
-        return self._loop_thread.run(main)
+        self._event_loop_thread = self._event_loop_thread or EventLoopThread("headrace-loop")
+        return self._event_loop_thread.run(main)
 
     def sleep(self, seconds: float) -> None:
         """Blocks the calling thread for some seconds, or until :meth:`stop` is called."""
@@ -87,8 +87,8 @@ class Work:
         stop_feeding = self._stop_feeding  # read once, because another thread may set it to None now
         if stop_feeding is not None:
             stop_feeding()
-        if self._loop_thread is not None:
-            self._loop_thread.close()
+        if self._event_loop_thread is not None:
+            self._event_loop_thread.close()
 
     async def released(self) -> None:
         """Waits until the connection of the closed stream is gone."""
