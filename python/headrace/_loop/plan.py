@@ -81,7 +81,7 @@ def _check(subtasks: Sequence[Subtask]) -> None:
         for dependency in subtask.dependencies:
             if dependency not in known:
                 raise InvalidArgumentsError(
-                    f"step {subtask.id!r} depends on {dependency!r}, which is no step; steps: {', '.join(known)}"
+                    f"step {subtask.id!r} depends on {dependency!r}, but the steps are {', '.join(known)}"
                 )
 
 

@@ -77,7 +77,7 @@ def from_llm(llm: Any, call: ModelCall) -> FedRequest:
     if not callable(ask):
         raise ConfigurationError(
             f"llm must be callable, or have a method run, but is {type(llm).__name__}: "
-            "give a function of the prompt or of the messages"
+            "pass a function of the prompt or of the messages"
         )
     # Copies, so that the llm cannot change the conversation.
     messages = copy.deepcopy(with_reasoning_for(call.messages, "openai_chat"))
@@ -297,7 +297,7 @@ def _document(chunk: Any) -> dict[str, Any]:
     document: Any = dump(exclude_none=True) if dump is not None else chunk
     if not isinstance(document, Mapping):
         raise TypeError(
-            f"a model's answer is made of strings, or of chunks as OpenAI writes them, not of {type(chunk).__name__}"
+            f"a model's answer must consist of strings or of chunks in OpenAI's form, not of {type(chunk).__name__}"
         )
     members = dict(cast("Mapping[str, Any]", document))
     if "choices" in members or "usage" in members or "error" in members:
