@@ -146,7 +146,7 @@ def test_the_answer_after_a_tool_turn_comes_once(simulate: Simulate, reader: Rea
     simulator = simulate(turns=[{"when": {"role": "tool"}, "text": "It is 42."}, {"when": {"role": "user"}, **ADDS}])
     result = reader.read(agent_at(simulator, tools=[add], max_loops=max_loops))
     assert "".join(result.tokens) == "Let me add.It is 42."
-    # Nothing is asked after the answer.
+    # No request is sent after the answer.
     assert len(bodies(simulator)) == 2
 
 

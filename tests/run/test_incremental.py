@@ -1,4 +1,4 @@
-"""Tokens reach the caller as they come, and requests leave when the caller wants the first."""
+"""Tokens reach the caller when they arrive, and the request is sent when the caller reads the first."""
 
 from __future__ import annotations
 

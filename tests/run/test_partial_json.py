@@ -1,4 +1,4 @@
-"""Text out of a tool call's arguments, while they arrive."""
+"""Text from a tool call's arguments, while they arrive."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def repaired(text: str) -> str:
 
 
 def expected(text: str) -> str:
-    """What Python's own parser finds in the whole text. Of members with the same name it tells the first."""
+    """The member's text as `json.loads` finds it in the complete text; the first of members with the same name."""
     # The hook is called for the outermost object last.
     objects: list[list[tuple[str, Any]]] = []
     json.loads(text, object_pairs_hook=objects.append)

@@ -1,4 +1,4 @@
-"""A refusal is what the user is told: it streams as text does, and yet is told apart from it."""
+"""A refusal is text for the user: it streams like text, but has its own event."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a stream yields, and what it tells of itself while it runs and after."""
+"""What a stream yields, and its properties during the run and afterwards."""
 
 from __future__ import annotations
 

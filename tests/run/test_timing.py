@@ -1,4 +1,4 @@
-"""What the stamps of a stream say, each number by its definition."""
+"""The timing of a stream: each number, as it is defined."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def team(simulate: Simulate, **turns: Any) -> Team:
 
 
 def start(reader: Reader, workflow: Workflow, task: str = "Go.", **options: Any) -> Reading[Any]:
-    """Starts a run. A workflow streams by the same methods as an agent."""
+    """Starts a run. Workflows and agents have the same methods for streaming."""
     return reader.start(cast("Agent", workflow), task, **options)
 
 
@@ -319,7 +319,7 @@ def test_an_agent_that_fails_cancels_the_others(simulate: Simulate, reader: Read
 
 
 def one_that_fails_after_the_other(simulate: Simulate) -> Team:
-    """An agent whose model refuses once the other has said its two words, and is silent until then."""
+    """An agent whose model sends an error after the other agent has sent its two words."""
     said = asyncio.Event()
 
     async def wait() -> str:
