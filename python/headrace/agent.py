@@ -6,7 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from ._agent import display, on_demand
-from ._agent.config import check_agent, check_task, default_model, spec_of
+from ._agent.config import check_agent, check_task, default_model, limits_of, spec_of
 from ._conversation.output import format_output
 from ._run.read import View
 from ._run.run import Run
@@ -87,6 +87,11 @@ class Agent:
         stopping_func: The run ends after a turn for whose text this function returns true.
         stopping_condition: The same as ``stopping_func``; both may be given.
         loop_interval: Seconds between two turns.
+        max_turns: The most turns of one run, over its loops, subtasks, resumed turns and handoffs together. None for
+            100, or ``max_loops`` if that is more. At the limit the run ends with a ``RunLimitError``.
+        max_total_tokens: The most tokens of one run, prompts included; None for no limit. It is checked before each
+            request, so the last turn may exceed it.
+        max_cost: The same in USD. Turns whose cost is not known are not counted.
         handoffs: Agents that the model may hand the task over to. They may hand it on, or back. After 8 handoffs in a
             row the model must answer itself.
         selected_tools: Which of the built-in tools an autonomous run offers to the model: ``"all"`` or their names.
@@ -153,6 +158,9 @@ class Agent:
         stopping_func: Stop | None = None,
         stopping_condition: Stop | None = None,
         loop_interval: float = 0.0,
+        max_turns: int | None = None,
+        max_total_tokens: int | None = None,
+        max_cost: float | None = None,
         handoffs: Iterable[Agent] = (),
         selected_tools: str | Iterable[str] = "all",
         max_plan_attempts: int = 3,
@@ -199,6 +207,9 @@ class Agent:
         self.stopping_func = stopping_func
         self.stopping_condition = stopping_condition
         self.loop_interval = loop_interval
+        self.max_turns = max_turns
+        self.max_total_tokens = max_total_tokens
+        self.max_cost = max_cost
         self.handoffs = tuple(handoffs)
         self.selected_tools = selected_tools
         self.max_plan_attempts = max_plan_attempts
@@ -423,7 +434,8 @@ class Agent:
         loop = spec.loop(spec, [on_demand.opening(task, images)])
         wanted = callback or self.streaming_callback
         view = View(events, reasoning, None if self.stream else wanted, wanted if self.stream else None)
-        return Run(self.agent_name, task, loop, view, inbox, display.note if self.verbose else None)
+        note = display.note if self.verbose else None
+        return Run(self.agent_name, task, loop, view, inbox, note, limits_of(self))
 
     def _output(self, stream: RunStream[Any] | AsyncRunStream[Any]) -> Any:
         return format_output(self.output_type, stream.messages, stream.final)

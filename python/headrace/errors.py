@@ -6,6 +6,7 @@
     ├── ConfigurationError            the caller's arguments are not usable; nothing was sent
     │   ├── MissingKeyError           no API key; the message names the environment variable
     │   └── ForkedError               the stream belongs to the parent process
+    ├── RunLimitError                 the run has reached max_turns, max_total_tokens or max_cost
     ├── StreamClosedError             the stream was closed before it was read to its end
     └── StreamError                   a stream failed (`.state` says how)
         ├── ConnectionFailedError     the connection could not be made, or broke
@@ -42,6 +43,7 @@ Example:
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 __all__ = [
@@ -65,6 +67,7 @@ __all__ = [
     "ProtocolError",
     "ProviderError",
     "RateLimitError",
+    "RunLimitError",
     "ServerError",
     "StreamClosedError",
     "StreamError",
@@ -92,6 +95,24 @@ class ForkedError(ConfigurationError):
 
 class StreamClosedError(HeadraceError):
     """The stream was read after its reader had closed it."""
+
+
+class RunLimitError(HeadraceError):
+    """A run has reached one of its limits (``max_turns``, ``max_total_tokens``, ``max_cost``) before it had an answer.
+
+    Attributes:
+        limit: The name of the limit, which is that of the ``Agent``'s argument.
+        text: The text of all turns so far.
+    """
+
+    def __init__(self, message: str, *, limit: str, text: str) -> None:
+        super().__init__(message)
+        self.limit = limit
+        self.text = text
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Exceptions pickle their positional arguments only.
+        return (partial(type(self), limit=self.limit, text=self.text), (str(self),), self.__dict__)
 
 
 class StreamError(HeadraceError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -297,45 +298,38 @@ def test_agents_that_may_hand_to_each_other_do_not_recurse_endlessly(simulate: S
     assert reader.read(chief).stream.final == "She says 42."
 
 
-def test_a_task_may_be_handed_back(simulate: Simulate, reader: Reader) -> None:
+def test_a_task_is_not_handed_to_an_agent_that_waits_for_the_answer(simulate: Simulate, reader: Reader) -> None:
     turns = [
         {"when": {"contains": "Start."}, "tool_calls": [hand("Ada", "Calculate.")]},
         {"when": {"contains": "Calculate."}, "tool_calls": [hand("Chief", "Which numbers?")]},
-        {"when": {"contains": "Which numbers?"}, "text": "17 and 25."},
-        {"when": {"contains": "17 and 25."}, "text": "It is 42."},
+        {"when": {"contains": "it waits for your answer"}, "text": "It is 42."},
         {"when": {"contains": "It is 42."}, "text": "She says 42."},
     ]
     chief, _ = circle_at(simulate(turns=turns))
     events: list[Any] = reader.read(chief, "Start.", with_events=True).tokens
-    said = [(event.agent, event.output) for event in events if isinstance(event, AgentEnd)]
-    assert said == [("Chief", "17 and 25."), ("Ada", "It is 42.")]
-    assert events[-1].text == "17 and 25.It is 42.She says 42."
+    refused, handed = [event for event in events if isinstance(event, ToolResultReturned)]
+    assert (refused.agent, refused.error) == ("Ada", "refused")
+    assert (handed.agent, handed.error) == ("Chief", None)
+    answers = [(event.agent, event.output) for event in events if isinstance(event, AgentEnd)]
+    assert answers == [("Ada", "It is 42.")]
+    assert events[-1].text == "It is 42.She says 42."
 
 
-def test_endless_handoffs_are_stopped_with_an_error_for_the_model(simulate: Simulate, reader: Reader) -> None:
+def test_an_agent_is_not_handed_its_own_task(simulate: Simulate, reader: Reader) -> None:
     turns = [
-        {"when": {"role": "user", "model": "chief"}, "tool_calls": [hand("Ada", "You do it.")]},
-        {"when": {"role": "user", "model": "sim"}, "tool_calls": [hand("Chief", "No, you.")]},
-        {"when": {"role": "tool"}, "text": "."},
+        {"when": {"contains": "Start."}, "tool_calls": [hand("Chief", "Calculate.")]},
+        {"when": {"contains": "it waits for your answer"}, "text": "It is 42."},
     ]
-    simulator = simulate(turns=turns)
-    chief, _ = circle_at(simulator)
-    result = reader.read(chief, with_events=True)
-    assert result.error is None
-    events = list[Any](result.tokens)
-    assert [event.agent for event in events if isinstance(event, AgentStart)] == ["Ada", "Chief"] * 4
-    first, *others = [event for event in events if isinstance(event, ToolResultReturned)]
-    assert (first.agent, first.error) == ("Chief", "refused")
-    assert "8 times" in first.content
-    assert [event.error for event in others] == [None] * 8
+    chief = chief_at(simulate(turns=turns), ada_at(simulate("No.")))
+    chief.handoffs = (chief,)
+    result = reader.read(chief, "Start.")
+    assert (result.error, result.stream.final) == (None, "It is 42.")
 
 
-def test_steering_does_not_reach_a_task_that_is_handed_back(simulate: Simulate, reader: Reader) -> None:
+def test_steering_reaches_only_the_agent_that_the_user_talks_to(simulate: Simulate, reader: Reader) -> None:
     turns = [
         {"when": {"contains": "Start."}, "text": "Ask Ada.", "tool_calls": [hand("Ada", "Calculate.")]},
-        {"when": {"contains": "Calculate."}, "tool_calls": [hand("Chief", "Which numbers?")]},
-        {"when": {"contains": "Which numbers?"}, "text": "17 and 25."},
-        {"when": {"contains": "17 and 25."}, "text": "It is 42."},
+        {"when": {"contains": "Calculate."}, "text": "It is 42."},
         {"when": {"contains": "Hurry."}, "text": "She says 42."},
     ]
     simulator = simulate(turns=turns)
@@ -344,7 +338,29 @@ def test_steering_does_not_reach_a_task_that_is_handed_back(simulate: Simulate, 
     reading.stream.steer("Hurry.")
     result = reading.to_end()
     assert (result.error, result.stream.final) == (None, "She says 42.")
-    assert ["Hurry." in json.dumps(body) for body in bodies(simulator)] == [False, False, False, False, True]
+    assert ["Hurry." in json.dumps(body) for body in bodies(simulator)] == [False, False, True]
+
+
+def test_a_chain_of_handoffs_ends_after_eight(simulate: Simulate, reader: Reader) -> None:
+    """Ten agents, each of which hands its task to the next."""
+    turns: list[Any] = [
+        {"when": {"role": "user", "model": f"model-{n}"}, "tool_calls": [hand(f"Agent {n + 1}", "You do it.")]}
+        for n in range(9)
+    ]
+    simulator = simulate(turns=[*turns, {"when": {"role": "tool"}, "text": "Done."}])
+    agents = [
+        agent_at(simulator, agent_name=f"Agent {n}", model_name=f"openai/model-{n}", max_loops=2) for n in range(10)
+    ]
+    for agent, following in itertools.pairwise(agents):
+        agent.handoffs = (following,)
+    result = reader.read(agents[0], with_events=True)
+    events = list[Any](result.tokens)
+    assert result.error is None
+    assert [event.agent for event in events if isinstance(event, AgentStart)] == [f"Agent {n}" for n in range(1, 9)]
+    first, *others = [event for event in events if isinstance(event, ToolResultReturned)]
+    assert (first.agent, first.error) == ("Agent 8", "refused")
+    assert "8 times" in first.content
+    assert [event.error for event in others] == [None] * 8
 
 
 @pytest.mark.parametrize("which", [0, 1])

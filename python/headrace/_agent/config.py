@@ -11,6 +11,7 @@ from headrace._conversation.output import check_output_type
 from headrace._loop.calls import HANDOFF
 from headrace._loop.spec import AgentSpec, AutoSpec, RetryPolicy, Stop, Transform
 from headrace._loop.turns import agent_turns
+from headrace._run.limits import RunLimits
 from headrace.errors import ConfigurationError
 from headrace.types import ModelSettings
 
@@ -21,9 +22,10 @@ if TYPE_CHECKING:
 
     from .options import AgentOptions
 
-__all__ = ["check_agent", "check_task", "default_model", "spec_of"]
+__all__ = ["check_agent", "check_task", "default_model", "limits_of", "spec_of"]
 
 _DEFAULT_MODEL = "local/smollm2-135m"
+_DEFAULT_MAX_TURNS = 100
 
 
 def spec_of(agent: AgentOptions, inbox: list[str]) -> AgentSpec:
@@ -51,6 +53,7 @@ def _spec_without_handoffs(agent: AgentOptions, inbox: list[str]) -> AgentSpec:
     settings = _settings(agent)
     return AgentSpec(
         name=agent.agent_name,
+        agent_id=id(agent),
         description=agent.agent_description,
         settings=settings,
         toolbox=agent.toolbox,
@@ -170,6 +173,10 @@ def check_agent(agent: AgentOptions) -> None:
         raise ConfigurationError(f"retry_budget must not be negative, but is {agent.retry_budget!r}")
     if isinstance(agent.fallback_models, str):
         raise ConfigurationError("fallback_models must be a list of models' names; fallback_model_name is one name")
+    for name in ("max_turns", "max_total_tokens", "max_cost"):
+        limit: Any = getattr(agent, name)
+        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, (int, float)) or limit <= 0):
+            raise ConfigurationError(f"{name} must be a number above 0, or None, but is {limit!r}")
     check_output_type(agent.output_type)
     _check_handoffs(agent)
     if agent.max_loops == "auto":
@@ -197,6 +204,13 @@ def _check_handoffs(agent: AgentOptions) -> None:
         )
     if names and HANDOFF in agent.toolbox.names:
         raise ConfigurationError(f"a tool is called {HANDOFF!r}, which is the tool by which the model uses handoffs")
+
+
+def limits_of(agent: AgentOptions) -> RunLimits:
+    """What one run of an agent may cost."""
+    loops = agent.max_loops if isinstance(agent.max_loops, int) else 0
+    turns = max(_DEFAULT_MAX_TURNS, loops) if agent.max_turns is None else agent.max_turns
+    return RunLimits(turns, agent.max_total_tokens, agent.max_cost)
 
 
 def check_task(task: object) -> None:

@@ -94,10 +94,14 @@ def _hand_off(spec: AgentSpec, call: ToolCall) -> Loop[ToolResult]:
 
         nearest = difflib.get_close_matches(name, by_name, n=1) or list(by_name)
         return ToolResult(call, f"there is no agent {name!r}; known: {', '.join(nearest)}", error="unknown_tool")
-    if spec.handoff_depth >= _MAX_HANDOFFS:
+    other = by_name[name]
+    if other.agent_id in (spec.agent_id, *spec.waiting):
+        refusal = f"{name!r} cannot take this task: it waits for your answer. Answer it yourself"
+        return ToolResult(call, refusal, error="refused")
+    if len(spec.waiting) >= _MAX_HANDOFFS:
         refusal = f"the task was handed off {_MAX_HANDOFFS} times in a row, the maximum: answer it yourself"
         return ToolResult(call, refusal, error="refused")
-    other = by_name[name]._replace(handoff_depth=spec.handoff_depth + 1)
+    other = other._replace(waiting=(*spec.waiting, spec.agent_id))
     yield emit(AgentStart, agent=name)
     outcome = yield from other.loop(other, [{"role": "user", "content": task}])
     yield emit(AgentEnd, outcome.final, agent=name)

@@ -67,8 +67,8 @@ class RetryPolicy(NamedTuple):
 class AgentSpec(NamedTuple):
     """What a loop must know about an agent; most attributes are those of ``Agent``.
 
-    Do not compare two specs: their ``handoffs`` may refer to each other. ``handoff_depth`` is how many handoffs the
-    task has gone through before it came to this agent.
+    Do not compare two specs: their ``handoffs`` may refer to each other. ``agent_id`` stands for the agent that this is
+    made from, and ``waiting`` holds those of the agents that wait for this one's answer, because they handed it a task.
     """
 
     name: str
@@ -84,7 +84,8 @@ class AgentSpec(NamedTuple):
     stops: tuple[Stop, ...] = ()
     loop_interval: float = 0.0
     retries: RetryPolicy = RetryPolicy()
-    handoff_depth: int = 0
+    agent_id: int = 0
+    waiting: tuple[int, ...] = ()
     servers: MCPTools | None = None
     memory: Memory | None = None
     transform: Transform | None = None

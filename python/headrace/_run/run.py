@@ -9,6 +9,7 @@ from headrace.errors import StreamError
 from headrace.events import RunEnd, RunStart, ToolCallRequested, ToolResultReturned, TurnEnd, TurnStart
 from headrace.types import Outcome
 
+from .limits import RunLimits
 from .output import Output
 from .state import RunState
 from .turn_log import LoggedTurn, TurnLog
@@ -31,6 +32,8 @@ __all__ = ["Run"]
 
 T = TypeVar("T")
 
+_DEFAULT_LIMITS = RunLimits()
+
 
 class Run:
     """One run.
@@ -42,6 +45,7 @@ class Run:
         view: What the caller wants to see.
         inbox: The list for messages that the user sends during the run.
         note: Called with a line about each request and each answer; None for no notes.
+        limits: What the run may cost.
 
     Attributes:
         status: The run's state.
@@ -60,6 +64,7 @@ class Run:
         view: View,
         inbox: list[str],
         note: Callable[[str], None] | None = None,
+        limits: RunLimits = _DEFAULT_LIMITS,
     ) -> None:
         self.status = RunState()
         self.log = TurnLog()
@@ -71,6 +76,7 @@ class Run:
         self._task = task
         self._loop = loop
         self._note = note
+        self._limits = limits
         self._outcome = Outcome()
 
     # --- for the caller's stream -------------------------------------------------------------------------------
@@ -218,7 +224,12 @@ class Run:
         return self.output.event(effect.make)
 
     def turn_begun(self, effect: OpenTurn) -> list[Item]:
-        """A turn begins: the request is about to be sent."""
+        """A turn begins: the request is about to be sent.
+
+        Raises:
+            RunLimitError: The run has reached one of its limits.
+        """
+        self._limits.check(self.log)
         model = effect.call.settings.model
         if self._note is not None:
             self._note(f"{effect.agent} asks {model} ({len(effect.call.messages)} messages)")

@@ -33,7 +33,7 @@ class RunState:
 
     Attributes:
         name: The state; see ``RunStream.state``.
-        closed: Whether the caller has closed the stream.
+        closed: Whether the caller has closed the stream, or has left it by cancelling or interrupting a read.
         error: The error that the run ended with. It is raised after the last event.
     """
 
@@ -58,6 +58,8 @@ class RunState:
     def end(self, error: BaseException | None) -> None:
         """The run has ended, with this error if there was one."""
         self.name = end_state(error)
+        # Otherwise reading on would look like the end of an answer.
+        self.closed = self.closed or self.name == "cancelled"
 
     def close(self) -> bool:
         """The caller closes the stream.
@@ -74,7 +76,9 @@ class RunState:
     def check_open(self) -> None:
         """Raises ``StreamClosedError`` if the stream was closed."""
         if self.closed:
-            raise StreamClosedError("the stream was closed by its reader: start a new run to read more")
+            raise StreamClosedError(
+                "the stream was closed, or a read of it was interrupted or cancelled: start a new run to read more"
+            )
 
     def raise_error(self) -> None:
         """Raises the error that the run ended with, if there was one.

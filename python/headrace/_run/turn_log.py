@@ -122,6 +122,19 @@ class TurnLog:
         return total_usage(turn.usage for turn in self.turns)
 
     @property
+    def known_tokens(self) -> int:
+        """The total tokens of all turns whose usage is known."""
+        usage = self.usage
+        if usage is None:
+            return 0
+        return usage.total_tokens or (usage.input_tokens or 0) + (usage.output_tokens or 0)
+
+    @property
+    def known_cost(self) -> float:
+        """The cost in USD of all turns whose cost is known."""
+        return sum(cost for cost in (logged.cost for logged in self._turns) if cost is not None)
+
+    @property
     def cost(self) -> float | None:
         """The cost of all turns together in USD; None if the cost of any turn is not known."""
         return total_cost(logged.cost for logged in self._turns)

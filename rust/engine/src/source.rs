@@ -1,4 +1,4 @@
-//! A stream whose bytes the caller feeds, instead of the engine reading them from a socket: the fallback lane.
+//! A stream whose bytes the caller feeds, instead of the engine reading them from a socket: the fed lane.
 //!
 //! The rest is the same: decoding, timestamps, timeouts, the bounded channel, closing.
 

@@ -53,7 +53,7 @@ fn recording(path: &Path) -> Recording {
         "anthropic_complete" => Some(Dialect::Anthropic),
         "gemini_interactions" => Some(Dialect::Gemini),
         "unknown" if word("provider") == "ollama" => Some(Dialect::Ollama),
-        // Not from a model, or in a format that only the fallback lane reads.
+        // Not from a model, or in a format that only the fed lane reads.
         _ => None,
     });
     let name = path.file_name().unwrap().to_string_lossy().into_owned();
