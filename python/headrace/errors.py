@@ -105,7 +105,7 @@ class RunLimitError(HeadraceError):
         text: The text of all turns so far.
     """
 
-    def __init__(self, message: str, *, limit: str, text: str) -> None:
+    def __init__(self, message: str, *, limit: str = "", text: str = "") -> None:
         super().__init__(message)
         self.limit = limit
         self.text = text

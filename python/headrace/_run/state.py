@@ -33,17 +33,18 @@ class RunState:
 
     Attributes:
         name: The state; see ``RunStream.state``.
-        closed: Whether the caller has closed the stream, or has left it by cancelling or interrupting a read.
+        closed: Whether the caller has closed the stream.
         error: The error that the run ended with. It is raised after the last event.
     """
 
-    __slots__ = ("_began_ns", "closed", "error", "name")
+    __slots__ = ("_began_ns", "_left", "closed", "error", "name")
 
     def __init__(self) -> None:
         self.name = "pending"
         self.closed = False
         self.error: BaseException | None = None
         self._began_ns = 0
+        self._left = False
 
     def begin(self) -> None:
         """The run begins.
@@ -58,8 +59,8 @@ class RunState:
     def end(self, error: BaseException | None) -> None:
         """The run has ended, with this error if there was one."""
         self.name = end_state(error)
-        # Otherwise reading on would look like the end of an answer.
-        self.closed = self.closed or self.name == "cancelled"
+        # The reader has left. Without the mark, reading on would look like the end of an answer.
+        self._left = self.name == "cancelled"
 
     def close(self) -> bool:
         """The caller closes the stream.
@@ -76,8 +77,10 @@ class RunState:
     def check_open(self) -> None:
         """Raises ``StreamClosedError`` if the stream was closed."""
         if self.closed:
+            raise StreamClosedError("the stream was closed by its reader: start a new run to read more")
+        if self._left:
             raise StreamClosedError(
-                "the stream was closed, or a read of it was interrupted or cancelled: start a new run to read more"
+                "a read of this stream was interrupted or cancelled, which closed it: start a new run to read more"
             )
 
     def raise_error(self) -> None:
