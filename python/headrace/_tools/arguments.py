@@ -5,8 +5,7 @@ pydantic's parser is imported at the first call, so that ``import headrace`` is 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,8 +17,7 @@ class InvalidArgumentsError(Exception):
     """The arguments are not what the tool takes. The message is for the model."""
 
 
-@dataclass(frozen=True, slots=True)
-class BoundCall:
+class BoundCall(NamedTuple):
     """A tool call with valid arguments, ready to run.
 
     Attributes:
