@@ -275,9 +275,9 @@ class _OwnTools:
 
 
 def _run_own(progress: _Progress, call: ToolCall, subtask: Subtask | None) -> str:
+    arguments = parse_object(call.arguments, _SCHEMAS[call.name]["function"]["parameters"])
     if call.name == "create_plan":
-        return _accept_plan(progress, call.arguments)
-    arguments = parse_object(call.arguments)
+        return _accept_plan(progress, arguments)
     if call.name == "subtask_done":
         return _accept_done(progress, arguments, subtask)
     if call.name == "complete_task":
@@ -295,7 +295,7 @@ def _summary(arguments: Mapping[str, Any]) -> str:
     return summary
 
 
-def _accept_plan(progress: _Progress, arguments: str) -> str:
+def _accept_plan(progress: _Progress, arguments: Mapping[str, Any]) -> str:
     if progress.plan:
         raise InvalidArgumentsError("there is a plan already; go on with it")
     progress.plan = read_plan(arguments)

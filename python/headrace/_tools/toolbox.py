@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from headrace.types import ToolCall
 
     from .dispatch import Dispatcher
-    from .tool import Approve, ToolResult
+    from .tool import Approve, RawParameters, ToolResult
 
 __all__ = ["Toolbox"]
 
@@ -79,11 +79,11 @@ class Toolbox:
         check_timeout(timeout)
         raw = [dict(schema) for schema in raw_schemas]
         made = [as_tool(tool) for tool in tools]
-        by_name: dict[str, Tool | None] = {}
+        by_name: dict[str, Tool | RawParameters] = {}
         for tool in made:
             _add(by_name, tool.name, tool)
         for schema in raw:
-            _add(by_name, _raw_name(schema), None)
+            _add(by_name, _raw_name(schema), schema["function"].get("parameters") or {})
         self._made, self._raw, self._by_name = made, raw, by_name
         self._limit, self._timeout = limit if parallel else 1, timeout
         self._retry_attempts, self._approve = retry_attempts, approve
@@ -180,7 +180,7 @@ def _check_count(name: str, value: object, least: int) -> None:
         raise ConfigurationError(f"{name} must be a whole number from {least}, not {value!r}")
 
 
-def _add(by_name: dict[str, Tool | None], name: str, tool: Tool | None) -> None:
+def _add(by_name: dict[str, Tool | RawParameters], name: str, tool: Tool | RawParameters) -> None:
     if name in by_name:
         raise ConfigurationError(
             f"two tools have the name {name!r}: give one of them another name with as_tool(..., name=...)"
