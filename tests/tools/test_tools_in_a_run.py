@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from headrace import StreamClosedError
+from headrace import ConcurrentWorkflow, StreamClosedError
 from headrace.events import ToolCallDelta, ToolCallRequested, ToolResultReturned
 from support.conversations import add, bodies, calling, conversation, sent
 from support.harness import PATIENCE, Reader, Simulate, agent_at, collect
@@ -267,6 +267,90 @@ def test_a_tool_timeout_is_reported_to_the_model_and_the_run_continues(
     [returned] = [event for event in events if isinstance(event, ToolResultReturned)]
     assert returned.error == "timeout"
     assert tool_results(simulator) == [("call_0_0", returned.content)]
+
+
+# --- tools that end the program --------------------------------------------------------------------------------
+
+
+def quitting(kind: str, error: type[BaseException] = SystemExit) -> Any:
+    """A tool that ends the program."""
+
+    def leave() -> None:
+        raise error("enough")
+
+    async def aleave() -> None:
+        await asyncio.sleep(0)
+        raise error("enough")
+
+    aleave.__name__ = "leave"
+    return leave if kind == "sync" else aleave
+
+
+class Aside:
+    """A tool that waits for ever, and notes that it was cancelled."""
+
+    def __init__(self) -> None:
+        self.cancelled = False
+
+    async def wait(self) -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            self.cancelled = True
+            raise
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
+def test_a_tool_that_exits_ends_the_run_and_the_error_is_raised_to_the_reader(
+    simulate: Simulate, reader: Reader, kind: str, error: type[BaseException]
+) -> None:
+    simulator = simulate(turns=calls(calling("wait"), calling("leave"), text="Bye."))
+    aside = Aside()
+    reading = reader.start(agent_at(simulator, tools=[quitting(kind, error), aside.wait], max_loops=2))
+    assert reading.next() == "Bye."
+    with pytest.raises(error, match="enough"):
+        reading.next()
+    assert reading.stream.state == "cancelled"
+    assert aside.cancelled
+    assert len(bodies(simulator)) == 1
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+@pytest.mark.parametrize("where", ["tool", "approve"])
+def test_a_tool_that_exits_leaves_the_callers_event_loop_alone(simulate: Simulate, kind: str, where: str) -> None:
+    simulator = simulate(turns=calls(calling("leave")))
+    agent = agent_at(simulator, tools=[quitting(kind)], max_loops=2)
+    if where == "approve":
+        leave = quitting(kind)
+
+        def approve(_call: object, _arguments: object) -> Any:
+            return leave()
+
+        agent = agent_at(simulator, tools=[quitting(kind)], max_loops=2, approve=approve)
+
+    async def main() -> list[str]:
+        going_on = asyncio.Event()
+        other = asyncio.ensure_future(going_on.wait())
+        for run in (lambda: agent.arun("Go."), lambda: agent.arun_concurrent(["Go.", "Go."])):
+            with pytest.raises(SystemExit):
+                await run()
+        together = ConcurrentWorkflow(agents=[agent, agent_at(simulator, agent_name="other")], on_error="continue")
+        with pytest.raises(SystemExit):
+            await together.arun("Go.")
+        going_on.set()
+        assert await other
+        return ["still here"]
+
+    assert asyncio.run(main()) == ["still here"]
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_a_tool_that_exits_ends_a_blocking_workflow(simulate: Simulate, kind: str) -> None:
+    simulator = simulate(turns=calls(calling("leave")))
+    agents = [agent_at(simulator, agent_name=name, tools=[quitting(kind)]) for name in "ab"]
+    with pytest.raises(SystemExit):
+        list(ConcurrentWorkflow(agents=agents, on_error="continue").run_stream("Go."))
 
 
 # --- where tools run -------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pydantic_core import to_jsonable_python
 
-from headrace._concurrency.threads import finishes, in_thread
+from headrace._concurrency.threads import StopProgramError, contained, finishes, in_thread
 
 from .arguments import InvalidArgumentsError, parse_object
 from .callables import is_async
@@ -102,6 +102,8 @@ class Dispatcher:
         tasks = [asyncio.create_task(answer(call)) for call in calls]
         try:
             return tuple(await asyncio.gather(*tasks))
+        except StopProgramError as stopped:
+            raise stopped.stop from None
         finally:
             for task in tasks:
                 task.cancel()
@@ -132,7 +134,7 @@ class Dispatcher:
         if approve is None:
             return
         arguments = dict(bound.arguments)
-        work = asyncio.create_task(_called(lambda: approve(call, arguments), on_loop=is_async(approve)))
+        work = asyncio.create_task(contained(_called(lambda: approve(call, arguments), on_loop=is_async(approve))))
         await finishes(work, None)
         verdict = work.result()
         if verdict is None or verdict is True:
@@ -153,7 +155,7 @@ class Dispatcher:
 
     async def _attempt(self, tool: Tool, bound: BoundCall) -> Any:
         timeout = self.timeout if tool.timeout is None else tool.timeout
-        work = asyncio.create_task(_called(bound.run, on_loop=tool.is_async))
+        work = asyncio.create_task(contained(_called(bound.run, on_loop=tool.is_async)))
         if not await finishes(work, timeout):
             raise _FailedCallError("timeout", f"{tool.name!r} gave no result within {timeout:g} s.")
         if work.cancelled():
@@ -161,7 +163,7 @@ class Dispatcher:
         error = work.exception()
         if error is None:
             return work.result()
-        if not isinstance(error, Exception):
+        if isinstance(error, StopProgramError) or not isinstance(error, Exception):
             raise error
         raise _raised(tool, error)
 
