@@ -297,7 +297,8 @@ class ToolResultReturned(Event):
 
     Attributes:
         call: The tool call.
-        content: The text that the model gets: the result, or what went wrong.
+        content: The text for the model: the result, or what went wrong. The model gets it without its middle if it is
+            longer than ``max_tool_result_tokens``.
         error: The kind of failure, such as ``"timeout"``; None if the tool succeeded. See ``ToolResult.error``.
         duration: Seconds that the tool took.
     """

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from headrace import ConcurrentWorkflow, StreamClosedError
+from headrace import ConcurrentWorkflow, ConfigurationError, StreamClosedError
 from headrace.events import ToolCallDelta, ToolCallRequested, ToolResultReturned
 from support.conversations import add, bodies, calling, conversation, sent
-from support.harness import PATIENCE, Reader, Simulate, agent_at, collect
+from support.harness import PATIENCE, Reader, Simulate, agent_at, asking, collect
 
 if TYPE_CHECKING:
     from headrace.testing import Simulator
@@ -506,6 +506,101 @@ def test_calls_of_a_raw_schema_are_left_to_the_caller(simulate: Simulate, reader
     assert result.stream.turns[0].tool_calls[0].arguments == '{"city": "Oslo"}'
     [(_, content)] = tool_results(simulator)
     assert "recorded" in content
+
+
+@pytest.mark.parametrize("text", ["", "Let me look."])
+def test_the_answer_of_a_run_that_ends_with_calls_of_raw_schemas_is_these_calls(
+    simulate: Simulate, reader: Reader, text: str
+) -> None:
+    names = ("weather", "news")
+    schemas = [{"type": "function", "function": {"name": name, "parameters": {"type": "object"}}} for name in names]
+    asked = [
+        calling("weather", {"city": "Köln"}),
+        calling("add", {"a": 1, "b": 2}),
+        calling("news", "{"),
+        calling("news"),
+    ]
+    simulator = simulate(turns=[{"text": text, "tool_calls": asked}])
+    agent = agent_at(simulator, tools=[add], tools_list_dictionary=schemas)
+    answers = [agent.run("Go."), asyncio.run(agent.arun("Go.")), reader.read(agent).stream.final]
+    for answer in answers:
+        assert "Köln" in answer
+        assert [
+            (call["type"], call["function"]["name"], json.loads(call["function"]["arguments"]))
+            for call in json.loads(answer)
+        ] == [
+            ("function", "weather", {"city": "Köln"}),
+            ("function", "news", {}),
+        ]
+        assert json.loads(answer)[0]["id"] == "call_0_0"
+
+
+# --- long results ----------------------------------------------------------------------------------------------
+
+
+def filler(size: int) -> str:
+    """Returns a text of this size in which all is different."""
+    return "".join(f"{number:07} " for number in range(size // 8 + 1))[:size]
+
+
+def test_the_middle_of_a_long_result_is_left_out(simulate: Simulate, reader: Reader) -> None:
+    simulator = simulate(turns=calls(calling("filler", {"size": 1000}), calling("filler", {"size": 400})))
+    agent = agent_at(simulator, tools=[filler], max_loops=2, max_tool_result_tokens=100)
+    events: list[Any] = reader.read(agent, with_events=True).tokens
+    [(_, long), (_, short)] = tool_results(simulator)
+    begin, note, end = long.split("\n")
+    assert (begin, end) == (filler(1000)[:200], filler(1000)[-200:])
+    assert "600 of 1000 characters" in note
+    assert short == filler(400)
+    # The caller has all of it.
+    whole = {event.content for event in events if isinstance(event, ToolResultReturned)}
+    assert whole == {filler(1000), filler(400)}
+
+
+def test_a_long_result_is_not_cut_within_a_character(simulate: Simulate, reader: Reader) -> None:
+    def birds() -> str:
+        return "🦜" * 99 + "é" * 98
+
+    simulator = simulate(turns=calls(calling("birds")))
+    reader.read(agent_at(simulator, tools=[birds], max_loops=2, max_tool_result_tokens=31))
+    [(_, content)] = tool_results(simulator)
+    begin, note, end = content.split("\n")
+    assert (begin, end) == ("🦜" * 15, "é" * 31)
+    assert "151 of 197" in note
+
+
+@pytest.mark.parametrize(("limit", "length"), [({}, 100_000), ({"max_tool_result_tokens": None}, 1_000_000)])
+def test_results_have_a_default_limit_that_can_be_lifted(
+    simulate: Simulate, reader: Reader, limit: dict[str, Any], length: int
+) -> None:
+    simulator = simulate(turns=calls(calling("filler", {"size": 1_000_000})))
+    reader.read(agent_at(simulator, tools=[filler], max_loops=2, **limit))
+    [(_, content)] = tool_results(simulator)
+    assert length <= len(content) < length + 100
+
+
+def test_long_results_fit_the_context_length_together(simulate: Simulate, reader: Reader) -> None:
+    simulator = simulate(turns=calls(*[calling("filler", {"size": 100_000})] * 4))
+    result = reader.read(agent_at(simulator, tools=[filler], max_loops=2, context_length=2000, max_tokens=200))
+    assert (result.error, result.stream.final) == (None, "I see.")
+    assert [len(content) // 4 <= 225 + 20 for _, content in tool_results(simulator)] == [True] * 4
+
+
+def test_a_long_answer_of_another_agent_and_a_long_error_are_cut_too(simulate: Simulate, reader: Reader) -> None:
+    def fail() -> None:
+        raise ValueError(filler(1000))
+
+    other = asking(lambda _prompt: filler(1000), agent_name="Ada")
+    handing = calling("handoff_task", {"agent_name": "Ada", "task": "Go."})
+    simulator = simulate(turns=calls(calling("fail"), handing))
+    reader.read(agent_at(simulator, tools=[fail], handoffs=[other], max_loops=2, max_tool_result_tokens=100))
+    assert ["were left out here" in content for _, content in tool_results(simulator)] == [True, True]
+
+
+@pytest.mark.parametrize("limit", [0, True, 1.5, "many"])
+def test_an_impossible_limit_of_results_is_refused(limit: Any) -> None:
+    with pytest.raises(ConfigurationError, match="max_tool_result_tokens must be"):
+        asking(lambda _prompt: "", max_tool_result_tokens=limit)
 
 
 # --- as events -------------------------------------------------------------------------------------------------

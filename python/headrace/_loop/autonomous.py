@@ -205,6 +205,8 @@ def _without_plan(progress: _Progress) -> Loop[Outcome]:
     progress.conversation.add_user("Then work on the task without a plan, and answer when it is done.")
     yield from progress.conversation.remember()
     earlier = progress.conversation.run_messages
+    if progress.conversation.forced and not spec.tool_choice_every_turn:
+        spec = spec._replace(tool_choice=None)
     rest = yield from agent_turns(spec.with_loops(spec.auto.subtask_turns), [], progress.conversation.messages)
     return Outcome(rest.final or progress.answer, earlier + rest.messages)
 

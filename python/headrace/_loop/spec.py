@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from .effects import Loop
 
-__all__ = ["AgentSpec", "AutoSpec", "RetryPolicy", "RunLoop", "Stop", "Transform"]
+__all__ = ["AgentSpec", "AutoSpec", "ResultLimit", "RetryPolicy", "RunLoop", "Stop", "Transform"]
 
 Stop = Callable[[str], bool]
 """A stop condition: gets the text of a turn, and returns whether the run ends with this turn."""
@@ -64,6 +64,23 @@ class RetryPolicy(NamedTuple):
     clock: Callable[[], float] = time.monotonic
 
 
+class ResultLimit(NamedTuple):
+    """How much of tool results the model gets.
+
+    Attributes:
+        each: How many tokens of one result; None for no limit.
+        turn: How many tokens of all results of one turn together; None for no limit.
+    """
+
+    each: int | None = None
+    turn: int | None = None
+
+    def tokens(self, results: int) -> int | None:
+        """How many tokens each of this many results of a turn may have; None for no limit."""
+        shares = [self.each, None if self.turn is None else self.turn // max(1, results)]
+        return min((share for share in shares if share is not None), default=None)
+
+
 class AgentSpec(NamedTuple):
     """What a loop must know about an agent; most attributes are those of ``Agent``.
 
@@ -81,6 +98,8 @@ class AgentSpec(NamedTuple):
     system_prompt: str | None = None
     max_loops: int | None = 1
     tool_choice: object = None
+    tool_choice_every_turn: bool = False
+    result_limit: ResultLimit = ResultLimit()
     stops: tuple[Stop, ...] = ()
     loop_interval: float = 0.0
     retries: RetryPolicy = RetryPolicy()

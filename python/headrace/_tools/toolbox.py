@@ -124,6 +124,11 @@ class Toolbox:
         return tuple(self._by_name)
 
     @property
+    def raw_names(self) -> tuple[str, ...]:
+        """The names of the tools that have no function: those of raw schemas."""
+        return tuple(name for name, tool in self._by_name.items() if not isinstance(tool, Tool))
+
+    @property
     def schemas(self) -> list[dict[str, Any]]:
         """The ``tools`` of a request. It is a copy that the caller may change."""
         schemas: list[dict[str, Any]] = json.loads(self._schemas)
@@ -139,8 +144,9 @@ class Toolbox:
         """Runs the tool calls of a turn.
 
         An exception of a tool becomes a result with an error. Only exceptions that do not inherit from ``Exception``,
-        such as KeyboardInterrupt and SystemExit, are raised. Cancelling this cancels the async tools that are running,
-        which have a second to clean up; sync tools continue in their threads.
+        such as KeyboardInterrupt and SystemExit, are raised here; the event loop and its other tasks go on. Cancelling
+        this cancels the async tools that are running, which have a second to clean up; sync tools continue in their
+        threads.
 
         Args:
             calls: The tool calls.
