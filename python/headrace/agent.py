@@ -57,7 +57,8 @@ class Agent:
             decides by itself, because otherwise it could never answer.
         tool_choice_every_turn: Send such a choice with every turn.
         parallel_tool_calls: Run the tool calls of a turn at the same time.
-        tool_timeout: The maximum duration of a tool call in seconds; None for no limit.
+        tool_timeout: The maximum duration of a tool call in seconds; None for no limit, except that a tool of an MCP
+            server has 60 s, or the ``timeout`` of its server.
         tool_retry_attempts: How many times a tool that raises an exception is called again.
         max_tool_result_tokens: How many tokens of one tool result the model gets, at four bytes a token; None for all.
             Of a longer one the middle is left out, and a note in its place tells how much. With ``context_length``, the
@@ -66,6 +67,9 @@ class Agent:
         mcp_url: The URL of an MCP server (streamable HTTP) whose tools the model may call. Needs the extra ``mcp``.
         mcp_urls: More such URLs.
         mcp_config: MCP servers in the format of MCP clients: ``{"mcpServers": {name: {"command": …} | {"url": …}}}``.
+        mcp_connect_timeout: The maximum duration of connecting to an MCP server and listing its tools, in seconds.
+        mcp_required: Refuse a run if an MCP server cannot be used. Otherwise the run goes on without that server's
+            tools, and the event ``MCPServerFailed`` tells why.
         approve: Called with each tool call and its arguments; False or a reason refuses the call. May be async.
         temperature: The sampling temperature; None for the provider's default.
         max_tokens: The maximum number of model tokens of an answer; None for the provider's default.
@@ -142,6 +146,8 @@ class Agent:
         mcp_url: str | None = None,
         mcp_urls: Sequence[str] | None = None,
         mcp_config: Mapping[str, Any] | None = None,
+        mcp_connect_timeout: float = 30.0,
+        mcp_required: bool = False,
         approve: Callable[..., Any] | None = None,
         temperature: float | None = None,
         max_tokens: int | None = None,
@@ -232,7 +238,14 @@ class Agent:
             retry_attempts=tool_retry_attempts,
             approve=approve,
         )
-        self.mcp = on_demand.servers(mcp_url, mcp_urls, mcp_config)
+        self.mcp = on_demand.servers(
+            mcp_url,
+            mcp_urls,
+            mcp_config,
+            connect_timeout=mcp_connect_timeout,
+            call_timeout=60.0 if tool_timeout is None else tool_timeout,
+            required=mcp_required,
+        )
         self.memory = on_demand.memory(agent_name, memory_path) if persistent_memory else None
         check_agent(self)
 

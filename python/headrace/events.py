@@ -41,6 +41,7 @@ __all__ = [
     "AgentStart",
     "Event",
     "Fallback",
+    "MCPServerFailed",
     "PhaseEnd",
     "PhaseStart",
     "Reasoning",
@@ -308,6 +309,20 @@ class ToolResultReturned(Event):
     content: str
     error: str | None
     duration: float
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class MCPServerFailed(Event):
+    """An MCP server cannot be used: the run goes on without its tools.
+
+    Attributes:
+        server: The server's name.
+        error: Why, with the last lines that the server wrote.
+    """
+
+    type: ClassVar[str] = "mcp_server_failed"
+    server: str
+    error: str
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

@@ -201,7 +201,7 @@ def _plan(progress: _Progress) -> Loop[None]:
 
 def _without_plan(progress: _Progress) -> Loop[Outcome]:
     """The model made no plan: it works on the same conversation in a loop without phases."""
-    spec = progress.spec
+    spec = yield from with_mcp_tools(progress.spec)
     progress.conversation.add_user("Then work on the task without a plan, and answer when it is done.")
     yield from progress.conversation.remember()
     earlier = progress.conversation.run_messages
@@ -212,6 +212,7 @@ def _without_plan(progress: _Progress) -> Loop[Outcome]:
 
 
 def _execute(progress: _Progress, subtask: Subtask) -> Loop[None]:
+    progress.spec = yield from with_mcp_tools(progress.spec)  # a server may have changed them
     progress.conversation.add_user(
         f"Now do subtask {subtask.id}: {subtask.description}\n"
         f"When it is done, or cannot be done, call subtask_done with task_id {subtask.id!r}."

@@ -85,7 +85,8 @@ class AgentSpec(NamedTuple):
     """What a loop must know about an agent; most attributes are those of ``Agent``.
 
     Do not compare two specs: their ``handoffs`` may refer to each other. ``handoff_depth`` is how many handoffs the
-    task has gone through before it came to this agent.
+    task has gone through before it came to this agent. ``own_toolbox`` is the toolbox without the tools of MCP servers,
+    once these are in ``toolbox``.
     """
 
     name: str
@@ -105,6 +106,7 @@ class AgentSpec(NamedTuple):
     retries: RetryPolicy = RetryPolicy()
     handoff_depth: int = 0
     servers: MCPTools | None = None
+    own_toolbox: Toolbox | None = None
     memory: Memory | None = None
     transform: Transform | None = None
     keeps_task: bool = True

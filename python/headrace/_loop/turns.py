@@ -6,11 +6,12 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
+from headrace.events import MCPServerFailed
 from headrace.types import Message, ModelCall, Outcome, Turn
 
 from .calls import HANDOFF, handoff_schemas, run_calls, tool_name
 from .conversation import Conversation
-from .effects import Loop, OpenTurn, Sleep, connect, recall
+from .effects import Loop, OpenTurn, Sleep, connect, emit, recall
 from .retries import ask_with_retries
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def agent_turns(spec: AgentSpec, opening: Sequence[Message], history: Sequence[M
     final = returned = recorded = ""
     last = spec.max_loops or 1
     for number in range(1, last + 1):
+        spec = yield from with_mcp_tools(spec)  # a server may have changed them
         schemas = (*spec.toolbox.schemas, *handoff_schemas(spec))
         turn = yield from take_turn(spec, conversation, schemas)
         final, recorded = turn.text or turn.refusal or final, ""
@@ -87,11 +89,15 @@ def _recorded(spec: AgentSpec, results: Iterable[ToolResult]) -> str:
 
 
 def with_mcp_tools(spec: AgentSpec) -> Loop[AgentSpec]:
-    """The same agent, with the tools of its MCP servers added to its toolbox."""
-    if spec.servers is None:
+    """The same agent, with the tools of its MCP servers added to its toolbox, as they are now."""
+    if spec.servers is None or (spec.own_toolbox is not None and not spec.servers.changed):
         return spec
+    own = spec.own_toolbox or spec.toolbox
     tools = yield from connect(spec.servers)
-    return spec._replace(toolbox=spec.toolbox.with_tools(tools), servers=None)
+    if spec.own_toolbox is None:
+        for server, error in spec.servers.failures.items():
+            yield emit(MCPServerFailed, server, error, agent=spec.name)
+    return spec._replace(toolbox=own.with_tools(tools), own_toolbox=own)
 
 
 def begin(spec: AgentSpec, opening: Sequence[Message], history: Sequence[Message] | None = None) -> Loop[Conversation]:
