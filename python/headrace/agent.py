@@ -48,15 +48,28 @@ class Agent:
         model_name: ``"openai/NAME"``, ``"local/NAME"``, a name that litellm knows, or any name with ``llm_base_url``.
             None: the environment variable ``HEADRACE_MODEL``, else the local model, with a notice.
         max_loops: The maximum number of turns of a run; or ``"auto"``: make a plan, execute it, sum up.
-        tools: Functions that the model may call.
+        tools: Functions that the model may call. One that calls ``sys.exit`` ends the run: its SystemExit is raised to
+            whoever reads the stream, the connection is closed, and the state is ``"cancelled"``. An event loop that
+            runs the tool goes on.
         tools_list_dictionary: Tools as OpenAI schemas, without a function.
-        tool_choice: Which tool the model may or must call, in OpenAI's format.
+        tool_choice: Which tool the model may or must call, in OpenAI's format. A choice that demands a call
+            (``"required"``, a tool's name) is for the first turn of a run that offers the tool. After that the model
+            decides by itself, because otherwise it could never answer.
+        tool_choice_every_turn: Send such a choice with every turn.
         parallel_tool_calls: Run the tool calls of a turn at the same time.
-        tool_timeout: The maximum duration of a tool call in seconds; None for no limit.
+        tool_timeout: The maximum duration of a tool call in seconds; None for no limit, except that a tool of an MCP
+            server has 60 s, or the ``timeout`` of its server.
         tool_retry_attempts: How many times a tool that raises an exception is called again.
+        max_tool_result_tokens: How many tokens of one tool result the model gets, at four bytes a token; None for all.
+            Of a longer one the middle is left out, and a note in its place tells how much. With ``context_length``, the
+            results of one turn together get at most half of it, in equal parts. Events and ``run`` have the whole
+            result.
         mcp_url: The URL of an MCP server (streamable HTTP) whose tools the model may call. Needs the extra ``mcp``.
         mcp_urls: More such URLs.
         mcp_config: MCP servers in the format of MCP clients: ``{"mcpServers": {name: {"command": …} | {"url": …}}}``.
+        mcp_connect_timeout: The maximum duration of connecting to an MCP server and listing its tools, in seconds.
+        mcp_required: Refuse a run if an MCP server cannot be used. Otherwise the run goes on without that server's
+            tools, and the event ``MCPServerFailed`` tells why.
         approve: Called with each tool call and its arguments; False or a reason refuses the call. May be async.
         temperature: The sampling temperature; None for the provider's default.
         max_tokens: The maximum number of model tokens of an answer; None for the provider's default.
@@ -130,12 +143,16 @@ class Agent:
         tools: Iterable[Callable[..., Any]] | None = None,
         tools_list_dictionary: Sequence[Mapping[str, Any]] | None = None,
         tool_choice: object = None,
+        tool_choice_every_turn: bool = False,
         parallel_tool_calls: bool = True,
         tool_timeout: float | None = None,
         tool_retry_attempts: int = 0,
+        max_tool_result_tokens: int | None = 25_000,
         mcp_url: str | None = None,
         mcp_urls: Sequence[str] | None = None,
         mcp_config: Mapping[str, Any] | None = None,
+        mcp_connect_timeout: float = 30.0,
+        mcp_required: bool = False,
         approve: Callable[..., Any] | None = None,
         temperature: float | None = None,
         max_tokens: int | None = None,
@@ -186,6 +203,8 @@ class Agent:
         self.llm = llm
         self.max_loops: int | Literal["auto"] = max_loops
         self.tool_choice = tool_choice
+        self.tool_choice_every_turn = tool_choice_every_turn
+        self.max_tool_result_tokens = max_tool_result_tokens
         self.temperature = temperature
         self.max_tokens = max_tokens
         self.top_p = top_p
@@ -230,7 +249,14 @@ class Agent:
             retry_attempts=tool_retry_attempts,
             approve=approve,
         )
-        self.mcp = on_demand.servers(mcp_url, mcp_urls, mcp_config)
+        self.mcp = on_demand.servers(
+            mcp_url,
+            mcp_urls,
+            mcp_config,
+            connect_timeout=mcp_connect_timeout,
+            call_timeout=60.0 if tool_timeout is None else tool_timeout,
+            required=mcp_required,
+        )
         self.memory = on_demand.memory(agent_name, memory_path) if persistent_memory else None
         check_agent(self)
 
@@ -253,7 +279,9 @@ class Agent:
         Returns:
             The answer, or the messages in the form that ``output_type`` names. The answer is the model's last text or
             refusal, or the answer of the agent that the task was handed over to. If there is none of these, it is what
-            the last tools returned.
+            the last tools returned. If the last turn called tools of ``tools_list_dictionary``, the answer is these
+            calls, as a JSON list in OpenAI's format:
+            ``[{"id": …, "type": "function", "function": {"name": …, "arguments": …}}]``.
 
         Raises:
             StreamError: The run did not end complete. The subclass says how.
@@ -330,9 +358,13 @@ class Agent:
         """
         import asyncio
 
-        running = [asyncio.ensure_future(self.arun(task)) for task in tasks]
+        from ._concurrency.threads import StopProgramError, contained
+
+        running = [asyncio.ensure_future(contained(self.arun(task))) for task in tasks]
         try:
             return list(await asyncio.gather(*running))
+        except StopProgramError as stopped:
+            raise stopped.stop from None
         finally:
             for run in running:
                 run.cancel()

@@ -41,6 +41,7 @@ __all__ = [
     "AgentStart",
     "Event",
     "Fallback",
+    "MCPServerFailed",
     "PhaseEnd",
     "PhaseStart",
     "Reasoning",
@@ -297,7 +298,8 @@ class ToolResultReturned(Event):
 
     Attributes:
         call: The tool call.
-        content: The text that the model gets: the result, or what went wrong.
+        content: The text for the model: the result, or what went wrong. The model gets it without its middle if it is
+            longer than ``max_tool_result_tokens``.
         error: The kind of failure, such as ``"timeout"``; None if the tool succeeded. See ``ToolResult.error``.
         duration: Seconds that the tool took.
     """
@@ -307,6 +309,20 @@ class ToolResultReturned(Event):
     content: str
     error: str | None
     duration: float
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class MCPServerFailed(Event):
+    """An MCP server cannot be used: the run goes on without its tools.
+
+    Attributes:
+        server: The server's name.
+        error: Why, with the last lines that the server wrote.
+    """
+
+    type: ClassVar[str] = "mcp_server_failed"
+    server: str
+    error: str
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

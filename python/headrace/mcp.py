@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
+import math
 import os
 import re
 import threading
@@ -23,11 +25,13 @@ from .errors import ConfigurationError
 from .tools import Tool
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from mcp import types
 
 __all__ = ["HTTPServer", "MCPTools", "Server", "StdioServer", "parse_servers"]
+
+_log = logging.getLogger(__name__)
 
 
 class MCPTools:
@@ -40,6 +44,13 @@ class MCPTools:
     Args:
         servers: The servers.
         connect_timeout: The time limit for connecting to a server and listing its tools, in seconds.
+        call_timeout: The time limit for a call, in seconds, for servers without their own ``timeout``; None for the
+            timeout of the toolbox.
+        required: Whether :meth:`connect` raises an error if a server cannot be used. Otherwise its tools are missing,
+            :attr:`failures` names it, and the next ``connect`` tries again.
+
+    Attributes:
+        failures: Why servers could not be used when last connected, by the server's name.
 
     Example:
         >>> from headrace.mcp import MCPTools, parse_servers
@@ -50,40 +61,74 @@ class MCPTools:
         >>> tools.close()
     """
 
-    def __init__(self, servers: Sequence[Server], *, connect_timeout: float = 30.0) -> None:
+    def __init__(
+        self,
+        servers: Sequence[Server],
+        *,
+        connect_timeout: float = 30.0,
+        call_timeout: float | None = 60.0,
+        required: bool = True,
+    ) -> None:
         self._process = _Process()
+        for name, seconds in (("connect_timeout", connect_timeout), ("call_timeout", call_timeout)):
+            if seconds is not None and not 0 < seconds < math.inf:
+                raise ConfigurationError(f"{name} must be a number of seconds over 0, not {seconds!r}")
         self._servers = tuple(servers)
         self._timeout = connect_timeout
+        self._call_timeout = call_timeout
+        self._required = required
+        self.failures: dict[str, str] = {}
+
+    @property
+    def changed(self) -> bool:
+        """Whether a server has told that its list of tools has changed. The next :meth:`connect` lists them again."""
+        worker = self._process.worker
+        return worker is not None and self._process.pid == os.getpid() and worker.changed
 
     def connect(self) -> tuple[Tool, ...]:
         """Connects to all servers, unless they are connected, and waits for it. Safe to call from several threads.
+
+        Tools are listed again where a server has told that they have changed.
 
         Returns:
             Their tools. If several servers have a tool of the same name, ``SERVER_`` is put in front of it.
 
         Raises:
-            ConfigurationError: The SDK is not installed, or a server cannot be reached. The message names the server.
+            ConfigurationError: The SDK is not installed, or a server that is required cannot be reached. The message
+                names the server.
         """
         if not self._servers:
             return ()
         process = self._here()
         with process.lock:
-            if process.tools is not None:
+            if process.tools is not None and not self.failures and not self.changed:
                 return process.tools
         worker = self._worker()
         try:
             opening = worker.submit(worker.open_all)
             try:
-                offers = wait_for(opening)
+                found = wait_for(opening)
             finally:
                 opening.cancel()  # if the wait was interrupted
+            failures = {server.name: tools for server, tools in found if isinstance(tools, ConfigurationError)}
+            self._check_required(failures)
         except BaseException:
             self.close()
             raise
+        # Copies, because a session changes its list.
+        offers = [(server, list(tools)) for server, tools in found if not isinstance(tools, ConfigurationError)]
         with process.lock:
-            if process.tools is None:
+            self.failures = {name: str(error) for name, error in failures.items()}
+            if process.tools is None or process.offers != offers:
+                process.offers = offers
                 process.tools = tuple(self._tool(*offer) for offer in _named(offers))
             return process.tools
+
+    def _check_required(self, failures: Mapping[str, ConfigurationError]) -> None:
+        for error in failures.values():
+            if self._required:
+                raise error
+            _log.warning("%s; the run goes on without its tools", error)
 
     def close(self) -> None:
         """Ends the sessions, the subprocesses and the thread, and waits for it. Calls that are still running fail."""
@@ -121,7 +166,9 @@ class MCPTools:
             return await asyncio.wrap_future(worker.submit(lambda: worker.call(server, offered.name, arguments)))
 
         description = offered.description or offered.title or ""
-        return Tool.from_schema(name, description, offered.input_schema, call, timeout=server.timeout)
+        return Tool.from_schema(
+            name, description, offered.input_schema, call, timeout=server.timeout or self._call_timeout
+        )
 
 
 @dataclass
@@ -132,6 +179,7 @@ class _Process:
     lock: threading.Lock = field(default_factory=threading.Lock)
     worker: Worker | None = None
     tools: tuple[Tool, ...] | None = None
+    offers: list[tuple[Server, list[types.Tool]]] = field(default_factory=list[Any])
 
 
 def _named(offers: list[tuple[Server, list[types.Tool]]]) -> Iterator[tuple[str, Server, types.Tool]]:

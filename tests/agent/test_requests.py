@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     [
         ({"reasoning_effort": "high"}, {"reasoning_effort": "high"}),
         ({"thinking_tokens": 2048}, {"thinking": {"type": "enabled", "budget_tokens": 2048}}),
-        ({"tool_choice": "required"}, {"tool_choice": "required"}),
+        ({"tool_choice": "required", "tool_choice_every_turn": True}, {"tool_choice": "required"}),
         ({"tool_choice": "none"}, {"tool_choice": "none"}),
         (
-            {"tool_choice": {"type": "function", "function": {"name": "add"}}},
+            {"tool_choice": {"type": "function", "function": {"name": "add"}}, "tool_choice_every_turn": True},
             {"tool_choice": {"type": "function", "function": {"name": "add"}}},
         ),
     ],

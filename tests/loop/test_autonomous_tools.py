@@ -160,6 +160,20 @@ def test_a_tool_choice_is_sent_only_with_requests_that_offer_the_tool(simulate: 
             assert "add" in [tool["function"]["name"] for tool in body["tools"]]
 
 
+@pytest.mark.parametrize("named", [False, True])
+def test_a_choice_that_demands_a_call_is_sent_once(simulate: Simulate, reader: Reader, named: bool) -> None:
+    choice: object = {"type": "function", "function": {"name": "add"}} if named else "required"
+    simulator = simulate(turns=conversation(plans("a"), ADDS, done("a"), completes("Done.")))
+    reader.read(bot_at(simulator, tool_choice=choice))
+    assert [body.get("tool_choice") for body in bodies(simulator)].count(choice) == 1
+
+
+def test_a_choice_that_demands_a_call_is_sent_once_also_without_a_plan(simulate: Simulate, reader: Reader) -> None:
+    simulator = simulate(turns=conversation({"text": "No plan."}, ADDS, {"text": "Done."}))
+    reader.read(bot_at(simulator, tool_choice="required", max_plan_attempts=1))
+    assert [body.get("tool_choice") for body in bodies(simulator)] == ["required", None, None]
+
+
 # --- what all runs have ----------------------------------------------------------------------------------------
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from headrace.events import PhaseStart, ToolResultReturned
 from support.autonomous import ADDS, bot_at, completes, done, offered, plans, results, says, step
 from support.conversations import bodies, calling, conversation, sent
+from support.harness import agent_at
 
 if TYPE_CHECKING:
     from support.harness import Reader, Simulate
@@ -233,3 +235,57 @@ def test_every_request_of_an_autonomous_run_is_longer_than_the_one_before(simula
     reader.read(bot_at(simulator, max_subtask_loops=4))
     lengths = [len(body["messages"]) for body in bodies(simulator)]
     assert all(earlier < later for earlier, later in itertools.pairwise(lengths))
+
+
+# --- arguments as models write them ----------------------------------------------------------------------------
+
+
+def test_a_plan_that_is_json_in_a_string_is_read(simulate: Simulate, reader: Reader) -> None:
+    steps = [{**step("a"), "dependencies": '["b"]'}, step("b")]
+    plan = {"tool_calls": [calling("create_plan", {"task_description": "x", "steps": json.dumps(steps)})]}
+    whole = {"tool_calls": [calling("subtask_done", json.dumps(json.dumps({"task_id": "b", "summary": "Yes."})))]}
+    simulator = simulate(turns=conversation(plan, whole, done("a"), completes("Done.")))
+    assert reader.read(bot_at(simulator)).stream.final == "Done."
+    assert "b, a" in results(simulator, 1)[0]
+    # Providers want an object, and the model reads what it has called.
+    [call] = next(message for message in reversed(sent(simulator, 2)) if message["role"] == "assistant")["tool_calls"]
+    assert json.loads(call["function"]["arguments"]) == {"task_id": "b", "summary": "Yes."}
+
+
+def deep(name: str, levels: int, kind: str) -> str:
+    """Arguments with one member that is nested this deep."""
+    begin, end = {"list": ("[", "]"), "object": ('{"a":', "}")}[kind]
+    return f'{{"{name}": {begin * levels}{"1" if kind == "object" else ""}{end * levels}}}'
+
+
+@pytest.mark.parametrize("kind", ["list", "object"])
+@pytest.mark.parametrize("levels", [150, 3000, 50_000])
+@pytest.mark.parametrize("with_events", [False, True])
+def test_arguments_of_any_depth_are_told_to_the_model(
+    simulate: Simulate, reader: Reader, levels: int, kind: str, with_events: bool
+) -> None:
+    def keep(x: Any) -> str:
+        return json.dumps(x)
+
+    calls = [
+        calling("create_plan", deep("steps", levels, kind)),
+        calling("respond_to_user", deep("message", levels, kind)),
+        calling("complete_task", deep("summary", levels, kind)),
+    ]
+    worked = [
+        calling("keep", deep("x", levels, kind)),
+        calling("recorded", deep("x", levels, kind)),
+        calling("handoff_task", deep("task", levels, kind)),
+        calling("subtask_done", deep("task_id", levels, kind)),
+    ]
+    raw = {"type": "function", "function": {"name": "recorded", "parameters": {"type": "object"}}}
+    turns = [{"tool_calls": calls}, plans("a"), {"tool_calls": worked}, done("a"), completes("Done.")]
+    simulator = simulate(turns=conversation(*turns))
+    other = agent_at(simulator, agent_name="Ada")
+    bot = bot_at(simulator, tools=[keep], tools_list_dictionary=[raw], handoffs=[other], max_plan_attempts=5)
+    result = reader.read(bot, with_events=with_events)
+    assert (result.error, result.stream.final) == (None, "Done.")
+    if levels > 200:
+        for number in (1, 3):
+            told = [message["content"] for message in sent(simulator, number) if message["role"] == "tool"]
+            assert all("nested too deeply" in content for content in told[-4:] if "plan is accepted" not in content)

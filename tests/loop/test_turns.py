@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from support.conversations import ADDS, add, bodies, calling, conversation, sent
+from support.conversations import ADDS, add, bodies, calling, conversation, refusing, sent
 from support.harness import Reader, Simulate, agent_at
 
 # --- how many turns --------------------------------------------------------------------------------------------
@@ -229,3 +229,39 @@ def test_the_event_loop_runs_during_the_interval(simulate: Simulate) -> None:
         await asyncio.wait([waiting])
 
     asyncio.run(main())
+
+
+# --- the tool choice -------------------------------------------------------------------------------------------
+
+NAMED = {"type": "function", "function": {"name": "add"}}
+ALLOWED = {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": [NAMED]}}
+
+
+@pytest.mark.parametrize("choice", ["required", "any", NAMED, {"type": "any"}, ALLOWED], ids=str)
+@pytest.mark.parametrize("every_turn", [False, True])
+def test_a_choice_that_demands_a_call_is_for_the_first_turn(
+    simulate: Simulate, reader: Reader, choice: object, every_turn: bool
+) -> None:
+    simulator = simulate(turns=conversation(ADDS, ADDS, {"text": "It is 42."}))
+    agent = agent_at(simulator, tools=[add], max_loops=5, tool_choice=choice, tool_choice_every_turn=every_turn)
+    assert reader.read(agent).error is None
+    chosen = [body.get("tool_choice") for body in bodies(simulator)]
+    assert chosen == ([choice] * 3 if every_turn else [choice, None, None])
+    # The next run begins with it again.
+    reader.read(agent)
+    assert bodies(simulator)[3]["tool_choice"] == choice
+
+
+@pytest.mark.parametrize("choice", ["auto", "none"])
+def test_any_other_choice_is_for_every_turn(simulate: Simulate, reader: Reader, choice: str) -> None:
+    simulator = simulate(turns=conversation(ADDS, {"text": "It is 42."}))
+    reader.read(agent_at(simulator, tools=[add], max_loops=5, tool_choice=choice))
+    assert [body.get("tool_choice") for body in bodies(simulator)] == [choice] * 2
+
+
+def test_a_retry_of_the_first_turn_has_its_tool_choice(simulate: Simulate, reader: Reader) -> None:
+    failing = {**ADDS, "fault": refusing(503)}
+    simulator = simulate(turns=conversation(failing, {"text": "It is 42."}))
+    agent = agent_at(simulator, tools=[add], max_loops=5, tool_choice="required", retry_attempts=1, retry_interval=0)
+    assert reader.read(agent).error is None
+    assert [body.get("tool_choice") for body in bodies(simulator)] == ["required", "required", None]

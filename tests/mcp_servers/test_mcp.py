@@ -13,20 +13,27 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from headrace.errors import ConfigurationError
+from headrace.events import MCPServerFailed
 from headrace.mcp import HTTPServer, MCPTools, Server, StdioServer, parse_servers
 from headrace.tools import Toolbox, ToolResult
 from headrace.types import ToolCall
-from support.harness import PATIENCE, REPOSITORY, count_descriptors, needs_proc, run_python
+from support.autonomous import completes, done, plans
+from support.conversations import bodies, calling, conversation, sent
+from support.harness import PATIENCE, REPOSITORY, agent_at, count_descriptors, needs_proc, run_python
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
+    from headrace.testing import Simulator
+    from support.harness import Reader, Simulate
+
+RAW_SCRIPT = str(REPOSITORY / "tests" / "support" / "mcp_raw_server.py")
 SCRIPT = str(REPOSITORY / "tests" / "support" / "mcp_server.py")
 
 
@@ -391,6 +398,164 @@ def test_the_error_without_the_sdk_names_the_extra() -> None:
 def test_importing_the_module_loads_nothing_heavy() -> None:
     run = run_python("import headrace.mcp, sys; print({'mcp', 'anyio', 'pydantic'} & sys.modules.keys())")
     assert run.stdout == "set()\n"
+
+
+# --- servers that misbehave ------------------------------------------------------------------------------------
+
+
+def raw(how: str = "", name: str = "raw", **options: Any) -> StdioServer:
+    return StdioServer(name, sys.executable, (RAW_SCRIPT, how), **options)
+
+
+@needs_sdk
+@pytest.mark.parametrize("how", ["cut", "no answer", "no version"])
+def test_an_answer_that_cannot_be_read_is_an_error(how: str) -> None:
+    with connected(raw(how), call_timeout=None) as toolbox:
+        result = call(toolbox, "odd")
+        assert result.error == "exception"
+        assert "'raw' sent an answer that cannot be read" in result.content
+        # The session goes on.
+        assert call(toolbox, "echo").content == "echo was called"
+
+
+@needs_sdk
+def test_an_answer_to_initialize_that_cannot_be_read_is_an_error() -> None:
+    tools = MCPTools([raw("mute")], connect_timeout=PATIENCE)
+    with pytest.raises(ConfigurationError, match=r"'raw' cannot be used: it sent an answer that cannot be read: \{"):
+        tools.connect()
+
+
+@needs_sdk
+def test_what_a_server_prints_is_no_answer() -> None:
+    with connected(raw("noisy"), call_timeout=PATIENCE) as toolbox:
+        assert call(toolbox, "odd").content == "done"
+
+
+@needs_sdk
+def test_a_call_has_a_limit() -> None:
+    def limits(**options: Any) -> list[float | None]:
+        tools = MCPTools([raw("silent"), raw("silent", "own", timeout=7)], connect_timeout=PATIENCE, **options)
+        made = tools.connect()
+        tools.close()
+        return [tool.timeout for tool in made if "odd" in tool.name]
+
+    assert limits() == [60.0, 7.0]
+    assert limits(call_timeout=None) == [None, 7.0]
+    with connected(raw("silent"), call_timeout=0.2) as toolbox:
+        assert call(toolbox, "odd").error == "timeout"
+        assert call(toolbox, "echo").content == "echo was called"
+
+
+@pytest.mark.parametrize("name", ["connect_timeout", "call_timeout"])
+@pytest.mark.parametrize("seconds", [0, -1, float("inf")])
+def test_an_impossible_limit_is_refused(name: str, seconds: float) -> None:
+    limits: dict[str, Any] = {name: seconds}
+    with pytest.raises(ConfigurationError, match=name):
+        MCPTools([], **limits)
+
+
+# --- in a run --------------------------------------------------------------------------------------------------
+
+
+def config(*servers: StdioServer) -> dict[str, Any]:
+    return {server.name: {"command": server.command, "args": list(server.args)} for server in servers}
+
+
+def offered(simulator: Simulator) -> list[list[str]]:
+    return [[tool["function"]["name"] for tool in body.get("tools", [])] for body in bodies(simulator)]
+
+
+@needs_sdk
+@pytest.mark.parametrize("loops", [5, "auto"])
+def test_a_run_goes_on_without_a_server_that_is_dead(simulate: Simulate, reader: Reader, loops: Any) -> None:
+    simulator = simulate("Fine.")
+    servers = config(raw(), StdioServer("dead", "no-such-program"), StdioServer("gone", sys.executable, ("-c", "")))
+    agent = agent_at(simulator, mcp_config=servers, mcp_connect_timeout=PATIENCE, max_loops=loops, max_plan_attempts=1)
+    result = reader.read(agent, with_events=True)
+    assert result.error is None
+    failed = [event for event in list[Any](result.tokens) if isinstance(event, MCPServerFailed)]
+    assert [event.server for event in failed] == ["dead", "gone"]
+    assert "no-such-program" in failed[0].error
+    assert offered(simulator)[-1] == ["odd", "echo"]
+    assert agent.mcp is not None
+    agent.mcp.close()
+
+
+@needs_sdk
+def test_a_server_that_is_required_refuses_the_run(simulate: Simulate, reader: Reader) -> None:
+    simulator = simulate("Fine.")
+    servers = config(raw(), StdioServer("dead", "no-such-program"))
+    result = reader.read(agent_at(simulator, mcp_config=servers, mcp_required=True, mcp_connect_timeout=PATIENCE))
+    assert isinstance(result.error, ConfigurationError)
+    assert bodies(simulator) == []
+
+
+@needs_sdk
+def test_a_server_that_is_there_again_is_used_by_the_next_run(
+    simulate: Simulate, reader: Reader, tmp_path: Path
+) -> None:
+    simulator = simulate("Fine.")
+    program = tmp_path / "server.py"
+    agent = agent_at(
+        simulator,
+        mcp_config={"late": {"command": sys.executable, "args": [str(program)]}},
+        mcp_connect_timeout=PATIENCE,
+    )
+    assert reader.read(agent).error is None
+    program.write_text(Path(RAW_SCRIPT).read_text(encoding="utf-8"), encoding="utf-8")
+    assert reader.read(agent).error is None
+    assert offered(simulator) == [[], ["odd", "echo"]]
+    assert agent.mcp is not None
+    agent.mcp.close()
+
+
+@needs_sdk
+def test_a_changed_list_of_tools_is_offered_in_a_later_turn(simulate: Simulate, reader: Reader) -> None:
+    asked = [{"tool_calls": [calling(name)]} for name in ("odd", "echo", "late")]
+    simulator = simulate(turns=conversation(*asked, {"text": "Fine."}))
+    agent = agent_at(simulator, mcp_config=config(raw("grows")), mcp_connect_timeout=PATIENCE, max_loops=5)
+    result = reader.read(agent)
+    assert (result.error, result.stream.final) == (None, "Fine.")
+    # The server tells the change before it answers the call, but it may be noticed only after the next turn.
+    assert [names == ["odd", "echo", "late"] for names in offered(simulator)][::2] == [False, True]
+    assert sent(simulator)[-1]["content"] == "late was called"
+    assert agent.mcp is not None
+    agent.mcp.close()
+
+
+@needs_sdk
+def test_a_changed_list_of_tools_is_offered_in_a_later_subtask(simulate: Simulate, reader: Reader) -> None:
+    first = {"tool_calls": [calling("odd"), *done("a")["tool_calls"]]}
+    simulator = simulate(turns=conversation(plans("a", "b", "c"), first, done("b"), done("c"), completes("Fine.")))
+    agent = agent_at(simulator, mcp_config=config(raw("grows")), mcp_connect_timeout=PATIENCE, max_loops="auto")
+    assert reader.read(agent).stream.final == "Fine."
+    assert ["late" in names for names in offered(simulator)][1:4:2] == [False, True]
+    assert agent.mcp is not None
+    agent.mcp.close()
+
+
+@needs_sdk
+@pytest.mark.parametrize("over", ["stdio", "http"])
+def test_a_change_is_followed_in_the_newest_version_of_the_protocol(over: str) -> None:
+    with serving_http() as own_port:  # not the one of the other tests, because its tools change
+        server = stdio() if over == "stdio" else HTTPServer("web", f"http://127.0.0.1:{own_port}/mcp")
+        tools = MCPTools([server], connect_timeout=PATIENCE)
+        before = tools.connect()
+        toolbox = Toolbox(before)
+        assert "late" not in toolbox.names
+        # The server tells it only after the subscription, which nobody waits for.
+        wait_until(lambda: call(toolbox, "grow").error is None and tools.changed)
+        assert "late" in Toolbox(tools.connect()).names
+        tools.close()
+
+
+@needs_sdk
+@pytest.mark.parametrize("given", [None, 5.0])
+def test_an_agents_calls_have_a_limit(given: float | None) -> None:
+    agent = agent_at("http://127.0.0.1:1", mcp_config=config(raw()), mcp_connect_timeout=PATIENCE, tool_timeout=given)
+    assert agent.mcp is not None
+    assert {tool.timeout for tool in agent.mcp.connect()} == {given or 60.0}
+    agent.mcp.close()
 
 
 # --- configuration ---------------------------------------------------------------------------------------------

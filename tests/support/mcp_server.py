@@ -105,6 +105,17 @@ def die() -> None:
     os._exit(3)
 
 
+def late() -> str:
+    return "late was called"
+
+
+@server.tool()
+async def grow(context: Context[Any]) -> None:
+    """Adds a tool, and says so."""
+    server.add_tool(late)
+    await context.notify_tools_changed()
+
+
 def serve_http(port: int) -> None:
     with socket.create_server(("127.0.0.1", port)) as listener:
         # A client that connects from here on waits until the server runs.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 import contextvars
 import enum
 import json
@@ -25,7 +26,7 @@ from headrace.types import ToolCall
 from support.harness import PATIENCE, run_python
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 """Seconds after which a test stops waiting. What it waits for comes at once."""
 
@@ -169,6 +170,27 @@ def test_an_exception_becomes_an_error_for_the_model_and_is_kept_for_the_caller(
     assert result.content == "'fail' failed: ValueError: no such city"
     assert isinstance(result.exception, ValueError)
     assert result.exception.__traceback__ is not None
+
+
+class Group(Exception):  # noqa: N818 - as Python 3.11 calls it
+    """An exception group. Python 3.10 has none, but anyio brings one."""
+
+    def __init__(self, message: str, exceptions: Sequence[Exception]) -> None:
+        super().__init__(message)
+        self.exceptions = tuple(exceptions)
+
+
+@pytest.mark.parametrize("group", [Group, getattr(builtins, "ExceptionGroup", Group)])
+def test_the_causes_of_an_exception_group_are_told(group: Any) -> None:
+    def fail() -> None:
+        inner = group("inner", [KeyError("b"), *(OSError(f"disk {number}") for number in range(20))])
+        raise group("several", [ValueError("a"), inner])
+
+    content = result_of(fail).content
+    first, *causes, last = content.splitlines()
+    assert "several" in first
+    assert causes == ["- ValueError: a", "- KeyError: 'b'", *(f"- OSError: disk {number}" for number in range(8))]
+    assert last == "- and 12 more"
 
 
 @pytest.mark.parametrize("error", [TimeoutError, StopIteration, asyncio.CancelledError, RecursionError])

@@ -7,16 +7,18 @@ import enum
 import functools
 import json
 import pathlib
+import sys
+import typing
 import uuid  # noqa: TC003 - pydantic evaluates the annotations
 from collections.abc import Callable
-from datetime import date, datetime  # noqa: TC003 - pydantic evaluates the annotations
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from typing_extensions import TypedDict, Unpack
+from typing_extensions import NotRequired, Required, TypedDict, Unpack
 
 from headrace.errors import ConfigurationError
 from headrace.tools import Tool, Toolbox, ToolResult, as_tool
@@ -380,6 +382,52 @@ def test_as_tool_returns_a_tool_unchanged() -> None:
         as_tool(tool, name="sum")
 
 
+class Old(typing.TypedDict):
+    """Pydantic takes only the one of typing_extensions, before Python 3.12."""
+
+    day: date
+    note: NotRequired[str]
+
+
+class OldOuter(typing.TypedDict, total=False):
+    one: Required[Old]
+    more: list[Old]
+
+
+def test_a_typed_dict_may_be_that_of_typing() -> None:
+    def keep(outer: OldOuter, others: dict[str, Old] | None = None) -> Any:
+        return outer, others
+
+    schema = parameters(keep)
+    assert schema["$defs"]["OldOuter"]["required"] == ["one"]
+    assert schema["$defs"]["Old"]["required"] == ["day"]
+    (one, others) = value_of(keep, {"outer": {"one": {"day": "2026-01-02"}}, "others": {"x": {"day": "2026-01-03"}}})
+    assert (one, others) == ({"one": {"day": date(2026, 1, 2)}}, {"x": {"day": date(2026, 1, 3)}})
+    assert "day" in result_of(keep, {"outer": {"one": {}}}).content
+
+
+class Tree(typing.TypedDict):
+    children: list[Tree]
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="pydantic takes it")
+def test_a_typed_dict_that_cannot_be_taken_is_refused_with_advice() -> None:
+    def plant(tree: Tree) -> None:
+        raise NotImplementedError(tree)
+
+    with pytest.raises(ConfigurationError, match=r"'plant'.*'tree'.*typing_extensions\.TypedDict"):
+        as_tool(plant)
+
+
+def test_a_literal_may_be_the_member_of_an_enum() -> None:
+    def show(unit: Literal[Unit.CELSIUS], more: list[Literal[Unit.FAHRENHEIT, "K"]] | None = None) -> Any:
+        return unit, more
+
+    assert parameters(show)["properties"]["unit"] == {"const": "C", "type": "string"}
+    assert value_of(show, {"unit": "C", "more": ["F", "K"]}) == (Unit.CELSIUS, [Unit.FAHRENHEIT, "K"])
+    assert result_of(show, {"unit": "F"}).error == "invalid_arguments"
+
+
 def test_name_and_description_may_be_given() -> None:
     tool = as_tool(lambda x: x, name="same", description="Returns it.")
     assert (tool.name, tool.description) == ("same", "Returns it.")
@@ -423,6 +471,9 @@ async def async_generator() -> Any:
         (generator, r"'generator'.*generator"),
         (async_generator, r"'async_generator'.*generator"),
         (iter, r"'iter'.*signature"),
+        (Counter.add, r"'add'.*method of Counter without an object.*'self'.*Counter\(\)\.add"),
+        (functools.wraps(Counter.add)(lambda *_: 0), r"'add'.*method of Counter"),
+        (str.upper, r"'upper'.*method of str"),
         (lambda: 0, r"'<lambda>'.*name="),
         (3, r"3.*cannot be called"),
     ],
@@ -585,7 +636,7 @@ def test_no_arguments_are_an_empty_object(nothing: str) -> None:
     [
         ('{"city": "De', ["valid JSON", "line 1 column 12"]),
         ("[1]", ["one JSON object", "[1]"]),
-        ('"{}"', ["one JSON object"]),
+        ('"one"', ["one JSON object"]),
         ("{}", ["city: it is required, but missing", "city (required), days"]),
         ('{"city": "Delft", "days": "three"}', ["days: ", "integer", '(got "three")']),
         ('{"city": "Delft", "dayz": 3}', ["dayz: there is no such parameter", "days"]),
@@ -620,6 +671,78 @@ def test_an_exception_of_a_validator_is_a_failure_of_the_tool() -> None:
 
 
 # Tools without a signature
+
+
+def wrapped(value: object, times: int = 1) -> str:
+    """JSON of a value, in a string, as often as asked."""
+    text = json.dumps(value)
+    for _ in range(times):
+        text = json.dumps(text)
+    return text
+
+
+@pytest.mark.parametrize("times", [0, 1, 2])
+def test_arguments_that_are_json_in_a_string_are_read(times: int) -> None:
+    assert value_of(echoing(dict[str, int]), wrapped({"value": {"a": 1}}, times)) == {"a": 1}
+
+
+@pytest.mark.parametrize("text", ['"hello"', '"[1]"', '""', '"{"', "[1]"])
+def test_a_string_that_is_no_object_is_not_read(text: str) -> None:
+    result = result_of(echoing(Any), text)
+    assert result.error == "invalid_arguments"
+    assert "must be one JSON object" in result.content
+
+
+@pytest.mark.parametrize(
+    ("annotation", "value", "read"),
+    [
+        (list[int], "[1, 2]", [1, 2]),
+        (list[int] | None, "[1]", [1]),
+        (dict[str, Any], '{"a": "[1]"}', {"a": "[1]"}),
+        (Place, '{"city": "Delft"}', Place(city="Delft")),
+        (list[Place], ['{"city": "Delft"}'], [Place(city="Delft")]),
+        (list[Place], '["{\\"city\\": \\"Delft\\"}"]', [Place(city="Delft")]),
+        (Node, {"value": 1, "children": '[{"value": 2, "children": "[]"}]'}, Node(value=1, children=[Node(value=2)])),
+        (dict[str, list[int]], {"a": "[1]"}, {"a": [1]}),
+        (tuple[list[int], str], ["[1]", "[2]"], ([1], "[2]")),
+        # These are meant as strings.
+        (str, "[1]", "[1]"),
+        (Any, '{"a": 1}', '{"a": 1}'),
+        (str | list[int], "[1]", "[1]"),
+        (list[str], ["[1]"], ["[1]"]),
+    ],
+    ids=repr,
+)
+def test_a_member_that_is_json_in_a_string_is_read_where_the_schema_takes_no_string(
+    annotation: Any, value: Any, read: Any
+) -> None:
+    assert value_of(echoing(annotation), {"value": value}) == read
+
+
+def test_a_string_of_the_wrong_json_is_an_error() -> None:
+    for text in ('{"a": 1}', "[1", "one"):
+        assert result_of(echoing(list[int]), {"value": text}).error == "invalid_arguments"
+
+
+def test_json_in_a_string_is_read_by_the_schema_of_any_tool() -> None:
+    schema = {
+        "type": "object",
+        "properties": {
+            "steps": {"type": "array", "items": {"$ref": "#/definitions/step"}},
+            "endless": {"$ref": "#/definitions/endless"},
+            "unknown": {"$ref": "elsewhere.json"},
+        },
+        "definitions": {
+            "step": {"type": ["object", "null"], "properties": {"ids": {"items": {"type": "integer"}}}},
+            "endless": {"anyOf": [{"$ref": "#/definitions/endless"}, {"type": "array"}]},
+        },
+    }
+    given = {"steps": '[{"ids": "[1]"}]', "endless": "[2]", "unknown": "[3]", "other": "[4]"}
+    read = {"steps": [{"ids": [1]}], "endless": [2], "unknown": "[3]", "other": "[4]"}
+    assert value_of(Tool.from_schema("echo", "", schema, lambda arguments: arguments), given) == read
+    raw = {"type": "function", "function": {"name": "raw", "parameters": schema}}
+    (recorded,) = Toolbox(raw_schemas=[raw]).run_sync([call("raw", wrapped(given))])
+    assert recorded.value == read
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])

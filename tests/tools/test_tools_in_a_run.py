@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from headrace import StreamClosedError
+from headrace import ConcurrentWorkflow, ConfigurationError, StreamClosedError
 from headrace.events import ToolCallDelta, ToolCallRequested, ToolResultReturned
 from support.conversations import add, bodies, calling, conversation, sent
-from support.harness import PATIENCE, Reader, Simulate, agent_at, collect
+from support.harness import PATIENCE, Reader, Simulate, agent_at, asking, collect
 
 if TYPE_CHECKING:
     from headrace.testing import Simulator
@@ -269,6 +269,90 @@ def test_a_tool_timeout_is_reported_to_the_model_and_the_run_continues(
     assert tool_results(simulator) == [("call_0_0", returned.content)]
 
 
+# --- tools that end the program --------------------------------------------------------------------------------
+
+
+def quitting(kind: str, error: type[BaseException] = SystemExit) -> Any:
+    """A tool that ends the program."""
+
+    def leave() -> None:
+        raise error("enough")
+
+    async def aleave() -> None:
+        await asyncio.sleep(0)
+        raise error("enough")
+
+    aleave.__name__ = "leave"
+    return leave if kind == "sync" else aleave
+
+
+class Aside:
+    """A tool that waits for ever, and notes that it was cancelled."""
+
+    def __init__(self) -> None:
+        self.cancelled = False
+
+    async def wait(self) -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            self.cancelled = True
+            raise
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
+def test_a_tool_that_exits_ends_the_run_and_the_error_is_raised_to_the_reader(
+    simulate: Simulate, reader: Reader, kind: str, error: type[BaseException]
+) -> None:
+    simulator = simulate(turns=calls(calling("wait"), calling("leave"), text="Bye."))
+    aside = Aside()
+    reading = reader.start(agent_at(simulator, tools=[quitting(kind, error), aside.wait], max_loops=2))
+    assert reading.next() == "Bye."
+    with pytest.raises(error, match="enough"):
+        reading.next()
+    assert reading.stream.state == "cancelled"
+    assert aside.cancelled
+    assert len(bodies(simulator)) == 1
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+@pytest.mark.parametrize("where", ["tool", "approve"])
+def test_a_tool_that_exits_leaves_the_callers_event_loop_alone(simulate: Simulate, kind: str, where: str) -> None:
+    simulator = simulate(turns=calls(calling("leave")))
+    agent = agent_at(simulator, tools=[quitting(kind)], max_loops=2)
+    if where == "approve":
+        leave = quitting(kind)
+
+        def approve(_call: object, _arguments: object) -> Any:
+            return leave()
+
+        agent = agent_at(simulator, tools=[quitting(kind)], max_loops=2, approve=approve)
+
+    async def main() -> list[str]:
+        going_on = asyncio.Event()
+        other = asyncio.ensure_future(going_on.wait())
+        for run in (lambda: agent.arun("Go."), lambda: agent.arun_concurrent(["Go.", "Go."])):
+            with pytest.raises(SystemExit):
+                await run()
+        together = ConcurrentWorkflow(agents=[agent, agent_at(simulator, agent_name="other")], on_error="continue")
+        with pytest.raises(SystemExit):
+            await together.arun("Go.")
+        going_on.set()
+        assert await other
+        return ["still here"]
+
+    assert asyncio.run(main()) == ["still here"]
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_a_tool_that_exits_ends_a_blocking_workflow(simulate: Simulate, kind: str) -> None:
+    simulator = simulate(turns=calls(calling("leave")))
+    agents = [agent_at(simulator, agent_name=name, tools=[quitting(kind)]) for name in "ab"]
+    with pytest.raises(SystemExit):
+        list(ConcurrentWorkflow(agents=agents, on_error="continue").run_stream("Go."))
+
+
 # --- where tools run -------------------------------------------------------------------------------------------
 
 
@@ -422,6 +506,101 @@ def test_calls_of_a_raw_schema_are_left_to_the_caller(simulate: Simulate, reader
     assert result.stream.turns[0].tool_calls[0].arguments == '{"city": "Oslo"}'
     [(_, content)] = tool_results(simulator)
     assert "recorded" in content
+
+
+@pytest.mark.parametrize("text", ["", "Let me look."])
+def test_the_answer_of_a_run_that_ends_with_calls_of_raw_schemas_is_these_calls(
+    simulate: Simulate, reader: Reader, text: str
+) -> None:
+    names = ("weather", "news")
+    schemas = [{"type": "function", "function": {"name": name, "parameters": {"type": "object"}}} for name in names]
+    asked = [
+        calling("weather", {"city": "Köln"}),
+        calling("add", {"a": 1, "b": 2}),
+        calling("news", "{"),
+        calling("news"),
+    ]
+    simulator = simulate(turns=[{"text": text, "tool_calls": asked}])
+    agent = agent_at(simulator, tools=[add], tools_list_dictionary=schemas)
+    answers = [agent.run("Go."), asyncio.run(agent.arun("Go.")), reader.read(agent).stream.final]
+    for answer in answers:
+        assert "Köln" in answer
+        assert [
+            (call["type"], call["function"]["name"], json.loads(call["function"]["arguments"]))
+            for call in json.loads(answer)
+        ] == [
+            ("function", "weather", {"city": "Köln"}),
+            ("function", "news", {}),
+        ]
+        assert json.loads(answer)[0]["id"] == "call_0_0"
+
+
+# --- long results ----------------------------------------------------------------------------------------------
+
+
+def filler(size: int) -> str:
+    """Returns a text of this size in which all is different."""
+    return "".join(f"{number:07} " for number in range(size // 8 + 1))[:size]
+
+
+def test_the_middle_of_a_long_result_is_left_out(simulate: Simulate, reader: Reader) -> None:
+    simulator = simulate(turns=calls(calling("filler", {"size": 1000}), calling("filler", {"size": 400})))
+    agent = agent_at(simulator, tools=[filler], max_loops=2, max_tool_result_tokens=100)
+    events: list[Any] = reader.read(agent, with_events=True).tokens
+    [(_, long), (_, short)] = tool_results(simulator)
+    begin, note, end = long.split("\n")
+    assert (begin, end) == (filler(1000)[:200], filler(1000)[-200:])
+    assert "600 of 1000 characters" in note
+    assert short == filler(400)
+    # The caller has all of it.
+    whole = {event.content for event in events if isinstance(event, ToolResultReturned)}
+    assert whole == {filler(1000), filler(400)}
+
+
+def test_a_long_result_is_not_cut_within_a_character(simulate: Simulate, reader: Reader) -> None:
+    def birds() -> str:
+        return "🦜" * 99 + "é" * 98
+
+    simulator = simulate(turns=calls(calling("birds")))
+    reader.read(agent_at(simulator, tools=[birds], max_loops=2, max_tool_result_tokens=31))
+    [(_, content)] = tool_results(simulator)
+    begin, note, end = content.split("\n")
+    assert (begin, end) == ("🦜" * 15, "é" * 31)
+    assert "151 of 197" in note
+
+
+@pytest.mark.parametrize(("limit", "length"), [({}, 100_000), ({"max_tool_result_tokens": None}, 1_000_000)])
+def test_results_have_a_default_limit_that_can_be_lifted(
+    simulate: Simulate, reader: Reader, limit: dict[str, Any], length: int
+) -> None:
+    simulator = simulate(turns=calls(calling("filler", {"size": 1_000_000})))
+    reader.read(agent_at(simulator, tools=[filler], max_loops=2, **limit))
+    [(_, content)] = tool_results(simulator)
+    assert length <= len(content) < length + 100
+
+
+def test_long_results_fit_the_context_length_together(simulate: Simulate, reader: Reader) -> None:
+    simulator = simulate(turns=calls(*[calling("filler", {"size": 100_000})] * 4))
+    result = reader.read(agent_at(simulator, tools=[filler], max_loops=2, context_length=2000, max_tokens=200))
+    assert (result.error, result.stream.final) == (None, "I see.")
+    assert [len(content) // 4 <= 225 + 20 for _, content in tool_results(simulator)] == [True] * 4
+
+
+def test_a_long_answer_of_another_agent_and_a_long_error_are_cut_too(simulate: Simulate, reader: Reader) -> None:
+    def fail() -> None:
+        raise ValueError(filler(1000))
+
+    other = asking(lambda _prompt: filler(1000), agent_name="Ada")
+    handing = calling("handoff_task", {"agent_name": "Ada", "task": "Go."})
+    simulator = simulate(turns=calls(calling("fail"), handing))
+    reader.read(agent_at(simulator, tools=[fail], handoffs=[other], max_loops=2, max_tool_result_tokens=100))
+    assert ["were left out here" in content for _, content in tool_results(simulator)] == [True, True]
+
+
+@pytest.mark.parametrize("limit", [0, True, 1.5, "many"])
+def test_an_impossible_limit_of_results_is_refused(limit: Any) -> None:
+    with pytest.raises(ConfigurationError, match="max_tool_result_tokens must be"):
+        asking(lambda _prompt: "", max_tool_result_tokens=limit)
 
 
 # --- as events -------------------------------------------------------------------------------------------------

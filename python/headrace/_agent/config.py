@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from headrace._conversation.output import check_output_type
 from headrace._loop.calls import HANDOFF
-from headrace._loop.spec import AgentSpec, AutoSpec, RetryPolicy, Stop, Transform
+from headrace._loop.spec import AgentSpec, AutoSpec, ResultLimit, RetryPolicy, Stop, Transform
 from headrace._loop.turns import agent_turns
 from headrace._run.limits import RunLimits
 from headrace.errors import ConfigurationError
@@ -63,6 +63,8 @@ def _spec_without_handoffs(agent: AgentOptions, inbox: list[str]) -> AgentSpec:
         system_prompt=agent.system_prompt,
         max_loops=agent.max_loops if isinstance(agent.max_loops, int) else None,
         tool_choice=agent.tool_choice,
+        tool_choice_every_turn=agent.tool_choice_every_turn,
+        result_limit=ResultLimit(agent.max_tool_result_tokens, _results_of_a_turn(agent)),
         stops=tuple(_stops(agent)),
         loop_interval=agent.loop_interval,
         retries=RetryPolicy(
@@ -143,6 +145,11 @@ def _stops(agent: AgentOptions) -> Iterable[Stop]:
             yield stop
 
 
+def _results_of_a_turn(agent: AgentOptions) -> int | None:
+    """How many tokens the tool results of one turn may have together, so that the conversation can still be sent."""
+    return None if agent.context_length is None else max(0, agent.context_length - (agent.max_tokens or 0)) // 2
+
+
 def _transform(agent: AgentOptions) -> Transform | None:
     if agent.transforms is not None:
         return agent.transforms
@@ -171,6 +178,9 @@ def check_agent(agent: AgentOptions) -> None:
             raise ConfigurationError(f"{name} must not be negative, but is {value!r}")
     if agent.retry_budget is not None and agent.retry_budget < 0:
         raise ConfigurationError(f"retry_budget must not be negative, but is {agent.retry_budget!r}")
+    limit: object = agent.max_tool_result_tokens
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
+        raise ConfigurationError(f"max_tool_result_tokens must be a whole number from 1, or None, not {limit!r}")
     if isinstance(agent.fallback_models, str):
         raise ConfigurationError("fallback_models must be a list of models' names; fallback_model_name is one name")
     for name in ("max_turns", "max_total_tokens", "max_cost"):

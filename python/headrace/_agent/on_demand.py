@@ -17,13 +17,15 @@ if TYPE_CHECKING:
 __all__ = ["autonomous_loop", "autonomous_tools", "fitting", "memory", "opening", "refuse_keywords", "servers"]
 
 
-def servers(url: str | None, urls: Sequence[str] | None, config: Mapping[str, Any] | None) -> MCPTools | None:
-    """The MCP servers of an agent; None if it has none."""
+def servers(
+    url: str | None, urls: Sequence[str] | None, config: Mapping[str, Any] | None, **options: Any
+) -> MCPTools | None:
+    """The MCP servers of an agent, with these options of ``MCPTools``; None if it has none."""
     if url is None and urls is None and config is None:
         return None
     from headrace.mcp import MCPTools, parse_servers
 
-    return MCPTools(parse_servers(url, urls, config))
+    return MCPTools(parse_servers(url, urls, config), **options)
 
 
 def memory(agent_name: str, path: str | Path | None) -> Memory:

@@ -14,7 +14,7 @@ import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
-from .threads import wait_for
+from .threads import StopProgramError, contained, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -236,7 +236,7 @@ class _Work(Generic[_T]):
             self._task.cancel()
 
     async def _run(self) -> _T:
-        return await self._main()
+        return await contained(self._main())
 
     def _settle(self, outcome: concurrent.futures.Future[_T], task: asyncio.Task[_T]) -> None:
         self._task = None
@@ -246,6 +246,6 @@ class _Work(Generic[_T]):
                 if not self._is_closing():
                     outcome.set_exception(asyncio.CancelledError())
             elif (error := task.exception()) is not None:
-                outcome.set_exception(error)
+                outcome.set_exception(error.stop if isinstance(error, StopProgramError) else error)
             else:
                 outcome.set_result(task.result())

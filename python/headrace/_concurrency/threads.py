@@ -14,9 +14,9 @@ import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
-__all__ = ["finishes", "in_thread", "run_in_own_thread", "wait_for"]
+__all__ = ["StopProgramError", "contained", "finishes", "in_thread", "run_in_own_thread", "wait_for"]
 
 _T = TypeVar("_T")
 
@@ -25,6 +25,39 @@ _GRACE_PERIOD = 1.0
 
 _WAIT_INTERVAL = 0.1
 """A caller's wait is split into waits of this many seconds, because Windows notices Ctrl-C only between them."""
+
+
+class StopProgramError(Exception):
+    """Carries a ``SystemExit`` or ``KeyboardInterrupt`` out of a task.
+
+    Attributes:
+        stop: The exception.
+    """
+
+    def __init__(self, stop: BaseException) -> None:
+        super().__init__()
+        self.stop = stop
+
+
+async def contained(work: Awaitable[_T]) -> _T:
+    """Awaits something in a task of its own, so that it cannot stop the event loop.
+
+    An event loop stops at once when a task raises SystemExit or KeyboardInterrupt: all other tasks, which may be the
+    user's, are left as they are. Whoever waits for the task raises ``stop`` of the error.
+
+    Args:
+        work: What to await.
+
+    Returns:
+        Its result.
+
+    Raises:
+        StopProgramError: It raised SystemExit or KeyboardInterrupt.
+    """
+    try:
+        return await work
+    except (SystemExit, KeyboardInterrupt) as stop:
+        raise StopProgramError(stop) from None
 
 
 def wait_for(future: concurrent.futures.Future[_T]) -> _T:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from headrace.types import Message
 
-__all__ = ["estimate_tokens", "fit"]
+__all__ = ["estimate_tokens", "fit", "without_middle"]
 
 _TOKENS_PER_MESSAGE = 4
 _BYTES_PER_TOKEN = 4
@@ -108,6 +108,26 @@ def fit(
             f"these, or use a model with a longer context"
         )
     return remaining
+
+
+def without_middle(text: str, tokens: int) -> str:
+    """Cuts a text to a number of tokens: the middle is left out, and a note in its place tells how much that is.
+
+    Args:
+        text: The text.
+        tokens: How many tokens it may have, at four bytes a token.
+
+    Returns:
+        The same text if it is not longer, else its beginning and its end, with the note, which is not counted.
+    """
+    data = text.encode(errors="surrogatepass")
+    size = tokens * _BYTES_PER_TOKEN
+    if len(data) <= size:
+        return text
+    # Characters that are cut in half are left out.
+    begin, end = data[: size - size // 2].decode(errors="ignore"), data[len(data) - size // 2 :].decode(errors="ignore")
+    note = f"[… {len(text) - len(begin) - len(end)} of {len(text)} characters were left out here: ask for less …]"
+    return f"{begin}\n{note}\n{end}"
 
 
 class _Group(NamedTuple):

@@ -201,15 +201,18 @@ def _plan(progress: _Progress) -> Loop[None]:
 
 def _without_plan(progress: _Progress) -> Loop[Outcome]:
     """The model made no plan: it works on the same conversation in a loop without phases."""
-    spec = progress.spec
+    spec = yield from with_mcp_tools(progress.spec)
     progress.conversation.add_user("Then work on the task without a plan, and answer when it is done.")
     yield from progress.conversation.remember()
     earlier = progress.conversation.run_messages
+    if progress.conversation.forced and not spec.tool_choice_every_turn:
+        spec = spec._replace(tool_choice=None)
     rest = yield from agent_turns(spec.with_loops(spec.auto.subtask_turns), [], progress.conversation.messages)
     return Outcome(rest.final or progress.answer, earlier + rest.messages)
 
 
 def _execute(progress: _Progress, subtask: Subtask) -> Loop[None]:
+    progress.spec = yield from with_mcp_tools(progress.spec)  # a server may have changed them
     progress.conversation.add_user(
         f"Now do subtask {subtask.id}: {subtask.description}\n"
         f"When it is done, or cannot be done, call subtask_done with task_id {subtask.id!r}."
@@ -275,9 +278,9 @@ class _OwnTools:
 
 
 def _run_own(progress: _Progress, call: ToolCall, subtask: Subtask | None) -> str:
+    arguments = parse_object(call.arguments, _SCHEMAS[call.name]["function"]["parameters"])
     if call.name == "create_plan":
-        return _accept_plan(progress, call.arguments)
-    arguments = parse_object(call.arguments)
+        return _accept_plan(progress, arguments)
     if call.name == "subtask_done":
         return _accept_done(progress, arguments, subtask)
     if call.name == "complete_task":
@@ -295,7 +298,7 @@ def _summary(arguments: Mapping[str, Any]) -> str:
     return summary
 
 
-def _accept_plan(progress: _Progress, arguments: str) -> str:
+def _accept_plan(progress: _Progress, arguments: Mapping[str, Any]) -> str:
     if progress.plan:
         raise InvalidArgumentsError("there is a plan already; go on with it")
     progress.plan = read_plan(arguments)

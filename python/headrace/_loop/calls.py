@@ -87,8 +87,9 @@ def _hand_off(spec: AgentSpec, call: ToolCall) -> Loop[ToolResult]:
     try:
         arguments = parse_object(call.arguments)
         name, task = str(arguments["agent_name"]), str(arguments["task"])
-    except (InvalidArgumentsError, KeyError):
-        return ToolResult(call, f"{HANDOFF} needs the members agent_name and task", error="invalid_arguments")
+    except (InvalidArgumentsError, KeyError) as error:
+        why = f": {error}" if isinstance(error, InvalidArgumentsError) else ""
+        return ToolResult(call, f"{HANDOFF} needs the members agent_name and task{why}", error="invalid_arguments")
     if name not in by_name:
         import difflib  # Imported here, because models seldom get a name wrong.
 

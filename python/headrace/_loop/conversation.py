@@ -27,6 +27,9 @@ class Conversation:
         spec: The agent.
         history: Messages of earlier runs.
         opening: The messages that this run begins with.
+
+    Attributes:
+        forced: Whether a request was made that demands a tool call.
     """
 
     def __init__(self, spec: AgentSpec, history: Sequence[Message], opening: Sequence[Message]) -> None:
@@ -38,6 +41,7 @@ class Conversation:
         self._earlier = len(self._messages)
         self._new: list[Message] = []
         self._opening = tuple(opening)
+        self.forced = False
         for message in opening:
             self.add(message)
 
@@ -66,8 +70,9 @@ class Conversation:
 
     def add_results(self, results: Sequence[ToolResult]) -> None:
         """Adds the results of tool calls."""
+        limit = self._spec.result_limit.tokens(len(results))
         for result in results:
-            self.add(_tool_message(result.call, result.content))
+            self.add(_tool_message(result.call, _cut(result.content, limit)))
 
     def add_steering(self) -> None:
         """Adds the steering messages: those that the user has sent during the run."""
@@ -107,6 +112,15 @@ def _assistant_message(turn: Turn) -> Message:
         message["content"] = ""
     reasoning = signed_reasoning(turn)
     return message if reasoning is None else {**message, "reasoning": reasoning}
+
+
+def _cut(content: str, limit: int | None) -> str:
+    # A token is at least one character's first byte, so most results need no closer look.
+    if limit is None or len(content) <= limit:
+        return content
+    from headrace._conversation.trimming import without_middle  # here, because few results are long
+
+    return without_middle(content, limit)
 
 
 def _tool_message(call: ToolCall, content: str) -> Message:

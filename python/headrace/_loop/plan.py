@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, cast
 
-from headrace._tools.arguments import InvalidArgumentsError, parse_object
+from headrace._tools.arguments import InvalidArgumentsError
 
 __all__ = ["PRIORITIES", "Subtask", "read_plan"]
 
@@ -30,11 +30,11 @@ class Subtask(NamedTuple):
     dependencies: tuple[str, ...] = ()
 
 
-def read_plan(arguments: str) -> list[Subtask]:
+def read_plan(members: Mapping[str, Any]) -> list[Subtask]:
     """Reads the arguments of a call of ``create_plan``.
 
     Args:
-        arguments: JSON text.
+        members: The arguments.
 
     Returns:
         The steps in the order in which they can be done: dependencies first, then by priority, then as written.
@@ -43,7 +43,6 @@ def read_plan(arguments: str) -> list[Subtask]:
         InvalidArgumentsError: The plan is not valid: no steps, a step without id or description, two steps with the
             same id, a dependency that is not a step, or dependencies in a circle.
     """
-    members = parse_object(arguments)
     steps = members.get("steps")
     if not isinstance(steps, list) or not steps:
         raise InvalidArgumentsError("steps must be a list with at least one step")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from .effects import Loop
 
-__all__ = ["AgentSpec", "AutoSpec", "RetryPolicy", "RunLoop", "Stop", "Transform"]
+__all__ = ["AgentSpec", "AutoSpec", "ResultLimit", "RetryPolicy", "RunLoop", "Stop", "Transform"]
 
 Stop = Callable[[str], bool]
 """A stop condition: gets the text of a turn, and returns whether the run ends with this turn."""
@@ -64,11 +64,29 @@ class RetryPolicy(NamedTuple):
     clock: Callable[[], float] = time.monotonic
 
 
+class ResultLimit(NamedTuple):
+    """How much of tool results the model gets.
+
+    Attributes:
+        each: How many tokens of one result; None for no limit.
+        turn: How many tokens of all results of one turn together; None for no limit.
+    """
+
+    each: int | None = None
+    turn: int | None = None
+
+    def tokens(self, results: int) -> int | None:
+        """How many tokens each of this many results of a turn may have; None for no limit."""
+        shares = [self.each, None if self.turn is None else self.turn // max(1, results)]
+        return min((share for share in shares if share is not None), default=None)
+
+
 class AgentSpec(NamedTuple):
     """What a loop must know about an agent; most attributes are those of ``Agent``.
 
     Do not compare two specs: their ``handoffs`` may refer to each other. ``agent_id`` stands for the agent that this is
     made from, and ``waiting`` holds those of the agents that wait for this one's answer, because they handed it a task.
+    ``own_toolbox`` is the toolbox without the tools of MCP servers, once these are in ``toolbox``.
     """
 
     name: str
@@ -81,12 +99,15 @@ class AgentSpec(NamedTuple):
     system_prompt: str | None = None
     max_loops: int | None = 1
     tool_choice: object = None
+    tool_choice_every_turn: bool = False
+    result_limit: ResultLimit = ResultLimit()
     stops: tuple[Stop, ...] = ()
     loop_interval: float = 0.0
     retries: RetryPolicy = RetryPolicy()
     agent_id: int = 0
     waiting: tuple[int, ...] = ()
     servers: MCPTools | None = None
+    own_toolbox: Toolbox | None = None
     memory: Memory | None = None
     transform: Transform | None = None
     keeps_task: bool = True

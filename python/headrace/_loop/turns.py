@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
+from headrace.events import MCPServerFailed
 from headrace.types import Message, ModelCall, Outcome, Turn
 
 from .calls import HANDOFF, handoff_schemas, run_calls, tool_name
 from .conversation import Conversation
-from .effects import Loop, OpenTurn, Sleep, connect, recall
+from .effects import Loop, OpenTurn, Sleep, connect, emit, recall
 from .retries import ask_with_retries
 
 if TYPE_CHECKING:
@@ -39,21 +41,23 @@ def agent_turns(spec: AgentSpec, opening: Sequence[Message], history: Sequence[M
     Returns:
         The messages of the run, and its answer: the text of the last turn that had text. The refusal of a turn, and the
         other agent's answer after a handoff, count as text. If no turn had text, the answer is what the tools of the
-        last turn with tool calls returned.
+        last turn with tool calls returned. If the last turn called tools that have no function, the answer is these
+        calls.
     """
     spec = yield from with_mcp_tools(spec)
     conversation = yield from begin(spec, opening, history)
-    final = returned = ""
+    final = returned = recorded = ""
     last = spec.max_loops or 1
     for number in range(1, last + 1):
+        spec = yield from with_mcp_tools(spec)  # a server may have changed them
         schemas = (*spec.toolbox.schemas, *handoff_schemas(spec))
         turn = yield from take_turn(spec, conversation, schemas)
-        final = turn.text or turn.refusal or final
+        final, recorded = turn.text or turn.refusal or final, ""
         if turn.tool_calls:
             results = yield from run_calls(spec, turn.tool_calls, schemas)
             conversation.add_results(results)
             final = _joined(result for result in results if result.call.name == HANDOFF and result.value) or final
-            returned = _joined(results)
+            returned, recorded = _joined(results), _recorded(spec, results)
         yield from conversation.remember()
         # A steering message that came meanwhile needs an answer.
         if not turn.tool_calls and not spec.inbox:
@@ -62,19 +66,38 @@ def agent_turns(spec: AgentSpec, opening: Sequence[Message], history: Sequence[M
             break
         if spec.loop_interval > 0 and number < last:
             yield Sleep(spec.loop_interval)
-    return Outcome(final or returned, conversation.run_messages)
+    return Outcome(recorded or final or returned, conversation.run_messages)
 
 
 def _joined(results: Iterable[ToolResult]) -> str:
     return "\n\n".join(result.content for result in results)
 
 
+def _recorded(spec: AgentSpec, results: Iterable[ToolResult]) -> str:
+    """The calls of raw schemas, as a JSON list in OpenAI's format; empty if there is none."""
+    raw = spec.toolbox.raw_names
+    calls = [
+        {
+            "id": result.call.id,
+            "type": "function",
+            "function": {"name": result.call.name, "arguments": json.dumps(result.value, ensure_ascii=False)},
+        }
+        for result in results
+        if result.call.name in raw and result.error is None
+    ]
+    return json.dumps(calls, ensure_ascii=False) if calls else ""
+
+
 def with_mcp_tools(spec: AgentSpec) -> Loop[AgentSpec]:
-    """The same agent, with the tools of its MCP servers added to its toolbox."""
-    if spec.servers is None:
+    """The same agent, with the tools of its MCP servers added to its toolbox, as they are now."""
+    if spec.servers is None or (spec.own_toolbox is not None and not spec.servers.changed):
         return spec
+    own = spec.own_toolbox or spec.toolbox
     tools = yield from connect(spec.servers)
-    return spec._replace(toolbox=spec.toolbox.with_tools(tools), servers=None)
+    if spec.own_toolbox is None:
+        for server, error in spec.servers.failures.items():
+            yield emit(MCPServerFailed, server, error, agent=spec.name)
+    return spec._replace(toolbox=own.with_tools(tools), own_toolbox=own)
 
 
 def begin(spec: AgentSpec, opening: Sequence[Message], history: Sequence[Message] | None = None) -> Loop[Conversation]:
@@ -102,7 +125,12 @@ def take_turn(
         The turn.
     """
     conversation.add_steering()
-    call = ModelCall(spec.settings, conversation.to_send(), tuple(schemas), _tool_choice(spec, schemas))
+    choice = _tool_choice(spec, schemas)
+    if _demands_a_call(choice):
+        if conversation.forced and not spec.tool_choice_every_turn:
+            choice = None
+        conversation.forced = True
+    call = ModelCall(spec.settings, conversation.to_send(), tuple(schemas), choice)
     turn = yield from ask_with_retries(spec, OpenTurn(spec.name, call, spoken or {}))
     conversation.add_turn(turn)
     return turn
@@ -116,3 +144,13 @@ def _tool_choice(spec: AgentSpec, schemas: Sequence[Mapping[str, Any]]) -> objec
     function: object = cast("Mapping[str, object]", choice).get("function")
     name = cast("Mapping[str, object]", function).get("name") if isinstance(function, Mapping) else None
     return cast("object", choice) if name is None or any(tool_name(schema) == name for schema in schemas) else None
+
+
+def _demands_a_call(choice: object) -> bool:
+    """Whether the model must call a tool: with that in every turn it could never answer."""
+    if isinstance(choice, Mapping):
+        given = cast("Mapping[str, object]", choice)
+        allowed = given.get("allowed_tools", given)
+        kind = cast("Mapping[str, object]", allowed).get("mode") if isinstance(allowed, Mapping) else None
+        choice = kind or given.get("type")
+    return choice not in (None, "auto", "none", "validated")

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Sequence
 
     from mcp import Client, types
+    from mcp.client.session import MessageHandlerFnT
 
 __all__ = ["Worker"]
 
@@ -116,10 +117,20 @@ class Worker:
         # Running calls get an error when their session ends.
         await self._loop.wait_for_others(_END)
 
-    async def open_all(self) -> list[tuple[Server, list[types.Tool]]]:
-        """Connects to all servers at the same time, and lists their tools."""
-        opened = await asyncio.gather(*[self._session(server).opened() for server in self._servers])
-        return [(server, tools) for server, (_, tools) in zip(self._servers, opened, strict=True)]
+    @property
+    def changed(self) -> bool:
+        """Whether a server has told that its list of tools has changed, since :meth:`open_all` read it."""
+        return any(session.changed for session in list(self._sessions.values()))
+
+    async def open_all(self) -> list[tuple[Server, list[types.Tool] | ConfigurationError]]:
+        """Connects to all servers at the same time, and lists their tools, or the error of a server without any."""
+        return list(zip(self._servers, await asyncio.gather(*map(self._offer, self._servers)), strict=True))
+
+    async def _offer(self, server: Server) -> list[types.Tool] | ConfigurationError:
+        try:
+            return await self._session(server).tools()
+        except ConfigurationError as error:
+            return error
 
     async def call(self, server: Server, tool: str, arguments: dict[str, Any]) -> Any:
         """Calls a tool. The messages of its exceptions are for the model."""
@@ -133,7 +144,7 @@ class Worker:
         except ConfigurationError as error:
             raise ConnectionError(str(error)) from error
         try:
-            return _content(await client.call_tool(tool, arguments))
+            return _content(await session.answered(client.call_tool(tool, arguments)))
         except (MCPError, BrokenResourceError, ClosedResourceError) as error:
             # Over HTTP, a server that was restarted answers a request of an old session with INVALID_REQUEST.
             lost = {CONNECTION_CLOSED, INVALID_REQUEST} if isinstance(server, HTTPServer) else {CONNECTION_CLOSED}
@@ -149,7 +160,10 @@ class Worker:
         session = self._sessions.get(server.name)
         if session is None or session.over:
             self._check_open()
+            # A server that was started again may have other tools than before.
+            is_new = session is None
             session = self._sessions[server.name] = _Session(server, self._timeout)
+            session.changed = not is_new
         return session
 
 
@@ -159,6 +173,9 @@ class _Session:
     def __init__(self, server: Server, timeout: float) -> None:
         import anyio
 
+        self.changed = False
+        self._calls: set[asyncio.Task[Any]] = set()
+        self._unreadable: str | None = None
         self._server = server
         self._timeout = timeout
         self._ending = asyncio.Event()
@@ -186,6 +203,61 @@ class _Session:
         """Waits until the session is open. Returns the client and the server's tools."""
         return await asyncio.shield(self._opened)
 
+    async def tools(self) -> list[types.Tool]:
+        """Waits until the session is open. Returns the server's tools, listed again if the server said so."""
+        client, tools = await self.opened()
+        if not self.changed:
+            return tools
+        self.changed = False  # first, because they may change again meanwhile
+        try:
+            listed = await asyncio.wait_for(_listed(client), self._timeout)
+        except Exception as error:  # noqa: BLE001 - whatever the SDK and its transports raise
+            _log.warning("the MCP server %r did not list its tools again: %s", self._server.name, _reason(error))
+            return tools
+        tools[:] = listed
+        return tools
+
+    async def answered(self, call: Coroutine[Any, Any, _T]) -> _T:
+        """Waits for a call.
+
+        Raises:
+            RuntimeError: The server sent an answer that cannot be read. It may be that of another call: nobody knows.
+        """
+        task = asyncio.ensure_future(call)
+        self._calls.add(task)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            if task in self._calls:
+                raise
+            raise RuntimeError(
+                f"the MCP server {self._server.name!r} sent an answer that cannot be read, and it is not known whether "
+                f"the call had its effect: {self._unreadable}"
+            ) from None
+        finally:
+            self._calls.discard(task)
+
+    async def _heard(self, message: object) -> None:
+        """Handles what the server sends without being asked, and what the SDK could not read."""
+        from mcp.types import ToolListChangedNotification
+
+        # The SDK hands over either the notification or a wrapper of it.
+        if isinstance(getattr(message, "root", message), ToolListChangedNotification):
+            self.changed = True
+        elif isinstance(message, ValueError) and (answer := _unreadable_answer(message)) is not None:
+            self._unreadable = answer
+            if not self._opened.done():
+                self._scope.cancel()
+            while self._calls:
+                self._calls.pop().cancel()
+
+    async def _listen(self, client: Client) -> None:
+        """Asks for changes of the list of tools, as the newer versions of the protocol want it."""
+        with contextlib.suppress(Exception):  # older servers send them anyway
+            async with client.listen(tools_list_changed=True) as changes:
+                async for _ in changes:
+                    self.changed = True
+
     async def _live(self) -> None:
         import anyio
 
@@ -194,16 +266,20 @@ class _Session:
         try:
             self._scope.deadline = anyio.current_time() + self._timeout
             with self._scope:
-                async with _client(self._server, last_lines) as client:
+                async with _client(self._server, last_lines, self._heard) as client, anyio.create_task_group() as tasks:
                     tools = await _listed(client)
                     self._scope.deadline = math.inf
                     self._opened.set_result((client, tools))
+                    tasks.start_soon(self._listen, client)
                     await self._ending.wait()
                     self._scope.deadline = anyio.current_time() + _GRACE
+                    tasks.cancel_scope.cancel()
         except Exception as error:  # noqa: BLE001 - whatever the SDK and its transports raise
             reason = _reason(error)
             _log.debug("the session with the MCP server %r ended: %s", self._server.name, reason)
         if not self._opened.done():
+            if self._unreadable is not None:
+                reason = f"it sent an answer that cannot be read: {self._unreadable}"
             if self._ending.is_set():
                 reason = "the connection was closed"
             hint = f" (the server said: {' | '.join(last_lines)})" if last_lines else ""
@@ -212,7 +288,7 @@ class _Session:
 
 
 @contextlib.asynccontextmanager
-async def _client(server: Server, last_lines: deque[str]) -> AsyncGenerator[Client, None]:
+async def _client(server: Server, last_lines: deque[str], heard: MessageHandlerFnT) -> AsyncGenerator[Client, None]:
     from mcp import Client, StdioServerParameters, stdio_client
 
     if isinstance(server, StdioServer):
@@ -223,7 +299,7 @@ async def _client(server: Server, last_lines: deque[str]) -> AsyncGenerator[Clie
             cwd=server.cwd and os.fspath(server.cwd),
         )
         with _error_pipe(server.name, last_lines) as pipe:
-            async with Client(stdio_client(parameters, errlog=pipe)) as client:
+            async with Client(stdio_client(parameters, errlog=pipe), message_handler=heard) as client:
                 yield client
         return
     import httpx2
@@ -232,7 +308,8 @@ async def _client(server: Server, last_lines: deque[str]) -> AsyncGenerator[Clie
     # The SDK's own time limits, or more if the server's timeout is longer.
     limits = httpx2.Timeout(30.0, read=max(300.0, server.timeout or 0.0))
     http = httpx2.AsyncClient(headers=dict(server.headers), timeout=limits)
-    async with http, Client(streamable_http_client(server.url, http_client=http)) as client:
+    transport = streamable_http_client(server.url, http_client=http)
+    async with http, Client(transport, message_handler=heard) as client:
         yield client
 
 
@@ -264,11 +341,25 @@ async def _listed(client: Client) -> list[types.Tool]:
     tools: list[types.Tool] = []
     cursor: str | None = None
     while True:
-        page = await client.list_tools(cursor=cursor)
+        page = await client.list_tools(cursor=cursor, cache_mode="refresh")
         tools += page.tools
         cursor = page.next_cursor
         if not cursor:
             return tools
+
+
+def _unreadable_answer(error: ValueError) -> str | None:
+    """The beginning of what the SDK could not read, if it was meant as an answer; None for other output of a server.
+
+    Many servers print to their standard output, though they must not, and some print logs in JSON.
+    """
+    details: list[dict[str, Any]] = getattr(error, "errors", list)()
+    for given in (detail.get("input") for detail in details):
+        text = given if isinstance(given, str) else json.dumps(given, default=str)
+        is_answer = '"jsonrpc"' in text or ('"id"' in text and ('"result"' in text or '"error"' in text))
+        if is_answer and text.lstrip().startswith("{"):
+            return text.strip()[:200]
+    return None
 
 
 def _content(result: types.CallToolResult) -> Any:

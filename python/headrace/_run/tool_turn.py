@@ -7,6 +7,8 @@ import contextlib
 import time
 from typing import TYPE_CHECKING, Any
 
+from headrace._concurrency.threads import StopProgramError, contained
+
 if TYPE_CHECKING:
     from headrace._loop.effects import RunTools
     from headrace.tools import ToolResult
@@ -40,6 +42,7 @@ class ToolTurn:
 
         Raises:
             StreamClosedError: The stream was closed.
+            SystemExit, KeyboardInterrupt: A tool raised it.
         """
         work = self._work = self._work or self._start()
         began = time.monotonic()
@@ -52,7 +55,10 @@ class ToolTurn:
         if returned is None:
             self._run.work.on_stop(None)
             self._run.status.check_open()
-            self.results = work.result()
+            try:
+                self.results = work.result()
+            except StopProgramError as stopped:
+                raise stopped.stop from None
         return returned
 
     async def close(self) -> None:
@@ -66,7 +72,7 @@ class ToolTurn:
         loop = asyncio.get_running_loop()
         effect = self._effect
         calls = effect.toolbox.run(effect.calls, self._returned.put_nowait, offered=effect.offered)
-        work = asyncio.ensure_future(calls)
+        work = asyncio.ensure_future(contained(calls))
         work.add_done_callback(lambda _: self._returned.put_nowait(None))
 
         def cancel() -> None:

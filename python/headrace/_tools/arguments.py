@@ -5,12 +5,18 @@ pydantic's parser is imported at the first call, so that ``import headrace`` is 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["BoundCall", "InvalidArgumentsError", "parse_object", "sendable", "shown"]
+__all__ = ["TOO_DEEP", "BoundCall", "InvalidArgumentsError", "parse_object", "sendable", "shown"]
+
+TOO_DEEP: Final = "The arguments are nested too deeply: at most 200 objects or lists may be in one another."
+"""What the model is told of arguments that are nested deeper than pydantic's parser goes."""
+
+_MOST_WRAPPINGS: Final = 3
+"""How many strings the arguments may be wrapped in."""
 
 
 class InvalidArgumentsError(Exception):
@@ -29,11 +35,15 @@ class BoundCall(NamedTuple):
     run: Callable[[], Any]
 
 
-def parse_object(text: str) -> dict[str, Any]:
+def parse_object(text: str, schema: object = None) -> dict[str, Any]:
     """Parses the arguments of a tool call, which are a JSON object. Empty text and null count as an empty object.
+
+    Models write JSON into strings: the whole object, or a member. The object is read in any case, a member if the
+    schema tells that it is no string.
 
     Args:
         text: The arguments as the model sent them.
+        schema: The JSON schema of the arguments; None to leave all members as they are.
 
     Returns:
         The object.
@@ -41,18 +51,38 @@ def parse_object(text: str) -> dict[str, Any]:
     Raises:
         InvalidArgumentsError: The text is not JSON, or not an object.
     """
+    from .encoded import decoded
+
+    value, _ = _parsed(text)
+    try:
+        return value if schema is None else decoded(value, schema, schema)
+    except RecursionError:  # the caller is deep in a recursion of its own
+        raise InvalidArgumentsError(TOO_DEEP) from None
+
+
+def _parsed(text: str) -> tuple[dict[str, Any], str]:
+    """The object, and its JSON text."""
     from pydantic_core import from_json
 
-    try:
-        # surrogatepass: a lone surrogate must be an error of the JSON parser, not a UnicodeEncodeError.
-        value: object = from_json(text.encode(errors="surrogatepass")) if text.strip() else None
-    except ValueError as error:
-        raise InvalidArgumentsError(f"The arguments are not valid JSON: {error}.") from error
+    value: object = text
+    for wrapped in range(_MOST_WRAPPINGS + 1):
+        try:
+            # surrogatepass: a lone surrogate must be an error of the JSON parser, not a UnicodeEncodeError.
+            value = from_json(text.encode(errors="surrogatepass")) if wrapped or text.strip() else None
+        except ValueError as error:
+            if wrapped:  # it was JSON, but of a string that is only text
+                break
+            if "recursion limit" in str(error):
+                raise InvalidArgumentsError(TOO_DEEP) from error
+            raise InvalidArgumentsError(f"The arguments are not valid JSON: {error}.") from error
+        if not isinstance(value, str):
+            break
+        text = value
     if value is None:
-        return {}
+        return {}, "{}"
     if not isinstance(value, dict):
         raise InvalidArgumentsError(f"The arguments must be one JSON object, not {shown(value)}.")
-    return cast("dict[str, Any]", value)
+    return cast("dict[str, Any]", value), text
 
 
 def sendable(text: str) -> str:
@@ -62,13 +92,13 @@ def sendable(text: str) -> str:
         text: The arguments as the model sent them.
 
     Returns:
-        The same text if it is a JSON object, else ``"{}"``. The tool result tells the model what was wrong.
+        The same text if it is a JSON object, or that object if it is JSON in a string, else ``"{}"``. The tool result
+        tells the model what was wrong.
     """
     try:
-        parse_object(text)
+        return _parsed(text)[1]
     except InvalidArgumentsError:
         return "{}"
-    return text if text.lstrip().startswith("{") else "{}"
 
 
 def shown(value: Any) -> str:

@@ -112,7 +112,9 @@ def parameters_of(function: Callable[..., Any], name: str) -> dict[str, inspect.
     """
     hidden = bound_keywords(function)
     parameters: dict[str, inspect.Parameter] = {}
-    for key, parameter in _signature(function, name).parameters.items():
+    signature = _signature(function, name).parameters
+    _check_bound(function, [key for key in signature if key not in hidden], name)
+    for key, parameter in signature.items():
         if parameter.kind is parameter.VAR_POSITIONAL:
             raise ConfigurationError(
                 f"{name!r} cannot be a tool: a model passes arguments by name, so it cannot fill *{key}. "
@@ -121,6 +123,21 @@ def parameters_of(function: Callable[..., Any], name: str) -> dict[str, inspect.
         if key not in hidden:
             parameters[key] = parameter.replace(annotation=_annotation(parameter, function, name))
     return parameters
+
+
+def _check_bound(function: Callable[..., Any], given_by_model: list[str], name: str) -> None:
+    """Raises ``ConfigurationError`` for a method without its object, which the model would have to fill in."""
+    if given_by_model[:1] not in (["self"], ["cls"]):
+        return
+    written = written_function(function)
+    of, _, method = getattr(written, "__qualname__", "").rpartition(".")
+    # A function that is defined in another one has ``<locals>`` in front of its name, a method the name of its class.
+    if of and not of.endswith("<locals>") and not hasattr(written, "__self__"):
+        kind = of.rpartition(".")[2]
+        raise ConfigurationError(
+            f"{name!r} cannot be a tool: it is a method of {kind} without an object, and a model cannot fill in "
+            f"{given_by_model[0]!r}. Give the method of an object, as in {kind}().{method}"
+        )
 
 
 def bound_keywords(function: object) -> Mapping[str, Any]:

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pydantic_core import to_jsonable_python
 
-from headrace._concurrency.threads import finishes, in_thread
+from headrace._concurrency.threads import StopProgramError, contained, finishes, in_thread
 
 from .arguments import InvalidArgumentsError, parse_object
 from .callables import is_async
-from .tool import ToolResult
+from .tool import Tool, ToolResult
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -26,9 +26,12 @@ if TYPE_CHECKING:
     from headrace.types import ToolCall
 
     from .arguments import BoundCall
-    from .tool import Approve, Tool, ToolErrorKind
+    from .tool import Approve, RawParameters, ToolErrorKind
 
 __all__ = ["Dispatcher"]
+
+_MOST_CAUSES = 10
+"""How many causes of an exception group the model is told."""
 
 
 class _FailedCallError(Exception):
@@ -51,14 +54,14 @@ class Dispatcher:
     """Runs tool calls.
 
     Attributes:
-        tools: The tools by name; None for a raw schema, whose calls are only recorded.
+        tools: The tools by name; for a raw schema, whose calls are only recorded, the schema of its arguments.
         limit: How many calls run at the same time, at most.
         timeout: Seconds that a call may take, for tools without their own timeout; None for no limit.
         retry_attempts: How often a tool that raised an exception is called again.
         approve: The function that approves each call; None to approve all.
     """
 
-    tools: Mapping[str, Tool | None]
+    tools: Mapping[str, Tool | RawParameters]
     limit: int
     timeout: float | None
     retry_attempts: int
@@ -99,6 +102,8 @@ class Dispatcher:
         tasks = [asyncio.create_task(answer(call)) for call in calls]
         try:
             return tuple(await asyncio.gather(*tasks))
+        except StopProgramError as stopped:
+            raise stopped.stop from None
         finally:
             for task in tasks:
                 task.cancel()
@@ -109,8 +114,8 @@ class Dispatcher:
         async with slots:
             try:
                 tool = self.tools[call.name]
-                if tool is None:
-                    return _recorded(call)
+                if not isinstance(tool, Tool):
+                    return _recorded(call, tool)
                 bound = _bound(tool, call)
                 async with approving:
                     await self._check_approval(call, bound)
@@ -129,7 +134,7 @@ class Dispatcher:
         if approve is None:
             return
         arguments = dict(bound.arguments)
-        work = asyncio.create_task(_called(lambda: approve(call, arguments), on_loop=is_async(approve)))
+        work = asyncio.create_task(contained(_called(lambda: approve(call, arguments), on_loop=is_async(approve))))
         await finishes(work, None)
         verdict = work.result()
         if verdict is None or verdict is True:
@@ -150,7 +155,7 @@ class Dispatcher:
 
     async def _attempt(self, tool: Tool, bound: BoundCall) -> Any:
         timeout = self.timeout if tool.timeout is None else tool.timeout
-        work = asyncio.create_task(_called(bound.run, on_loop=tool.is_async))
+        work = asyncio.create_task(contained(_called(bound.run, on_loop=tool.is_async)))
         if not await finishes(work, timeout):
             raise _FailedCallError("timeout", f"{tool.name!r} gave no result within {timeout:g} s.")
         if work.cancelled():
@@ -158,7 +163,7 @@ class Dispatcher:
         error = work.exception()
         if error is None:
             return work.result()
-        if not isinstance(error, Exception):
+        if isinstance(error, StopProgramError) or not isinstance(error, Exception):
             raise error
         raise _raised(tool, error)
 
@@ -179,14 +184,37 @@ def _bound(tool: Tool, call: ToolCall) -> BoundCall:
 
 
 def _raised(tool: Tool, error: Exception) -> _FailedCallError:
+    return _FailedCallError("exception", f"{tool.name!r} failed: {_told(error)}", exception=error)
+
+
+def _told(error: BaseException) -> str:
+    """What an exception says. A group is told with its causes, those of groups in it too."""
+    causes = [cause for cause in _causes(error) if cause is not error]
     # The traceback module can also format an exception whose `__str__` raises.
-    message = "".join(traceback.format_exception_only(error)).strip()
-    return _FailedCallError("exception", f"{tool.name!r} failed: {message}", exception=error)
+    lines = ["".join(traceback.format_exception_only(each)).strip() for each in (error, *causes[:_MOST_CAUSES])]
+    if len(causes) > _MOST_CAUSES:
+        lines.append(f"and {len(causes) - _MOST_CAUSES} more")
+    return "\n- ".join(lines)
 
 
-def _recorded(call: ToolCall) -> ToolResult:
+def _causes(error: BaseException) -> list[BaseException]:
+    """The exceptions in a group, without the groups in it; for any other exception only itself."""
+    causes: list[BaseException] = []
+    waiting = [error]
+    while waiting:
+        current = waiting.pop()
+        # Python 3.10 has no exception groups, but anyio brings its own.
+        inner: object = getattr(current, "exceptions", None)
+        if isinstance(inner, tuple) and inner:
+            waiting += reversed(cast("tuple[BaseException, ...]", inner))
+        else:
+            causes.append(current)
+    return causes
+
+
+def _recorded(call: ToolCall, parameters: RawParameters) -> ToolResult:
     try:
-        arguments = parse_object(call.arguments)
+        arguments = parse_object(call.arguments, parameters)
     except InvalidArgumentsError as error:
         raise _FailedCallError("invalid_arguments", str(error)) from error
     return ToolResult(call, f"The call of {call.name!r} was recorded for the caller.", arguments)

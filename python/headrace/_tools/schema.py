@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaWarningKind
 from pydantic_core import to_json
-from typing_extensions import Unpack
 
 from headrace.errors import ConfigurationError
 
-from .arguments import BoundCall, InvalidArgumentsError, parse_object, shown
+from .annotations import UNPACK, plain
+from .arguments import TOO_DEEP, BoundCall, InvalidArgumentsError, parse_object, sendable, shown
 from .callables import (
     bound_keywords,
     docstring_of,
@@ -39,7 +39,6 @@ _Schema: TypeAlias = dict[str, Any]
 
 _PARTIAL_HINT = "give it a value with functools.partial, which hides it from the model"
 _MOST_ERRORS = 10
-_UNPACK = (Unpack, getattr(typing, "Unpack", Unpack))
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +115,7 @@ def _adapter(
         for key, parameter in parameters.items():
             _check_parameter(key, parameter, name, function)
         raise ConfigurationError(f"{name!r} cannot be a tool: {error}") from error
-    unpacks = any(typing.get_origin(parameter.annotation) in _UNPACK for parameter in parameters.values())
+    unpacks = any(typing.get_origin(parameter.annotation) in UNPACK for parameter in parameters.values())
     return adapter, _unpacked(schema) if unpacks else schema
 
 
@@ -139,8 +138,13 @@ def _check_parameter(key: str, parameter: inspect.Parameter, name: str, function
     except Exception as error:
         raise ConfigurationError(
             f"{name!r} cannot be a tool: no JSON schema can be made for its parameter {key!r}, annotated as "
-            f"{parameter.annotation!r}. Annotate it with types that pydantic knows, or {_PARTIAL_HINT}"
+            f"{parameter.annotation!r} ({_first_line(error)}). Annotate it with types that pydantic knows, or "
+            f"{_PARTIAL_HINT}"
         ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
 def _build(what: Any) -> tuple[TypeAdapter[Any], _Schema]:
@@ -159,7 +163,7 @@ def _capturing(parameters: Mapping[str, inspect.Parameter], function: Callable[.
         for parameter in parameters.values()
     ]
     vars(capture)["__signature__"] = inspect.Signature(keywords)
-    capture.__annotations__ = {parameter.name: parameter.annotation for parameter in keywords}
+    capture.__annotations__ = {parameter.name: plain(parameter.annotation) for parameter in keywords}
     # Pydantic looks for the names in forward references there.
     capture.__module__ = written_function(function).__module__
     return capture
@@ -185,7 +189,7 @@ def _describe_model(model: Callable[..., Any], name: str, *, strict: bool) -> De
 
     def bind(text: str) -> BoundCall:
         instance = _validated(adapter, text, schema)
-        return BoundCall(parse_object(text), lambda: instance)
+        return BoundCall(parse_object(text, schema), lambda: instance)
 
     return Described(description, _finished(schema, documented, name, strict=strict), bind)
 
@@ -206,9 +210,12 @@ def _finished(schema: _Schema, documented: Mapping[str, str], name: str, *, stri
 
 def _validated(adapter: TypeAdapter[Any], text: str, schema: _Schema) -> Any:
     given = parse_object(text)
-    cleaned = without_needless_nulls(given, schema, schema)
+    try:
+        cleaned = without_needless_nulls(parse_object(text, schema), schema, schema)
+    except RecursionError:
+        raise InvalidArgumentsError(TOO_DEEP) from None
     # Validate JSON, not Python objects: pydantic's strict models take a date or an enum as a string only from JSON.
-    json = text if given and cleaned == given else to_json(cleaned)
+    json = sendable(text) if cleaned == given else to_json(cleaned)
     try:
         return adapter.validate_json(json)
     except ValidationError as error:

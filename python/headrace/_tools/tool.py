@@ -25,6 +25,9 @@ Approve: TypeAlias = Callable[[ToolCall, dict[str, Any]], bool | str | Awaitable
 """Approves or refuses a tool call, given the call and its arguments: None or True approves it, False refuses it, and a
 string refuses it with a reason for the model."""
 
+RawParameters: TypeAlias = Mapping[str, Any]
+"""The JSON schema of the arguments of a tool that has no function."""
+
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -108,7 +111,7 @@ class Tool:
             raise ConfigurationError(f"the parameters of tool {name!r} must have a schema of type 'object'")
 
         def bind(text: str) -> BoundCall:
-            arguments = parse_object(text)
+            arguments = parse_object(text, parameters)
             return BoundCall(arguments, lambda: call(arguments))
 
         return cls(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from headrace.types import ToolCall
 
     from .dispatch import Dispatcher
-    from .tool import Approve, ToolResult
+    from .tool import Approve, RawParameters, ToolResult
 
 __all__ = ["Toolbox"]
 
@@ -79,11 +79,11 @@ class Toolbox:
         check_timeout(timeout)
         raw = [dict(schema) for schema in raw_schemas]
         made = [as_tool(tool) for tool in tools]
-        by_name: dict[str, Tool | None] = {}
+        by_name: dict[str, Tool | RawParameters] = {}
         for tool in made:
             _add(by_name, tool.name, tool)
         for schema in raw:
-            _add(by_name, _raw_name(schema), None)
+            _add(by_name, _raw_name(schema), schema["function"].get("parameters") or {})
         self._made, self._raw, self._by_name = made, raw, by_name
         self._limit, self._timeout = limit if parallel else 1, timeout
         self._retry_attempts, self._approve = retry_attempts, approve
@@ -124,6 +124,11 @@ class Toolbox:
         return tuple(self._by_name)
 
     @property
+    def raw_names(self) -> tuple[str, ...]:
+        """The names of the tools that have no function: those of raw schemas."""
+        return tuple(name for name, tool in self._by_name.items() if not isinstance(tool, Tool))
+
+    @property
     def schemas(self) -> list[dict[str, Any]]:
         """The ``tools`` of a request. It is a copy that the caller may change."""
         schemas: list[dict[str, Any]] = json.loads(self._schemas)
@@ -139,8 +144,9 @@ class Toolbox:
         """Runs the tool calls of a turn.
 
         An exception of a tool becomes a result with an error. Only exceptions that do not inherit from ``Exception``,
-        such as KeyboardInterrupt and SystemExit, are raised. Cancelling this cancels the async tools that are running,
-        which have a second to clean up; sync tools continue in their threads.
+        such as KeyboardInterrupt and SystemExit, are raised here; the event loop and its other tasks go on. Cancelling
+        this cancels the async tools that are running, which have a second to clean up; sync tools continue in their
+        threads.
 
         Args:
             calls: The tool calls.
@@ -180,7 +186,7 @@ def _check_count(name: str, value: object, least: int) -> None:
         raise ConfigurationError(f"{name} must be a whole number from {least}, not {value!r}")
 
 
-def _add(by_name: dict[str, Tool | None], name: str, tool: Tool | None) -> None:
+def _add(by_name: dict[str, Tool | RawParameters], name: str, tool: Tool | RawParameters) -> None:
     if name in by_name:
         raise ConfigurationError(
             f"two tools have the name {name!r}: give one of them another name with as_tool(..., name=...)"

@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from headrace._concurrency.event_loop_thread import EventLoopThread
+from headrace._concurrency.threads import StopProgramError, contained
 from headrace.errors import StreamClosedError
 from headrace.streams import AsyncRunStream
 
@@ -111,6 +112,8 @@ class _MemberQueue:
         """
         if not task.cancelled():
             error = task.exception()
+            if isinstance(error, StopProgramError):
+                error = error.stop
             return Ended("complete") if error is None else Ended.with_error(error)
         if self.stopped:
             return Ended("cancelled")
@@ -214,7 +217,7 @@ class ParallelReader:
 
     async def __aenter__(self) -> Self:
         for queue in self._queues:
-            queue.task = asyncio.create_task(self._read(queue))
+            queue.task = asyncio.create_task(contained(self._read(queue)))
             # A callback and not the end of `_read`, which does not run if the task is cancelled before it starts.
             queue.task.add_done_callback(partial(self._ended, queue))
         return self

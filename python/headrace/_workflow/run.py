@@ -272,6 +272,8 @@ class WorkflowRun:
         member.ended = ended
         if ended.error is not None:
             self.errors[member.name] = ended.error
+            if isinstance(ended.error, (SystemExit, KeyboardInterrupt)):
+                raise ended.error  # whatever the workflow does with errors
             self._error = self._error or ended.error
             if sys.version_info >= (3, 11):
                 ended.error.add_note(f"This is from the agent {member.name!r} of the workflow {self._name!r}.")
