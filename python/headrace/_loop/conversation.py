@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from headrace._conversation.legal import legal_arguments
 from headrace._conversation.reasoning import signed_reasoning
-from headrace._tools.arguments import sendable
 
 from .effects import Loop, Remember
 
@@ -99,7 +99,11 @@ def _assistant_message(turn: Turn) -> Message:
     message: dict[str, Any] = {"role": "assistant", "content": turn.text or turn.refusal or None}
     if turn.tool_calls:
         message["tool_calls"] = [
-            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": sendable(call.arguments)}}
+            {
+                "id": call.id,
+                "type": "function",
+                "function": {"name": call.name, "arguments": legal_arguments(call.arguments)},
+            }
             for call in turn.tool_calls
         ]
     elif message["content"] is None:

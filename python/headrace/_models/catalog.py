@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final, Literal, NamedTuple, TypeAlias
 
-__all__ = ["CACHE_APART", "CATALOG", "Family", "Provider", "canonical", "provider_named", "reasoning_family"]
+__all__ = [
+    "CACHE_APART",
+    "CATALOG",
+    "Family",
+    "Provider",
+    "canonical",
+    "has_mistrals_rules",
+    "provider_named",
+    "reasoning_family",
+]
 
 Family: TypeAlias = Literal["anthropic", "gemini", "openai_responses", "openai_chat"]
 """Providers that accept each other's signed reasoning, named by its form; see ``_conversation.reasoning``."""
@@ -35,6 +45,7 @@ class Provider(NamedTuple):
         counts_cache_apart: Its count of input tokens does not include cached tokens.
         counts_reasoning_apart: For Gemini models, its count of output tokens does not include the reasoning.
         states_cost: Its usage reports the cost of the request, in USD.
+        mistrals_rules: It checks conversations by Mistral's rules, which are stricter than OpenAI's.
     """
 
     name: str
@@ -55,6 +66,7 @@ class Provider(NamedTuple):
     counts_cache_apart: bool = False
     counts_reasoning_apart: bool = False
     states_cost: bool = False
+    mistrals_rules: bool = False
 
 
 _GOOGLE: Final = ("GOOGLE_APPLICATION_CREDENTIALS",)
@@ -77,6 +89,7 @@ _ROWS: Final = (
     Provider("azure_text", is_captured=False, listed_as="azure"),
     Provider("bedrock", speaks_openai=False, claude_family="anthropic", marks_cache="claude", counts_cache_apart=True),
     Provider("cloudflare", key_variables=("CLOUDFLARE_API_KEY", "CLOUDFLARE_ACCOUNT_ID")),
+    Provider("codestral", mistrals_rules=True),
     Provider("cohere", speaks_openai=False),
     Provider("cohere_chat", speaks_openai=False, key_variables=("COHERE_API_KEY",), listed_as="cohere"),
     Provider("cometapi", key_variables=("COMETAPI_KEY",)),
@@ -101,6 +114,7 @@ _ROWS: Final = (
     Provider("llamafile", is_server=True, is_keyless=True, is_local=True),
     Provider("lm_studio", is_server=True, is_keyless=True, is_local=True),
     Provider("meta_llama", key_variables=("LLAMA_API_KEY",)),
+    Provider("mistral", mistrals_rules=True),
     Provider("nadir", is_gateway=True),
     Provider("nano-gpt", key_variables=("NANOGPT_API_KEY",)),
     Provider("ollama", speaks_openai=False, is_keyless=True, is_local=True),
@@ -138,9 +152,9 @@ _ROWS: Final = (
 )
 
 _ORDINARY: Final = (  # noqa: SIM905 — with one name per line it would fill a page
-    "aiml amazon_nova assemblyai baseten cerebras charity_engine chutes clarifai codestral cognition "
+    "aiml amazon_nova assemblyai baseten cerebras charity_engine chutes clarifai cognition "
     "compactifai cortecs darkbloom dashscope deepinfra deepseek empower featherless_ai friendliai galadriel "
-    "groq helicone heroku huggingface hyperbolic inception libertai maritalk meta minimax mistral modelscope "
+    "groq helicone heroku huggingface hyperbolic inception libertai maritalk meta minimax modelscope "
     "moonshot morph nebius neosantara novita nscale nvidia_nim ovhcloud parasail pinstripes poe prism publicai "
     "qwen_ai_platform qwencloud reka sail sambanova synthetic tencent together_ai v0 vercel_ai_gateway "
     "volcengine wandb xiaomi_mimo zai"
@@ -182,3 +196,18 @@ def reasoning_family(provider: str, model: str) -> Family | None:
     """
     row = provider_named(provider)
     return (row.claude_family if "claude" in model else None) or row.family
+
+
+_MISTRALS: Final = re.compile("(?:mis|minis|magis|codes|devs)tral|(?:mix|pix|vox)tral", re.IGNORECASE)
+"""In the names of Mistral's models, whoever serves them: vLLM checks with Mistral's own library (mistral-common)."""
+
+
+def has_mistrals_rules(provider: str, model: str, url: str | None = None) -> bool:
+    """Whether a model's conversations are checked by Mistral's rules. What obeys them, every other model takes too.
+
+    Args:
+        provider: The provider that serves the model.
+        model: The model's name.
+        url: The URL of an endpoint that is not the provider's own.
+    """
+    return provider_named(provider).mistrals_rules or any(map(_MISTRALS.search, (model, url or "")))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["BoundCall", "InvalidArgumentsError", "parse_object", "sendable", "shown"]
+__all__ = ["BoundCall", "InvalidArgumentsError", "parse_object", "shown"]
 
 
 class InvalidArgumentsError(Exception):
@@ -55,22 +55,6 @@ def parse_object(text: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InvalidArgumentsError(f"The arguments must be one JSON object, not {shown(value)}.")
     return cast("dict[str, Any]", value)
-
-
-def sendable(text: str) -> str:
-    """The arguments of a past call for the next request. Providers refuse arguments that are not a JSON object.
-
-    Args:
-        text: The arguments as the model sent them.
-
-    Returns:
-        The same text if it is a JSON object, else ``"{}"``. The tool result tells the model what was wrong.
-    """
-    try:
-        parse_object(text)
-    except InvalidArgumentsError:
-        return "{}"
-    return text if text.lstrip().startswith("{") else "{}"
 
 
 def shown(value: Any) -> str:
