@@ -22,7 +22,7 @@ def asked(*calls: tuple[Any, Any, Any]) -> dict[str, Any]:
     return {"role": "assistant", "content": None, "tool_calls": made}
 
 
-def result(call_id: Any, content: str = "done", **more: Any) -> dict[str, Any]:
+def result(call_id: Any, content: str | None = "done", **more: Any) -> dict[str, Any]:
     return {"role": "tool", "tool_call_id": call_id, "content": content, **more}
 
 
@@ -145,7 +145,7 @@ def test_a_call_that_lacks_members_gets_them_and_odd_ids_do_no_harm() -> None:
         result(["x"]),
         result(7, None),
         result({"y": 1}),
-    ]  # type: ignore[arg-type]
+    ]
     repaired = legal_messages(messages)
     assert [call["type"] for call in repaired[0]["tool_calls"]] == ["function"] * 3
     assert len({call["id"] for call in repaired[0]["tool_calls"]}) == 3

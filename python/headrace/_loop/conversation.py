@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from headrace._conversation.legal import legal_arguments
-from headrace._conversation.reasoning import signed_reasoning
+from headrace._conversation.reasoning import kept_reasoning
 
 from .effects import Loop, Remember
 
@@ -109,7 +109,7 @@ def _assistant_message(turn: Turn) -> Message:
     elif message["content"] is None:
         # Some providers refuse a message without content and tool calls if the content is null.
         message["content"] = ""
-    reasoning = signed_reasoning(turn)
+    reasoning = kept_reasoning(turn)
     return message if reasoning is None else {**message, "reasoning": reasoning}
 
 
