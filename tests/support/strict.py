@@ -2,8 +2,8 @@
 
 Each function below checks the body of a request by the rules of one provider, and returns the refusal: the provider's
 own words, and where they were seen. :class:`StrictEndpoint` stands in front of a simulator: it answers 400 with these
-words, or passes the request on. :class:`CheckedSimulator` checks afterwards: the fixture ``simulate`` makes these, so that
-every request of every test with a simulator is checked, and none of them goes through one more server.
+words, or passes the request on. :class:`CheckedSimulator` checks afterwards: the fixture ``simulate`` makes these, so
+that every request of every test with a simulator is checked, and none of them goes through one more server.
 
 Not every refusal that is known is here: only those of conversations, which headrace writes.
 """
