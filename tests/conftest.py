@@ -12,12 +12,14 @@ from hypothesis import HealthCheck, settings
 
 from headrace import local
 from headrace.errors import ConfigurationError
-from headrace.testing import Simulator
 from support.harness import TURN_MEMBERS, AsyncReader, Reader, Simulate, SyncReader
+from support.strict import CheckedSimulator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from headrace.testing import Simulator
 
 # The fixtures of the tests that need litellm.
 pytest_plugins = ["support.litellm_fixtures"]
@@ -43,16 +45,26 @@ def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def simulate() -> Iterator[Simulate]:
-    """Starts simulators, which stop after the test. See :class:`support.harness.Simulate`."""
+def simulate(request: pytest.FixtureRequest) -> Iterator[Simulate]:
+    """Starts simulators, which stop after the test. See :class:`support.harness.Simulate`.
+
+    After the test, what they were sent is checked: a test fails if a strict provider would have refused a request. A
+    test that sends something illegal on purpose has the mark ``lenient``.
+    """
+    simulators: list[CheckedSimulator] = []
     with ExitStack() as stack:
 
         def start(text: Any = "Hello from the simulator.", **script: Any) -> Simulator:
             turn: dict[str, Any] = {key: script.pop(key) for key in TURN_MEMBERS if key in script}
             script.setdefault("turns", [{"text": text, **turn}])
-            return stack.enter_context(Simulator(**script))
+            simulator = stack.enter_context(CheckedSimulator(**script))
+            simulators.append(simulator)
+            return simulator
 
         yield start
+        refusals = [refusal for simulator in simulators for refusal in simulator.refusals]
+    if refusals and request.node.get_closest_marker("lenient") is None:
+        pytest.fail(f"a strict provider would have refused: {'; '.join(map(str, refusals))}")
 
 
 @pytest.fixture(params=[SyncReader, AsyncReader], ids=["run_stream", "arun_stream"])

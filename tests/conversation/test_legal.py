@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace._conversation.legal import legal_arguments, legal_messages
+from headrace._conversation.legal import BRIDGE, NO_RESULT, legal_arguments, legal_messages
 
 
 def asked(*calls: tuple[Any, Any, Any]) -> dict[str, Any]:
@@ -22,7 +22,7 @@ def asked(*calls: tuple[Any, Any, Any]) -> dict[str, Any]:
     return {"role": "assistant", "content": None, "tool_calls": made}
 
 
-def result(call_id: Any, content: str = "done", **more: Any) -> dict[str, Any]:
+def result(call_id: Any, content: str | None = "done", **more: Any) -> dict[str, Any]:
     return {"role": "tool", "tool_call_id": call_id, "content": content, **more}
 
 
@@ -70,10 +70,25 @@ def test_an_id_that_a_later_turn_uses_again_is_replaced_there() -> None:
 
 def test_mistrals_ids_have_nine_letters_or_digits() -> None:
     messages = [asked(("call_abc", "add", "{}"), ("123456789", "add", "{}")), result("call_abc"), result("123456789")]
-    calls, results = ids(legal_messages(messages, short_ids=True))
+    calls, results = ids(legal_messages(messages, mistral=True))
     assert all(re.fullmatch(r"[a-zA-Z0-9]{9}", each) for each in calls)
     assert calls[1] == "123456789"
     assert calls == results
+
+
+def test_for_mistral_an_answer_stands_between_results_and_the_user_and_none_is_empty() -> None:
+    user = {"role": "user", "content": "And?"}
+    messages = [
+        user,
+        {"role": "assistant", "content": ""},
+        asked(("123456789", "add", "{}")),
+        result("123456789"),
+        user,
+    ]
+    bridge = {"role": "assistant", "content": BRIDGE}
+    assert legal_messages(messages, mistral=True) == [user, *messages[2:4], bridge, user]
+    assert legal_messages(messages) == messages
+    assert legal_messages([messages[1], user], mistral=True) == [user]
 
 
 def test_a_replaced_id_is_the_same_in_the_next_request() -> None:
@@ -95,6 +110,55 @@ def test_arguments_that_are_no_strict_json_object_become_an_empty_one(arguments:
     assert legal_arguments(arguments) == "{}"
 
 
+def test_a_result_without_a_call_is_left_out() -> None:
+    messages = [{"role": "user", "content": "Hi."}, result("gone"), asked(("c", "add", "{}")), result("c"), result("c")]
+    assert legal_messages(messages) == [messages[0], *messages[2:4]]
+
+
+def test_a_call_without_a_result_gets_one_that_says_so() -> None:
+    messages = [asked(("a", "add", "{}"), ("b", "mul", "{}")), result("b"), {"role": "user", "content": "And?"}]
+    repaired = legal_messages(messages)
+    assert [(each.get("tool_call_id"), each["content"]) for each in repaired] == [
+        (None, None),
+        ("a", NO_RESULT),
+        ("b", "done"),
+        (None, "And?"),
+    ]
+
+
+def test_results_follow_their_call_at_once() -> None:
+    user = {"role": "user", "content": "Hurry."}
+    messages = [asked(("a", "add", "{}")), user, result("a")]
+    assert legal_messages(messages) == [messages[0], messages[2], user]
+
+
+@pytest.mark.parametrize("calls", [[], None, "text", [None], ["a"]])
+def test_a_message_whose_calls_are_none_has_no_such_member(calls: Any) -> None:
+    [message] = legal_messages([{"role": "assistant", "content": None, "tool_calls": calls}])
+    assert message == {"role": "assistant", "content": ""}
+
+
+def test_a_call_that_lacks_members_gets_them_and_odd_ids_do_no_harm() -> None:
+    odd: list[dict[str, Any]] = [{"id": ["x"]}, {"id": 7, "function": "add"}, {"id": {"y": 1}, "function": {"name": 3}}]
+    messages = [
+        {"role": "assistant", "content": "", "tool_calls": odd},
+        result(["x"]),
+        result(7, None),
+        result({"y": 1}),
+    ]
+    repaired = legal_messages(messages)
+    assert [call["type"] for call in repaired[0]["tool_calls"]] == ["function"] * 3
+    assert len({call["id"] for call in repaired[0]["tool_calls"]}) == 3
+    assert [message["content"] for message in repaired[1:]] == ["done", "", "done"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"), [({"a": 1}, '{"a": 1}'), ('"{\\"a\\": 1}"', '{"a": 1}'), ({"a": float("nan")}, "{}")]
+)
+def test_an_object_and_json_in_a_string_are_read(arguments: Any, expected: str) -> None:
+    assert legal_arguments(arguments) == expected
+
+
 @pytest.mark.parametrize("arguments", ["{}", ' {"a": 1.5}', '{"a": "\\ud83d\\ude00"}', '{"a": [1, {"b": null}]}'])
 def test_arguments_that_are_one_are_left_as_they_are(arguments: str) -> None:
     assert legal_arguments(arguments) == arguments
@@ -108,9 +172,9 @@ CALLS = st.lists(
 
 
 @given(st.lists(CALLS, max_size=4), st.booleans())
-def test_whatever_a_model_writes_becomes_legal(turns: list[Any], short_ids: bool) -> None:
+def test_whatever_a_model_writes_becomes_legal(turns: list[Any], mistral: bool) -> None:
     messages = [message for calls in turns for message in (asked(*calls), *(result(call[0]) for call in calls))]
-    repaired = legal_messages(messages, short_ids=short_ids)
+    repaired = legal_messages(messages, mistral=mistral)
     calls, results = ids(repaired)
     assert len(set(calls)) == len(calls)
     assert calls == results
@@ -118,4 +182,4 @@ def test_whatever_a_model_writes_becomes_legal(turns: list[Any], short_ids: bool
         for call in message.get("tool_calls") or ():
             assert isinstance(json.loads(call["function"]["arguments"]), dict)
             assert re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", call["function"]["name"])
-            assert re.fullmatch(r"[a-zA-Z0-9]{9}" if short_ids else r"[a-zA-Z0-9_-]{1,40}", call["id"])
+            assert re.fullmatch(r"[a-zA-Z0-9]{9}" if mistral else r"[a-zA-Z0-9_-]{1,40}", call["id"])

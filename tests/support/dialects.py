@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from headrace.testing import Simulator
+    from support.strict import StrictEndpoint
 
 IMAGE: Final = (
     "data:image/png;base64,"
@@ -135,7 +136,7 @@ SERVICES: Final = {
 }  # fmt: skip
 
 
-def agent_on(service: Service, simulator: Simulator, **options: Any) -> Agent:
+def agent_on(service: Service, simulator: Simulator | StrictEndpoint, **options: Any) -> Agent:
     """An agent that asks a simulator in the same way as the service's provider."""
     url = simulator.base_url.removesuffix("/v1") + service.base
     given: dict[str, Any] = {"llm_api_key": KEY, "tools": [weather], "system_prompt": "You look up.", "max_loops": 3}

@@ -44,9 +44,13 @@ SCHEMA: Final[dict[str, Any]] = {
 
 _SYSTEM: Final = {"role": "system", "content": "You are terse."}
 _USER: Final = {"role": "user", "content": 'Weather in "Zürich" 🌧\n— C:\\tmp?'}
-_CALL: Final = {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": '{"place": "Zürich"}'}}
+_CALL: Final = {
+    "id": "call00001",
+    "type": "function",
+    "function": {"name": "weather", "arguments": '{"place": "Zürich"}'},
+}
 _CALLED: Final = {"role": "assistant", "content": "I look.", "tool_calls": [_CALL]}
-_RESULT: Final = {"role": "tool", "tool_call_id": "call_1", "content": '{"rain": true}'}
+_RESULT: Final = {"role": "tool", "tool_call_id": "call00001", "content": '{"rain": true}'}
 _PICTURE: Final = {
     "role": "user",
     "content": [{"type": "text", "text": "What is this?"}, {"type": "image_url", "image_url": {"url": PNG}}],
@@ -69,7 +73,7 @@ class Conversation:
 def _signed(family: str, reasoning: Mapping[str, Any], **parameters: Any) -> Conversation:
     """A conversation in which the model called a tool after signed reasoning."""
     thought = {"text": "Hm.", "kind": "signed", "id": "rs_1", "signature": "c2lnbmVk"}
-    calls = {"call_1": "c2lnbmVk"} if family == "gemini" else {}
+    calls = {"call00001": "c2lnbmVk"} if family == "gemini" else {}
     kept = {"family": family, "thoughts": [thought] if family != "gemini" else [], "calls": calls}
     return Conversation(
         (_USER, {**_CALLED, "reasoning": kept}, _RESULT),

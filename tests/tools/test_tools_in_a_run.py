@@ -128,7 +128,11 @@ def test_without_parallel_tool_calls_they_run_one_after_the_other(simulate: Simu
 def test_the_same_call_twice_is_run_twice(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate(turns=calls(*[calling("square", {"n": 3}, id="same")] * 2))
     reader.read(agent_at(simulator, tools=[square], max_loops=2))
-    assert tool_results(simulator) == [("same", "9"), ("same", "9")]
+    [(first, nine), (second, again)] = tool_results(simulator)
+    assert (nine, again) == ("9", "9")
+    # Providers refuse two calls with one id.
+    assert first != second
+    assert [call["id"] for call in sent(simulator)[1]["tool_calls"]] == [first, second]
 
 
 def without_ids(*turns: list[dict[str, Any]]) -> list[dict[str, Any]]:

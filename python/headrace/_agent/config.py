@@ -184,9 +184,9 @@ def check_agent(agent: AgentOptions) -> None:
     if isinstance(agent.fallback_models, str):
         raise ConfigurationError("fallback_models must be a list of models' names; fallback_model_name is one name")
     for name in ("max_turns", "max_total_tokens", "max_cost"):
-        limit: Any = getattr(agent, name)
-        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, (int, float)) or limit <= 0):
-            raise ConfigurationError(f"{name} must be a number above 0, or None, but is {limit!r}")
+        most: Any = getattr(agent, name)
+        if most is not None and (isinstance(most, bool) or not isinstance(most, (int, float)) or most <= 0):
+            raise ConfigurationError(f"{name} must be a number above 0, or None, but is {most!r}")
     check_output_type(agent.output_type)
     _check_handoffs(agent)
     if agent.max_loops == "auto":

@@ -8,11 +8,22 @@ The rules, and who demands them:
 
 - names match ``[A-Za-z0-9_-]{1,64}``: OpenAI (https://platform.openai.com/docs/api-reference/chat/create, ``tools``),
   Anthropic (https://docs.anthropic.com/en/api/messages, ``tools.name``), Bedrock (``ToolSpecification.name``);
-- ids match ``[A-Za-z0-9_-]{1,40}``: OpenAI refuses longer ones, Anthropic and Bedrock other characters. Mistral wants
-  exactly nine letters or digits ("must be a-z, A-Z, 0-9, with a length of 9"), and so does vLLM for Mistral's models;
+- ids match ``[A-Za-z0-9_-]{1,40}``: OpenAI refuses longer ones, Anthropic and Bedrock other characters;
 - an id stands for one call of the conversation: Anthropic ("tool_use ids must be unique");
+- a call's results follow it at once, one for each call, and there are no others: OpenAI ("An assistant message with
+  'tool_calls' must be followed by tool messages responding to each 'tool_call_id'"), Mistral ("Not the same number of
+  function calls and responses"). A result without a call is left out, and a call without a result gets one that says
+  so: the program ended before the tool did, or somebody cut the memory;
 - arguments are one JSON object, without NaN or infinity, which JSON does not have, and without half surrogate pairs,
   which UTF-8 does not have.
+
+Mistral, and others for Mistral's models, also demand:
+
+- ids that are exactly nine letters or digits ("Tool call id was call_98660886 but must be a-z, A-Z, 0-9, with a length
+  of 9.");
+- an answer between a tool's result and what the user says next ("Unexpected role 'user' after role 'tool'"): a run may
+  have ended with its tools, or the user may have spoken during the run;
+- no empty answers ("Assistant message must have either content or tool_calls, but not none.").
 """
 
 from __future__ import annotations
@@ -21,14 +32,15 @@ import hashlib
 import json
 import math
 import re
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from headrace.types import Message
 
-__all__ = ["legal_arguments", "legal_messages"]
+__all__ = ["BRIDGE", "NO_RESULT", "legal_arguments", "legal_messages"]
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _NOT_IN_NAME: Final = re.compile(r"[^A-Za-z0-9_-]")
@@ -36,53 +48,84 @@ _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,40}")
 _SHORT_ID: Final = re.compile(r"[A-Za-z0-9]{9}")
 _DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
 
+NO_RESULT: Final = "There is no result: the run ended before this call was done."
+"""The result of a call that has none."""
 
-def legal_messages(messages: Sequence[Message], *, short_ids: bool = False) -> list[Message]:
+BRIDGE: Final = "I have the results."
+"""What Mistral's models are told to have said where results are followed by the user's words."""
+
+
+def legal_messages(messages: Sequence[Message], *, mistral: bool = False) -> list[Message]:
     """A conversation whose tool calls and results every provider accepts.
 
     Args:
         messages: The conversation.
-        short_ids: Ids are nine letters or digits, as Mistral demands.
+        mistral: Mistral's stricter rules hold too.
 
     Returns:
         The messages; those with nothing to repair are the same objects.
     """
-    if not any(message.get("tool_calls") or message.get("role") == "tool" for message in messages):
-        return list(messages)
-    ids = _Ids(_SHORT_ID if short_ids else _ID)
-    return [_legal(message, ids) for message in messages]
+    if not any("tool_calls" in message or message.get("role") == "tool" for message in messages):
+        return _answered(messages) if mistral else list(messages)
+    ids = _Ids(_SHORT_ID if mistral else _ID)
+    turns: list[_Turn] = []
+    waiting: dict[str, list[_Slot]] = {}
+    for message in messages:
+        if message.get("role") == "tool":
+            # An id that occurs again means the newest call that has it and no result yet.
+            slots = waiting.get(_key(message.get("tool_call_id")))
+            if slots:
+                slots.pop(0).result = message
+            continue
+        turn = _Turn.of(message, ids)
+        turns.append(turn)
+        for slot in turn.slots:
+            # The results of an earlier turn with this id do not come any more.
+            waiting[slot.key] = [other for other in turn.slots if other.key == slot.key]
+    legal = [message for turn in turns for message in turn.messages()]
+    return _answered(legal) if mistral else legal
+
+
+def _answered(messages: Sequence[Message]) -> list[Message]:
+    """The messages without empty answers, and with an answer between results and what the user says next."""
+    answered: list[Message] = []
+    for message in messages:
+        role = message.get("role")
+        if role == "assistant" and not (message.get("content") or message.get("tool_calls")):
+            continue
+        if role == "user" and answered and answered[-1].get("role") == "tool":
+            answered.append({"role": "assistant", "content": BRIDGE})
+        answered.append(message)
+    return answered
 
 
 def legal_arguments(arguments: object) -> str:
     """A call's arguments as JSON text that providers accept.
 
     Args:
-        arguments: The text as the model sent it.
+        arguments: The text as the model sent it; or the object, as some programs keep it in a memory.
 
     Returns:
-        The same text; ``"{}"`` where it is not one JSON object.
+        The same text; the object in it, if the text is a JSON string of an object; ``"{}"`` where there is no object.
     """
-    if not isinstance(arguments, str):
-        return "{}"
     try:
-        arguments.encode()
-        value: object = json.loads(arguments, parse_constant=_refuse, parse_float=_finite)
+        text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False, allow_nan=False)
+        text.encode()
+        value: object = json.loads(text, parse_constant=_refuse, parse_float=_finite)
         _check_text(value)
-    except (ValueError, RecursionError):
+    except (TypeError, ValueError, RecursionError):
         return "{}"
-    return arguments if isinstance(value, dict) else "{}"
+    if isinstance(value, str) and value != text:
+        return legal_arguments(value)
+    return text if isinstance(value, dict) else "{}"
 
 
 class _Ids:
-    """The ids of a conversation's calls: each is legal and unique, and the same in the next request.
-
-    A call's results follow it, so an id that occurs again means the newest call that has it and no result yet.
-    """
+    """The ids of a conversation's calls: each is legal and unique, and the same in the next request."""
 
     def __init__(self, rule: re.Pattern[str]) -> None:
         self._rule = rule
         self._used: set[str] = set()
-        self._open: dict[object, list[str]] = {}
 
     def of_call(self, given: object) -> str:
         """The id of a call that the model made with this id."""
@@ -92,50 +135,83 @@ class _Ids:
             attempt += 1
             legal = _short(given, attempt)
         self._used.add(legal)
-        self._open.setdefault(given, []).append(legal)
         return legal
 
-    def of_result(self, given: object) -> str | None:
-        """The id of the call that this is the result of; None if there is no such call."""
-        waiting = self._open.get(given)
-        if not waiting:
-            return None
-        return waiting.pop(0) if len(waiting) > 1 else waiting[0]
 
-    def next_turn(self) -> None:
-        """Results of earlier turns do not come any more."""
-        self._open.clear()
+@dataclass(slots=True)
+class _Slot:
+    """A call, and its result as soon as it is found.
+
+    Attributes:
+        key: What the result has to name.
+        call: The repaired call.
+        result: The result as it was; None if there is none.
+    """
+
+    key: str
+    call: dict[str, Any]
+    result: Message | None = None
+
+    def message(self) -> Message:
+        """The repaired result."""
+        call_id, name = self.call["id"], self.call["function"]["name"]
+        if self.result is None:
+            return {"role": "tool", "tool_call_id": call_id, "name": name, "content": NO_RESULT}
+        repaired: dict[str, Any] = {}
+        if self.result.get("tool_call_id") != call_id:
+            repaired["tool_call_id"] = call_id
+        if "name" in self.result and not _is_legal_name(self.result["name"]):
+            repaired["name"] = name
+        if not isinstance(self.result.get("content"), (str, list)):
+            content = self.result.get("content")
+            repaired["content"] = "" if content is None else json.dumps(content, ensure_ascii=False, default=repr)
+        return {**self.result, **repaired} if repaired else self.result
 
 
-def _legal(message: Message, ids: _Ids) -> Message:
-    calls: Sequence[dict[str, Any]] = message.get("tool_calls") or ()
-    if calls:
-        ids.next_turn()
-        legal = [_legal_call(call, ids) for call in calls]
-        return message if legal == list(calls) else {**message, "tool_calls": legal}
-    if message.get("role") != "tool":
-        return message
-    repaired: dict[str, Any] = {}
-    call_id = ids.of_result(message.get("tool_call_id"))
-    if call_id is not None and call_id != message.get("tool_call_id"):
-        repaired["tool_call_id"] = call_id
-    if "name" in message and not _is_legal_name(message["name"]):
-        repaired["name"] = _legal_name(message["name"])
-    return {**message, **repaired} if repaired else message
+class _Turn(NamedTuple):
+    """A message that is no result, and the calls in it."""
+
+    message: Message
+    slots: list[_Slot]
+
+    @classmethod
+    def of(cls, message: Message, ids: _Ids) -> _Turn:
+        """The turn of a message, repaired."""
+        if "tool_calls" not in message:
+            return cls(message, [])
+        given: object = message["tool_calls"]
+        calls: list[Any] = list(given) if isinstance(given, (list, tuple)) else []
+        slots = [_Slot(_key(call.get("id")), _legal_call(call, ids)) for call in calls if isinstance(call, dict)]
+        legal = [slot.call for slot in slots]
+        if not slots:
+            # An empty list is refused ("[] is too short"), and so is a message with nothing in it.
+            plain = {name: value for name, value in message.items() if name != "tool_calls"}
+            return cls(plain if plain.get("content") is not None else {**plain, "content": ""}, [])
+        return cls(message if legal == calls else {**message, "tool_calls": legal}, slots)
+
+    def messages(self) -> list[Message]:
+        """The message and the results that have to follow it."""
+        return [self.message, *(slot.message() for slot in self.slots)]
 
 
 def _legal_call(call: dict[str, Any], ids: _Ids) -> dict[str, Any]:
-    function: dict[str, Any] = call.get("function") or {}
+    given: object = call.get("function")
+    function: dict[str, Any] = given if isinstance(given, dict) else {}
     name, arguments = function.get("name"), function.get("arguments")
     return {
         **call,
         "id": ids.of_call(call.get("id")),
+        "type": "function",
         "function": {
             **function,
             "name": name if _is_legal_name(name) else _legal_name(name),
             "arguments": legal_arguments(arguments),
         },
     }
+
+
+def _key(call_id: object) -> str:
+    return repr(call_id)
 
 
 def _is_legal_name(name: object) -> bool:

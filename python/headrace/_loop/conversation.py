@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from headrace._conversation.reasoning import signed_reasoning
-from headrace._tools.arguments import sendable
+from headrace._conversation.legal import legal_arguments
+from headrace._conversation.reasoning import kept_reasoning
 
 from .effects import Loop, Remember
 
@@ -104,13 +104,17 @@ def _assistant_message(turn: Turn) -> Message:
     message: dict[str, Any] = {"role": "assistant", "content": turn.text or turn.refusal or None}
     if turn.tool_calls:
         message["tool_calls"] = [
-            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": sendable(call.arguments)}}
+            {
+                "id": call.id,
+                "type": "function",
+                "function": {"name": call.name, "arguments": legal_arguments(call.arguments)},
+            }
             for call in turn.tool_calls
         ]
     elif message["content"] is None:
         # Some providers refuse a message without content and tool calls if the content is null.
         message["content"] = ""
-    reasoning = signed_reasoning(turn)
+    reasoning = kept_reasoning(turn)
     return message if reasoning is None else {**message, "reasoning": reasoning}
 
 

@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 from typing import Final, Literal, NamedTuple, TypeAlias
+from urllib.parse import urlsplit
 
-__all__ = ["CACHE_APART", "CATALOG", "Family", "Provider", "canonical", "provider_named", "reasoning_family"]
+__all__ = [
+    "CACHE_APART",
+    "CATALOG",
+    "Family",
+    "Provider",
+    "canonical",
+    "has_mistrals_rules",
+    "plain_reasoning",
+    "provider_named",
+    "reasoning_family",
+]
 
 Family: TypeAlias = Literal["anthropic", "gemini", "openai_responses", "openai_chat"]
 """Providers that accept each other's signed reasoning, named by its form; see ``_conversation.reasoning``."""
@@ -35,6 +48,10 @@ class Provider(NamedTuple):
         counts_cache_apart: Its count of input tokens does not include cached tokens.
         counts_reasoning_apart: For Gemini models, its count of output tokens does not include the reasoning.
         states_cost: Its usage reports the cost of the request, in USD.
+        plain_reasoning: The reasoning of a turn with tool calls goes back as ``reasoning_content``: ``"demanded"``,
+            ``"taken"``, or ``"refused"``. None if that is not known: it goes back only to an endpoint that is known by
+            its URL.
+        mistrals_rules: It checks conversations by Mistral's rules, which are stricter than OpenAI's.
     """
 
     name: str
@@ -55,6 +72,8 @@ class Provider(NamedTuple):
     counts_cache_apart: bool = False
     counts_reasoning_apart: bool = False
     states_cost: bool = False
+    plain_reasoning: Literal["demanded", "taken", "refused"] | None = None
+    mistrals_rules: bool = False
 
 
 _GOOGLE: Final = ("GOOGLE_APPLICATION_CREDENTIALS",)
@@ -76,7 +95,10 @@ _ROWS: Final = (
     Provider("azure_ai", speaks_openai=False, key_variables=("AZURE_AI_API_KEY",), claude_family="anthropic"),
     Provider("azure_text", is_captured=False, listed_as="azure"),
     Provider("bedrock", speaks_openai=False, claude_family="anthropic", marks_cache="claude", counts_cache_apart=True),
+    # "property … is unsupported": https://github.com/Kilo-Org/kilocode/issues/10375
+    Provider("cerebras", plain_reasoning="refused"),
     Provider("cloudflare", key_variables=("CLOUDFLARE_API_KEY", "CLOUDFLARE_ACCOUNT_ID")),
+    Provider("codestral", mistrals_rules=True, plain_reasoning="refused"),
     Provider("cohere", speaks_openai=False),
     Provider("cohere_chat", speaks_openai=False, key_variables=("COHERE_API_KEY",), listed_as="cohere"),
     Provider("cometapi", key_variables=("COMETAPI_KEY",)),
@@ -88,25 +110,36 @@ _ROWS: Final = (
         marks_cache="claude",
     ),
     Provider("datarobot", key_variables=("DATAROBOT_API_TOKEN",)),
+    Provider("deepseek", plain_reasoning="demanded"),
     Provider("docker_model_runner", is_server=True, is_local=True),
     Provider("fireworks_ai", cached_share=0.5),
     Provider(
-        "gemini", speaks_openai=False, key_variables=("GEMINI_API_KEY",), family="gemini", counts_reasoning_apart=True
+        "gemini",
+        speaks_openai=False,
+        key_variables=("GEMINI_API_KEY",),
+        family="gemini",
+        counts_reasoning_apart=True,
+        plain_reasoning="refused",
     ),
     Provider("github", is_gateway=True),
-    Provider("hosted_vllm", is_server=True, is_keyless=True, is_local=True),
+    # "property 'reasoning_content' is unsupported": https://github.com/janhq/jan/issues/8136
+    Provider("groq", plain_reasoning="refused"),
+    Provider("hosted_vllm", is_server=True, is_keyless=True, is_local=True, plain_reasoning="taken"),
     Provider("lambda_ai", key_variables=("LAMBDA_API_KEY",)),
     Provider("lemonade", is_captured=False, is_local=True),
     Provider("litellm_proxy", is_server=True, is_keyless=True, is_gateway=True),
     Provider("llamafile", is_server=True, is_keyless=True, is_local=True),
     Provider("lm_studio", is_server=True, is_keyless=True, is_local=True),
     Provider("meta_llama", key_variables=("LLAMA_API_KEY",)),
+    Provider("minimax", plain_reasoning="taken"),
+    Provider("mistral", mistrals_rules=True, plain_reasoning="refused"),
+    Provider("moonshot", plain_reasoning="demanded"),
     Provider("nadir", is_gateway=True),
     Provider("nano-gpt", key_variables=("NANOGPT_API_KEY",)),
     Provider("ollama", speaks_openai=False, is_keyless=True, is_local=True),
     Provider("ollama_chat", speaks_openai=False, is_keyless=True, is_local=True, listed_as="ollama"),
     Provider("oobabooga", is_captured=False, is_keyless=True, is_local=True),
-    Provider("openai", is_server=True, takes_openai_key=True, family="openai_responses"),
+    Provider("openai", is_server=True, takes_openai_key=True, family="openai_responses", plain_reasoning="refused"),
     Provider("openai_like", is_captured=False, is_server=True, is_keyless=True, takes_openai_key=True),
     Provider("openrouter", family="openai_chat", states_cost=True),
     Provider("palm", is_captured=False, speaks_openai=False),
@@ -134,16 +167,18 @@ _ROWS: Final = (
     Provider("watsonx", speaks_openai=False, key_variables=("WATSONX_API_KEY", "WATSONX_URL", "WATSONX_PROJECT_ID")),
     Provider("watsonx_text", is_captured=False, speaks_openai=False),
     Provider("xai", steps_include=True),
+    Provider("xiaomi_mimo", plain_reasoning="taken"),
     Provider("xinference", is_server=True, is_keyless=True, is_local=True, key_variables=()),
+    Provider("zai", plain_reasoning="taken"),
 )
 
 _ORDINARY: Final = (  # noqa: SIM905 — with one name per line it would fill a page
-    "aiml amazon_nova assemblyai baseten cerebras charity_engine chutes clarifai codestral cognition "
-    "compactifai cortecs darkbloom dashscope deepinfra deepseek empower featherless_ai friendliai galadriel "
-    "groq helicone heroku huggingface hyperbolic inception libertai maritalk meta minimax mistral modelscope "
-    "moonshot morph nebius neosantara novita nscale nvidia_nim ovhcloud parasail pinstripes poe prism publicai "
+    "aiml amazon_nova assemblyai baseten charity_engine chutes clarifai cognition "
+    "compactifai cortecs darkbloom dashscope deepinfra empower featherless_ai friendliai galadriel "
+    "helicone heroku huggingface hyperbolic inception libertai maritalk meta modelscope "
+    "morph nebius neosantara novita nscale nvidia_nim ovhcloud parasail pinstripes poe prism publicai "
     "qwen_ai_platform qwencloud reka sail sambanova synthetic tencent together_ai v0 vercel_ai_gateway "
-    "volcengine wandb xiaomi_mimo zai"
+    "volcengine wandb"
 ).split()
 """Providers that have the default properties."""
 
@@ -182,3 +217,49 @@ def reasoning_family(provider: str, model: str) -> Family | None:
     """
     row = provider_named(provider)
     return (row.claude_family if "claude" in model else None) or row.family
+
+
+_HOSTS: Final = {
+    "api.cerebras.ai": "cerebras",
+    "api.deepseek.com": "deepseek",
+    "api.groq.com": "groq",
+    "api.mistral.ai": "mistral",
+    "api.moonshot.ai": "moonshot",
+    "api.moonshot.cn": "moonshot",
+    "api.openai.com": "openai",
+    "generativelanguage.googleapis.com": "gemini",
+}
+"""Providers that refuse plain reasoning or demand it, by the hosts of their URLs."""
+
+
+def plain_reasoning(provider: str, url: str | None = None) -> Literal["demanded", "taken", "refused"] | None:
+    """What a provider does with plain reasoning in a request; see ``Provider.plain_reasoning``.
+
+    Args:
+        provider: The provider that serves the model.
+        url: The URL of the endpoint, if it was given.
+    """
+    host = ""
+    with contextlib.suppress(ValueError):  # whoever sends the request reports a URL that is none
+        host = urlsplit(url or "").hostname or ""
+    if host.endswith(".openai.azure.com"):
+        return "refused"
+    named = _HOSTS.get(host)
+    if named is None and url is not None and provider_named(provider).is_server:
+        return None
+    return provider_named(named or provider).plain_reasoning
+
+
+_MISTRALS: Final = re.compile("(?:mis|minis|magis|codes|devs)tral|(?:mix|pix|vox)tral", re.IGNORECASE)
+"""In the names of Mistral's models, whoever serves them: vLLM checks with Mistral's own library (mistral-common)."""
+
+
+def has_mistrals_rules(provider: str, model: str, url: str | None = None) -> bool:
+    """Whether a model's conversations are checked by Mistral's rules. What obeys them, every other model takes too.
+
+    Args:
+        provider: The provider that serves the model.
+        model: The model's name.
+        url: The URL of an endpoint that is not the provider's own.
+    """
+    return provider_named(provider).mistrals_rules or any(map(_MISTRALS.search, (model, url or "")))

@@ -17,6 +17,7 @@ import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
+from headrace._conversation.legal import legal_messages
 from headrace._conversation.reasoning import with_reasoning_for
 from headrace.errors import ConfigurationError
 
@@ -79,8 +80,9 @@ def from_llm(llm: Any, call: ModelCall) -> FedRequest:
             f"llm must be callable, or have a method run, but is {type(llm).__name__}: "
             "pass a function of the prompt or of the messages"
         )
+    messages = with_reasoning_for(call.messages, "openai_chat", plain=True)
     # Copies, so that the llm cannot change the conversation.
-    messages = copy.deepcopy(with_reasoning_for(call.messages, "openai_chat"))
+    messages = copy.deepcopy(legal_messages(messages))
     prompt: Any = _prompt(messages) if _wants_text(ask) else messages
     tools: dict[str, Any] = {"tools": copy.deepcopy(list(call.tools))} if "tools" in _parameters(ask) else {}
     return from_stream("llm", lambda: ask(prompt, **tools), lambda error: error, None)

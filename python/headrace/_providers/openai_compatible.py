@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Final
 # an import in a function, the child inherits the locked import lock.
 from urllib.parse import urlsplit, urlunsplit
 
+from headrace._conversation.legal import legal_messages
 from headrace._conversation.reasoning import with_reasoning_for
-from headrace._models.catalog import provider_named
+from headrace._models.catalog import has_mistrals_rules, plain_reasoning, provider_named
 from headrace.errors import ConfigurationError, MissingKeyError
 
 from .requests import PreparedRequest, encoded
@@ -66,9 +67,13 @@ def request(call: ModelCall) -> PreparedRequest:
     settings = call.settings
     name, base_url, api_key = _endpoint(settings)
     url = _chat_url(base_url)
+    prefix = settings.model.partition("/")[0]
+    mistral = has_mistrals_rules(prefix, name, base_url)
+    plain = "refused" if mistral else plain_reasoning(prefix, base_url)
+    messages = with_reasoning_for(call.messages, "openai_chat", plain=plain != "refused", demanded=plain == "demanded")
     body: dict[str, object] = {
         "model": name,
-        "messages": with_reasoning_for(call.messages, "openai_chat"),
+        "messages": legal_messages(messages, mistral=mistral),
         "stream": True,
         "stream_options": {"include_usage": True},
         **settings.parameters,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["TOO_DEEP", "BoundCall", "InvalidArgumentsError", "parse_object", "sendable", "shown"]
+__all__ = ["TOO_DEEP", "BoundCall", "InvalidArgumentsError", "object_json", "parse_object", "shown"]
 
 TOO_DEEP: Final = "The arguments are nested too deeply: at most 200 objects or lists may be in one another."
 """What the model is told of arguments that are nested deeper than pydantic's parser goes."""
@@ -60,6 +60,11 @@ def parse_object(text: str, schema: object = None) -> dict[str, Any]:
         raise InvalidArgumentsError(TOO_DEEP) from None
 
 
+def object_json(text: str) -> str:
+    """The JSON text of the object that :func:`parse_object` finds in some arguments, which may be in a JSON string."""
+    return _parsed(text)[1]
+
+
 def _parsed(text: str) -> tuple[dict[str, Any], str]:
     """The object, and its JSON text."""
     from pydantic_core import from_json
@@ -83,22 +88,6 @@ def _parsed(text: str) -> tuple[dict[str, Any], str]:
     if not isinstance(value, dict):
         raise InvalidArgumentsError(f"The arguments must be one JSON object, not {shown(value)}.")
     return cast("dict[str, Any]", value), text
-
-
-def sendable(text: str) -> str:
-    """The arguments of a past call for the next request. Providers refuse arguments that are not a JSON object.
-
-    Args:
-        text: The arguments as the model sent them.
-
-    Returns:
-        The same text if it is a JSON object, or that object if it is JSON in a string, else ``"{}"``. The tool result
-        tells the model what was wrong.
-    """
-    try:
-        return _parsed(text)[1]
-    except InvalidArgumentsError:
-        return "{}"
 
 
 def shown(value: Any) -> str:

@@ -19,7 +19,7 @@ from pydantic_core import to_json
 from headrace.errors import ConfigurationError
 
 from .annotations import UNPACK, plain
-from .arguments import TOO_DEEP, BoundCall, InvalidArgumentsError, parse_object, sendable, shown
+from .arguments import TOO_DEEP, BoundCall, InvalidArgumentsError, object_json, parse_object, shown
 from .callables import (
     bound_keywords,
     docstring_of,
@@ -215,7 +215,7 @@ def _validated(adapter: TypeAdapter[Any], text: str, schema: _Schema) -> Any:
     except RecursionError:
         raise InvalidArgumentsError(TOO_DEEP) from None
     # Validate JSON, not Python objects: pydantic's strict models take a date or an enum as a string only from JSON.
-    json = sendable(text) if cleaned == given else to_json(cleaned)
+    json = object_json(text) if cleaned == given else to_json(cleaned)
     try:
         return adapter.validate_json(json)
     except ValidationError as error:

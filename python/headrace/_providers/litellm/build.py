@@ -15,8 +15,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
+from headrace._conversation.legal import legal_messages
 from headrace._conversation.reasoning import with_reasoning_for
-from headrace._models.catalog import provider_named, reasoning_family
+from headrace._models.catalog import has_mistrals_rules, plain_reasoning, provider_named, reasoning_family
 from headrace._providers import feeder
 from headrace._providers.caching import with_cache_marks
 from headrace._providers.dialects import dialect_of
@@ -108,7 +109,15 @@ def _provider(litellm: Any, settings: ModelSettings) -> str:
 
 def _arguments(call: ModelCall, provider: str) -> dict[str, Any]:
     settings = call.settings
-    messages = with_reasoning_for(call.messages, reasoning_family(provider, settings.model))
+    # First the reasoning, because it names the calls by the ids that the model gave them.
+    plain = plain_reasoning(provider, settings.base_url)
+    messages = with_reasoning_for(
+        call.messages,
+        reasoning_family(provider, settings.model),
+        plain=plain in {"taken", "demanded"},
+        demanded=plain == "demanded",
+    )
+    messages = legal_messages(messages, mistral=has_mistrals_rules(provider, settings.model))
     tools: list[Any] = list(call.tools)
     if settings.prompt_caching:
         messages, tools = with_cache_marks(messages, tools, provider, settings.model)
