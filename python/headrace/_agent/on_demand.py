@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from .arguments import check_type, checked_list
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
@@ -21,9 +23,11 @@ def servers(url: str | None, urls: Sequence[str] | None, config: Mapping[str, An
     """The MCP servers of an agent; None if it has none."""
     if url is None and urls is None and config is None:
         return None
+    check_type("mcp_url", url, str, "a string")
+    checked = None if urls is None else checked_list("mcp_urls", urls, "URLs", str)
     from headrace.mcp import MCPTools, parse_servers
 
-    return MCPTools(parse_servers(url, urls, config))
+    return MCPTools(parse_servers(url, checked, config))
 
 
 def memory(agent_name: str, path: str | Path | None) -> Memory:
