@@ -43,6 +43,11 @@ class Agent:
     An agent may have any number of runs at the same time, in any number of threads and asyncio tasks. They share only
     its configuration, which each run reads when it starts, and its memory, if it has one.
 
+    An agent can be pickled, if its functions can be found by their names, and copied deeply. Neither has its secrets:
+    the key, secret members of ``llm_args``, headers that carry credentials, and those of URLs and MCP servers. The key
+    is then looked for in the environment, as for every agent without one. A deep copy shares tools, MCP servers, memory
+    and functions with the agent. ``copy.copy`` shares everything, also the key.
+
     Args:
         agent_name: The agent's name, in events and in workflows.
         agent_description: What the agent is for. Agents that may hand tasks to it read this; its own model does not.
@@ -69,10 +74,11 @@ class Agent:
             with the messages, and returns text or an iterable of text or of OpenAI chunks. May be async.
         llm_base_url: The URL of an OpenAI-compatible endpoint, without ``/chat/completions``. If the model's name
             begins with a provider of another dialect (``anthropic/…``, ``gemini/…``), the URL of such an endpoint.
-        llm_api_key: The API key; None to take it from the environment.
+        llm_api_key: The API key; None to take it from the environment: from the variable of the provider that the
+            model's name begins with, such as ``GROQ_API_KEY``, else from ``OPENAI_API_KEY``.
         llm_args: More members of the request's body, such as ``{"seed": 1}``. Its member ``extra_headers`` is a dict
-            of HTTP headers. For a model that litellm handles, these are arguments of ``litellm.completion``, such as
-            ``api_version`` or ``aws_region_name``.
+            of HTTP headers; an ``Authorization`` in it is used instead of the key. For a model that litellm handles,
+            these are arguments of ``litellm.completion``, such as ``api_version`` or ``aws_region_name``.
         prompt_caching: Ask the provider to cache the prompt, if it wants to be asked (Anthropic).
         timeouts: The timeouts, in seconds.
         retry_attempts: How many times a turn is retried after a temporary error, if none of its tokens was yielded.
@@ -410,6 +416,25 @@ class Agent:
 
     def __repr__(self) -> str:
         return f"Agent(agent_name={self.agent_name!r}, model_name={self.model_name!r}, max_loops={self.max_loops!r})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        from ._agent.pickling import state_without_secrets
+
+        return state_without_secrets(self.__dict__)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Agent:
+        from ._agent.pickling import copied_state
+
+        other = type(self).__new__(type(self))
+        memo[id(self)] = other  # before its attributes: agents may hand over to each other in a circle
+        other.__dict__.update(copied_state(self.__getstate__(), memo))
+        return other
+
+    def __copy__(self) -> Agent:
+        # A plain copy shares all values with the agent, its key too.
+        other = type(self).__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        return other
 
     def _run(
         self,

@@ -37,6 +37,9 @@ _DEFAULTS: Final[dict[str, float]] = {
 }
 """The numbers for which None means the default."""
 
+_OF_THE_CONNECTION: Final = frozenset({"content-length", "transfer-encoding", "host"})
+"""Headers that belong to the connection. Another value would break the request, or lead it elsewhere."""
+
 _Number = TypeVar("_Number", int, float)
 
 
@@ -134,7 +137,9 @@ def _fallback(settings: ModelSettings, model: str) -> ModelSettings:
     """A fallback model has the URL and the key of the first model, unless it belongs to another provider."""
     provider, slash, _ = model.partition("/")
     if not slash or settings.model.startswith(f"{provider}/"):
-        return replace(settings, model=model, llm=None)
+        # It is asked at the first model's URL, so it is that provider's key that may be sent there.
+        first, has_provider, _ = settings.model.partition("/")
+        return replace(settings, model=model, llm=None, key_of=first if has_provider and settings.base_url else None)
     return replace(settings, model=model, llm=None, base_url=None, api_key=None)
 
 
@@ -148,6 +153,10 @@ def _headers(given: object) -> dict[str, str]:
         if not isinstance(name, str) or not isinstance(value, str):
             # Without the value in the message: it may be a secret.
             raise ConfigurationError(f"extra_headers: the header {name!r} must be a string with a string for its value")
+        if name.strip().lower() in _OF_THE_CONNECTION:
+            raise ConfigurationError(
+                f"extra_headers: {name!r} is written by headrace, which knows the body and the URL"
+            )
     return cast("dict[str, str]", dict(headers))
 
 
