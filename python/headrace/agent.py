@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from ._agent import display, on_demand
-from ._agent.config import check_agent, check_task, default_model, limits_of, spec_of
+from ._agent.arguments import checked_dict, checked_function, checked_list
+from ._agent.config import (
+    check_agent,
+    check_images,
+    check_task,
+    check_tasks,
+    default_model,
+    limits_of,
+    or_default,
+    spec_of,
+)
 from ._conversation.output import format_output
 from ._run.read import View
 from ._run.run import Run
@@ -15,7 +26,7 @@ from .tools import Toolbox
 from .types import Timeouts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from typing_extensions import TypedDict, Unpack
@@ -40,6 +51,11 @@ class Agent:
 
     An agent may have any number of runs at the same time, in any number of threads and asyncio tasks. They share only
     its configuration, which each run reads when it starts, and its memory, if it has one.
+
+    An agent can be pickled, if its functions can be found by their names, and copied deeply. Neither has its secrets:
+    the key, secret members of ``llm_args``, headers that carry credentials, and those of URLs and MCP servers. The key
+    is then looked for in the environment, as for every agent without one. A deep copy shares tools, MCP servers, memory
+    and functions with the agent. ``copy.copy`` shares everything, also the key.
 
     Args:
         agent_name: The agent's name, in events and in workflows.
@@ -80,10 +96,11 @@ class Agent:
             with the messages, and returns text or an iterable of text or of OpenAI chunks. May be async.
         llm_base_url: The URL of an OpenAI-compatible endpoint, without ``/chat/completions``. If the model's name
             begins with a provider of another dialect (``anthropic/…``, ``gemini/…``), the URL of such an endpoint.
-        llm_api_key: The API key; None to take it from the environment.
+        llm_api_key: The API key; None to take it from the environment: from the variable of the provider that the
+            model's name begins with, such as ``GROQ_API_KEY``, else from ``OPENAI_API_KEY``.
         llm_args: More members of the request's body, such as ``{"seed": 1}``. Its member ``extra_headers`` is a dict
-            of HTTP headers. For a model that litellm handles, these are arguments of ``litellm.completion``, such as
-            ``api_version`` or ``aws_region_name``.
+            of HTTP headers; an ``Authorization`` in it is used instead of the key. For a model that litellm handles,
+            these are arguments of ``litellm.completion``, such as ``api_version`` or ``aws_region_name``.
         prompt_caching: Ask the provider to cache the prompt, if it wants to be asked (Anthropic).
         timeouts: The timeouts, in seconds.
         retry_attempts: How many times a turn is retried after a temporary error, if none of its tokens was yielded.
@@ -146,7 +163,7 @@ class Agent:
         tool_choice_every_turn: bool = False,
         parallel_tool_calls: bool = True,
         tool_timeout: float | None = None,
-        tool_retry_attempts: int = 0,
+        tool_retry_attempts: int | None = 0,
         max_tool_result_tokens: int | None = 25_000,
         mcp_url: str | None = None,
         mcp_urls: Sequence[str] | None = None,
@@ -165,23 +182,23 @@ class Agent:
         llm_args: Mapping[str, Any] | None = None,
         prompt_caching: bool = False,
         timeouts: Timeouts | None = None,
-        retry_attempts: int = 0,
-        retry_interval: float = 1.0,
+        retry_attempts: int | None = 0,
+        retry_interval: float | None = 1.0,
         retry_budget: float | None = None,
-        fallback_models: Sequence[str] = (),
+        fallback_models: Sequence[str] | None = (),
         fallback_model_name: str | None = None,
         resume_on_error: bool = False,
         stopping_token: str | None = None,
         stopping_func: Stop | None = None,
         stopping_condition: Stop | None = None,
-        loop_interval: float = 0.0,
+        loop_interval: float | None = 0.0,
         max_turns: int | None = None,
         max_total_tokens: int | None = None,
         max_cost: float | None = None,
-        handoffs: Iterable[Agent] = (),
-        selected_tools: str | Iterable[str] = "all",
-        max_plan_attempts: int = 3,
-        max_subtask_loops: int = 20,
+        handoffs: Iterable[Agent] | None = (),
+        selected_tools: str | Iterable[str] | None = "all",
+        max_plan_attempts: int | None = 3,
+        max_subtask_loops: int | None = 20,
         persistent_memory: bool = False,
         memory_path: str | Path | None = None,
         context_length: int | None = None,
@@ -212,27 +229,26 @@ class Agent:
         self.thinking_tokens = thinking_tokens
         self.llm_base_url = llm_base_url
         self.llm_api_key = llm_api_key
-        self.llm_args = dict(llm_args or {})
+        self.llm_args = checked_dict("llm_args", llm_args)
         self.prompt_caching = prompt_caching
         self.timeouts = timeouts or Timeouts()
-        self.retry_attempts = retry_attempts
-        self.retry_interval = retry_interval
+        self.retry_attempts = or_default("retry_attempts", retry_attempts)
+        self.retry_interval = or_default("retry_interval", retry_interval)
         self.retry_budget = retry_budget
-        # A single string is an error that `check_agent` reports; a tuple of its letters would hide it.
-        self.fallback_models = fallback_models if isinstance(fallback_models, str) else tuple(fallback_models)
+        self.fallback_models = checked_list("fallback_models", fallback_models, "models' names", str)
         self.fallback_model_name = fallback_model_name
         self.resume_on_error = resume_on_error
         self.stopping_token = stopping_token
         self.stopping_func = stopping_func
         self.stopping_condition = stopping_condition
-        self.loop_interval = loop_interval
+        self.loop_interval = or_default("loop_interval", loop_interval)
         self.max_turns = max_turns
         self.max_total_tokens = max_total_tokens
         self.max_cost = max_cost
-        self.handoffs = tuple(handoffs)
-        self.selected_tools = selected_tools
-        self.max_plan_attempts = max_plan_attempts
-        self.max_subtask_loops = max_subtask_loops
+        self.handoffs: tuple[Agent, ...] = checked_list("handoffs", handoffs, "agents", Agent)
+        self.selected_tools = "all" if selected_tools is None else selected_tools
+        self.max_plan_attempts = or_default("max_plan_attempts", max_plan_attempts)
+        self.max_subtask_loops = or_default("max_subtask_loops", max_subtask_loops)
         self.context_length = context_length
         self.transforms = transforms
         self.output_type = output_type
@@ -242,12 +258,12 @@ class Agent:
         self.streaming_callback = streaming_callback
         self.stream = stream
         self.toolbox = Toolbox(
-            tools or (),
-            raw_schemas=tools_list_dictionary or (),
+            checked_list("tools", tools, "functions"),
+            raw_schemas=checked_list("tools_list_dictionary", tools_list_dictionary, "schemas", Mapping),
             parallel=parallel_tool_calls,
             timeout=tool_timeout,
-            retry_attempts=tool_retry_attempts,
-            approve=approve,
+            retry_attempts=tool_retry_attempts or 0,
+            approve=checked_function("approve", approve),
         )
         self.mcp = on_demand.servers(
             mcp_url,
@@ -321,11 +337,13 @@ class Agent:
     def run_batched(self, tasks: Iterable[str]) -> list[Any]:
         """Runs tasks one after the other; returns what :meth:`run` returns for each. The first error ends it.
 
+        The tasks are checked before the first of them runs; those of a generator are read before.
+
         Example:
             >>> agent.run_batched(["Greet me.", "Again."])
             ['Hello, world.', 'Hello, world.']
         """
-        return [self.run(task) for task in tasks]
+        return [self.run(task) for task in check_tasks(tasks)]
 
     def run_concurrent(self, tasks: Iterable[str], *, max_workers: int = 8) -> list[Any]:
         """Runs tasks at the same time, each in a thread.
@@ -344,6 +362,7 @@ class Agent:
         import contextvars
         from concurrent.futures import ThreadPoolExecutor
 
+        tasks = check_tasks(tasks)
         with ThreadPoolExecutor(max_workers) as pool:
             # A copy of the context for each run, so that its tools see the caller's context variables.
             running = [pool.submit(contextvars.copy_context().run, self.run, task) for task in tasks]
@@ -360,7 +379,7 @@ class Agent:
 
         from ._concurrency.threads import StopProgramError, contained
 
-        running = [asyncio.ensure_future(contained(self.arun(task))) for task in tasks]
+        running = [asyncio.ensure_future(contained(self.arun(task))) for task in check_tasks(tasks)]
         try:
             return list(await asyncio.gather(*running))
         except StopProgramError as stopped:
@@ -450,6 +469,25 @@ class Agent:
     def __repr__(self) -> str:
         return f"Agent(agent_name={self.agent_name!r}, model_name={self.model_name!r}, max_loops={self.max_loops!r})"
 
+    def __getstate__(self) -> dict[str, Any]:
+        from ._agent.pickling import state_without_secrets
+
+        return state_without_secrets(self.__dict__)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Agent:
+        from ._agent.pickling import copied_state
+
+        other = type(self).__new__(type(self))
+        memo[id(self)] = other  # before its attributes: agents may hand over to each other in a circle
+        other.__dict__.update(copied_state(self.__getstate__(), memo))
+        return other
+
+    def __copy__(self) -> Agent:
+        # A plain copy shares all values with the agent, its key too.
+        other = type(self).__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        return other
+
     def _run(
         self,
         task: str,
@@ -462,8 +500,9 @@ class Agent:
         check_task(task)
         inbox: list[str] = []
         spec = spec_of(self, inbox)
-        images = [*([img] if img is not None else []), *(imgs or ())]
+        images = check_images(img, imgs)
         loop = spec.loop(spec, [on_demand.opening(task, images)])
+        checked_function("streaming_callback", callback)
         wanted = callback or self.streaming_callback
         view = View(events, reasoning, None if self.stream else wanted, wanted if self.stream else None)
         note = display.note if self.verbose else None

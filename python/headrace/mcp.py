@@ -19,7 +19,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ._concurrency.threads import wait_for
-from ._mcp.servers import HTTPServer, Server, StdioServer, parse_servers
+from ._mcp.servers import (
+    HTTPServer,
+    Server,
+    StdioServer,
+    parse_servers,
+    with_secrets_of_environment,
+    without_secrets,
+)
 from ._mcp.sessions import Worker
 from .errors import ConfigurationError
 from .tools import Tool
@@ -145,6 +152,14 @@ class MCPTools:
 
     def __repr__(self) -> str:
         return f"MCPTools({', '.join(server.name for server in self._servers)})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The servers without their secrets, and no connection: a copy makes its own."""
+        return {**self.__dict__, "_process": None, "_servers": tuple(map(without_secrets, self._servers))}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        servers = tuple(with_secrets_of_environment(*pickled) for pickled in state["_servers"])
+        self.__dict__.update({**state, "_process": _Process(), "_servers": servers})
 
     def _here(self) -> _Process:
         if self._process.pid != os.getpid():

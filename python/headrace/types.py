@@ -102,6 +102,7 @@ class ModelSettings(Value):
         max_event_bytes: The size limit of one SSE event of the stream, in bytes.
         llm: The user's function that answers instead of a model; None to ask the model.
         prompt_caching: Mark the prompt for the provider's cache, if the provider needs marks.
+        key_of: The provider whose key is looked for in the environment; None for the one that the model's name tells.
     """
 
     model: str
@@ -113,6 +114,7 @@ class ModelSettings(Value):
     max_event_bytes: int = _native.DEFAULT_MAX_EVENT_BYTES
     llm: Any = field(default=None, repr=False)
     prompt_caching: bool = False
+    key_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections import Counter, deque
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+from ._agent.arguments import checked_list
 from ._agent.config import check_task
 from ._conversation.output import check_output_type, format_output
 from ._workflow.run import WorkflowRun
@@ -51,7 +52,7 @@ class _Workflow(ABC):
         on_error: Literal["cancel", "continue"],
         output_type: str,
     ) -> None:
-        self.agents = list(agents)
+        self.agents: list[Agent] = list(checked_list("agents", agents, "agents"))
         self.name = name
         self.description = description
         self.max_loops = max_loops

@@ -1,4 +1,4 @@
 """An agent's options: checks them, and makes the specification of a run from them."""
 
-OFFERED = ("config", "display", "on_demand")
+OFFERED = ("arguments", "config", "display", "on_demand", "pickling")
 """The modules that other rooms may import."""

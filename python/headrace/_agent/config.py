@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import reprlib
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from os import PathLike
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from headrace._conversation.output import check_output_type
 from headrace._loop.calls import HANDOFF
@@ -16,16 +18,46 @@ from headrace.errors import ConfigurationError
 from headrace.types import ModelSettings
 
 from . import display, on_demand
+from .arguments import check_type, checked_function, checked_list
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from .options import AgentOptions
 
-__all__ = ["check_agent", "check_task", "default_model", "limits_of", "spec_of"]
+__all__ = [
+    "check_agent",
+    "check_images",
+    "check_task",
+    "check_tasks",
+    "default_model",
+    "limits_of",
+    "or_default",
+    "spec_of",
+]
 
 _DEFAULT_MODEL = "local/smollm2-135m"
 _DEFAULT_MAX_TURNS = 100
+
+_DEFAULTS: Final[dict[str, float]] = {
+    "retry_attempts": 0,
+    "retry_interval": 1.0,
+    "loop_interval": 0.0,
+    "max_plan_attempts": 3,
+    "max_subtask_loops": 20,
+}
+"""The numbers for which None means the default."""
+
+_OF_THE_CONNECTION: Final = frozenset({"content-length", "transfer-encoding", "host"})
+"""Headers that belong to the connection. Another value would break the request, or lead it elsewhere."""
+
+_Number = TypeVar("_Number", int, float)
+
+
+def or_default(name: str, value: _Number | None) -> _Number:
+    """The value of an agent's numeric option; its default if it is None."""
+    default: Any = _DEFAULTS[name]
+    return default if value is None else value
 
 
 def spec_of(agent: AgentOptions, inbox: list[str]) -> AgentSpec:
@@ -38,7 +70,7 @@ def spec_of(agent: AgentOptions, inbox: list[str]) -> AgentSpec:
     pending = [(agent, spec)]
     while pending:
         agent, source = pending.pop()
-        for target in agent.handoffs:
+        for target in agent.handoffs or ():
             if target not in handed_to:
                 # Messages of `steer` are only for the agent that the user talks to, so each target gets its own inbox.
                 # That agent gets a second one if a task is handed to it.
@@ -66,10 +98,10 @@ def _spec_without_handoffs(agent: AgentOptions, inbox: list[str]) -> AgentSpec:
         tool_choice_every_turn=agent.tool_choice_every_turn,
         result_limit=ResultLimit(agent.max_tool_result_tokens, _results_of_a_turn(agent)),
         stops=tuple(_stops(agent)),
-        loop_interval=agent.loop_interval,
+        loop_interval=or_default("loop_interval", agent.loop_interval),
         retries=RetryPolicy(
-            attempts=agent.retry_attempts,
-            interval=agent.retry_interval,
+            attempts=or_default("retry_attempts", agent.retry_attempts),
+            interval=or_default("retry_interval", agent.retry_interval),
             budget=agent.retry_budget,
             fallbacks=_fallbacks(agent, settings),
             resumes=agent.resume_on_error,
@@ -80,8 +112,8 @@ def _spec_without_handoffs(agent: AgentOptions, inbox: list[str]) -> AgentSpec:
         keeps_task=agent.transforms is None,
         auto=AutoSpec(
             tools=_selected(agent.selected_tools),
-            plan_attempts=agent.max_plan_attempts,
-            subtask_turns=agent.max_subtask_loops,
+            plan_attempts=or_default("max_plan_attempts", agent.max_plan_attempts),
+            subtask_turns=or_default("max_subtask_loops", agent.max_subtask_loops),
         ),
     )
 
@@ -112,14 +144,16 @@ def _settings(agent: AgentOptions) -> ModelSettings:
 def _fallbacks(agent: AgentOptions, settings: ModelSettings) -> tuple[ModelSettings, ...]:
     """The settings of the fallback models."""
     names = [agent.fallback_model_name] if agent.fallback_model_name else []
-    return tuple(_fallback(settings, name) for name in (*names, *agent.fallback_models))
+    return tuple(_fallback(settings, name) for name in (*names, *(agent.fallback_models or ())))
 
 
 def _fallback(settings: ModelSettings, model: str) -> ModelSettings:
     """A fallback model has the URL and the key of the first model, unless it belongs to another provider."""
     provider, slash, _ = model.partition("/")
     if not slash or settings.model.startswith(f"{provider}/"):
-        return replace(settings, model=model, llm=None)
+        # It is asked at the first model's URL, so it is that provider's key that may be sent there.
+        first, has_provider, _ = settings.model.partition("/")
+        return replace(settings, model=model, llm=None, key_of=first if has_provider and settings.base_url else None)
     return replace(settings, model=model, llm=None, base_url=None, api_key=None)
 
 
@@ -133,6 +167,10 @@ def _headers(given: object) -> dict[str, str]:
         if not isinstance(name, str) or not isinstance(value, str):
             # Without the value in the message: it may be a secret.
             raise ConfigurationError(f"extra_headers: the header {name!r} must be a string with a string for its value")
+        if name.strip().lower() in _OF_THE_CONNECTION:
+            raise ConfigurationError(
+                f"extra_headers: {name!r} is written by headrace, which knows the body and the URL"
+            )
     return cast("dict[str, str]", dict(headers))
 
 
@@ -158,10 +196,10 @@ def _transform(agent: AgentOptions) -> Transform | None:
     return on_demand.fitting(agent.context_length, agent.max_tokens or 0)
 
 
-def _selected(names: str | Iterable[str]) -> frozenset[str] | None:
-    if names == "all":
+def _selected(names: str | Iterable[str] | None) -> frozenset[str] | None:
+    if names is None or names == "all":
         return None
-    chosen = frozenset([names] if isinstance(names, str) else names)
+    chosen = frozenset([names] if isinstance(names, str) else checked_list("selected_tools", names, "names", str))
     known = on_demand.autonomous_tools()
     unknown = chosen.difference(known)
     if unknown:
@@ -172,21 +210,25 @@ def _selected(names: str | Iterable[str]) -> frozenset[str] | None:
 def check_agent(agent: AgentOptions) -> None:
     """Raises ``ConfigurationError`` for options that cannot work."""
     _check_loops(agent.max_loops)
-    for name in ("retry_attempts", "retry_interval", "loop_interval", "max_plan_attempts", "max_subtask_loops"):
+    for name in (*_DEFAULTS, "retry_budget"):
         value: Any = getattr(agent, name)
-        if value < 0:
+        check_type(name, value, int | float, "a number")
+        if value is not None and not value >= 0:
             raise ConfigurationError(f"{name} must not be negative, but is {value!r}")
-    if agent.retry_budget is not None and agent.retry_budget < 0:
-        raise ConfigurationError(f"retry_budget must not be negative, but is {agent.retry_budget!r}")
     limit: object = agent.max_tool_result_tokens
     if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
         raise ConfigurationError(f"max_tool_result_tokens must be a whole number from 1, or None, not {limit!r}")
-    if isinstance(agent.fallback_models, str):
-        raise ConfigurationError("fallback_models must be a list of models' names; fallback_model_name is one name")
     for name in ("max_turns", "max_total_tokens", "max_cost"):
         most: Any = getattr(agent, name)
         if most is not None and (isinstance(most, bool) or not isinstance(most, (int, float)) or most <= 0):
             raise ConfigurationError(f"{name} must be a number above 0, or None, but is {most!r}")
+    for name in ("fallback_model_name", "stopping_token"):
+        check_type(name, getattr(agent, name), str, "a string")
+    for name in ("stopping_func", "stopping_condition", "transforms", "streaming_callback"):
+        checked_function(name, getattr(agent, name))
+    if isinstance(agent.fallback_models, str):
+        raise ConfigurationError("fallback_models must be a list of models' names; fallback_model_name is one name")
+    checked_list("fallback_models", agent.fallback_models, "models' names", str)
     check_output_type(agent.output_type)
     _check_handoffs(agent)
     if agent.max_loops == "auto":
@@ -206,7 +248,11 @@ def _check_names(names: Iterable[str]) -> None:
 
 
 def _check_handoffs(agent: AgentOptions) -> None:
-    names = [other.agent_name for other in agent.handoffs]
+    others = checked_list("handoffs", agent.handoffs, "agents")
+    for other in others:
+        if not hasattr(other, "toolbox"):
+            raise ConfigurationError(f"handoffs must be a list of agents, but contains {reprlib.repr(other)}")
+    names = [other.agent_name for other in others]
     twice = {name for name in names if names.count(name) > 1}
     if twice:
         raise ConfigurationError(
@@ -229,6 +275,21 @@ def check_task(task: object) -> None:
         raise ConfigurationError(f"the task must be a string, not {type(task).__name__}")
     if not task.strip():
         raise ConfigurationError("the task is empty: say what the agent is to do")
+
+
+def check_tasks(tasks: object) -> tuple[str, ...]:
+    """The tasks of a list. Raises ``ConfigurationError`` for a wrong task, and for a single one in its place."""
+    checked = checked_list("tasks", tasks, "strings")
+    for task in checked:
+        check_task(task)
+    return checked
+
+
+def check_images(img: object, imgs: object) -> list[str]:
+    """The images of a task, in one list. Raises ``ConfigurationError`` for what cannot be images."""
+    check_type("img", img, str | PathLike, "a string: a path, URL, data URI or base64 text")
+    others = checked_list("imgs", imgs, "strings", str | PathLike)
+    return [*([cast("str", img)] if img is not None else []), *others]
 
 
 def default_model() -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from .arguments import check_type, checked_list
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
@@ -23,9 +25,11 @@ def servers(
     """The MCP servers of an agent, with these options of ``MCPTools``; None if it has none."""
     if url is None and urls is None and config is None:
         return None
+    check_type("mcp_url", url, str, "a string")
+    checked = None if urls is None else checked_list("mcp_urls", urls, "URLs", str)
     from headrace.mcp import MCPTools, parse_servers
 
-    return MCPTools(parse_servers(url, urls, config), **options)
+    return MCPTools(parse_servers(url, checked, config), **options)
 
 
 def memory(agent_name: str, path: str | Path | None) -> Memory:

@@ -1,4 +1,4 @@
 """The tools of MCP servers: the configuration of servers, and the sessions with them."""
 
-OFFERED = ("servers", "sessions")
+OFFERED = ("secrets", "servers", "sessions")
 """The modules that other rooms may import."""

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias, cast
 
 from headrace.errors import ConfigurationError
 
+from .secrets import headers_without_secrets, is_secret, url_without_secrets
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["HTTPServer", "Server", "StdioServer", "parse_servers"]
+__all__ = [
+    "HTTPServer",
+    "Server",
+    "StdioServer",
+    "parse_servers",
+    "with_secrets_of_environment",
+    "without_secrets",
+]
 
 _TRANSPORTS: Final = {
     "command": ("stdio", "mcp"),
@@ -73,6 +83,22 @@ class HTTPServer:
 
 
 Server: TypeAlias = StdioServer | HTTPServer
+
+
+def without_secrets(server: Server) -> tuple[Server, tuple[str, ...]]:
+    """A server without its secrets, for a pickle, and the names of the environment variables that were left out."""
+    if isinstance(server, HTTPServer):
+        url, headers = url_without_secrets(server.url), headers_without_secrets(server.headers)
+        return replace(server, url=url, headers=headers), ()
+    secret = tuple(filter(is_secret, server.env))
+    return replace(server, env={name: value for name, value in server.env.items() if name not in secret}), secret
+
+
+def with_secrets_of_environment(server: Server, names: tuple[str, ...]) -> Server:
+    """A server of a pickle, with those of the named environment variables that this process has."""
+    if isinstance(server, HTTPServer):
+        return server
+    return replace(server, env={**server.env, **{name: os.environ[name] for name in names if name in os.environ}})
 
 
 def parse_servers(

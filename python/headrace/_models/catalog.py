@@ -14,6 +14,7 @@ __all__ = [
     "Provider",
     "canonical",
     "has_mistrals_rules",
+    "key_names",
     "plain_reasoning",
     "provider_named",
     "reasoning_family",
@@ -37,6 +38,7 @@ class Provider(NamedTuple):
         takes_openai_key: OpenAI's API key and URL in the environment may be used for it.
         key_variables: The environment variables of its API key and related settings, if litellm does not name them, or
             names others than it reads; None if litellm names them.
+        other_keys: More environment variables in which litellm looks for its API key, besides ``NAME_API_KEY``.
         family: The form of its signed reasoning; None if it accepts none back.
         claude_family: The form of signed reasoning for the Claude models that it serves.
         marks_cache: Its models need marks in the request to cache a prompt (Anthropic's ``cache_control``): all of
@@ -62,6 +64,7 @@ class Provider(NamedTuple):
     is_local: bool = False
     takes_openai_key: bool = False
     key_variables: tuple[str, ...] | None = None
+    other_keys: tuple[str, ...] = ()
     family: Family | None = None
     claude_family: Family | None = None
     marks_cache: Literal["always", "claude"] | None = None
@@ -80,7 +83,7 @@ _GOOGLE: Final = ("GOOGLE_APPLICATION_CREDENTIALS",)
 _AWS: Final = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
 _ROWS: Final = (
-    Provider("ai21_chat", listed_as="ai21"),
+    Provider("ai21_chat", other_keys=("AI21_API_KEY",), listed_as="ai21"),
     Provider(
         "anthropic",
         speaks_openai=False,
@@ -112,7 +115,9 @@ _ROWS: Final = (
     Provider("datarobot", key_variables=("DATAROBOT_API_TOKEN",)),
     Provider("deepseek", plain_reasoning="demanded"),
     Provider("docker_model_runner", is_server=True, is_local=True),
-    Provider("fireworks_ai", cached_share=0.5),
+    Provider("featherless_ai", other_keys=("FEATHERLESS_API_KEY",)),
+    Provider("fireworks_ai", other_keys=("FIREWORKS_API_KEY", "FIREWORKSAI_API_KEY"), cached_share=0.5),
+    Provider("friendliai", other_keys=("FRIENDLI_TOKEN",)),
     Provider(
         "gemini",
         speaks_openai=False,
@@ -124,6 +129,7 @@ _ROWS: Final = (
     Provider("github", is_gateway=True),
     # "property 'reasoning_content' is unsupported": https://github.com/janhq/jan/issues/8136
     Provider("groq", plain_reasoning="refused"),
+    Provider("huggingface", other_keys=("HF_TOKEN",)),
     Provider("hosted_vllm", is_server=True, is_keyless=True, is_local=True, plain_reasoning="taken"),
     Provider("lambda_ai", key_variables=("LAMBDA_API_KEY",)),
     Provider("lemonade", is_captured=False, is_local=True),
@@ -141,17 +147,19 @@ _ROWS: Final = (
     Provider("oobabooga", is_captured=False, is_keyless=True, is_local=True),
     Provider("openai", is_server=True, takes_openai_key=True, family="openai_responses", plain_reasoning="refused"),
     Provider("openai_like", is_captured=False, is_server=True, is_keyless=True, takes_openai_key=True),
-    Provider("openrouter", family="openai_chat", states_cost=True),
+    Provider("openrouter", other_keys=("OR_API_KEY",), family="openai_chat", states_cost=True),
     Provider("palm", is_captured=False, speaks_openai=False),
-    Provider("perplexity", states_cost=True),
+    Provider("perplexity", other_keys=("PERPLEXITYAI_API_KEY",), states_cost=True),
     Provider("replicate", is_captured=False, speaks_openai=False),
     Provider("sagemaker", is_captured=False, speaks_openai=False),
     Provider("sagemaker_chat", speaks_openai=False, key_variables=_AWS),
     Provider("scaleway", key_variables=("SCW_SECRET_KEY",)),
     Provider("scx-ai", key_variables=("SCX_API_KEY",)),
     Provider("tensormesh", key_variables=("TENSORMESH_INFERENCE_API_KEY",)),
-    Provider("text-completion-codestral", is_captured=False, listed_as="codestral"),
-    Provider("text-completion-openai", is_captured=False, listed_as="openai"),
+    Provider("text-completion-codestral", is_captured=False, other_keys=("CODESTRAL_API_KEY",), listed_as="codestral"),
+    Provider("text-completion-openai", is_captured=False, takes_openai_key=True, listed_as="openai"),
+    Provider("together_ai", other_keys=("TOGETHERAI_API_KEY", "TOGETHER_API_KEY")),
+    Provider("vercel_ai_gateway", other_keys=("VERCEL_OIDC_TOKEN",)),
     Provider(
         "vertex_ai",
         speaks_openai=False,
@@ -164,6 +172,7 @@ _ROWS: Final = (
     Provider("vertex_ai-anthropic_models", is_captured=False, counts_cache_apart=True),
     Provider("vertex_ai_beta", speaks_openai=False, key_variables=_GOOGLE, family="gemini"),
     Provider("vllm", is_captured=False, is_local=True),
+    Provider("volcengine", other_keys=("ARK_API_KEY",)),
     Provider("watsonx", speaks_openai=False, key_variables=("WATSONX_API_KEY", "WATSONX_URL", "WATSONX_PROJECT_ID")),
     Provider("watsonx_text", is_captured=False, speaks_openai=False),
     Provider("xai", steps_include=True),
@@ -173,12 +182,10 @@ _ROWS: Final = (
 )
 
 _ORDINARY: Final = (  # noqa: SIM905 — with one name per line it would fill a page
-    "aiml amazon_nova assemblyai baseten charity_engine chutes clarifai cognition "
-    "compactifai cortecs darkbloom dashscope deepinfra empower featherless_ai friendliai galadriel "
-    "helicone heroku huggingface hyperbolic inception libertai maritalk meta modelscope "
-    "morph nebius neosantara novita nscale nvidia_nim ovhcloud parasail pinstripes poe prism publicai "
-    "qwen_ai_platform qwencloud reka sail sambanova synthetic tencent together_ai v0 vercel_ai_gateway "
-    "volcengine wandb"
+    "aiml amazon_nova assemblyai baseten charity_engine chutes clarifai cognition compactifai cortecs "
+    "darkbloom dashscope deepinfra empower galadriel helicone heroku hyperbolic inception libertai maritalk "
+    "meta modelscope morph nebius neosantara novita nscale nvidia_nim ovhcloud parasail pinstripes poe prism "
+    "publicai qwen_ai_platform qwencloud reka sail sambanova synthetic tencent v0 wandb"
 ).split()
 """Providers that have the default properties."""
 
@@ -203,6 +210,25 @@ def canonical(name: str) -> str:
         if name.startswith(main):
             return main
     return provider_named(name).listed_as or name
+
+
+def key_names(provider: str) -> tuple[str, ...]:
+    """The environment variables in which the API key of a provider may be, for an endpoint at a URL of the user's.
+
+    Args:
+        provider: The provider in front of the model's name; empty for a name without one.
+
+    Returns:
+        The variables; the first one that is set counts. OpenAI's for a provider that takes its key, for a name without
+        a provider, and for one that is not in the catalogue, which is then part of the model's name at its server.
+    """
+    row = CATALOG.get(provider)
+    if row is None or row.takes_openai_key:
+        return ("OPENAI_API_KEY",)
+    if row.key_variables is not None:
+        # The others, if there are any, are related settings.
+        return row.key_variables[:1]
+    return (f"{row.name.upper().replace('-', '_')}_API_KEY", *row.other_keys)
 
 
 def reasoning_family(provider: str, model: str) -> Family | None:

@@ -12,10 +12,10 @@ from urllib.parse import urlsplit, urlunsplit
 
 from headrace._conversation.legal import legal_messages
 from headrace._conversation.reasoning import with_reasoning_for
-from headrace._models.catalog import has_mistrals_rules, plain_reasoning, provider_named
+from headrace._models.catalog import has_mistrals_rules, key_names, plain_reasoning, provider_named
 from headrace.errors import ConfigurationError, MissingKeyError
 
-from .requests import PreparedRequest, encoded
+from .requests import PreparedRequest, encoded, has_authorization
 
 if TYPE_CHECKING:
     from headrace.types import ModelCall, ModelSettings
@@ -83,7 +83,7 @@ def request(call: ModelCall) -> PreparedRequest:
         if call.tool_choice is not None:
             body["tool_choice"] = call.tool_choice
     headers = list(settings.headers.items())
-    if api_key:
+    if api_key and not has_authorization(settings):
         headers.append(("authorization", f"Bearer {api_key}"))
     provider = "openai" if base_url == OPENAI_BASE_URL else None
     return PreparedRequest(url, headers, encoded(body), "openai_chat", provider)
@@ -94,7 +94,11 @@ def _endpoint(settings: ModelSettings) -> tuple[str, str, str | None]:
     provider, slash, name = settings.model.partition("/")
     if settings.base_url is not None:
         known = name if slash and provider_named(provider).is_server else settings.model
-        return known, settings.base_url, settings.api_key or os.environ.get("OPENAI_API_KEY")
+        return (
+            known,
+            settings.base_url,
+            settings.api_key or _key_in_environment(settings.key_of or (provider if slash else "")),
+        )
     if provider == "local":
         # Imported here, because the local engine is an extra that most users do not need.
         from headrace.local import serve
@@ -102,11 +106,16 @@ def _endpoint(settings: ModelSettings) -> tuple[str, str, str | None]:
         return name, serve(name), None
     base_url = _openai_url()
     api_key = settings.api_key or os.environ.get("OPENAI_API_KEY")
-    if not api_key and base_url == OPENAI_BASE_URL:
+    if not api_key and base_url == OPENAI_BASE_URL and not has_authorization(settings):
         raise MissingKeyError(
             f"no API key for {settings.model!r}: set the environment variable OPENAI_API_KEY or pass llm_api_key=…"
         )
     return name, base_url, api_key
+
+
+def _key_in_environment(provider: str) -> str | None:
+    """The provider's own key. Never that of another provider, which a URL of the user's must not get to see."""
+    return next(filter(None, map(os.environ.get, key_names(provider))), None)
 
 
 def _openai_url() -> str:

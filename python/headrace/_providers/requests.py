@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from headrace import _native
+    from headrace.types import ModelSettings
 
-__all__ = ["FedRequest", "PreparedRequest", "encoded"]
+__all__ = ["FedRequest", "PreparedRequest", "encoded", "has_authorization"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,11 @@ class FedRequest(NamedTuple):
     name: str
     start: Callable[[_native.Source], Callable[[], None]]
     provider: str | None = None
+
+
+def has_authorization(settings: ModelSettings) -> bool:
+    """Whether the caller's own headers have an ``Authorization``, which then is used instead of the key."""
+    return any(name.lower() == "authorization" for name in settings.headers)
 
 
 def encoded(body: Any) -> bytes:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
+import functools
+import importlib
 import math
 import re
+import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -104,15 +108,10 @@ class Tool:
             >>> weather.bind('{"town": "Ulm"}').run()
             'It rains in Ulm.'
         """
-        from .arguments import BoundCall, parse_object
         from .callables import is_async
 
         if parameters.get("type", "object") != "object":
             raise ConfigurationError(f"the parameters of tool {name!r} must have a schema of type 'object'")
-
-        def bind(text: str) -> BoundCall:
-            arguments = parse_object(text, parameters)
-            return BoundCall(arguments, lambda: call(arguments))
 
         return cls(
             name=name,
@@ -120,11 +119,24 @@ class Tool:
             # Some providers refuse an object without properties.
             parameters={"type": "object", "properties": {}, **copy.deepcopy(dict(parameters))},
             function=call,
-            bind=bind,
+            bind=functools.partial(_bind, call, dict(parameters)),
             is_async=is_async(call),
             strict=strict,
             timeout=timeout,
         )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Functions are pickled by their names. The name of one that `as_tool` decorates is that of its tool.
+        module, name = getattr(self.function, "__module__", None), getattr(self.function, "__qualname__", None)
+        holder = _found(module, name)
+        if holder is self:
+            return _found, (module, name)
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        if isinstance(holder, Tool) and holder.function is self.function:
+            fields["function"] = holder
+        if not isinstance(self.bind, functools.partial):
+            del fields["bind"]  # made of the function again
+        return _again, (fields,)
 
     def schema(self) -> dict[str, Any]:
         """The tool's entry in the ``tools`` of a request, in OpenAI's form: a copy that the caller may change."""
@@ -135,6 +147,34 @@ class Tool:
         if self.strict:
             function["strict"] = True
         return {"type": "function", "function": function}
+
+
+def _bind(call: Callable[[dict[str, Any]], Any], parameters: Mapping[str, Any], text: str) -> BoundCall:
+    from .arguments import BoundCall, parse_object
+
+    arguments = parse_object(text, parameters)
+    return BoundCall(arguments, lambda: call(arguments))
+
+
+def _found(module: str | None, name: str | None) -> object:
+    """What a module has by that name; None if it has nothing."""
+    found: object = sys.modules.get(module or "")
+    if found is None and module:
+        found = importlib.import_module(module)
+    for part in (name or "").split("."):
+        found = getattr(found, part, None)
+    return found
+
+
+def _again(fields: dict[str, Any]) -> Tool:
+    """A tool of its pickled fields."""
+    function = fields["function"]
+    function = function.function if isinstance(function, Tool) else function
+    if "bind" not in fields:
+        from .schema import describe
+
+        fields["bind"] = describe(function, fields["name"], strict=fields["strict"]).bind
+    return Tool(**{**fields, "function": function})
 
 
 def as_tool(

@@ -92,6 +92,13 @@ class Toolbox:
         # The dispatcher imports asyncio and pydantic. With tools, import them now, not later in an event loop's thread.
         self._dispatcher = self._make_dispatcher() if by_name else None
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_dispatcher": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._dispatcher = self._make_dispatcher() if self._by_name else None
+
     def _make_dispatcher(self) -> Dispatcher:
         from .dispatch import Dispatcher
 

@@ -29,6 +29,7 @@ from .capture import Captured, Returned, capture, install, watch
 from .errors import message_of, translated
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import ModuleType
 
     from headrace.types import ModelCall, ModelSettings, Timeouts
@@ -129,7 +130,7 @@ def _arguments(call: ModelCall, provider: str) -> dict[str, Any]:
         "stream_options": {"include_usage": True},
         "api_key": settings.api_key,
         "api_base": settings.base_url,
-        "extra_headers": dict(settings.headers) or None,
+        "extra_headers": _as_litellm_writes_them(settings.headers) or None,
         "timeout": _longest_wait(settings.timeouts),
         # Retries are made by the loop.
         "num_retries": 0,
@@ -142,6 +143,17 @@ def _arguments(call: ModelCall, provider: str) -> dict[str, Any]:
         arguments["tools"] = copy.deepcopy(tools)
         arguments["tool_choice"] = call.tool_choice
     return {name: value for name, value in arguments.items() if value is not None}
+
+
+def _as_litellm_writes_them(headers: Mapping[str, str]) -> dict[str, str]:
+    """The caller's headers, with the spelling of ``Authorization`` by which litellm's own one is replaced by it."""
+    return {"Authorization" if name.lower() == "authorization" else name: value for name, value in headers.items()}
+
+
+def _with_authorization(headers: list[tuple[str, str]], given: Mapping[str, str]) -> list[tuple[str, str]]:
+    """The headers of a request, with the caller's ``Authorization`` instead of any other."""
+    own = [("authorization", value) for name, value in given.items() if name.lower() == "authorization"]
+    return [header for header in headers if header[0].lower() != "authorization"] + own if own else headers
 
 
 def _longest_wait(timeouts: Timeouts) -> float | None:
@@ -171,6 +183,7 @@ def _build(litellm: Any, call: ModelCall, provider: str, arguments: dict[str, An
         if close is not None:
             close()
         return None
+    captured = replace(captured, headers=_with_authorization(captured.headers, call.settings.headers))
     url, headers = captured.url, captured.headers
     if keys.goes_to_openai_by_mistake(url, provider):
         raise ConfigurationError(f"no URL is known for {call.settings.model!r}: pass llm_base_url=…")
