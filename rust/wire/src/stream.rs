@@ -150,9 +150,11 @@ impl StreamDecoder {
         if self.progress == Progress::Open {
             self.progress = match &mut self.decoder {
                 Decoder::OpenAiChat(sse, dialect) => events(sse, bytes, |event| dialect.event(event, out)),
-                Decoder::OpenAiResponses(sse, dialect) => {
-                    json_events(sse, bytes, |data| dialect.document(data, out))
-                }
+                Decoder::OpenAiResponses(sse, dialect) => events(sse, bytes, |event| match event {
+                    event if event.is_done() => Ok(dialect.done()),
+                    event if event.is_keep_alive() => Ok(Progress::Open),
+                    event => dialect.document(event.data(), out),
+                }),
                 Decoder::Anthropic(sse, dialect) => {
                     json_events(sse, bytes, |data| dialect.document(data, out))
                 }

@@ -219,8 +219,8 @@ impl CallFragment<'_> {
 
 impl Function<'_> {
     /// The arguments as JSON text.
-    pub(super) fn arguments(&self) -> Option<CompactString> {
-        self.arguments.arguments().map(CompactString::from)
+    pub(super) fn arguments(&self) -> Option<Cow<'_, str>> {
+        self.arguments.arguments()
     }
 }
 
