@@ -56,6 +56,9 @@ const REASONS: Reasons = Reasons(&[
     ("UNEXPECTED_TOOL_CALL", FinishReason::Error),
 ]);
 
+/// How many calls can be sent in parts at the same time.
+const MAX_PARALLEL: usize = 64;
+
 /// Decodes one response.
 #[derive(Debug, Default)]
 pub struct Gemini {
@@ -200,7 +203,9 @@ impl CandidateState {
 
     /// Takes a part of a call, and returns the call's index.
     fn call(&mut self, call: &FunctionCall<'_>, out: &mut Vec<Delta>) -> Option<u32> {
-        if let Some(position) = self.partial.iter().rposition(|partial| partial.continues_with(call)) {
+        let latest = self.partial.iter().enumerate().rev().take(MAX_PARALLEL);
+        let mut continued = latest.filter(|(_, partial)| partial.continues_with(call));
+        if let Some((position, _)) = continued.next() {
             return Some(self.partial_call(position, call, out));
         }
         self.parts += 1;
