@@ -74,6 +74,7 @@ struct Call {
 /// A second object after a call's arguments: the same again, or the arguments of another call.
 #[derive(Debug, Default)]
 struct Next {
+    key: Option<u64>,
     id: Option<CompactString>,
     name: Option<CompactString>,
     arguments: Arguments,
@@ -305,6 +306,7 @@ impl ToolCalls {
             call.is_closed = false;
             let next = call.next.get_or_insert_default();
             if next.arguments.is_blank() {
+                next.key = piece.key;
                 next.id = piece.id.map(CompactString::from);
                 next.name = Some(name.into());
             }
@@ -394,13 +396,14 @@ impl ToolCalls {
     fn resolve_next(&mut self, at: usize, out: &mut Vec<Delta>) -> usize {
         let call = &mut self.calls[at];
         let Some(next) = call.next.take() else { return at };
-        let Next { id, name, arguments } = *next;
+        let Next { key, id, name, arguments } = *next;
+        let has_other_key = name.is_some() && key.is_some() && call.key.is_some() && key != call.key;
         let (own, whole) = (call.arguments.text(), arguments.whole());
         let is_call = if arguments.is_empty_object() {
             // With the call's own id, it stands for nothing.
             name.is_some() && (id.is_none() || id != call.id)
         } else if arguments.is_done() {
-            !are_same(own, &whole)
+            has_other_key || !are_same(own, &whole)
         } else {
             // It was cut off.
             name.is_some() && !own.starts_with(whole.as_str())
@@ -408,11 +411,11 @@ impl ToolCalls {
         if !is_call {
             if arguments.is_empty_object() {
                 // What it stands for may follow.
-                call.next = Some(Box::new(Next { id, name, arguments: Arguments::default() }));
+                call.next = Some(Box::new(Next { key, id, name, arguments: Arguments::default() }));
             }
             return at;
         }
-        let (key, list) = (call.key, call.list);
+        let (key, list) = (key.or(call.key), call.list);
         let name = name.unwrap_or_else(|| call.name.clone());
         let another = self.open(key);
         if let Some(id) = &id {

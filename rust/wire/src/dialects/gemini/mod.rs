@@ -218,7 +218,9 @@ impl CandidateState {
             return Some(self.partial_call(self.partial.len() - 1, call, out));
         }
         self.calls.begin_list();
-        let piece = Piece { key: Some(key), id: call.id.get(), name: call.name.get(), ..Piece::default() };
+        let id = call.id.get();
+        let key = Some(key).filter(|_| id.is_none());
+        let piece = Piece { key, id, name: call.name.get(), ..Piece::default() };
         self.calls.piece(Piece { arguments: call.args.get(), ..piece }, out)
     }
 
