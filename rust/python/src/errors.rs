@@ -40,6 +40,8 @@ pub(crate) fn reported(py: Python<'_>, error: &ProviderError, model: Option<&str
     raised(py, name, &error.message, |details| {
         details.set_item("status", error.status)?;
         details.set_item("code", error.code.as_deref().or(error.kind.as_deref()))?;
+        details.set_item("retry_after", error.retry_after)?;
+        details.set_item("body", error.body.as_deref())?;
         details.set_item("model", model)
     })
 }

@@ -67,7 +67,7 @@ fn first_event(bytes: &[u8]) -> Option<Dialect> {
         if event.is_done() {
             return is_first.then_some(Dialect::OpenAiChat);
         }
-        is_first &= event.is_keep_alive();
+        is_first &= !event.is_json();
     }
     None
 }

@@ -17,7 +17,7 @@ mod json;
 pub mod ollama;
 pub mod openai_chat;
 pub mod openai_responses;
-mod reasons;
+pub(crate) mod reasons;
 mod tool_calls;
 
 use crate::framing::Framing;

@@ -15,13 +15,13 @@ pub(crate) use self::encode::Encoder;
 use crate::delta::{Delta, DeltaKind, FinishReason, Signature};
 use crate::dialects::emit::{push_error, push_signature, push_text, push_usage};
 use crate::dialects::identity::Identity;
-use crate::dialects::json::{Text, has_unknown_type, lenient};
+use crate::dialects::json::{Object, Text, has_unknown_type, lenient};
 use crate::dialects::reasons::{Finished, Reasons};
 use crate::dialects::tool_calls::ToolCalls;
 use crate::error::read_error;
 use crate::stream::{DecodeError, Ending, Progress};
 
-use self::event::{Block, Event, EventDelta, KNOWN_TYPES, RunningUsage};
+use self::event::{Block, Event, EventDelta, KNOWN_TYPES, RunningUsage, StopDetails};
 
 /// <https://docs.anthropic.com/en/api/handling-stop-reasons>. `pause_turn` is left out: the response goes on in another
 /// turn.
@@ -94,7 +94,7 @@ impl Anthropic {
             Some("content_block_stop") => self.calls.end(index, None, out),
             Some("message_delta") => {
                 if let Some(delta) = &*event.delta {
-                    self.stop(&delta.stop_reason, out);
+                    self.stop(&delta.stop_reason, &delta.stop_details, out);
                 }
                 self.update_usage(event.usage.get(), out);
             }
@@ -103,9 +103,9 @@ impl Anthropic {
             Some("completion") => {
                 self.identity.update(&event.id, &event.model, out);
                 push_text(DeltaKind::Text, &event.completion, out);
-                self.stop(&event.stop_reason, out);
+                self.stop(&event.stop_reason, &event.stop_details, out);
             }
-            _ if event.error.get().is_some() => {
+            _ if event.error.error().is_some() => {
                 push_error(read_error(json), out);
                 return Progress::Ended;
             }
@@ -151,15 +151,16 @@ impl Anthropic {
             self.block(index, block, out);
             self.calls.end(index, None, out);
         }
-        self.stop(&message.stop_reason, out);
+        self.stop(&message.stop_reason, &message.stop_details, out);
         self.update_usage(message.usage.get(), out);
         self.end()
     }
 
-    fn stop(&mut self, reason: &Text<'_>, out: &mut Vec<Delta>) {
-        if let Some(raw) = reason.get() {
+    fn stop(&mut self, reason: &Text<'_>, details: &Object<StopDetails<'_>>, out: &mut Vec<Delta>) {
+        if let Some(raw) = reason.reason() {
             self.calls.end_all(out);
-            self.finish.report(0, raw, REASONS.read(raw), out);
+            let detail = details.as_ref().and_then(StopDetails::words);
+            self.finish.explain(0, raw, REASONS.read(raw), detail, out);
         }
     }
 

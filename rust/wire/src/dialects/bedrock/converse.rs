@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use crate::delta::{Delta, DeltaKind, FinishReason, Signature, Usage};
 use crate::dialects::emit::{push_signature, push_text, push_usage};
-use crate::dialects::json::{Index, List, Object, Raw, Text};
+use crate::dialects::json::{Index, List, Object, Piece, Raw, Text};
 use crate::dialects::reasons::{Finished, Reasons};
 use crate::dialects::tool_calls::ToolCalls;
 use crate::stream::Progress;
@@ -49,7 +49,7 @@ struct Event<'a> {
 #[serde(rename_all = "camelCase")]
 struct Block<'a> {
     #[serde(borrow, default)]
-    text: Text<'a>,
+    text: Piece<'a>,
     #[serde(borrow, default)]
     tool_use: Object<ToolUse<'a>>,
     #[serde(borrow, default)]
@@ -73,7 +73,7 @@ struct ToolUse<'a> {
 #[serde(rename_all = "camelCase")]
 struct ReasoningContent<'a> {
     #[serde(borrow, default)]
-    text: Text<'a>,
+    text: Piece<'a>,
     #[serde(borrow, default)]
     signature: Text<'a>,
     #[serde(borrow, default)]
@@ -86,7 +86,7 @@ struct ReasoningContent<'a> {
 #[derive(Debug, Deserialize)]
 struct ReasoningText<'a> {
     #[serde(borrow, default)]
-    text: Text<'a>,
+    text: Piece<'a>,
     #[serde(borrow, default)]
     signature: Text<'a>,
 }
@@ -209,7 +209,7 @@ impl Converse {
     }
 
     fn stop(&mut self, reason: &Text<'_>, out: &mut Vec<Delta>) {
-        if let Some(raw) = reason.get() {
+        if let Some(raw) = reason.reason() {
             self.calls.end_all(out);
             self.finish.report(0, raw, REASONS.read(raw), out);
         }

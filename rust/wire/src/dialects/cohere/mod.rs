@@ -100,13 +100,13 @@ impl Cohere {
             ("message-end", _) => {
                 if let Some(delta) = &*event.delta {
                     self.end(&delta.finish_reason, &delta.usage, out);
-                    if let Some(error) = delta.error.get() {
+                    if let Some(error) = delta.error.error() {
                         push_error(read_error(error), out);
                     }
                 }
                 return Progress::Ended;
             }
-            ("error" | "", _) if event.message.get().or(event.error.get()).is_some() => {
+            ("error" | "", _) if event.message.get().or_else(|| event.error.error()).is_some() => {
                 push_error(read_error(json), out);
                 return Progress::Ended;
             }
@@ -137,7 +137,7 @@ impl Cohere {
     fn end(&mut self, reason: &Text<'_>, usage: &Raw<'_>, out: &mut Vec<Delta>) {
         self.calls.end_all(out);
         // Cohere always sends one. Without it, the response was cut off or is not Cohere's.
-        if let Some(raw) = reason.get() {
+        if let Some(raw) = reason.reason() {
             self.finish.report(0, raw, REASONS.read(raw), out);
         }
         push_usage(usage.get().and_then(read_usage), out);

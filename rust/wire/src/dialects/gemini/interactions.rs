@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::{CandidateState, Gemini};
 use crate::delta::{Delta, DeltaKind, FinishReason, Signature, Usage};
 use crate::dialects::emit::{push_error, push_signature, push_text, push_usage};
-use crate::dialects::json::{Index, Object, Raw, Text};
+use crate::dialects::json::{Index, Object, Piece, Raw, Text};
 use crate::dialects::reasons::Reasons;
 use crate::error::read_error;
 use crate::stream::Progress;
@@ -55,7 +55,7 @@ struct EventDelta<'a> {
     #[serde(borrow, default, rename = "type")]
     kind: Text<'a>,
     #[serde(borrow, default)]
-    text: Text<'a>,
+    text: Piece<'a>,
     #[serde(borrow, default)]
     signature: Text<'a>,
     #[serde(borrow, default)]
@@ -71,7 +71,7 @@ struct EventDelta<'a> {
 #[derive(Debug, Deserialize)]
 struct Summary<'a> {
     #[serde(borrow, default)]
-    text: Text<'a>,
+    text: Piece<'a>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -123,7 +123,7 @@ impl Gemini {
             self.only_candidate().status(&interaction.status, out);
             push_usage(interaction.usage.get().and_then(read_counts), out);
         }
-        if event.error.get().is_some() {
+        if event.error.error().is_some() {
             push_error(read_error(json), out);
             return Progress::Ended;
         }
@@ -167,9 +167,9 @@ impl CandidateState {
     }
 
     fn status(&mut self, status: &Text<'_>, out: &mut Vec<Delta>) {
-        match status.get() {
+        match status.reason() {
             None | Some("in_progress" | "queued") => {}
-            Some(raw) => self.end(raw, STATUSES.read(raw), out),
+            Some(raw) => self.end(raw, STATUSES.read(raw), None, out),
         }
     }
 }

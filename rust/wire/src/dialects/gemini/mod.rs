@@ -19,7 +19,7 @@ pub(crate) use self::encode::Encoder;
 
 use serde_json::value::RawValue;
 
-use self::chunk::{Candidate, Chunk, Part, read_usage};
+use self::chunk::{Candidate, Chunk, Part, blocked_for, read_usage};
 use crate::delta::{Delta, DeltaKind, FinishReason, Signature};
 use crate::dialects::emit::{push_error, push_usage};
 use crate::dialects::identity::Identity;
@@ -114,11 +114,15 @@ impl Gemini {
         for candidate in chunk.candidates.iter() {
             self.candidate(candidate.index.choice()).read(candidate, out);
         }
-        if let Some(raw) = chunk.prompt_feedback.as_ref().and_then(|feedback| feedback.block_reason.get()) {
-            self.candidate(0).end(raw, FinishReason::ContentFilter, out);
+        if let Some(feedback) = &*chunk.prompt_feedback
+            && let Some(raw) = feedback.block_reason.reason()
+        {
+            let detail = feedback.block_reason_message.get().map(str::to_owned);
+            let detail = detail.or_else(|| blocked_for(&feedback.safety_ratings));
+            self.candidate(0).end(raw, FinishReason::ContentFilter, detail.as_deref(), out);
         }
         push_usage(chunk.usage_metadata.get().and_then(read_usage), out);
-        if chunk.error.get().is_some() {
+        if chunk.error.error().is_some() {
             push_error(read_error(json), out);
             return Progress::Ended;
         }
@@ -141,8 +145,10 @@ impl CandidateState {
         for part in candidate.content.iter().flat_map(|content| content.parts.iter()) {
             self.part(part, out);
         }
-        if let Some(raw) = candidate.finish_reason.get() {
-            self.end(raw, REASONS.read(raw), out);
+        if let Some(raw) = candidate.finish_reason.reason() {
+            let detail = candidate.finish_message.get().map(str::to_owned);
+            let detail = detail.or_else(|| blocked_for(&candidate.safety_ratings));
+            self.end(raw, REASONS.read(raw), detail.as_deref(), out);
         }
     }
 
@@ -165,10 +171,10 @@ impl CandidateState {
     }
 
     /// The candidate has ended. Google sends `STOP` even if the model wants tools to be called.
-    fn end(&mut self, raw: &str, reason: FinishReason, out: &mut Vec<Delta>) {
+    fn end(&mut self, raw: &str, reason: FinishReason, detail: Option<&str>, out: &mut Vec<Delta>) {
         self.calls.end_all(out);
         let wants_tools = reason == FinishReason::Stop && self.calls.count() > 0;
         let reason = if wants_tools { FinishReason::ToolCalls } else { reason };
-        self.finish.report(self.index, raw, reason, out);
+        self.finish.explain(self.index, raw, reason, detail, out);
     }
 }

@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use crate::delta::{Delta, DeltaKind, FinishReason, Usage};
 use crate::dialects::emit::{push_error, push_text, push_usage};
 use crate::dialects::identity::Identity;
-use crate::dialects::json::{List, Object, Raw, Text, lenient};
+use crate::dialects::json::{List, Object, Piece, Raw, Text, lenient};
 use crate::dialects::reasons::{Finished, Reasons};
 use crate::dialects::tool_calls::ToolCalls;
 use crate::error::read_error;
@@ -45,10 +45,10 @@ struct Line<'a> {
     message: Object<Message<'a>>,
     /// Sent by `/api/generate`.
     #[serde(borrow, default)]
-    response: Text<'a>,
+    response: Piece<'a>,
     /// Sent by `/api/generate`.
     #[serde(borrow, default)]
-    thinking: Text<'a>,
+    thinking: Piece<'a>,
     #[serde(borrow, default)]
     done: Raw<'a>,
     #[serde(borrow, default)]
@@ -60,9 +60,9 @@ struct Line<'a> {
 #[derive(Debug, Deserialize)]
 struct Message<'a> {
     #[serde(borrow, default)]
-    content: Text<'a>,
+    content: Piece<'a>,
     #[serde(borrow, default)]
-    thinking: Text<'a>,
+    thinking: Piece<'a>,
     #[serde(borrow, default)]
     tool_calls: List<Call<'a>>,
 }
@@ -125,14 +125,14 @@ impl Ollama {
         if let Some(message) = &*line.message {
             self.message(message, out);
         }
-        if line.error.get().is_some() {
+        if line.error.error().is_some() {
             push_error(read_error(json), out);
             return Progress::Ended;
         }
         if line.done.get() != Some("true") {
             return Progress::Open;
         }
-        let raw = line.done_reason.get().unwrap_or_default();
+        let raw = line.done_reason.reason().unwrap_or_default();
         self.finish.report(0, raw, REASONS.read(raw), out);
         push_usage(read_usage(json), out);
         Progress::Ended

@@ -36,11 +36,11 @@ impl Calls {
         out: &mut Vec<Delta>,
     ) {
         let id = fragment.id.get();
-        let name = fragment.function.as_ref().and_then(|function| function.name.get());
+        let name = fragment.function().and_then(|function| function.name.get());
         let call = self
             .find(fragment.index.get(), position, id, name)
             .unwrap_or_else(|| self.open(fragment.index.get()));
-        self.extend(choice, call, id, fragment.function.as_ref(), out);
+        self.extend(choice, call, id, fragment.function(), out);
         if let Some(value) = fragment.signature() {
             let signature = Signature { tool_call: Some(ordinal(call)), ..Signature::signed(value) };
             out.push(Delta { choice, kind: DeltaKind::Signature(Box::new(signature)) });

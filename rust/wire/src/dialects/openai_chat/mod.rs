@@ -18,7 +18,7 @@ use self::template::Template;
 use crate::delta::{Delta, DeltaKind, FinishReason};
 use crate::dialects::identity::Identity;
 use crate::dialects::json::lenient;
-use crate::dialects::reasons::{Finished, Reasons};
+use crate::dialects::reasons::{Finished, Reasons, bad_end};
 use crate::framing::sse::Event;
 use crate::stream::{DecodeError, Ending, Progress};
 
@@ -49,6 +49,8 @@ pub struct OpenAiChat {
     identity: Identity,
     choices: Vec<ChoiceState>,
     template: Template,
+    /// A chunk without choices had text.
+    has_text: bool,
     done: bool,
 }
 
@@ -66,7 +68,7 @@ impl OpenAiChat {
     /// Decodes one event and appends its deltas to `out`.
     ///
     /// # Errors
-    /// [`DecodeError::Json`] if the data are neither a JSON object nor `[DONE]`.
+    /// [`DecodeError::Json`] if the data begin as a JSON object does and are none.
     pub fn event(&mut self, event: &Event<'_>, out: &mut Vec<Delta>) -> Result<Progress, DecodeError> {
         let data = event.data();
         if event.has_default_type()
@@ -79,11 +81,11 @@ impl OpenAiChat {
             self.done = true;
             return Ok(Progress::Ended);
         }
-        if event.event_type() == "error" {
+        if event.is_error() {
             out.push(Delta::first(DeltaKind::Error(Box::new(read_error(&event.data_text())))));
             return Ok(Progress::Ended);
         }
-        if event.is_keep_alive() { Ok(Progress::Open) } else { self.document(data, out) }
+        if event.is_json() { self.document(data, out) } else { Ok(Progress::Open) }
     }
 
     /// Decodes one JSON document and appends its deltas to `out`: a chunk, or a whole response that was not streamed.
@@ -94,18 +96,19 @@ impl OpenAiChat {
         let first = out.len();
         let progress = lenient(data, |json| {
             let chunk: Chunk<'_> = serde_json::from_str(json)?;
-            Ok(self.chunk(&chunk, out))
+            Ok(self.chunk(&chunk, json, out))
         })?;
         self.template.learn(data, &out[first..]);
         Ok(progress)
     }
 
-    /// Whether the response is complete if the body ends here: after `[DONE]`, or, since some providers never send
-    /// that, when every choice has a finish reason.
+    /// Whether the response is complete if the body ends here: after `[DONE]`, unless that is all, or, since some
+    /// providers never send it, when every choice has a finish reason.
     #[must_use]
     pub fn ending(&self) -> Ending {
         let finished = !self.choices.is_empty() && self.choices.iter().all(|choice| choice.finish.is_set());
-        if self.done || finished { Ending::Complete } else { Ending::Truncated }
+        let answered = self.has_text || !self.choices.is_empty();
+        if (self.done && answered) || finished { Ending::Complete } else { Ending::Truncated }
     }
 
     /// Call this at the end of the body: ends the tool calls that no finish reason has ended.
@@ -117,9 +120,10 @@ impl OpenAiChat {
         }
     }
 
-    fn chunk(&mut self, chunk: &Chunk<'_>, out: &mut Vec<Delta>) -> Progress {
+    fn chunk(&mut self, chunk: &Chunk<'_>, json: &str, out: &mut Vec<Delta>) -> Progress {
         self.identity.update(&chunk.id, &chunk.model, out);
         if let Some(text) = chunk.value.compact().filter(|_| chunk.choices.is_empty()) {
+            self.has_text = true;
             out.push(Delta::first(DeltaKind::Text(text)));
         }
         for choice in chunk.choices.iter() {
@@ -129,7 +133,7 @@ impl OpenAiChat {
             out.push(Delta::first(DeltaKind::Usage(Box::new(usage))));
         }
         // The error goes last, because nothing after it is read.
-        if let Some(error) = chunk.error() {
+        if let Some(error) = chunk.error(json) {
             out.push(Delta::first(DeltaKind::Error(Box::new(error))));
             return Progress::Ended;
         }
@@ -157,7 +161,11 @@ impl OpenAiChat {
             && state.finish.is_new(raw)
         {
             state.calls.end_all(index, out);
-            state.finish.report(index, raw, REASONS.read(&raw.to_ascii_lowercase()), out);
+            let own = REASONS.read(&raw.to_ascii_lowercase());
+            // Some gateways call every end a stop.
+            let native = choice.native().filter(|_| matches!(own, FinishReason::Stop | FinishReason::Other));
+            let reason = native.and_then(bad_end).unwrap_or(own);
+            state.finish.explain(index, raw, reason, choice.native(), out);
         }
     }
 
@@ -181,6 +189,9 @@ fn message_deltas(choice: u32, message: &Message<'_>, calls: &mut Calls, out: &m
     }
     for part in message.content.parts() {
         push(part);
+    }
+    if let Some(text) = message.audio.as_ref().and_then(|audio| audio.transcript.compact()) {
+        push(DeltaKind::Text(text));
     }
     if let Some(refusal) = message.refusal.compact() {
         push(DeltaKind::Refusal(refusal));

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use crate::delta::Usage;
-use crate::dialects::json::{Index, List, Object, Raw, Text};
+use crate::dialects::json::{Index, List, Object, Piece, Raw, Text};
 
 /// The event types that are read. An event of another type may have members of the same names with other shapes.
 pub(super) const KNOWN_TYPES: &[&str] = &[
@@ -36,7 +36,7 @@ pub(super) struct Event<'a> {
     #[serde(default)]
     pub(super) output_index: Index,
     #[serde(borrow, default)]
-    pub(super) delta: Text<'a>,
+    pub(super) delta: Piece<'a>,
     /// All arguments of a call, sent when they are complete.
     #[serde(borrow, default, alias = "input")]
     pub(super) arguments: Text<'a>,
@@ -88,9 +88,9 @@ impl Item<'_> {
 #[derive(Debug, Deserialize)]
 pub(super) struct Part<'a> {
     #[serde(borrow, default)]
-    pub(super) text: Text<'a>,
+    pub(super) text: Piece<'a>,
     #[serde(borrow, default)]
-    pub(super) refusal: Text<'a>,
+    pub(super) refusal: Piece<'a>,
 }
 
 /// The response as a whole.

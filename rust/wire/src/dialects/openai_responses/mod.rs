@@ -146,7 +146,7 @@ impl OpenAiResponses {
 
     /// A document without a type: a response that was not streamed, or an error.
     fn whole(&mut self, response: &Response<'_>, json: &str, out: &mut Vec<Delta>) -> Progress {
-        if response.status.get().is_none() && response.error.get().is_some() {
+        if response.status.get().is_none() && response.error.error().is_some() {
             push_error(read_error(json), out);
             return Progress::Ended;
         }
@@ -160,8 +160,8 @@ impl OpenAiResponses {
             self.output(response, out);
         }
         self.calls.end_all(out);
-        let details = response.incomplete_details.as_ref().and_then(|details| details.reason.get());
-        let status = response.status.get().unwrap_or("completed");
+        let details = response.incomplete_details.as_ref().and_then(|details| details.reason.reason());
+        let status = response.status.reason().unwrap_or("completed");
         if status != "failed" {
             let raw = details.unwrap_or(status);
             let reason = REASONS.read(raw);
@@ -172,7 +172,7 @@ impl OpenAiResponses {
         if status == "failed" {
             let unexplained =
                 || ProviderError { message: "the response failed".to_owned(), ..ProviderError::default() };
-            push_error(response.error.get().map_or_else(unexplained, read_error), out);
+            push_error(response.error.error().map_or_else(unexplained, read_error), out);
         }
         self.ended = true;
         Progress::Ended
