@@ -13,6 +13,8 @@ pub(super) const KNOWN_TYPES: &[&str] = &[
     "response.output_item.added",
     "response.output_item.done",
     "response.output_text.delta",
+    "response.output_audio_transcript.delta",
+    "response.audio.transcript.delta",
     "response.refusal.delta",
     "response.reasoning_summary_text.delta",
     "response.reasoning_text.delta",

@@ -79,7 +79,10 @@ impl OpenAiResponses {
     fn translate(&mut self, event: &Event<'_>, json: &str, out: &mut Vec<Delta>) -> Progress {
         let index = event.output_index.get().unwrap_or(0);
         match event.kind.get().unwrap_or_default() {
-            "response.output_text.delta" | "transcript.text.delta" => {
+            "response.output_text.delta"
+            | "transcript.text.delta"
+            | "response.output_audio_transcript.delta"
+            | "response.audio.transcript.delta" => {
                 push_text(DeltaKind::Text, &event.delta, out);
             }
             "response.reasoning_summary_text.delta" | "response.reasoning_text.delta" => {
