@@ -15,6 +15,8 @@ pub(crate) struct Outcome {
     has_finish: bool,
     /// A delta of a choice has been emitted.
     has_choice: bool,
+    /// Output or the like has been seen since it was asked for.
+    has_work: bool,
     /// Data that no dialect has: text instead of JSON, and, before the first choice, objects without a meaning.
     odd: Vec<u8>,
 }
@@ -43,9 +45,17 @@ impl Outcome {
                 }
                 DeltaKind::Error(_) => self.has_error = true,
                 DeltaKind::Usage(_) | DeltaKind::Response(_) => {}
-                _ => self.has_choice = true,
+                _ => {
+                    self.has_choice = true;
+                    self.has_work = true;
+                }
             }
         }
+    }
+
+    /// Whether there has been output since the last call of this.
+    pub(crate) const fn take_work(&mut self) -> bool {
+        std::mem::replace(&mut self.has_work, false)
     }
 
     /// Takes a frame that gave no delta of a choice, and none at all if it `is_unknown`. Returns whether it is an error,
@@ -63,6 +73,11 @@ impl Outcome {
             self.keep(data);
         }
         false
+    }
+
+    /// Whether nothing of an answer has been seen.
+    pub(crate) const fn is_open(&self) -> bool {
+        !self.has_choice && !self.has_error
     }
 
     /// Keeps data that are no frame of any dialect.

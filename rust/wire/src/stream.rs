@@ -5,6 +5,7 @@ use crate::dialects::Dialect;
 use crate::dialects::anthropic::Anthropic;
 use crate::dialects::bedrock::Bedrock;
 use crate::dialects::cohere::Cohere;
+use crate::dialects::detect::other_api;
 use crate::dialects::emit::push_error;
 use crate::dialects::gemini::Gemini;
 use crate::dialects::ollama::Ollama;
@@ -43,6 +44,14 @@ pub enum DecodeError {
     /// A message of the AWS event stream is damaged.
     #[error(transparent)]
     Frame(FrameError),
+    /// It is the stream of an API that is not read.
+    #[error("this is a stream of {api}, which is not read: {advice}")]
+    Other {
+        /// The API.
+        api: &'static str,
+        /// What to use instead.
+        advice: &'static str,
+    },
     /// The JSON of a frame is invalid, or not of the expected shape.
     #[error("a chunk is not valid JSON ({reason}): {excerpt}")]
     Json {
@@ -183,6 +192,14 @@ impl StreamDecoder {
         Ok(self.progress)
     }
 
+    /// Whether the bytes since the last call of this show the provider at work: output, or the deltas of tools that it
+    /// runs itself, its code, its pictures and its speech, which are no deltas here. Comments, token counts and pings do
+    /// not, unless the provider pings while it holds back what it generates.
+    pub fn take_work(&mut self) -> bool {
+        let hidden = with_dialect!(&mut self.decoder, dialect => dialect.take_work());
+        self.outcome.take_work() || hidden
+    }
+
     /// Decodes a body that is one JSON document, from a provider that did not stream, and appends its deltas to `out`.
     ///
     /// # Errors
@@ -271,6 +288,12 @@ fn frame(
     outcome.note(&out[first..]);
     let is_silent = out[first..].iter().all(|delta| matches!(delta.kind, DeltaKind::Response(_)));
     let is_unknown = out.len() == first;
+    if is_unknown
+        && outcome.is_open()
+        && let Some(other) = other_api(data)
+    {
+        return Err(other);
+    }
     if progress == Progress::Open && is_silent && outcome.silent(data, is_unknown, out) {
         return Ok(Progress::Ended);
     }

@@ -62,7 +62,7 @@ impl Text<'_> {
     }
 }
 
-impl<'a> From<Cow<'a, str>> for Piece<'a> {
+impl<'a> From<Cow<'a, str>> for Scalar<'a> {
     fn from(text: Cow<'a, str>) -> Self {
         Self(Text(Some(text)))
     }
@@ -105,9 +105,9 @@ impl<'de> Visitor<'de> for TextVisitor {
 /// A piece of text. Like [`Text`], but a number or a boolean is its JSON text: gateways that read each token as JSON
 /// send `5` and `true` for `"5"` and `"true"`.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub(crate) struct Piece<'a>(Text<'a>);
+pub(crate) struct Scalar<'a>(Text<'a>);
 
-impl<'a> Deref for Piece<'a> {
+impl<'a> Deref for Scalar<'a> {
     type Target = Text<'a>;
 
     fn deref(&self) -> &Self::Target {
@@ -115,9 +115,9 @@ impl<'a> Deref for Piece<'a> {
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Piece<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for Scalar<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(PieceVisitor).map(|text| Self(Text(text)))
+        deserializer.deserialize_any(ScalarVisitor).map(|text| Self(Text(text)))
     }
 }
 
@@ -126,9 +126,9 @@ pub(crate) fn float_text(value: f64) -> String {
     serde_json::Number::from_f64(value).map_or_else(String::new, |number| number.to_string())
 }
 
-struct PieceVisitor;
+struct ScalarVisitor;
 
-impl<'de> Visitor<'de> for PieceVisitor {
+impl<'de> Visitor<'de> for ScalarVisitor {
     type Value = Option<Cow<'de, str>>;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -9,7 +9,7 @@
 pub mod anthropic;
 pub mod bedrock;
 pub mod cohere;
-mod detect;
+pub(crate) mod detect;
 pub(crate) mod emit;
 pub mod gemini;
 mod identity;

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::delta::Usage;
-use crate::dialects::json::{Index, List, Object, Piece, Raw, Text};
+use crate::dialects::json::{Index, List, Object, Raw, Scalar, Text};
 
 /// The event types that are read. An event of another type may have members of the same names with other shapes.
 pub(super) const KNOWN_TYPES: &[&str] = &[
@@ -43,7 +43,7 @@ pub(super) struct Event<'a> {
     #[serde(borrow, default)]
     pub(super) content: List<Block<'a>>,
     #[serde(borrow, default)]
-    pub(super) completion: Piece<'a>,
+    pub(super) completion: Scalar<'a>,
     #[serde(borrow, default)]
     pub(super) stop_reason: Text<'a>,
     #[serde(borrow, default)]
@@ -82,9 +82,9 @@ pub(super) struct Block<'a> {
     #[serde(borrow, default, rename = "type")]
     pub(super) kind: Text<'a>,
     #[serde(borrow, default)]
-    pub(super) text: Piece<'a>,
+    pub(super) text: Scalar<'a>,
     #[serde(borrow, default)]
-    pub(super) thinking: Piece<'a>,
+    pub(super) thinking: Scalar<'a>,
     #[serde(borrow, default)]
     pub(super) signature: Text<'a>,
     /// The encrypted reasoning of a `redacted_thinking` block.
@@ -111,9 +111,9 @@ pub(super) struct EventDelta<'a> {
     #[serde(borrow, default, rename = "type")]
     pub(super) kind: Text<'a>,
     #[serde(borrow, default)]
-    pub(super) text: Piece<'a>,
+    pub(super) text: Scalar<'a>,
     #[serde(borrow, default)]
-    pub(super) thinking: Piece<'a>,
+    pub(super) thinking: Scalar<'a>,
     #[serde(borrow, default)]
     pub(super) signature: Text<'a>,
     #[serde(borrow, default)]

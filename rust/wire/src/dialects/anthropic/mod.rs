@@ -42,9 +42,18 @@ pub struct Anthropic {
     usage: RunningUsage,
     finish: Finished,
     stopped: bool,
+    /// A frame without deltas has shown the provider at work since it was asked for.
+    has_work: bool,
+    /// A tool's input is being written, or a tool that the server runs itself runs.
+    in_tool: bool,
 }
 
 impl Anthropic {
+    /// Whether frames without deltas have shown the provider at work since the last call of this.
+    pub(crate) const fn take_work(&mut self) -> bool {
+        std::mem::replace(&mut self.has_work, false)
+    }
+
     /// Decodes one JSON document and appends its deltas to `out`: the data of an event, or a whole message that was not
     /// streamed.
     ///
@@ -82,15 +91,21 @@ impl Anthropic {
                 }
             }
             Some("content_block_start") => {
+                self.has_work = true;
+                let block = event.content_block.as_ref().and_then(|block| block.kind.get());
+                self.in_tool = block.is_some_and(|kind| kind.ends_with("tool_use"));
                 if let Some(block) = &*event.content_block {
                     self.block(index, block, out);
                 }
             }
             Some("content_block_delta") => {
+                self.has_work = true;
                 if let Some(delta) = &*event.delta {
                     self.block_delta(index, delta, out);
                 }
             }
+            // While it buffers a tool's input, Anthropic sends nothing else.
+            Some("ping") => self.has_work |= self.in_tool,
             Some("content_block_stop") => self.calls.end(index, None, out),
             Some("message_delta") => {
                 if let Some(delta) = &*event.delta {

@@ -16,7 +16,7 @@ use super::converse::Converse;
 use crate::delta::{Delta, DeltaKind, FinishReason, Usage};
 use crate::dialects::anthropic::Anthropic;
 use crate::dialects::emit::{push_error, push_text, push_usage};
-use crate::dialects::json::{List, Piece, Raw, Text, lenient};
+use crate::dialects::json::{List, Raw, Scalar, Text, lenient};
 use crate::dialects::openai_chat::OpenAiChat;
 use crate::dialects::reasons::{Finished, Reasons};
 use crate::error::{is_error, read_error};
@@ -103,7 +103,7 @@ struct Chunk<'a> {
 
     // The text, from Titan, Llama, the old Claude, and Cohere's Command.
     #[serde(borrow, default, alias = "generation", alias = "completion", alias = "text")]
-    output_text: Piece<'a>,
+    output_text: Scalar<'a>,
     // Sent by Mistral, and by Titan in a response that was not streamed.
     #[serde(borrow, default, alias = "results")]
     outputs: List<Output<'a>>,
@@ -125,7 +125,7 @@ struct Chunk<'a> {
 #[derive(Debug, Deserialize)]
 struct Output<'a> {
     #[serde(borrow, default, alias = "outputText")]
-    text: Piece<'a>,
+    text: Scalar<'a>,
     #[serde(borrow, default, alias = "completionReason")]
     stop_reason: Text<'a>,
 }
@@ -170,6 +170,12 @@ impl Invoke {
             }
             Ok(progress)
         })?
+    }
+
+    pub(super) fn take_work(&mut self) -> bool {
+        let anthropic = self.anthropic.as_mut().is_some_and(|anthropic| anthropic.take_work());
+        let chat = self.open_ai.as_mut().is_some_and(|chat| chat.take_work());
+        anthropic | chat
     }
 
     /// Whether the response is complete if the body ends here.

@@ -39,9 +39,16 @@ pub struct Cohere {
     identity: Identity,
     calls: ToolCalls,
     finish: Finished,
+    /// A frame without deltas has shown the provider at work since it was asked for.
+    has_work: bool,
 }
 
 impl Cohere {
+    /// Whether frames without deltas have shown the provider at work since the last call of this.
+    pub(crate) const fn take_work(&mut self) -> bool {
+        std::mem::replace(&mut self.has_work, false)
+    }
+
     /// Decodes the data of one event and appends its deltas to `out`.
     ///
     /// # Errors
@@ -81,6 +88,10 @@ impl Cohere {
     fn translate(&mut self, event: &Event<'_>, json: &str, out: &mut Vec<Delta>) -> Progress {
         let part = event.delta.as_ref().and_then(|delta| delta.message.as_ref());
         let index = event.index.get().unwrap_or(0);
+        self.has_work |= event
+            .kind
+            .get()
+            .is_some_and(|kind| !matches!(kind, "message-start" | "ping" | "debug" | "error"));
         match (event.kind.get().unwrap_or_default(), part) {
             ("message-start", part) => {
                 self.identity.update(&event.id, &Text::default(), out);

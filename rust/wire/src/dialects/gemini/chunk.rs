@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use crate::delta::Usage;
-use crate::dialects::json::{Index, List, Object, Piece, Raw, Text};
+use crate::dialects::json::{Index, List, Object, Raw, Scalar, Text};
 
 /// A `GenerateContentResponse`, or an event of the Interactions API, which has an `event_type`.
 #[derive(Debug, Deserialize)]
@@ -69,7 +69,7 @@ pub(super) struct Content<'a> {
 #[serde(rename_all = "camelCase")]
 pub(super) struct Part<'a> {
     #[serde(borrow, default)]
-    pub(super) text: Piece<'a>,
+    pub(super) text: Scalar<'a>,
     /// True if the text is a summary of the model's reasoning.
     #[serde(borrow, default)]
     pub(super) thought: Raw<'a>,
@@ -77,6 +77,23 @@ pub(super) struct Part<'a> {
     pub(super) thought_signature: Text<'a>,
     #[serde(borrow, default)]
     pub(super) function_call: Object<FunctionCall<'a>>,
+    /// Code that the server runs itself, and what came of it.
+    #[serde(borrow, default)]
+    executable_code: Raw<'a>,
+    #[serde(borrow, default)]
+    code_execution_result: Raw<'a>,
+    /// A picture or speech.
+    #[serde(borrow, default)]
+    inline_data: Raw<'a>,
+}
+
+impl Part<'_> {
+    /// Whether it shows the provider at work, although it gives no delta.
+    pub(super) fn is_work(&self) -> bool {
+        [&self.executable_code, &self.code_execution_result, &self.inline_data]
+            .iter()
+            .any(|part| part.get().is_some())
+    }
 }
 
 #[derive(Debug, Deserialize)]

@@ -17,6 +17,8 @@ mod interactions;
 pub(crate) use self::document::document;
 pub(crate) use self::encode::Encoder;
 
+use std::collections::HashMap;
+
 use serde_json::value::RawValue;
 
 use self::chunk::{Candidate, Chunk, Part, blocked_for, read_usage};
@@ -57,6 +59,10 @@ const REASONS: Reasons = Reasons(&[
 pub struct Gemini {
     identity: Identity,
     candidates: Vec<CandidateState>,
+    /// Where each candidate is, by its index.
+    places: HashMap<u32, usize>,
+    /// A frame without deltas has shown the provider at work since it was asked for.
+    has_work: bool,
 }
 
 /// The state of one candidate between two chunks.
@@ -68,6 +74,11 @@ struct CandidateState {
 }
 
 impl Gemini {
+    /// Whether frames without deltas have shown the provider at work since the last call of this.
+    pub(crate) const fn take_work(&mut self) -> bool {
+        std::mem::replace(&mut self.has_work, false)
+    }
+
     /// Decodes one JSON document and appends its deltas to `out`: a chunk, or the array of chunks that is sent without
     /// `alt=sse`.
     ///
@@ -112,6 +123,8 @@ impl Gemini {
     fn translate(&mut self, chunk: &Chunk<'_>, json: &str, out: &mut Vec<Delta>) -> Progress {
         self.identity.update(&chunk.response_id, &chunk.model_version, out);
         for candidate in chunk.candidates.iter() {
+            let mut parts = candidate.content.iter().flat_map(|content| content.parts.iter());
+            self.has_work |= parts.any(Part::is_work);
             self.candidate(candidate.index.choice()).read(candidate, out);
         }
         if let Some(feedback) = &*chunk.prompt_feedback
@@ -130,13 +143,12 @@ impl Gemini {
     }
 
     fn candidate(&mut self, index: u32) -> &mut CandidateState {
-        let position = self.candidates.iter().position(|candidate| candidate.index == index);
-        let position = position.unwrap_or_else(|| {
+        let place = *self.places.entry(index).or_insert(self.candidates.len());
+        if place == self.candidates.len() {
             let calls = ToolCalls::for_choice(index);
             self.candidates.push(CandidateState { index, calls, finish: Finished::default() });
-            self.candidates.len() - 1
-        });
-        &mut self.candidates[position]
+        }
+        &mut self.candidates[place]
     }
 }
 

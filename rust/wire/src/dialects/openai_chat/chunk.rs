@@ -9,7 +9,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 
 use crate::delta::{DeltaKind, ProviderError, Signature, Usage};
-use crate::dialects::json::{Index, List, Object, Piece, Raw, Text, float_text};
+use crate::dialects::json::{Index, List, Object, Raw, Scalar, Text, float_text};
 use crate::error::read_error;
 
 #[derive(Debug, Deserialize)]
@@ -37,7 +37,7 @@ pub(super) struct Chunk<'a> {
     /// The text, in chunks that have no choices: Writer's legacy completions (`value`) and Cloudflare's models
     /// (`response`).
     #[serde(borrow, default, alias = "response")]
-    pub(super) value: Piece<'a>,
+    pub(super) value: Scalar<'a>,
 }
 
 /// What `MiniMax` says of each chunk: <https://platform.minimax.io/docs/api-reference/errorcode>.
@@ -79,7 +79,7 @@ pub(super) struct Choice<'a> {
     pub(super) message: Object<Message<'a>>,
     /// Replaces `delta` in the legacy completions (`text_completion`).
     #[serde(borrow, default)]
-    pub(super) text: Piece<'a>,
+    pub(super) text: Scalar<'a>,
     #[serde(borrow, default)]
     finish_reason: Text<'a>,
     /// Bedrock's name for the finish reason. Other providers send both; there, this is the stop sequence that matched.
@@ -102,12 +102,12 @@ pub(super) struct Message<'a> {
     #[serde(borrow, default)]
     pub(super) content: Content<'a>,
     #[serde(borrow, default)]
-    reasoning_content: Piece<'a>,
+    reasoning_content: Scalar<'a>,
     #[serde(borrow, default)]
-    reasoning: Piece<'a>,
+    reasoning: Scalar<'a>,
     /// GitHub Copilot's names for the reasoning and its encrypted form.
     #[serde(borrow, default)]
-    reasoning_text: Piece<'a>,
+    reasoning_text: Scalar<'a>,
     #[serde(borrow, default)]
     reasoning_opaque: Text<'a>,
     #[serde(borrow, default)]
@@ -118,6 +118,12 @@ pub(super) struct Message<'a> {
     /// Speech, and what is said in it.
     #[serde(borrow, default)]
     pub(super) audio: Object<Audio<'a>>,
+    /// Tools that Groq runs itself: <https://console.groq.com/docs/compound>.
+    #[serde(borrow, default)]
+    executed_tools: Raw<'a>,
+    /// `OpenRouter`'s pictures.
+    #[serde(borrow, default)]
+    images: Raw<'a>,
     #[serde(borrow, default)]
     pub(super) refusal: Text<'a>,
     #[serde(borrow, default)]
@@ -130,7 +136,9 @@ pub(super) struct Message<'a> {
 #[derive(Debug, Deserialize)]
 pub(super) struct Audio<'a> {
     #[serde(borrow, default)]
-    pub(super) transcript: Piece<'a>,
+    pub(super) transcript: Scalar<'a>,
+    #[serde(borrow, default)]
+    data: Text<'a>,
 }
 
 /// `OpenRouter` repeats the reasoning here, with the signatures that the model's provider wants back in the next turn:
@@ -237,6 +245,13 @@ impl Choice<'_> {
 }
 
 impl Message<'_> {
+    /// Whether it shows the provider at work, although it may give no delta.
+    pub(super) fn is_work(&self) -> bool {
+        let speaks = self.audio.as_ref().is_some_and(|audio| audio.data.get().is_some());
+        let has = |list: &Raw<'_>| list.get().is_some_and(|list| list != "[]");
+        speaks || has(&self.executed_tools) || has(&self.images)
+    }
+
     /// The reasoning. Providers use four different members; some fill several with the same text, so only the first one
     /// that has text is used.
     pub(super) fn reasoning(&self) -> Option<CompactString> {
@@ -344,7 +359,7 @@ pub(super) enum Content<'a> {
     #[default]
     None,
     Text(Cow<'a, str>),
-    /// A number or a boolean, as text; see [`Piece`].
+    /// A number or a boolean, as text; see [`Scalar`].
     Scalar(String),
     Parts(Vec<Part<'a>>),
 }
@@ -352,7 +367,7 @@ pub(super) enum Content<'a> {
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Part<'a> {
     #[serde(borrow, default)]
-    text: Piece<'a>,
+    text: Scalar<'a>,
     /// The reasoning: `thinking` from Mistral, `summary` from Databricks.
     #[serde(borrow, default, alias = "summary")]
     thinking: Content<'a>,
@@ -415,7 +430,7 @@ impl<'de> Visitor<'de> for ContentVisitor {
         while let Some(content) = seq.next_element()? {
             match content {
                 Content::None | Content::Scalar(_) => {}
-                Content::Text(text) => parts.push(Part { text: Piece::from(text), ..Part::default() }),
+                Content::Text(text) => parts.push(Part { text: Scalar::from(text), ..Part::default() }),
                 Content::Parts(inner) => parts.extend(inner),
             }
         }

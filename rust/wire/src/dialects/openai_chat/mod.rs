@@ -12,6 +12,8 @@ mod template;
 pub use crate::error::read_error;
 pub use encode::ChunkEncoder;
 
+use std::collections::HashMap;
+
 use self::calls::Calls;
 use self::chunk::{Choice, Chunk, Message};
 use self::template::Template;
@@ -48,10 +50,16 @@ const REASONS: Reasons = Reasons(&[
 pub struct OpenAiChat {
     identity: Identity,
     choices: Vec<ChoiceState>,
+    /// Where each choice is, by its index.
+    places: HashMap<u32, usize>,
+    /// How many choices have no finish reason yet.
+    unfinished: usize,
     template: Template,
     /// A chunk without choices had text.
     has_text: bool,
     done: bool,
+    /// A frame without deltas has shown the provider at work since it was asked for.
+    has_work: bool,
 }
 
 /// The state of one choice between two chunks.
@@ -65,6 +73,11 @@ struct ChoiceState {
 }
 
 impl OpenAiChat {
+    /// Whether frames without deltas have shown the provider at work since the last call of this.
+    pub(crate) const fn take_work(&mut self) -> bool {
+        std::mem::replace(&mut self.has_work, false)
+    }
+
     /// Decodes one event and appends its deltas to `out`.
     ///
     /// # Errors
@@ -106,7 +119,7 @@ impl OpenAiChat {
     /// providers never send it, when every choice has a finish reason.
     #[must_use]
     pub fn ending(&self) -> Ending {
-        let finished = !self.choices.is_empty() && self.choices.iter().all(|choice| choice.finish.is_set());
+        let finished = !self.choices.is_empty() && self.unfinished == 0;
         let answered = self.has_text || !self.choices.is_empty();
         if (self.done && answered) || finished { Ending::Complete } else { Ending::Truncated }
     }
@@ -142,6 +155,7 @@ impl OpenAiChat {
 
     fn choice(&mut self, choice: &Choice<'_>, out: &mut Vec<Delta>) {
         let index = choice.index.choice();
+        self.has_work |= choice.delta.as_ref().is_some_and(Message::is_work);
         let state = self.state(index);
         if let Some(json) = choice.logprobs.get() {
             out.push(Delta { choice: index, kind: DeltaKind::Logprobs(json.into()) });
@@ -165,17 +179,23 @@ impl OpenAiChat {
             // Some gateways call every end a stop.
             let native = choice.native().filter(|_| matches!(own, FinishReason::Stop | FinishReason::Other));
             let reason = native.and_then(bad_end).unwrap_or(own);
+            let is_first = !state.finish.is_set();
             state.finish.explain(index, raw, reason, choice.native(), out);
+            self.unfinished -= usize::from(is_first);
         }
     }
 
     fn state(&mut self, index: u32) -> &mut ChoiceState {
-        let position = self.choices.iter().position(|choice| choice.index == index);
-        let position = position.unwrap_or_else(|| {
+        // Nearly every response has one choice.
+        let place = match self.choices.first() {
+            Some(first) if first.index == index => 0,
+            _ => *self.places.entry(index).or_insert(self.choices.len()),
+        };
+        if place == self.choices.len() {
             self.choices.push(ChoiceState { index, ..ChoiceState::default() });
-            self.choices.len() - 1
-        });
-        &mut self.choices[position]
+            self.unfinished += 1;
+        }
+        &mut self.choices[place]
     }
 }
 

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use crate::delta::Usage;
-use crate::dialects::json::{Index, List, Object, Piece, Raw, Text};
+use crate::dialects::json::{Index, List, Object, Raw, Scalar, Text};
 
 /// The event types that are read. An event of another type may have members of the same names with other shapes.
 pub(super) const KNOWN_TYPES: &[&str] = &[
@@ -38,7 +38,7 @@ pub(super) struct Event<'a> {
     #[serde(default)]
     pub(super) output_index: Index,
     #[serde(borrow, default)]
-    pub(super) delta: Piece<'a>,
+    pub(super) delta: Scalar<'a>,
     /// All arguments of a call, sent when they are complete.
     #[serde(borrow, default, alias = "input")]
     pub(super) arguments: Text<'a>,
@@ -90,9 +90,9 @@ impl Item<'_> {
 #[derive(Debug, Deserialize)]
 pub(super) struct Part<'a> {
     #[serde(borrow, default)]
-    pub(super) text: Piece<'a>,
+    pub(super) text: Scalar<'a>,
     #[serde(borrow, default)]
-    pub(super) refusal: Piece<'a>,
+    pub(super) refusal: Scalar<'a>,
 }
 
 /// The response as a whole.
@@ -121,8 +121,11 @@ impl Response<'_> {
     pub(super) fn is_response(&self) -> bool {
         const STATUSES: [&str; 6] =
             ["completed", "incomplete", "failed", "cancelled", "in_progress", "queued"];
-        self.object.get() == Some("response")
-            || self.status.get().is_some_and(|status| STATUSES.contains(&status))
+        // The runs of the Assistants API have such a status too.
+        self.object.get().map_or_else(
+            || self.status.get().is_some_and(|status| STATUSES.contains(&status)),
+            |object| object == "response",
+        )
     }
 }
 

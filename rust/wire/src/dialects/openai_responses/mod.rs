@@ -33,6 +33,14 @@ const REASONS: Reasons = Reasons(&[
     ("failed", FinishReason::Error),
 ]);
 
+/// Whether an event of this type shows the provider at work: all do, but for those that only keep the connection alive.
+fn is_work(kind: &str) -> bool {
+    !matches!(
+        kind,
+        "response.created" | "response.in_progress" | "response.queued" | "keepalive" | "ping" | "error"
+    ) && !kind.contains("heartbeat")
+}
+
 /// Decodes one response.
 #[derive(Debug, Default)]
 pub struct OpenAiResponses {
@@ -42,9 +50,16 @@ pub struct OpenAiResponses {
     /// Some delta other than id and model has been emitted.
     has_content: bool,
     ended: bool,
+    /// A frame without deltas has shown the provider at work since it was asked for.
+    has_work: bool,
 }
 
 impl OpenAiResponses {
+    /// Whether frames without deltas have shown the provider at work since the last call of this.
+    pub(crate) const fn take_work(&mut self) -> bool {
+        std::mem::replace(&mut self.has_work, false)
+    }
+
     /// Decodes one JSON document and appends its deltas to `out`: the data of an event, or a whole response that was
     /// not streamed.
     ///
@@ -57,12 +72,16 @@ impl OpenAiResponses {
             }
             Ok(event) => {
                 let first = out.len();
+                self.has_work |= is_work(event.kind.get().unwrap_or_default());
                 let progress = self.translate(&event, json, out);
                 self.has_content |=
                     out[first..].iter().any(|delta| !matches!(delta.kind, DeltaKind::Response(_)));
                 Ok(progress)
             }
-            Err(_) if has_unknown_type(json, KNOWN_TYPES) => Ok(Progress::Open),
+            Err(_) if has_unknown_type(json, KNOWN_TYPES) => {
+                self.has_work = true;
+                Ok(Progress::Open)
+            }
             Err(error) => Err(error),
         })
     }
