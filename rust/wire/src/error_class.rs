@@ -331,7 +331,8 @@ impl ProviderError {
     /// forbidden, which it may be by a filter.
     #[must_use]
     pub fn class(&self, status: Option<u16>) -> Option<ErrorClass> {
-        let by_status = status.or(self.status).and_then(ErrorClass::of_status);
+        let status = status.or(self.status);
+        let by_status = status.and_then(ErrorClass::of_status);
         let named = [&self.code, &self.kind].into_iter().flatten().find_map(|name| class_of_name(name));
         match by_status {
             Some(ErrorClass::PermissionDenied) => {
@@ -339,18 +340,25 @@ impl ProviderError {
                 told.filter(|class| *class == ErrorClass::ContentPolicy).or(by_status)
             }
             Some(class) if class != ErrorClass::BadRequest => by_status,
-            _ => self.class_by_words(named, by_status),
+            _ => self.class_by_words(named, by_status, status.is_some()),
         }
     }
 
-    /// The class by code and message: `named` by the code, and no status or that of a bad request.
-    fn class_by_words(&self, named: Option<ErrorClass>, by_status: Option<ErrorClass>) -> Option<ErrorClass> {
+    /// The class by code and message: `named` by the code, and no class by the status, or that of a bad request.
+    fn class_by_words(
+        &self,
+        named: Option<ErrorClass>,
+        by_status: Option<ErrorClass>,
+        has_status: bool,
+    ) -> Option<ErrorClass> {
         use ErrorClass::{BadRequest, ContentPolicy, ContextWindow, Overloaded, Server};
         let told = class_of_message(&self.message);
         // A request that is bad is not made good by the failure that its message speaks of.
         let fault = told.filter(|class| !matches!(class, Overloaded | Server));
         match (named, by_status) {
             (Some(ContextWindow | ContentPolicy), _) => named,
+            // A status without a class, such as 402, is not that of a failure.
+            (None, None) if has_status => fault,
             (None, None) => told,
             (None | Some(BadRequest | Overloaded | Server), Some(_)) => fault.or(by_status),
             (Some(BadRequest), None) => fault.or(named),
