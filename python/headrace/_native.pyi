@@ -56,7 +56,7 @@ class ContentDict(TypedDict):
     text: str
     reasoning: str
     refusal: str
-    tool_calls: list[tuple[str | None, str, str]]
+    tool_calls: list[tuple[str | None, str, str, bool]]
     thoughts: list[tuple[str, str, str | None, str]]
     call_signatures: dict[int, str]
     finish_reason: str | None

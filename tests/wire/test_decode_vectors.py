@@ -82,6 +82,8 @@ def as_vector(response: Response, expected: dict[str, Any]) -> dict[str, Any]:
 def test_a_vector(dialect: str, vector: Vector) -> None:
     expected = vector.expected
     found = headrace.decode(vector.body, dialect)
+    if "cut_calls" in expected:
+        assert [at for at, call in enumerate(found.tool_calls) if not call.complete] == expected["cut_calls"]
     assert (found.state, found.dialect) == (expected["state"], dialect)
     assert as_vector(found, expected["response"]) == expected["response"]
     texts = [delta.text for delta in found.deltas if isinstance(delta, TextDelta) and delta.choice == 0]

@@ -77,6 +77,9 @@ def _choice_as_json(choice: Choice) -> dict[str, Any]:
         if call["signature"] is None:
             # Few providers sign calls.
             del call["signature"]
+        if call["complete"]:
+            # Nearly all are.
+            del call["complete"]
     return told
 
 

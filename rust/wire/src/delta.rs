@@ -57,7 +57,7 @@ pub enum DeltaKind {
     /// The log probabilities of the text that follows: the provider's object as it was sent (JSON text).
     Logprobs(Box<str>),
     /// A tool call starts. Its arguments follow with the same index. Sent again, with the same index, if the provider
-    /// sends the call's id later than its name.
+    /// sends the call's id later than its name, or its name in pieces: the last one counts.
     ToolCallStart(Box<ToolCallStart>),
     /// A fragment of a tool call's arguments, raw JSON text; never empty.
     ToolCallArguments {
@@ -66,7 +66,7 @@ pub enum DeltaKind {
         /// The text as sent.
         fragment: CompactString,
     },
-    /// All arguments of the call have been sent.
+    /// The call has ended. It may have been cut off: see [`Choice::is_complete`](crate::response::Choice::is_complete).
     ToolCallEnd {
         /// The index of the call in its choice.
         index: u32,
@@ -196,6 +196,12 @@ pub enum FinishReason {
 }
 
 impl FinishReason {
+    /// Whether the model finished by itself, so that what it said is whole.
+    #[must_use]
+    pub const fn is_normal(self) -> bool {
+        matches!(self, Self::Stop | Self::ToolCalls)
+    }
+
     /// The name as users see it, such as `tool_calls`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -182,7 +182,9 @@ fn object_says_no(object: &Map<String, Value>) -> bool {
     };
     let has_code = CODES.iter().chain(&STATUSES).filter_map(|name| object.get(*name)).any(is_bad);
     let failed = object.get("success") == Some(&Value::Bool(false));
-    let has_message = MESSAGES.iter().any(|name| some(name));
+    // A message that is an object is one of the conversation.
+    let is_text = |name: &str| object.get(name).is_some_and(|value| value.is_string() && has_words(value));
+    let has_message = MESSAGES.iter().any(|name| is_text(name)) || some("detail");
     has_message && (named.is_none() || has_code || failed) && !is_fine(object)
 }
 

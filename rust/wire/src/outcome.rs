@@ -75,6 +75,11 @@ impl Outcome {
         false
     }
 
+    /// Whether an error has been emitted.
+    pub(crate) const fn has_error(&self) -> bool {
+        self.has_error
+    }
+
     /// Whether nothing of an answer has been seen.
     pub(crate) const fn is_open(&self) -> bool {
         !self.has_choice && !self.has_error

@@ -166,9 +166,9 @@ impl StreamDecoder {
                 Decoder::OpenAiChat(sse, dialect) => {
                     events(sse, bytes, outcome, out, |event, out| dialect.event(event, out))
                 }
-                Decoder::OpenAiResponses(sse, dialect) => {
-                    json_events(sse, bytes, outcome, out, |data, out| dialect.document(data, out))
-                }
+                Decoder::OpenAiResponses(sse, dialect) => events(sse, bytes, outcome, out, |event, out| {
+                    if event.is_done() { Ok(dialect.done()) } else { dialect.document(event.data(), out) }
+                }),
                 Decoder::Anthropic(sse, dialect) => {
                     json_events(sse, bytes, outcome, out, |data, out| dialect.document(data, out))
                 }
@@ -186,7 +186,7 @@ impl StreamDecoder {
                 }
             }?;
             if self.progress == Progress::Ended {
-                self.conclude(&[], out);
+                self.close(&[], out);
             }
         }
         Ok(self.progress)
@@ -213,7 +213,7 @@ impl StreamDecoder {
             |body, out| with_dialect!(&mut self.decoder, dialect => dialect.document(body, out)),
         )?;
         if self.progress == Progress::Ended {
-            self.conclude(&[], out);
+            self.close(&[], out);
         }
         Ok(self.progress)
     }
@@ -224,8 +224,9 @@ impl StreamDecoder {
         with_dialect!(&self.decoder, dialect => dialect.ending())
     }
 
-    /// Call this when the body has ended. Appends the last deltas to `out` (an NDJSON line without a line end, the
-    /// ends of tool calls) and returns whether the response is complete.
+    /// Call this when the body has ended. Appends the last deltas to `out`, unless an end marker has made
+    /// [`StreamDecoder::feed`] do so (an NDJSON line without a line end, the ends of tool calls, the error that the stream
+    /// ended with), and returns whether the response is complete.
     pub fn finish(&mut self, out: &mut Vec<Delta>) -> Ending {
         if self.progress == Progress::Ended {
             return self.ending();
@@ -237,11 +238,8 @@ impl StreamDecoder {
             let read = line(&last, &mut self.outcome, out, |line, out| dialect.document(line, out));
             self.progress = read.unwrap_or(Progress::Open);
         }
-        let first = out.len();
-        with_dialect!(&mut self.decoder, dialect => dialect.finish(out));
-        self.outcome.note(&out[first..]);
         let tail = self.tail();
-        self.conclude(&tail, out);
+        self.close(&tail, out);
         self.ending()
     }
 
@@ -252,8 +250,13 @@ impl StreamDecoder {
         self.outcome.excerpt(sse_of(&self.decoder).map_or(&[], SseDecoder::strays), &self.tail())
     }
 
-    /// Appends the error that the stream ended with, if no frame has reported it.
-    fn conclude(&mut self, tail: &[u8], out: &mut Vec<Delta>) {
+    /// The stream has ended: appends the last deltas, and the error that it ended with, if no frame has reported it.
+    fn close(&mut self, tail: &[u8], out: &mut Vec<Delta>) {
+        if !self.outcome.has_error() {
+            let first = out.len();
+            with_dialect!(&mut self.decoder, dialect => dialect.finish(out));
+            self.outcome.note(&out[first..]);
+        }
         let complete = self.ending() == Ending::Complete;
         let strays = sse_of(&self.decoder).map_or(&[][..], SseDecoder::strays);
         self.outcome.conclude(complete, strays, tail, out);

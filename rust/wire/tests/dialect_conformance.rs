@@ -25,11 +25,19 @@ struct Expected {
     error_class: Option<String>,
     #[serde(default)]
     retry_after: Option<f64>,
+    cut_calls: Option<Vec<usize>>,
 }
 
 fn calls(choice: Option<&Choice>) -> Value {
     let calls = choice.iter().flat_map(|choice| &choice.tool_calls);
     calls.map(|call| json!({ "id": call.id, "name": call.name, "arguments": call.arguments })).collect()
+}
+
+/// The positions of the calls that were cut off.
+fn cut_calls(response: &Response) -> Vec<usize> {
+    let Some(choice) = response.first() else { return Vec::new() };
+    let calls = choice.tool_calls.iter().enumerate();
+    calls.filter(|(_, call)| !choice.is_complete(call)).map(|(position, _)| position).collect()
 }
 
 fn signatures(choice: Option<&Choice>) -> Vec<Value> {
@@ -127,6 +135,9 @@ fn run(dialect: Dialect, folder: &str, at_least: usize) {
         assert_eq!(whole.state, expected.state, "{name}: state");
         assert_eq!(as_vector(&whole.response), expected.response, "{name}: response");
         assert_eq!(text_deltas(&whole.deltas), expected.text_deltas, "{name}: text deltas");
+        if let Some(cut) = &expected.cut_calls {
+            assert_eq!(&cut_calls(&whole.response), cut, "{name}: calls that were cut off");
+        }
         if !expected.signatures.is_empty() {
             assert_eq!(signatures(whole.response.first()), expected.signatures, "{name}: signatures");
         }

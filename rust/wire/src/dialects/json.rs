@@ -350,6 +350,12 @@ impl<'a> Raw<'a> {
     }
 }
 
+/// Whether this JSON text is an object without members.
+pub(crate) fn is_empty_object(json: &str) -> bool {
+    let inside = json.trim_ascii().strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+    inside.is_some_and(|inside| inside.trim_ascii().is_empty())
+}
+
 /// Calls `read` with a document. If that fails, repairs the document and calls `read` again. So `read` must parse
 /// before it has any side effect.
 pub(crate) fn lenient<R>(

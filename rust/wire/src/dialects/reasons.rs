@@ -136,7 +136,7 @@ pub(crate) fn plain(word: &str) -> CompactString {
 
 /// The finish reason of one choice, which is emitted once even if the provider repeats it.
 #[derive(Debug, Default)]
-pub(crate) struct Finished(Option<CompactString>);
+pub(crate) struct Finished(Option<Finish>);
 
 impl Finished {
     /// Whether a finish reason has been reported.
@@ -144,9 +144,21 @@ impl Finished {
         self.0.is_some()
     }
 
+    /// Whether the model has finished, and was not stopped by a limit, a filter or a failure.
+    pub(crate) fn is_normal(&self) -> bool {
+        self.0.as_ref().is_some_and(|finish| finish.reason.is_normal())
+    }
+
     /// Whether this word differs from the last one. Some providers repeat theirs.
     pub(crate) fn is_new(&self, raw: &str) -> bool {
-        self.0.as_deref() != Some(raw)
+        self.0.as_ref().is_none_or(|finish| finish.raw != raw)
+    }
+
+    /// Corrects the reason, which some dialects do not tell: the model wants tools to be called, and has not just stopped.
+    pub(crate) fn wants_tools(&mut self, choice: u32, out: &mut Vec<Delta>) {
+        if let Some(Finish { reason: FinishReason::Stop, raw, .. }) = &self.0 {
+            self.report(choice, &raw.clone(), FinishReason::ToolCalls, out);
+        }
     }
 
     /// Takes a finish reason and emits a delta if it is new.
@@ -163,12 +175,10 @@ impl Finished {
         detail: Option<&str>,
         out: &mut Vec<Delta>,
     ) {
-        if !self.is_new(raw) {
-            return;
+        let finish = Finish { reason, raw: CompactString::from(raw), detail: detail.map(Box::from) };
+        if self.0.as_ref() != Some(&finish) {
+            self.0 = Some(finish.clone());
+            out.push(Delta { choice, kind: DeltaKind::Finish(Box::new(finish)) });
         }
-        let raw = CompactString::from(raw);
-        self.0 = Some(raw.clone());
-        let detail = detail.map(Box::from);
-        out.push(Delta { choice, kind: DeltaKind::Finish(Box::new(Finish { reason, raw, detail })) });
     }
 }

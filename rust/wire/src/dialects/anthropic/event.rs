@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::delta::Usage;
-use crate::dialects::json::{Index, List, Object, Raw, Scalar, Text};
+use crate::dialects::json::{Index, List, Object, Raw, Scalar, Text, is_empty_object};
 
 /// The event types that are read. An event of another type may have members of the same names with other shapes.
 pub(super) const KNOWN_TYPES: &[&str] = &[
@@ -101,7 +101,7 @@ pub(super) struct Block<'a> {
 impl<'a> Block<'a> {
     /// The arguments in the block of a tool call. In a stream they are `{}`, which means that they follow as deltas.
     pub(super) fn input(&self) -> Option<&'a str> {
-        self.input.get().filter(|input| *input != "{}")
+        self.input.get().filter(|input| !is_empty_object(input))
     }
 }
 

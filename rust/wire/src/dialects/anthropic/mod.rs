@@ -68,10 +68,11 @@ impl Anthropic {
     }
 
     /// Whether the message is complete if the body ends here. The end marker is `message_stop`; some servers that speak
-    /// this dialect leave it out, so the stop reason is enough.
+    /// this dialect leave it out, so the stop reason is enough, unless it comes in the middle of a call.
     #[must_use]
-    pub const fn ending(&self) -> Ending {
-        if self.stopped || self.finish.is_set() { Ending::Complete } else { Ending::Truncated }
+    pub fn ending(&self) -> Ending {
+        let is_early = self.finish.is_normal() && self.calls.is_partial();
+        if self.stopped || (self.finish.is_set() && !is_early) { Ending::Complete } else { Ending::Truncated }
     }
 
     /// Call this at the end of the body: ends the tool calls that were never stopped.
@@ -140,7 +141,7 @@ impl Anthropic {
             }
             Some("redacted_thinking") => push_signature(Signature::encrypted, &block.data, out),
             Some("tool_use") => {
-                self.calls.start(index, block.id.compact(), block.name.compact(), out);
+                self.calls.start(index, block.id.get(), block.name.get(), out);
                 self.calls.set_full_arguments(index, block.input());
             }
             _ => {}
@@ -173,7 +174,6 @@ impl Anthropic {
 
     fn stop(&mut self, reason: &Text<'_>, details: &Object<StopDetails<'_>>, out: &mut Vec<Delta>) {
         if let Some(raw) = reason.reason() {
-            self.calls.end_all(out);
             let detail = details.as_ref().and_then(StopDetails::words);
             self.finish.explain(0, raw, REASONS.read(raw), detail, out);
         }

@@ -140,9 +140,16 @@ impl Converse {
         std::mem::replace(&mut self.has_work, false)
     }
 
-    /// Whether the stop reason has been seen. The usage comes after it.
-    pub(super) const fn is_stopped(&self) -> bool {
-        self.finish.is_set()
+    /// Whether the stop reason has been seen, and not in the middle of a call. The usage comes after it.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.finish.is_set() && !(self.finish.is_normal() && self.calls.is_partial())
+    }
+
+    /// Call this at the end of the body: ends the tool calls that were never stopped.
+    pub(super) fn finish(&mut self, out: &mut Vec<Delta>) {
+        if self.finish.is_set() {
+            self.calls.end_all(out);
+        }
     }
 
     /// Decodes one event of this type. Unknown types are skipped.
@@ -193,7 +200,7 @@ impl Converse {
         if let Some(call) = &*block.tool_use
             && call.kind.get() != Some("server_tool_use")
         {
-            self.calls.start(index, call.id.compact(), call.name.compact(), out);
+            self.calls.start(index, call.id.get(), call.name.get(), out);
         }
     }
 
@@ -216,7 +223,6 @@ impl Converse {
 
     fn stop(&mut self, reason: &Text<'_>, out: &mut Vec<Delta>) {
         if let Some(raw) = reason.reason() {
-            self.calls.end_all(out);
             self.finish.report(0, raw, REASONS.read(raw), out);
         }
     }

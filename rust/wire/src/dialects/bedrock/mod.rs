@@ -90,6 +90,9 @@ impl Bedrock {
 
     /// Call this at the end of the body: ends the tool calls that are still open.
     pub fn finish(&mut self, out: &mut Vec<Delta>) {
+        if self.ending() == Ending::Complete {
+            self.converse.finish(out);
+        }
         self.invoke.finish(out);
         if let Some(endpoint) = &mut self.sagemaker {
             endpoint.chat.finish(out);

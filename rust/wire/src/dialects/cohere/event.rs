@@ -1,6 +1,5 @@
 //! The members of an event that are used. Serde skips all others.
 
-use compact_str::CompactString;
 use serde::Deserialize;
 
 use crate::delta::Usage;
@@ -97,8 +96,8 @@ struct Function<'a> {
 
 impl Call<'_> {
     /// The tool's name.
-    pub(super) fn name(&self) -> Option<CompactString> {
-        self.function.as_ref().and_then(|function| function.name.compact())
+    pub(super) fn name(&self) -> Option<&str> {
+        self.function.as_ref().and_then(|function| function.name.get())
     }
 
     /// The arguments, or a piece of them.

@@ -17,7 +17,7 @@ use crate::dialects::emit::{push_error, push_text, push_usage};
 use crate::dialects::identity::Identity;
 use crate::dialects::json::{Raw, Text, has_unknown_type, lenient};
 use crate::dialects::reasons::{Finished, Reasons};
-use crate::dialects::tool_calls::ToolCalls;
+use crate::dialects::tool_calls::{Piece, ToolCalls};
 use crate::error::read_error;
 use crate::stream::{DecodeError, Ending, Progress};
 
@@ -103,8 +103,13 @@ impl Cohere {
             ("tool-plan-delta", Some(part)) => push_text(DeltaKind::Reasoning, &part.tool_plan, out),
             ("tool-call-start", Some(part)) => self.begin_call(index, part, out),
             ("tool-call-delta", Some(part)) => {
-                if let Some(call) = &*part.tool_calls {
-                    self.calls.arguments(index, call.arguments().unwrap_or_default(), out);
+                if let Some(call) = &*part.tool_calls
+                    && (self.calls.is_open(index) || call.name().is_some())
+                {
+                    self.calls.begin_list();
+                    let piece =
+                        Piece { key: Some(index), id: call.id.get(), name: call.name(), ..Piece::default() };
+                    self.calls.piece(Piece { arguments: call.arguments(), ..piece }, out);
                 }
             }
             ("tool-call-end", _) => self.calls.end(index, None, out),
@@ -128,7 +133,7 @@ impl Cohere {
 
     fn begin_call(&mut self, index: u64, part: &Part<'_>, out: &mut Vec<Delta>) {
         if let Some(call) = &*part.tool_calls {
-            self.calls.start(index, call.id.compact(), call.name(), out);
+            self.calls.start(index, call.id.get(), call.name(), out);
             self.calls.arguments(index, call.arguments().unwrap_or_default(), out);
         }
     }
@@ -140,7 +145,7 @@ impl Cohere {
             push_content(Some(content), out);
         }
         for call in message.tool_calls.iter() {
-            self.calls.push_complete(call.id.compact(), call.name(), call.arguments(), out);
+            self.calls.push_complete(call.id.get(), call.name(), call.arguments(), out);
         }
         self.end(&document.finish_reason, &document.usage, out);
     }

@@ -97,6 +97,7 @@ impl Part<'_> {
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct FunctionCall<'a> {
     #[serde(borrow, default)]
     pub(super) id: Text<'a>,
@@ -104,6 +105,19 @@ pub(super) struct FunctionCall<'a> {
     pub(super) name: Text<'a>,
     #[serde(borrow, default)]
     pub(super) args: Raw<'a>,
+    /// Pieces of the arguments; see `partial_args`.
+    #[serde(borrow, default, alias = "partial_args")]
+    pub(super) partial_args: Raw<'a>,
+    /// True if more parts of this call follow.
+    #[serde(borrow, default, alias = "will_continue")]
+    will_continue: Raw<'a>,
+}
+
+impl FunctionCall<'_> {
+    /// Whether more parts of this call follow.
+    pub(super) fn will_continue(&self) -> bool {
+        self.will_continue.get() == Some("true")
+    }
 }
 
 #[derive(Debug, Deserialize)]

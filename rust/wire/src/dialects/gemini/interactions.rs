@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::{CandidateState, Gemini};
 use crate::delta::{Delta, DeltaKind, FinishReason, Signature, Usage};
 use crate::dialects::emit::{push_error, push_signature, push_text, push_usage};
-use crate::dialects::json::{Index, Object, Raw, Scalar, Text};
+use crate::dialects::json::{Index, Object, Raw, Scalar, Text, is_empty_object};
 use crate::dialects::reasons::Reasons;
 use crate::error::read_error;
 use crate::stream::Progress;
@@ -140,10 +140,10 @@ impl Gemini {
 impl CandidateState {
     fn step(&mut self, index: u64, step: &Step<'_>, out: &mut Vec<Delta>) {
         if step.kind.get() == Some("function_call") {
-            self.calls.start(index, step.id.compact(), step.name.compact(), out);
+            self.calls.start(index, step.id.get(), step.name.get(), out);
             self.calls.set_full_arguments(
                 index,
-                step.arguments.arguments().filter(|arguments| arguments != "{}").as_deref(),
+                step.arguments.arguments().filter(|arguments| !is_empty_object(arguments)).as_deref(),
             );
         }
     }
@@ -161,7 +161,7 @@ impl CandidateState {
             }
             Some("function_call") => {
                 let arguments = delta.arguments.arguments();
-                self.calls.push_complete(delta.id.compact(), delta.name.compact(), arguments.as_deref(), out);
+                self.calls.push_complete(delta.id.get(), delta.name.get(), arguments.as_deref(), out);
             }
             _ => {}
         }

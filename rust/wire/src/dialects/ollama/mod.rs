@@ -16,7 +16,7 @@ use crate::dialects::emit::{push_error, push_text, push_usage};
 use crate::dialects::identity::Identity;
 use crate::dialects::json::{List, Object, Raw, Scalar, Text, lenient};
 use crate::dialects::reasons::{Finished, Reasons};
-use crate::dialects::tool_calls::ToolCalls;
+use crate::dialects::tool_calls::{Piece, ToolCalls};
 use crate::error::read_error;
 use crate::stream::{DecodeError, Ending, Progress};
 
@@ -121,7 +121,7 @@ impl Ollama {
         if self.finish.is_set() { Ending::Complete } else { Ending::Truncated }
     }
 
-    /// Call this at the end of the body. It does nothing: each tool call is sent in one piece.
+    /// Call this at the end of the body. It does nothing: the end marker has ended all tool calls.
     pub const fn finish(&mut self, _: &mut Vec<Delta>) {}
 
     fn translate(&mut self, line: &Line<'_>, json: &str, out: &mut Vec<Delta>) -> Progress {
@@ -138,6 +138,7 @@ impl Ollama {
         if line.done.get() != Some("true") {
             return Progress::Open;
         }
+        self.calls.end_all(out);
         let raw = line.done_reason.reason().unwrap_or_default();
         self.finish.report(0, raw, REASONS.read(raw), out);
         push_usage(read_usage(json), out);
@@ -147,10 +148,12 @@ impl Ollama {
     fn message(&mut self, message: &Message<'_>, out: &mut Vec<Delta>) {
         push_text(DeltaKind::Reasoning, &message.thinking, out);
         push_text(DeltaKind::Text, &message.content, out);
+        self.calls.begin_list();
         for Call { id, function } in message.tool_calls.iter() {
-            let name = function.as_ref().and_then(|function| function.name.compact());
+            let name = function.as_ref().and_then(|function| function.name.get());
             let arguments = function.as_ref().and_then(|function| function.arguments.arguments());
-            self.calls.push_complete(id.compact(), name, arguments.as_deref(), out);
+            let piece = Piece { id: id.get(), name, arguments: arguments.as_deref(), ..Piece::default() };
+            self.calls.piece(piece, out);
         }
     }
 }

@@ -284,6 +284,11 @@ impl Message<'_> {
 }
 
 impl<'a> CallFragment<'a> {
+    /// Whether this is a call of a custom tool.
+    pub(super) const fn is_custom(&self) -> bool {
+        self.custom.0.is_some()
+    }
+
     /// What the fragment says of the call.
     pub(super) fn function(&self) -> Option<&Function<'a>> {
         self.function.as_ref().or(self.custom.as_ref())
@@ -297,8 +302,8 @@ impl<'a> CallFragment<'a> {
 
 impl Function<'_> {
     /// The arguments as JSON text.
-    pub(super) fn arguments(&self) -> Option<CompactString> {
-        self.arguments.arguments().or_else(|| self.input.arguments()).map(CompactString::from)
+    pub(super) fn arguments(&self) -> Option<Cow<'_, str>> {
+        self.arguments.arguments().or_else(|| self.input.arguments())
     }
 }
 

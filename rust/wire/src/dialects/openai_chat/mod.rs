@@ -4,7 +4,6 @@
 //! learned from recorded streams: reasoning beside the content, usage in odd places, tool calls without index or id,
 //! errors in mid-stream, no `[DONE]`.
 
-mod calls;
 mod chunk;
 mod encode;
 mod template;
@@ -14,13 +13,13 @@ pub use encode::ChunkEncoder;
 
 use std::collections::HashMap;
 
-use self::calls::Calls;
-use self::chunk::{Choice, Chunk, Message};
+use self::chunk::{CallFragment, Choice, Chunk, Function, Message};
 use self::template::Template;
-use crate::delta::{Delta, DeltaKind, FinishReason};
+use crate::delta::{Delta, DeltaKind, FinishReason, Signature};
 use crate::dialects::identity::Identity;
 use crate::dialects::json::lenient;
 use crate::dialects::reasons::{Finished, Reasons, bad_end};
+use crate::dialects::tool_calls::{Piece, ToolCalls};
 use crate::framing::sse::Event;
 use crate::stream::{DecodeError, Ending, Progress};
 
@@ -45,6 +44,9 @@ const REASONS: Reasons = Reasons(&[
     ("error", FinishReason::Error),
 ]);
 
+/// The index of the deprecated `function_call`. No provider counts so far.
+const LEGACY: u64 = u64::MAX;
+
 /// Decodes one response.
 #[derive(Debug, Default)]
 pub struct OpenAiChat {
@@ -66,7 +68,7 @@ pub struct OpenAiChat {
 #[derive(Debug, Default)]
 struct ChoiceState {
     index: u32,
-    calls: Calls,
+    calls: ToolCalls,
     finish: Finished,
     /// A chunk had a `delta`, as opposed to a whole `message`.
     is_streamed: bool,
@@ -116,19 +118,21 @@ impl OpenAiChat {
     }
 
     /// Whether the response is complete if the body ends here: after `[DONE]`, unless that is all, or, since some
-    /// providers never send it, when every choice has a finish reason.
+    /// providers never send it, when every choice has a finish reason. A finish reason in the middle of a call is not
+    /// enough: some servers send it too early.
     #[must_use]
     pub fn ending(&self) -> Ending {
-        let finished = !self.choices.is_empty() && self.unfinished == 0;
+        let is_cut = |choice: &ChoiceState| choice.finish.is_normal() && choice.calls.is_partial();
+        let finished = !self.choices.is_empty() && self.unfinished == 0 && !self.choices.iter().any(is_cut);
         let answered = self.has_text || !self.choices.is_empty();
         if (self.done && answered) || finished { Ending::Complete } else { Ending::Truncated }
     }
 
-    /// Call this at the end of the body: ends the tool calls that no finish reason has ended.
+    /// Call this at the end of the body: ends the tool calls.
     pub fn finish(&mut self, out: &mut Vec<Delta>) {
         if self.ending() == Ending::Complete {
             for choice in &mut self.choices {
-                choice.calls.end_all(choice.index, out);
+                choice.calls.end_all(out);
             }
         }
     }
@@ -174,7 +178,6 @@ impl OpenAiChat {
         if let Some(raw) = choice.finish()
             && state.finish.is_new(raw)
         {
-            state.calls.end_all(index, out);
             let own = REASONS.read(&raw.to_ascii_lowercase());
             // Some gateways call every end a stop.
             let native = choice.native().filter(|_| matches!(own, FinishReason::Stop | FinishReason::Other));
@@ -192,14 +195,15 @@ impl OpenAiChat {
             _ => *self.places.entry(index).or_insert(self.choices.len()),
         };
         if place == self.choices.len() {
-            self.choices.push(ChoiceState { index, ..ChoiceState::default() });
+            let calls = ToolCalls::for_choice(index);
+            self.choices.push(ChoiceState { index, calls, ..ChoiceState::default() });
             self.unfinished += 1;
         }
         &mut self.choices[place]
     }
 }
 
-fn message_deltas(choice: u32, message: &Message<'_>, calls: &mut Calls, out: &mut Vec<Delta>) {
+fn message_deltas(choice: u32, message: &Message<'_>, calls: &mut ToolCalls, out: &mut Vec<Delta>) {
     let mut push = |kind| out.push(Delta { choice, kind });
     if let Some(reasoning) = message.reasoning() {
         push(DeltaKind::Reasoning(reasoning));
@@ -216,10 +220,43 @@ fn message_deltas(choice: u32, message: &Message<'_>, calls: &mut Calls, out: &m
     if let Some(refusal) = message.refusal.compact() {
         push(DeltaKind::Refusal(refusal));
     }
+    if !message.tool_calls.is_empty() {
+        calls.begin_list();
+    }
+    let is_only = message.tool_calls.len() == 1;
     for (position, fragment) in message.tool_calls.iter().enumerate() {
-        calls.fragment(choice, position, fragment, out);
+        call_deltas(choice, Some(position).filter(|_| !is_only), fragment, calls, out);
     }
     if let Some(function) = &*message.function_call {
-        calls.legacy(choice, function, out);
+        calls.begin_list();
+        let arguments = function.arguments();
+        let piece = Piece { key: Some(LEGACY), name: function.name.get(), ..Piece::default() };
+        calls.piece(Piece { arguments: arguments.as_deref(), ..piece }, out);
+    }
+}
+
+fn call_deltas(
+    choice: u32,
+    position: Option<usize>,
+    fragment: &CallFragment<'_>,
+    calls: &mut ToolCalls,
+    out: &mut Vec<Delta>,
+) {
+    let function = fragment.function();
+    let arguments = function.and_then(Function::arguments);
+    let call = calls.piece(
+        Piece {
+            key: fragment.index.get(),
+            id: fragment.id.get(),
+            name: function.and_then(|function| function.name.get()),
+            arguments: arguments.as_deref(),
+            position,
+            is_free: fragment.is_custom(),
+        },
+        out,
+    );
+    if let Some(value) = fragment.signature() {
+        let signature = Signature { tool_call: call, ..Signature::signed(value) };
+        out.push(Delta { choice, kind: DeltaKind::Signature(Box::new(signature)) });
     }
 }
