@@ -27,7 +27,7 @@
             ├── NotFoundError         404
             ├── RateLimitError        429 (`.retry_after` in seconds, where the provider gave it)
             ├── OverloadedError       503, 529
-            └── ServerError           any other 5xx
+            └── ServerError           any other 5xx; 408, 409, 425; an answer that failed by its finish reason
 
 Tokens that arrived before an error always reach the caller before it does.
 """
@@ -95,6 +95,8 @@ class StreamError(HeadraceError):
         status: HTTP status of the response; None if there was none.
         code: The provider's own error code or type, if it gave one.
         retry_after: Seconds that the provider asked to wait, if it did.
+        should_retry: Whether the provider says that the same request may succeed (``x-should-retry``); None if it says
+            nothing.
         request_id: The provider's id of the request, if it gave one.
         body: The start of the response body that explains the error (at most 64 KiB of text).
         model: The model that was asked.
@@ -112,6 +114,7 @@ class StreamError(HeadraceError):
         status: int | None = None,
         code: str | None = None,
         retry_after: float | None = None,
+        should_retry: bool | None = None,
         request_id: str | None = None,
         body: str | None = None,
         model: str | None = None,
@@ -121,6 +124,7 @@ class StreamError(HeadraceError):
         self.status = status
         self.code = code
         self.retry_after = retry_after
+        self.should_retry = should_retry
         self.request_id = request_id
         self.body = body
         self.model = model
@@ -192,7 +196,7 @@ class ContextWindowExceededError(BadRequestError):
 
 
 class ContentPolicyViolationError(BadRequestError):
-    """The provider's filter refused the request, or withheld its answer."""
+    """The provider's filter refused the request, or withheld its answer, by status or by its finish reason."""
 
 
 class AuthenticationError(ProviderError):
@@ -208,7 +212,7 @@ class NotFoundError(ProviderError):
 
 
 class RateLimitError(ProviderError):
-    """HTTP 429: too many requests or tokens. ``retry_after`` holds the seconds that the provider asked to wait."""
+    """HTTP 429, or a quota that is used up: too many requests or tokens. ``retry_after`` holds the seconds that the provider asked to wait."""
 
 
 class OverloadedError(ProviderError):
@@ -216,4 +220,4 @@ class OverloadedError(ProviderError):
 
 
 class ServerError(ProviderError):
-    """Any other HTTP 5xx: the provider failed."""
+    """The provider failed: any other HTTP 5xx, 408, 409, 425, or a finish reason that means so."""

@@ -74,7 +74,10 @@ impl Response {
     /// Adds one delta.
     pub fn apply(&mut self, delta: &Delta) {
         match &delta.kind {
-            DeltaKind::Usage(usage) => self.usage = Some((**usage).clone()),
+            DeltaKind::Usage(usage) => {
+                let earlier = self.usage.take();
+                self.usage = Some(earlier.map_or_else(|| (**usage).clone(), |earlier| usage.after(&earlier)));
+            }
             DeltaKind::Response(info) => self.info = (**info).clone(),
             DeltaKind::Error(error) => self.error = Some((**error).clone()),
             kind => self.choice(delta.choice).apply(kind),

@@ -50,7 +50,7 @@ def translated(error: BaseException, settings: ModelSettings, provider: str) -> 
         f"{provider} by litellm: {said(error, settings)}",
         # litellm makes up a status for what was not an answer of the provider.
         status=status if issubclass(ours, errors.ProviderError) else None,
-        retry_after=_retry_after(error),
+        retry_after=_retry_after(error, issubclass(ours, errors.RateLimitError)),
         model=settings.model,
         provider=provider,
     )
@@ -68,8 +68,8 @@ def without(text: str, secret: str | None) -> str:
     return text.replace(secret, "***") if secret else text
 
 
-def _retry_after(error: BaseException) -> float | None:
+def _retry_after(error: BaseException, limited: bool) -> float | None:
     """How many seconds the provider asks to wait. litellm keeps the headers in either of two places."""
     response: Any = getattr(error, "response", None)
     headers: Any = getattr(error, "litellm_response_headers", None) or getattr(response, "headers", None) or {}
-    return _native.retry_after([(str(name), str(value)) for name, value in dict(headers).items()])
+    return _native.retry_after([(str(name), str(value)) for name, value in dict(headers).items()], limited)

@@ -11,7 +11,7 @@ pub mod anthropic;
 mod arguments;
 pub mod bedrock;
 pub mod cohere;
-mod detect;
+pub(crate) mod detect;
 pub(crate) mod emit;
 pub mod gemini;
 mod identity;
@@ -19,7 +19,7 @@ mod json;
 pub mod ollama;
 pub mod openai_chat;
 pub mod openai_responses;
-mod reasons;
+pub(crate) mod reasons;
 mod tool_calls;
 
 use crate::framing::Framing;

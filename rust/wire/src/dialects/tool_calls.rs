@@ -49,6 +49,8 @@ pub(crate) struct Piece<'a> {
     pub(crate) arguments: Option<&'a str>,
     /// Its position in its list, if there are several in it.
     pub(crate) position: Option<usize>,
+    /// The arguments are any text, not JSON.
+    pub(crate) is_free: bool,
 }
 
 #[derive(Debug, Default)]
@@ -300,6 +302,9 @@ impl ToolCalls {
     fn extend(&mut self, at: usize, piece: &Piece<'_>, out: &mut Vec<Delta>) -> usize {
         let call = &mut self.calls[at];
         call.list = self.lists;
+        if piece.is_free && call.arguments.is_blank() {
+            call.arguments = Arguments::free();
+        }
         let is_whole = call.arguments.is_done() && !call.arguments.is_empty_object();
         if is_whole && let Some(name) = piece.name {
             // The arguments that may follow show whether id and name are repeated, or those of another call.

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use crate::delta::{Delta, DeltaKind, FinishReason, Signature, Usage};
 use crate::dialects::emit::{push_signature, push_text, push_usage};
-use crate::dialects::json::{Index, List, Object, Raw, Text};
+use crate::dialects::json::{Index, List, Object, Raw, Scalar, Text};
 use crate::dialects::reasons::{Finished, Reasons};
 use crate::dialects::tool_calls::ToolCalls;
 use crate::stream::Progress;
@@ -27,6 +27,7 @@ pub(super) const REASONS: Reasons = Reasons(&[
 pub(super) struct Converse {
     calls: ToolCalls,
     finish: Finished,
+    has_work: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -49,7 +50,7 @@ struct Event<'a> {
 #[serde(rename_all = "camelCase")]
 struct Block<'a> {
     #[serde(borrow, default)]
-    text: Text<'a>,
+    text: Scalar<'a>,
     #[serde(borrow, default)]
     tool_use: Object<ToolUse<'a>>,
     #[serde(borrow, default)]
@@ -73,7 +74,7 @@ struct ToolUse<'a> {
 #[serde(rename_all = "camelCase")]
 struct ReasoningContent<'a> {
     #[serde(borrow, default)]
-    text: Text<'a>,
+    text: Scalar<'a>,
     #[serde(borrow, default)]
     signature: Text<'a>,
     #[serde(borrow, default)]
@@ -86,7 +87,7 @@ struct ReasoningContent<'a> {
 #[derive(Debug, Deserialize)]
 struct ReasoningText<'a> {
     #[serde(borrow, default)]
-    text: Text<'a>,
+    text: Scalar<'a>,
     #[serde(borrow, default)]
     signature: Text<'a>,
 }
@@ -135,6 +136,10 @@ struct Counts<'a> {
 }
 
 impl Converse {
+    pub(super) const fn take_work(&mut self) -> bool {
+        std::mem::replace(&mut self.has_work, false)
+    }
+
     /// Whether the stop reason has been seen, and not in the middle of a call. The usage comes after it.
     pub(super) fn is_stopped(&self) -> bool {
         self.finish.is_set() && !(self.finish.is_normal() && self.calls.is_partial())
@@ -161,6 +166,7 @@ impl Converse {
         if !is_known {
             return Ok(Progress::Open);
         }
+        self.has_work |= kind.starts_with("contentBlock");
         let event: Event<'_> = serde_json::from_str(json)?;
         let index = event.content_block_index.get().unwrap_or(0);
         if let Some(start) = &*event.start {
@@ -216,7 +222,7 @@ impl Converse {
     }
 
     fn stop(&mut self, reason: &Text<'_>, out: &mut Vec<Delta>) {
-        if let Some(raw) = reason.get() {
+        if let Some(raw) = reason.reason() {
             self.finish.report(0, raw, REASONS.read(raw), out);
         }
     }

@@ -39,9 +39,16 @@ pub struct Cohere {
     identity: Identity,
     calls: ToolCalls,
     finish: Finished,
+    /// A frame without deltas has shown the provider at work since it was asked for.
+    has_work: bool,
 }
 
 impl Cohere {
+    /// Whether frames without deltas have shown the provider at work since the last call of this.
+    pub(crate) const fn take_work(&mut self) -> bool {
+        std::mem::replace(&mut self.has_work, false)
+    }
+
     /// Decodes the data of one event and appends its deltas to `out`.
     ///
     /// # Errors
@@ -81,6 +88,10 @@ impl Cohere {
     fn translate(&mut self, event: &Event<'_>, json: &str, out: &mut Vec<Delta>) -> Progress {
         let part = event.delta.as_ref().and_then(|delta| delta.message.as_ref());
         let index = event.index.get().unwrap_or(0);
+        self.has_work |= event
+            .kind
+            .get()
+            .is_some_and(|kind| !matches!(kind, "message-start" | "ping" | "debug" | "error"));
         match (event.kind.get().unwrap_or_default(), part) {
             ("message-start", part) => {
                 self.identity.update(&event.id, &Text::default(), out);
@@ -105,13 +116,13 @@ impl Cohere {
             ("message-end", _) => {
                 if let Some(delta) = &*event.delta {
                     self.end(&delta.finish_reason, &delta.usage, out);
-                    if let Some(error) = delta.error.get() {
+                    if let Some(error) = delta.error.error() {
                         push_error(read_error(error), out);
                     }
                 }
                 return Progress::Ended;
             }
-            ("error" | "", _) if event.message.get().or(event.error.get()).is_some() => {
+            ("error" | "", _) if event.message.get().or_else(|| event.error.error()).is_some() => {
                 push_error(read_error(json), out);
                 return Progress::Ended;
             }
@@ -142,7 +153,7 @@ impl Cohere {
     fn end(&mut self, reason: &Text<'_>, usage: &Raw<'_>, out: &mut Vec<Delta>) {
         self.calls.end_all(out);
         // Cohere always sends one. Without it, the response was cut off or is not Cohere's.
-        if let Some(raw) = reason.get() {
+        if let Some(raw) = reason.reason() {
             self.finish.report(0, raw, REASONS.read(raw), out);
         }
         push_usage(usage.get().and_then(read_usage), out);

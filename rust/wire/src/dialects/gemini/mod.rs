@@ -19,10 +19,12 @@ mod partial_args;
 pub(crate) use self::document::document;
 pub(crate) use self::encode::Encoder;
 
+use std::collections::HashMap;
+
 use compact_str::CompactString;
 use serde_json::value::RawValue;
 
-use self::chunk::{Candidate, Chunk, FunctionCall, Part, read_usage};
+use self::chunk::{Candidate, Chunk, FunctionCall, Part, blocked_for, read_usage};
 use self::partial_args::PartialArgs;
 use crate::delta::{Delta, DeltaKind, FinishReason, Signature};
 use crate::dialects::emit::{push_error, push_usage};
@@ -64,6 +66,10 @@ const MAX_PARALLEL: usize = 64;
 pub struct Gemini {
     identity: Identity,
     candidates: Vec<CandidateState>,
+    /// Where each candidate is, by its index.
+    places: HashMap<u32, usize>,
+    /// A frame without deltas has shown the provider at work since it was asked for.
+    has_work: bool,
 }
 
 /// The state of one candidate between two chunks.
@@ -89,6 +95,11 @@ struct PartialCall {
 }
 
 impl Gemini {
+    /// Whether frames without deltas have shown the provider at work since the last call of this.
+    pub(crate) const fn take_work(&mut self) -> bool {
+        std::mem::replace(&mut self.has_work, false)
+    }
+
     /// Decodes one JSON document and appends its deltas to `out`: a chunk, or the array of chunks that is sent without
     /// `alt=sse`.
     ///
@@ -139,13 +150,19 @@ impl Gemini {
     fn translate(&mut self, chunk: &Chunk<'_>, json: &str, out: &mut Vec<Delta>) -> Progress {
         self.identity.update(&chunk.response_id, &chunk.model_version, out);
         for candidate in chunk.candidates.iter() {
+            let mut parts = candidate.content.iter().flat_map(|content| content.parts.iter());
+            self.has_work |= parts.any(Part::is_work);
             self.candidate(candidate.index.choice()).read(candidate, out);
         }
-        if let Some(raw) = chunk.prompt_feedback.as_ref().and_then(|feedback| feedback.block_reason.get()) {
-            self.candidate(0).end(raw, FinishReason::ContentFilter, out);
+        if let Some(feedback) = &*chunk.prompt_feedback
+            && let Some(raw) = feedback.block_reason.reason()
+        {
+            let detail = feedback.block_reason_message.get().map(str::to_owned);
+            let detail = detail.or_else(|| blocked_for(&feedback.safety_ratings));
+            self.candidate(0).end(raw, FinishReason::ContentFilter, detail.as_deref(), out);
         }
         push_usage(chunk.usage_metadata.get().and_then(read_usage), out);
-        if chunk.error.get().is_some() {
+        if chunk.error.error().is_some() {
             push_error(read_error(json), out);
             return Progress::Ended;
         }
@@ -153,13 +170,12 @@ impl Gemini {
     }
 
     fn candidate(&mut self, index: u32) -> &mut CandidateState {
-        let position = self.candidates.iter().position(|candidate| candidate.index == index);
-        let position = position.unwrap_or_else(|| {
+        let place = *self.places.entry(index).or_insert(self.candidates.len());
+        if place == self.candidates.len() {
             let calls = ToolCalls::for_choice(index);
             self.candidates.push(CandidateState { index, calls, ..CandidateState::default() });
-            self.candidates.len() - 1
-        });
-        &mut self.candidates[position]
+        }
+        &mut self.candidates[place]
     }
 }
 
@@ -178,8 +194,10 @@ impl CandidateState {
         for part in candidate.content.iter().flat_map(|content| content.parts.iter()) {
             self.part(part, out);
         }
-        if let Some(raw) = candidate.finish_reason.get() {
-            self.end(raw, REASONS.read(raw), out);
+        if let Some(raw) = candidate.finish_reason.reason() {
+            let detail = candidate.finish_message.get().map(str::to_owned);
+            let detail = detail.or_else(|| blocked_for(&candidate.safety_ratings));
+            self.end(raw, REASONS.read(raw), detail.as_deref(), out);
         }
     }
 
@@ -260,9 +278,9 @@ impl CandidateState {
     }
 
     /// The candidate has ended. Google sends `STOP` even if the model wants tools to be called.
-    fn end(&mut self, raw: &str, reason: FinishReason, out: &mut Vec<Delta>) {
+    fn end(&mut self, raw: &str, reason: FinishReason, detail: Option<&str>, out: &mut Vec<Delta>) {
         let wants_tools = reason == FinishReason::Stop && self.calls.count() > 0;
         let reason = if wants_tools { FinishReason::ToolCalls } else { reason };
-        self.finish.report(self.index, raw, reason, out);
+        self.finish.explain(self.index, raw, reason, detail, out);
     }
 }

@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use crate::delta::{Delta, DeltaKind, FinishReason, Usage};
 use crate::dialects::emit::{push_error, push_text, push_usage};
 use crate::dialects::identity::Identity;
-use crate::dialects::json::{List, Object, Raw, Text, lenient};
+use crate::dialects::json::{List, Object, Raw, Scalar, Text, lenient};
 use crate::dialects::reasons::{Finished, Reasons};
 use crate::dialects::tool_calls::{Piece, ToolCalls};
 use crate::error::read_error;
@@ -45,10 +45,10 @@ struct Line<'a> {
     message: Object<Message<'a>>,
     /// Sent by `/api/generate`.
     #[serde(borrow, default)]
-    response: Text<'a>,
+    response: Scalar<'a>,
     /// Sent by `/api/generate`.
     #[serde(borrow, default)]
-    thinking: Text<'a>,
+    thinking: Scalar<'a>,
     #[serde(borrow, default)]
     done: Raw<'a>,
     #[serde(borrow, default)]
@@ -60,9 +60,9 @@ struct Line<'a> {
 #[derive(Debug, Deserialize)]
 struct Message<'a> {
     #[serde(borrow, default)]
-    content: Text<'a>,
+    content: Scalar<'a>,
     #[serde(borrow, default)]
-    thinking: Text<'a>,
+    thinking: Scalar<'a>,
     #[serde(borrow, default)]
     tool_calls: List<Call<'a>>,
 }
@@ -101,6 +101,12 @@ struct Counts<'a> {
 }
 
 impl Ollama {
+    /// Each line that shows the server at work has a delta.
+    #[expect(clippy::unused_self, reason = "all dialects have it")]
+    pub(crate) const fn take_work(&mut self) -> bool {
+        false
+    }
+
     /// Decodes one line and appends its deltas to `out`. A response that was not streamed has the same shape.
     ///
     /// # Errors
@@ -125,7 +131,7 @@ impl Ollama {
         if let Some(message) = &*line.message {
             self.message(message, out);
         }
-        if line.error.get().is_some() {
+        if line.error.error().is_some() {
             push_error(read_error(json), out);
             return Progress::Ended;
         }
@@ -133,7 +139,7 @@ impl Ollama {
             return Progress::Open;
         }
         self.calls.end_all(out);
-        let raw = line.done_reason.get().unwrap_or_default();
+        let raw = line.done_reason.reason().unwrap_or_default();
         self.finish.report(0, raw, REASONS.read(raw), out);
         push_usage(read_usage(json), out);
         Progress::Ended

@@ -11,12 +11,14 @@ mod template;
 pub use crate::error::read_error;
 pub use encode::ChunkEncoder;
 
+use std::collections::HashMap;
+
 use self::chunk::{CallFragment, Choice, Chunk, Function, Message};
 use self::template::Template;
 use crate::delta::{Delta, DeltaKind, FinishReason, Signature};
 use crate::dialects::identity::Identity;
 use crate::dialects::json::lenient;
-use crate::dialects::reasons::{Finished, Reasons};
+use crate::dialects::reasons::{Finished, Reasons, bad_end};
 use crate::dialects::tool_calls::{Piece, ToolCalls};
 use crate::framing::sse::Event;
 use crate::stream::{DecodeError, Ending, Progress};
@@ -50,8 +52,16 @@ const LEGACY: u64 = u64::MAX;
 pub struct OpenAiChat {
     identity: Identity,
     choices: Vec<ChoiceState>,
+    /// Where each choice is, by its index.
+    places: HashMap<u32, usize>,
+    /// How many choices have no finish reason yet.
+    unfinished: usize,
     template: Template,
+    /// A chunk without choices had text.
+    has_text: bool,
     done: bool,
+    /// A frame without deltas has shown the provider at work since it was asked for.
+    has_work: bool,
 }
 
 /// The state of one choice between two chunks.
@@ -65,10 +75,15 @@ struct ChoiceState {
 }
 
 impl OpenAiChat {
+    /// Whether frames without deltas have shown the provider at work since the last call of this.
+    pub(crate) const fn take_work(&mut self) -> bool {
+        std::mem::replace(&mut self.has_work, false)
+    }
+
     /// Decodes one event and appends its deltas to `out`.
     ///
     /// # Errors
-    /// [`DecodeError::Json`] if the data are neither a JSON object nor `[DONE]`.
+    /// [`DecodeError::Json`] if the data begin as a JSON object does and are none.
     pub fn event(&mut self, event: &Event<'_>, out: &mut Vec<Delta>) -> Result<Progress, DecodeError> {
         let data = event.data();
         if event.has_default_type()
@@ -81,11 +96,11 @@ impl OpenAiChat {
             self.done = true;
             return Ok(Progress::Ended);
         }
-        if event.event_type() == "error" {
+        if event.is_error() {
             out.push(Delta::first(DeltaKind::Error(Box::new(read_error(&event.data_text())))));
             return Ok(Progress::Ended);
         }
-        if event.is_keep_alive() { Ok(Progress::Open) } else { self.document(data, out) }
+        if event.is_json() { self.document(data, out) } else { Ok(Progress::Open) }
     }
 
     /// Decodes one JSON document and appends its deltas to `out`: a chunk, or a whole response that was not streamed.
@@ -96,22 +111,21 @@ impl OpenAiChat {
         let first = out.len();
         let progress = lenient(data, |json| {
             let chunk: Chunk<'_> = serde_json::from_str(json)?;
-            Ok(self.chunk(&chunk, out))
+            Ok(self.chunk(&chunk, json, out))
         })?;
         self.template.learn(data, &out[first..]);
         Ok(progress)
     }
 
-    /// Whether the response is complete if the body ends here: after `[DONE]`, or, since some providers never send
-    /// that, when every choice has a finish reason. A finish reason in the middle of a call is not enough: some servers
-    /// send it too early.
+    /// Whether the response is complete if the body ends here: after `[DONE]`, unless that is all, or, since some
+    /// providers never send it, when every choice has a finish reason. A finish reason in the middle of a call is not
+    /// enough: some servers send it too early.
     #[must_use]
     pub fn ending(&self) -> Ending {
-        let is_finished = |choice: &ChoiceState| {
-            choice.finish.is_set() && !(choice.finish.is_normal() && choice.calls.is_partial())
-        };
-        let finished = !self.choices.is_empty() && self.choices.iter().all(is_finished);
-        if self.done || finished { Ending::Complete } else { Ending::Truncated }
+        let is_cut = |choice: &ChoiceState| choice.finish.is_normal() && choice.calls.is_partial();
+        let finished = !self.choices.is_empty() && self.unfinished == 0 && !self.choices.iter().any(is_cut);
+        let answered = self.has_text || !self.choices.is_empty();
+        if (self.done && answered) || finished { Ending::Complete } else { Ending::Truncated }
     }
 
     /// Call this at the end of the body: ends the tool calls.
@@ -123,9 +137,10 @@ impl OpenAiChat {
         }
     }
 
-    fn chunk(&mut self, chunk: &Chunk<'_>, out: &mut Vec<Delta>) -> Progress {
+    fn chunk(&mut self, chunk: &Chunk<'_>, json: &str, out: &mut Vec<Delta>) -> Progress {
         self.identity.update(&chunk.id, &chunk.model, out);
         if let Some(text) = chunk.value.compact().filter(|_| chunk.choices.is_empty()) {
+            self.has_text = true;
             out.push(Delta::first(DeltaKind::Text(text)));
         }
         for choice in chunk.choices.iter() {
@@ -135,7 +150,7 @@ impl OpenAiChat {
             out.push(Delta::first(DeltaKind::Usage(Box::new(usage))));
         }
         // The error goes last, because nothing after it is read.
-        if let Some(error) = chunk.error() {
+        if let Some(error) = chunk.error(json) {
             out.push(Delta::first(DeltaKind::Error(Box::new(error))));
             return Progress::Ended;
         }
@@ -144,6 +159,7 @@ impl OpenAiChat {
 
     fn choice(&mut self, choice: &Choice<'_>, out: &mut Vec<Delta>) {
         let index = choice.index.choice();
+        self.has_work |= choice.delta.as_ref().is_some_and(Message::is_work);
         let state = self.state(index);
         if let Some(json) = choice.logprobs.get() {
             out.push(Delta { choice: index, kind: DeltaKind::Logprobs(json.into()) });
@@ -162,18 +178,28 @@ impl OpenAiChat {
         if let Some(raw) = choice.finish()
             && state.finish.is_new(raw)
         {
-            state.finish.report(index, raw, REASONS.read(&raw.to_ascii_lowercase()), out);
+            let own = REASONS.read(&raw.to_ascii_lowercase());
+            // Some gateways call every end a stop.
+            let native = choice.native().filter(|_| matches!(own, FinishReason::Stop | FinishReason::Other));
+            let reason = native.and_then(bad_end).unwrap_or(own);
+            let is_first = !state.finish.is_set();
+            state.finish.explain(index, raw, reason, choice.native(), out);
+            self.unfinished -= usize::from(is_first);
         }
     }
 
     fn state(&mut self, index: u32) -> &mut ChoiceState {
-        let position = self.choices.iter().position(|choice| choice.index == index);
-        let position = position.unwrap_or_else(|| {
+        // Nearly every response has one choice.
+        let place = match self.choices.first() {
+            Some(first) if first.index == index => 0,
+            _ => *self.places.entry(index).or_insert(self.choices.len()),
+        };
+        if place == self.choices.len() {
             let calls = ToolCalls::for_choice(index);
             self.choices.push(ChoiceState { index, calls, ..ChoiceState::default() });
-            self.choices.len() - 1
-        });
-        &mut self.choices[position]
+            self.unfinished += 1;
+        }
+        &mut self.choices[place]
     }
 }
 
@@ -187,6 +213,9 @@ fn message_deltas(choice: u32, message: &Message<'_>, calls: &mut ToolCalls, out
     }
     for part in message.content.parts() {
         push(part);
+    }
+    if let Some(text) = message.audio.as_ref().and_then(|audio| audio.transcript.compact()) {
+        push(DeltaKind::Text(text));
     }
     if let Some(refusal) = message.refusal.compact() {
         push(DeltaKind::Refusal(refusal));
@@ -213,7 +242,7 @@ fn call_deltas(
     calls: &mut ToolCalls,
     out: &mut Vec<Delta>,
 ) {
-    let function = fragment.function.as_ref();
+    let function = fragment.function();
     let arguments = function.and_then(Function::arguments);
     let call = calls.piece(
         Piece {
@@ -222,6 +251,7 @@ fn call_deltas(
             name: function.and_then(|function| function.name.get()),
             arguments: arguments.as_deref(),
             position,
+            is_free: fragment.is_custom(),
         },
         out,
     );

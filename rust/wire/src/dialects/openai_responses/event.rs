@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::items::{Kind, Place};
 use crate::delta::Usage;
-use crate::dialects::json::{Index, List, Object, Raw, Text};
+use crate::dialects::json::{Index, List, Object, Raw, Scalar, Text};
 
 /// The event types that are read. An event of another type may have members of the same names with other shapes.
 pub(super) const KNOWN_TYPES: &[&str] = &[
@@ -15,6 +15,8 @@ pub(super) const KNOWN_TYPES: &[&str] = &[
     "response.output_item.done",
     "response.content_part.done",
     "response.output_text.delta",
+    "response.output_audio_transcript.delta",
+    "response.audio.transcript.delta",
     "response.output_text.done",
     "response.refusal.delta",
     "response.refusal.done",
@@ -53,7 +55,7 @@ pub(super) struct Event<'a> {
     #[serde(default)]
     summary_index: Index,
     #[serde(borrow, default)]
-    pub(super) delta: Text<'a>,
+    pub(super) delta: Scalar<'a>,
     /// The whole text of a part, sent when it is complete.
     #[serde(borrow, default)]
     pub(super) text: Text<'a>,
@@ -143,9 +145,9 @@ pub(super) struct Part<'a> {
     #[serde(borrow, default, rename = "type")]
     pub(super) kind: Text<'a>,
     #[serde(borrow, default)]
-    pub(super) text: Text<'a>,
+    pub(super) text: Scalar<'a>,
     #[serde(borrow, default)]
-    pub(super) refusal: Text<'a>,
+    pub(super) refusal: Scalar<'a>,
 }
 
 impl Part<'_> {
@@ -206,8 +208,11 @@ impl Response<'_> {
     pub(super) fn is_response(&self) -> bool {
         const STATUSES: [&str; 6] =
             ["completed", "incomplete", "failed", "cancelled", "in_progress", "queued"];
-        self.object.get() == Some("response")
-            || self.status.get().is_some_and(|status| STATUSES.contains(&status))
+        // The runs of the Assistants API have such a status too.
+        self.object.get().map_or_else(
+            || self.status.get().is_some_and(|status| STATUSES.contains(&status)),
+            |object| object == "response",
+        )
     }
 }
 

@@ -40,6 +40,13 @@ const REASONS: Reasons = Reasons(&[
     ("failed", FinishReason::Error),
 ]);
 
+/// Whether an event of this type shows the provider at work: all do, but for those that only keep the connection alive.
+fn is_work(kind: &str) -> bool {
+    !matches!(
+        kind,
+        "response.created" | "response.in_progress" | "response.queued" | "keepalive" | "ping" | "error"
+    ) && !kind.contains("heartbeat")
+}
 /// The tools of xAI that its servers run, although their calls look like those of the user's tools:
 /// <https://docs.x.ai/docs/guides/tools/search-tools>.
 const HOSTED: [&str; 10] = [
@@ -68,9 +75,16 @@ pub struct OpenAiResponses {
     offered: Vec<CompactString>,
     finish: Finished,
     ended: bool,
+    /// A frame without deltas has shown the provider at work since it was asked for.
+    has_work: bool,
 }
 
 impl OpenAiResponses {
+    /// Whether frames without deltas have shown the provider at work since the last call of this.
+    pub(crate) const fn take_work(&mut self) -> bool {
+        std::mem::replace(&mut self.has_work, false)
+    }
+
     /// Decodes one JSON document and appends its deltas to `out`: the data of an event, or a whole response that was
     /// not streamed.
     ///
@@ -81,8 +95,14 @@ impl OpenAiResponses {
             Ok(event) if event.kind.get().is_none() => {
                 Ok(self.whole(&serde_json::from_str(json)?, json, out))
             }
-            Ok(event) => Ok(self.translate(&event, json, out)),
-            Err(_) if has_unknown_type(json, KNOWN_TYPES) => Ok(Progress::Open),
+            Ok(event) => {
+                self.has_work |= is_work(event.kind.get().unwrap_or_default());
+                Ok(self.translate(&event, json, out))
+            }
+            Err(_) if has_unknown_type(json, KNOWN_TYPES) => {
+                self.has_work = true;
+                Ok(Progress::Open)
+            }
             Err(error) => Err(error),
         })
     }
@@ -110,7 +130,9 @@ impl OpenAiResponses {
     fn translate(&mut self, event: &Event<'_>, json: &str, out: &mut Vec<Delta>) -> Progress {
         let text = event.text.get();
         match event.kind.get().unwrap_or_default() {
-            "response.output_text.delta" => self.delta(Kind::Text, event, out),
+            "response.output_text.delta"
+            | "response.output_audio_transcript.delta"
+            | "response.audio.transcript.delta" => self.delta(Kind::Text, event, out),
             "response.reasoning_summary_text.delta" => self.delta(Kind::Summary, event, out),
             "response.reasoning_text.delta" => self.delta(Kind::Reasoning, event, out),
             "response.refusal.delta" => self.delta(Kind::Refusal, event, out),
@@ -276,7 +298,7 @@ impl OpenAiResponses {
 
     /// A document without a type: a response that was not streamed, or an error.
     fn whole(&mut self, response: &Response<'_>, json: &str, out: &mut Vec<Delta>) -> Progress {
-        if response.status.get().is_none() && response.error.get().is_some() {
+        if response.status.get().is_none() && response.error.error().is_some() {
             push_error(read_error(json), out);
             return Progress::Ended;
         }
@@ -289,8 +311,8 @@ impl OpenAiResponses {
         self.note_tools(response);
         self.output(response, out);
         self.calls.end_all(out);
-        let details = response.incomplete_details.as_ref().and_then(|details| details.reason.get());
-        let status = response.status.get().unwrap_or(status);
+        let details = response.incomplete_details.as_ref().and_then(|details| details.reason.reason());
+        let status = response.status.reason().unwrap_or(status);
         if status != "failed" {
             let raw = details.unwrap_or(status);
             let reason = REASONS.read(raw);
@@ -301,7 +323,7 @@ impl OpenAiResponses {
         if status == "failed" {
             let unexplained =
                 || ProviderError { message: "the response failed".to_owned(), ..ProviderError::default() };
-            push_error(response.error.get().map_or_else(unexplained, read_error), out);
+            push_error(response.error.error().map_or_else(unexplained, read_error), out);
         }
         self.ended = true;
         Progress::Ended
