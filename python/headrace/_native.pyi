@@ -56,7 +56,7 @@ class ContentDict(TypedDict):
     text: str
     reasoning: str
     refusal: str
-    tool_calls: list[tuple[str | None, str, str]]
+    tool_calls: list[tuple[str | None, str, str, bool]]
     thoughts: list[tuple[str, str, str | None, str]]
     call_signatures: dict[int, str]
     finish_reason: str | None
@@ -403,12 +403,13 @@ def error_class_of_status(status: int) -> type[ProviderError] | None:
         None if the status has no class of its own.
     """
 
-def retry_after(headers: list[tuple[str, str]]) -> float | None:
+def retry_after(headers: list[tuple[str, str]], limited: bool = False) -> float | None:
     """The seconds that a response asks to wait before a retry.
 
     Args:
         headers: Names, in any case, and values.
+        limited: The response was refused by a rate limit: the headers that tell when that is reset count too.
 
     Returns:
-        From ``retry-after-ms`` or ``Retry-After``, as a number or a date; None if neither gives a time.
+        From ``retry-after-ms`` or ``Retry-After``, as a number, a duration or a date; None if none gives a time.
     """

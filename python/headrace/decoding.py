@@ -259,9 +259,7 @@ class Choice:
             choice["text"],
             choice["reasoning"],
             choice["refusal"],
-            tuple(
-                ToolCall(*call, choice["call_signatures"].get(index)) for index, call in enumerate(choice["tool_calls"])
-            ),
+            ToolCall.from_native(choice["tool_calls"], choice["call_signatures"]),
             choice["finish_reason"],
             choice["finish_reason_raw"],
         )

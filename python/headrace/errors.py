@@ -28,7 +28,7 @@
             ├── NotFoundError         404
             ├── RateLimitError        429 (`.retry_after` in seconds, if the provider sent it)
             ├── OverloadedError       503, 529
-            └── ServerError           any other 5xx
+            └── ServerError           any other 5xx; 408, 409, 425; an answer that failed by its finish reason
 
 Tokens that arrived before an error always reach the caller before the error.
 
@@ -124,6 +124,8 @@ class StreamError(HeadraceError):
         status: HTTP status of the response; None if there was no response.
         code: The provider's own error code or type; None if it sent none.
         retry_after: Seconds that the provider asked to wait before a retry; None if it did not ask.
+        should_retry: Whether the provider says that the same request may succeed (``x-should-retry``); None if it does
+            not say.
         request_id: The provider's id of the request; None if it sent none.
         body: The start of the response body that explains the error (at most 64 KiB of text).
         model: The model that was asked.
@@ -141,6 +143,7 @@ class StreamError(HeadraceError):
         status: int | None = None,
         code: str | None = None,
         retry_after: float | None = None,
+        should_retry: bool | None = None,
         request_id: str | None = None,
         body: str | None = None,
         model: str | None = None,
@@ -150,6 +153,7 @@ class StreamError(HeadraceError):
         self.status = status
         self.code = code
         self.retry_after = retry_after
+        self.should_retry = should_retry
         self.request_id = request_id
         self.body = body
         self.model = model
@@ -221,7 +225,7 @@ class ContextWindowExceededError(BadRequestError):
 
 
 class ContentPolicyViolationError(BadRequestError):
-    """The provider's filter refused the request, or withheld its answer."""
+    """The provider's filter refused the request, or withheld its answer, by status or by its finish reason."""
 
 
 class AuthenticationError(ProviderError):
@@ -237,7 +241,10 @@ class NotFoundError(ProviderError):
 
 
 class RateLimitError(ProviderError):
-    """HTTP 429: too many requests or tokens. ``retry_after`` has the seconds that the provider asked to wait."""
+    """HTTP 429: too many requests or tokens, or a quota that is used up.
+
+    ``retry_after`` has the seconds that the provider asked to wait.
+    """
 
 
 class OverloadedError(ProviderError):
@@ -245,4 +252,4 @@ class OverloadedError(ProviderError):
 
 
 class ServerError(ProviderError):
-    """Any other HTTP 5xx: the provider failed."""
+    """The provider failed: any other HTTP 5xx, 408, 409, 425, or a finish reason that means so."""

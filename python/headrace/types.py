@@ -13,6 +13,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from . import _native
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from typing_extensions import Self
+
     from ._native import ResponseDict, SpreadDict, TimingDict, UsageDict
 
 __all__ = [
@@ -143,12 +147,25 @@ class ToolCall(Value):
         name: The tool's name.
         arguments: The arguments as the model sent them: JSON text, which may be malformed.
         signature: The provider's signature of the call (Gemini), to be sent back in the next turn; None if it has none.
+        complete: False if the call was cut off: a limit, a filter or a failure stopped the model, or the reason is not
+            known, and the arguments are not a whole JSON value. An agent does not run such a call.
     """
 
     id: str | None
     name: str
     arguments: str
     signature: str | None = field(default=None, repr=False)
+    complete: bool = field(default=True, repr=False)
+
+    @classmethod
+    def from_native(
+        cls, calls: Iterable[tuple[str | None, str, str, bool]], signatures: Mapping[int, str]
+    ) -> tuple[Self, ...]:
+        """The calls of a choice that the native stream put together."""
+        return tuple(
+            cls(call_id, name, arguments, signatures.get(index), complete)
+            for index, (call_id, name, arguments, complete) in enumerate(calls)
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -377,14 +394,11 @@ class Turn(Value):
     def from_native(cls, response: ResponseDict) -> Turn:
         """Makes a turn of the response that the native stream collected."""
         usage = response["usage"]
-        signatures = response["call_signatures"]
         return cls(
             text=response["text"],
             reasoning=response["reasoning"],
             refusal=response["refusal"],
-            tool_calls=tuple(
-                ToolCall(*call, signatures.get(index)) for index, call in enumerate(response["tool_calls"])
-            ),
+            tool_calls=ToolCall.from_native(response["tool_calls"], response["call_signatures"]),
             finish_reason=response["finish_reason"],
             finish_reason_raw=response["finish_reason_raw"],
             usage=None if usage is None else Usage.from_native(usage),

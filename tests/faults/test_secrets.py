@@ -92,3 +92,21 @@ def test_a_word_that_is_not_a_secret_is_not_masked(simulate: Simulate, reader: R
     options = {"llm_args": {"extra_headers": {"x-team": "blueberry"}}}
     error = failed(simulate, reader, {"kind": "status", "status": 400, "body": "no blueberry"}, **options)
     assert error.body == "no blueberry"
+
+
+@pytest.mark.parametrize("name", ["key", "api-key", "code", "sig", "access_token"])
+def test_a_key_in_the_url(simulate: Simulate, reader: Reader, name: str) -> None:
+    secret = "s3cr3t/+value"
+    said = f"no such resource: /v1/chat/completions?{name}=s3cr3t%2F%2Bvalue ({secret})"
+    faults: list[dict[str, Any]] = [
+        {"kind": "status", "status": 400, "body": {"error": {"message": said}}},
+        {"kind": "error", "after": 1, "error": {"message": said, "type": "x"}},
+        {"kind": "raw", "body": f"data: {said}\n\n"},
+    ]
+    for fault in faults:
+        simulator = simulate(fault=fault)
+        error = reader.read(agent_at(f"{simulator.base_url}?{name}=s3cr3t%2F%2Bvalue")).error
+        assert isinstance(error, StreamError)
+        text = f"{error} {error.body}"
+        assert "s3cr3t" not in text
+        assert "***" in text

@@ -26,8 +26,10 @@ CLASSES = {
     402: ProviderError,
     403: PermissionDeniedError,
     404: NotFoundError,
-    409: ProviderError,
+    408: ServerError,
+    409: ServerError,
     422: BadRequestError,
+    425: ServerError,
     429: RateLimitError,
     500: ServerError,
     502: ServerError,
@@ -133,6 +135,10 @@ def test_an_error_has_the_providers_request_id(simulate: Simulate, reader: Reade
         ({"retry-after": "nan"}, None),
         ({"retry-after": "inf"}, None),
         ({"retry-after-ms": "soon", "retry-after": "7"}, 7),
+        ({"retry-after-ms": "-1", "retry-after": "7"}, 7),
+        ({"retry-after": "20s"}, 20),
+        ({"retry-after": "1m30s"}, 90),
+        ({"retry-after": "2015-10-21T07:28:00Z"}, 0),
         ({}, None),
     ],
 )
@@ -175,3 +181,66 @@ def test_a_success_without_a_stream_is_no_complete_answer(simulate: Simulate, re
     result = reader.read(agent_at(simulate(fault={"kind": "status", "status": status, "body": ""})))
     assert result.error is not None
     assert result.stream.state == "truncated"
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"x-ratelimit-reset-requests": "1m30s"}, 90),
+        ({"x-ratelimit-reset-requests": "1s", "x-ratelimit-reset-tokens": "6m0s"}, 360),
+        (
+            {
+                "x-ratelimit-reset-requests": "1s",
+                "x-ratelimit-reset-tokens": "6m0s",
+                "x-ratelimit-remaining-requests": "0",
+                "x-ratelimit-remaining-tokens": "1000",
+            },
+            1,
+        ),
+        ({"x-ratelimit-reset-requests": "1s", "retry-after": "7"}, 7),
+        ({"anthropic-ratelimit-tokens-reset": "2015-10-21T07:28:00Z"}, 0),
+    ],
+)
+def test_a_rate_limit_that_tells_when_it_is_reset(
+    simulate: Simulate, reader: Reader, headers: dict[str, str], seconds: float
+) -> None:
+    assert rejected(simulate, reader, 429, headers=headers).retry_after == seconds
+    # Any other error may have those headers too, and is not about them.
+    if "retry-after" not in headers:
+        assert rejected(simulate, reader, 500, headers=headers).retry_after is None
+
+
+@pytest.mark.parametrize(
+    ("body", "seconds"),
+    [
+        ({"error": {"message": "Rate limit reached. Please try again in 11s."}}, 11),
+        ({"error": {"code": 429, "message": "quota", "details": [{"retryDelay": "34s"}]}}, 34),
+        ({"error": {"message": "no"}}, None),
+    ],
+)
+def test_how_long_to_wait_by_the_body(simulate: Simulate, reader: Reader, body: object, seconds: float | None) -> None:
+    assert rejected(simulate, reader, 429, body=body).retry_after == seconds
+    headers = {"retry-after": "7"}
+    assert rejected(simulate, reader, 429, body=body, headers=headers).retry_after == 7
+
+
+@pytest.mark.parametrize(
+    ("status", "says", "requests"), [(500, "false", 1), (400, "true", 2), (500, "", 2), (400, "", 1)]
+)
+def test_the_provider_says_whether_to_try_again(
+    simulate: Simulate, reader: Reader, status: int, says: str, requests: int
+) -> None:
+    headers = {"x-should-retry": says} if says else {}
+    simulator = simulate("Hi", fault={"kind": "status", "status": status, "headers": headers, "times": 1})
+    result = reader.read(agent_at(simulator, retry_attempts=1, retry_interval=0.01))
+    assert len(simulator.report()["requests"]) == requests
+    assert (result.error is None) is (requests == 2)
+    if isinstance(result.error, ProviderError):
+        assert result.error.should_retry == ({"true": True, "false": False}.get(says))
+
+
+@pytest.mark.parametrize("status", [408, 409, 425])
+def test_statuses_that_pass_are_tried_again(simulate: Simulate, reader: Reader, status: int) -> None:
+    simulator = simulate("Hi", fault={"kind": "status", "status": status, "times": 1})
+    result = reader.read(agent_at(simulator, retry_attempts=1, retry_interval=0.01))
+    assert (result.tokens, result.error) == (["Hi"], None)

@@ -8,7 +8,20 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import headrace
-from headrace import ProtocolError, ProviderError, TruncatedError
+from headrace import (
+    AuthenticationError,
+    BadRequestError,
+    ContentPolicyViolationError,
+    ContextWindowExceededError,
+    NotFoundError,
+    OverloadedError,
+    PermissionDeniedError,
+    ProtocolError,
+    ProviderError,
+    RateLimitError,
+    ServerError,
+    TruncatedError,
+)
 from headrace.decoding import TextDelta
 from support.vectors import Vector, read_vectors
 
@@ -35,6 +48,17 @@ CLASSES: dict[str, type] = {
     "truncated": TruncatedError,
     "complete": type(None),
 }
+ERROR_CLASSES = {
+    "bad_request": BadRequestError,
+    "context_window": ContextWindowExceededError,
+    "content_policy": ContentPolicyViolationError,
+    "authentication": AuthenticationError,
+    "permission_denied": PermissionDeniedError,
+    "not_found": NotFoundError,
+    "rate_limit": RateLimitError,
+    "overloaded": OverloadedError,
+    "server": ServerError,
+}
 
 
 def as_vector(response: Response, expected: dict[str, Any]) -> dict[str, Any]:
@@ -58,13 +82,21 @@ def as_vector(response: Response, expected: dict[str, Any]) -> dict[str, Any]:
 def test_a_vector(dialect: str, vector: Vector) -> None:
     expected = vector.expected
     found = headrace.decode(vector.body, dialect)
+    if "cut_calls" in expected:
+        assert [at for at, call in enumerate(found.tool_calls) if not call.complete] == expected["cut_calls"]
     assert (found.state, found.dialect) == (expected["state"], dialect)
     assert as_vector(found, expected["response"]) == expected["response"]
     texts = [delta.text for delta in found.deltas if isinstance(delta, TextDelta) and delta.choice == 0]
     assert texts == expected["text_deltas"]
     assert isinstance(found.error, CLASSES[expected["state"]])
     if expected["response"]["error"] is not None:
+        assert isinstance(found.error, ProviderError)
         assert str(found.error) == expected["response"]["error"]["message"]
+        assert found.error.body
+        if "error_class" in expected:
+            assert type(found.error) is ERROR_CLASSES[expected["error_class"]]
+        if "retry_after" in expected:
+            assert found.error.retry_after == expected["retry_after"]
 
 
 @pytest.mark.parametrize(("dialect", "vector"), VECTORS)

@@ -77,6 +77,9 @@ def _choice_as_json(choice: Choice) -> dict[str, Any]:
         if call["signature"] is None:
             # Left out, because few providers sign tool calls.
             del call["signature"]
+        if call["complete"]:
+            # Left out, because nearly all are.
+            del call["complete"]
     return fields
 
 

@@ -65,7 +65,9 @@ def _ask_one_model(policy: RetryPolicy, effect: OpenTurn, began: float) -> Loop[
     while True:
         try:
             return (yield from ask(effect))
-        except _RETRYABLE as error:
+        except StreamError as error:
+            if not _may_pass(error):
+                raise
             wait = error.retry_after
             if wait is None:
                 wait = policy.interval * 2.0**attempt
@@ -79,6 +81,11 @@ def _ask_one_model(policy: RetryPolicy, effect: OpenTurn, began: float) -> Loop[
             effect = effect._replace(resumed=effect.resumed or error.delivered)
         attempt += 1
         yield Sleep(wait)
+
+
+def _may_pass(error: StreamError) -> bool:
+    """Whether the same request may succeed: by what the provider says, or else by the kind of error."""
+    return isinstance(error, _RETRYABLE) if error.should_retry is None else error.should_retry
 
 
 def _was_seen(error: Exception) -> bool:

@@ -54,7 +54,7 @@ def agent_turns(spec: AgentSpec, opening: Sequence[Message], history: Sequence[M
         turn = yield from take_turn(spec, conversation, schemas)
         final, recorded = turn.text or turn.refusal or final, ""
         if turn.tool_calls:
-            results = yield from run_calls(spec, turn.tool_calls, schemas)
+            results = yield from run_calls(spec, turn, schemas)
             conversation.add_results(results)
             final = _joined(result for result in results if result.call.name == HANDOFF and result.value) or final
             returned, recorded = _joined(results), _recorded(spec, results)

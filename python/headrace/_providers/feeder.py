@@ -272,9 +272,9 @@ class _Feeder:
     def _finish(self) -> None:
         if self._truncated:
             return
-        if not self._finished:
-            reason = "tool_calls" if self._has_tool_calls else "stop"
-            self._send({"choices": [{"index": 0, "delta": {}, "finish_reason": reason}]})
+        # Without a finish reason, only the arguments of each tool call show whether it is complete.
+        if not self._finished and not self._has_tool_calls:
+            self._send({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
         self._source.feed(_DONE)
 
     def _send(self, document: Mapping[str, Any]) -> bool:

@@ -28,6 +28,8 @@ pub struct Failure {
     pub code: Option<String>,
     /// How many seconds the provider asked to wait.
     pub retry_after: Option<f64>,
+    /// Whether the provider says that the same request may succeed: its header `x-should-retry`.
+    pub should_retry: Option<bool>,
     /// The provider's id of the request.
     pub request_id: Option<String>,
     /// The start of the body that explains the error.
@@ -45,6 +47,7 @@ impl Failure {
             status: None,
             code: None,
             retry_after: None,
+            should_retry: None,
             request_id: None,
             body: None,
         }
@@ -52,7 +55,7 @@ impl Failure {
 
     /// Redacts these secrets from every text: some servers echo the request in their errors.
     #[must_use]
-    pub(crate) fn redacted(mut self, secrets: &[&str]) -> Self {
+    pub(crate) fn redacted(mut self, secrets: &[String]) -> Self {
         for secret in secrets {
             self.message = redact(&self.message, secret);
             self.body = self.body.map(|body| redact(&body, secret));
@@ -67,7 +70,7 @@ impl Failure {
 const MIN_PARTIAL_SECRET: usize = 4;
 
 /// Replaces a secret in a text: verbatim, JSON-escaped, and cut off where the text was truncated inside it.
-fn redact(text: &str, secret: &str) -> String {
+pub(crate) fn redact(text: &str, secret: &str) -> String {
     let quoted = serde_json::to_string(secret).unwrap_or_default();
     let escaped = quoted.trim_matches('"').replace('/', "\\/");
     let text = text.replace(secret, "***").replace(quoted.trim_matches('"'), "***").replace(&escaped, "***");

@@ -38,7 +38,7 @@ pub mod timing;
 pub use end::{End, Failure, FailureKind};
 pub use fork::forked;
 pub use request::{Request, Timeouts};
-pub use retry_after::retry_after;
+pub use retry_after::{rate_limit_reset, retry_after};
 pub use runtime::RuntimeError;
 pub use source::Source;
 pub use stream::{Arrival, Closer, Readiness, Stream};

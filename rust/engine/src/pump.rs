@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use headrace_channel::PushError;
-use headrace_wire::{BodyDecoder, Delta, DeltaKind, Ending, Progress};
+use headrace_wire::{BodyDecoder, Delta, DeltaKind, Ending, Progress, ProviderError};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Response};
 use tokio::sync::mpsc::Receiver;
@@ -16,7 +16,7 @@ use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use crate::client::{ConnectOptions, chain, classify};
 use crate::clock::now_ns;
-use crate::end::{End, Failure, FailureKind};
+use crate::end::{End, Failure, FailureKind, redact};
 use crate::rejection;
 use crate::request::{Request, Timeouts};
 use crate::runtime::Engine;
@@ -25,6 +25,10 @@ use crate::stream::{Arrival, ArrivalProducer};
 
 /// How long to read on after a stream's end marker for the end of the HTTP body, so that the connection can be reused.
 const LINGER: Duration = Duration::from_millis(500);
+
+/// How long to wait for more once the model has told why it ended: for the token counts, and for the end marker, which
+/// some servers never send while they leave the connection open.
+const GRACE: Duration = Duration::from_secs(3);
 
 /// No limit, as a duration that a timer accepts.
 const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -83,11 +87,21 @@ pub(crate) enum Stop {
     Closed,
     /// The stream failed.
     Failed(Box<Failure>),
+    /// The answer is whole, and nothing more has come for a while.
+    Answered,
 }
 
 impl From<Failure> for Stop {
     fn from(failure: Failure) -> Self {
         Self::Failed(Box::new(failure))
+    }
+}
+
+/// What was waited for; `None` if the answer is whole and nothing more has come.
+fn answered<T>(waited: Result<T, Stop>) -> Result<Option<T>, Stop> {
+    match waited {
+        Err(Stop::Answered) => Ok(None),
+        waited => waited.map(Some),
     }
 }
 
@@ -118,11 +132,11 @@ impl Pump {
         let mut response =
             self.deadline.limit(sending).await?.map_err(|error| self.connection_failure(error))?;
         if !response.status().is_success() {
-            return Err(self.deadline.limit(rejection::read(response)).await?.into());
+            return Err(rejection::read(response, self.deadline.remaining()).await.into());
         }
         while let Some(bytes) = self.read(&mut response).await? {
             if self.decode(&bytes, now_ns()).await? == Progress::Ended {
-                return Ok(response);
+                break;
             }
         }
         self.finish().await?;
@@ -130,9 +144,9 @@ impl Pump {
     }
 
     async fn stream_fed(&mut self, pieces: &mut Receiver<Fed>) -> Result<(), Stop> {
-        while let Some(piece) = self.deadline.limit(pieces.recv()).await? {
+        while let Some(piece) = answered(self.deadline.limit(pieces.recv()).await)?.flatten() {
             if self.decode(&piece?, now_ns()).await? == Progress::Ended {
-                return Ok(());
+                break;
             }
         }
         self.finish().await
@@ -141,7 +155,7 @@ impl Pump {
     /// Publishes how the stream ended, and closes the channel.
     fn end(self, result: Result<(), Stop>, end: &OnceLock<End>) {
         let how = match result {
-            Ok(()) => End::Complete,
+            Ok(()) | Err(Stop::Answered) => End::Complete,
             Err(Stop::Closed) => End::Cancelled,
             Err(Stop::Failed(failure)) => End::Failed(Box::new(failure.redacted(&self.request.secrets()))),
         };
@@ -150,21 +164,28 @@ impl Pump {
     }
 
     async fn read(&mut self, response: &mut Response) -> Result<Option<Bytes>, Stop> {
-        match self.deadline.limit(response.chunk()).await? {
-            Ok(bytes) => Ok(bytes),
+        match answered(self.deadline.limit(response.chunk()).await)? {
+            None => Ok(None),
+            Some(Ok(bytes)) => Ok(bytes),
             // Some servers close the connection without ending the HTTP message. That is fine if the answer is whole.
-            Err(_) if self.body.ending() == Ending::Complete => Ok(None),
-            Err(error) => Err(self.connection_failure(error).into()),
+            Some(Err(_)) if self.body.ending() == Ending::Complete => Ok(None),
+            Some(Err(error)) => Err(self.connection_failure(error).into()),
         }
     }
 
     async fn decode(&mut self, bytes: &[u8], arrived_ns: u64) -> Result<Progress, Stop> {
         let decoded = self.body.feed(bytes, &mut self.deltas);
+        if self.body.take_work() {
+            self.deadline.data_arrived(arrived_ns, self.deltas.iter().any(Delta::is_output));
+        }
+        if self.body.ending() == Ending::Complete {
+            self.deadline.answer_ended(arrived_ns);
+        }
         self.deliver(arrived_ns).await?;
         Ok(decoded?)
     }
 
-    /// Handles the end of the bytes.
+    /// Handles the end of the answer: its end marker, or the end of the bytes.
     async fn finish(&mut self) -> Result<(), Stop> {
         let arrived_ns = now_ns();
         let ending = self.body.finish(&mut self.deltas);
@@ -174,8 +195,9 @@ impl Pump {
             Ending::Truncated => Err(Failure::new(
                 FailureKind::Truncated,
                 format!(
-                    "the stream from {} ended before its end marker: the answer is not whole",
-                    self.endpoint()
+                    "the stream from {} ended before its end marker: the answer is not whole{}",
+                    self.endpoint(),
+                    self.body.excerpt().map(|said| format!("; it says: {said}")).unwrap_or_default()
                 ),
             )
             .into()),
@@ -189,9 +211,9 @@ impl Pump {
         }
         let mut error = None;
         let mut deltas = std::mem::take(&mut self.deltas);
-        self.deadline.data_arrived(arrived_ns, deltas.iter().any(Delta::is_output));
-        for delta in deltas.drain(..) {
-            if let DeltaKind::Error(reported) = &delta.kind {
+        for mut delta in deltas.drain(..) {
+            if let DeltaKind::Error(reported) = &mut delta.kind {
+                self.redact(reported);
                 error = Some(rejection::in_band(reported, &self.endpoint()));
             }
             self.push(Arrival { arrived_ns, delta }).await?;
@@ -232,6 +254,16 @@ impl Pump {
         Failure::new(kind, format!("{what} {}: {}", self.endpoint(), chain(&error)))
     }
 
+    /// Redacts secrets that the provider echoes.
+    fn redact(&self, error: &mut ProviderError) {
+        for secret in self.request.secrets() {
+            error.message = redact(&error.message, &secret);
+            error.code = error.code.take().map(|code| redact(&code, &secret));
+            error.kind = error.kind.take().map(|kind| redact(&kind, &secret));
+            error.body = error.body.take().map(|body| redact(&body, &secret).into());
+        }
+    }
+
     fn endpoint(&self) -> String {
         self.request.endpoint()
     }
@@ -268,6 +300,10 @@ struct Deadline {
     /// The timeout counts from here.
     since_ns: u64,
     first_token_seen: bool,
+    /// When the model told why it ended, unless more came after that.
+    answered_ns: Option<u64>,
+    /// Output has come after a finish reason: this server's reasons do not end anything.
+    is_early: bool,
     timer: Pin<Box<Sleep>>,
 }
 
@@ -275,36 +311,67 @@ impl Deadline {
     fn new(timeouts: Timeouts) -> Self {
         let (created, created_ns) = (Instant::now(), now_ns());
         let timer = Box::pin(sleep_until(created + bounded(timeouts.first_token)));
-        Self { timeouts, created, created_ns, since_ns: created_ns, first_token_seen: false, timer }
+        Self {
+            timeouts,
+            created,
+            created_ns,
+            since_ns: created_ns,
+            first_token_seen: false,
+            answered_ns: None,
+            is_early: false,
+            timer,
+        }
     }
 
-    /// Reset the timeout: data arrived. Before the first token, only a token counts.
+    /// Reset the timeout: the provider is at work. Before the first token, only a token counts.
     fn data_arrived(&mut self, arrived_ns: u64, is_output: bool) {
+        if is_output && self.answered_ns.take().is_some() {
+            self.is_early = true;
+        }
         if self.first_token_seen || is_output {
             self.first_token_seen = true;
             self.restart(arrived_ns);
         }
     }
 
+    /// The answer would be whole if the body ended here.
+    const fn answer_ended(&mut self, arrived_ns: u64) {
+        if self.answered_ns.is_none() && !self.is_early {
+            self.answered_ns = Some(arrived_ns);
+        }
+    }
+
+    /// How much of the current phase's time is left.
+    fn remaining(&self) -> Duration {
+        let (_, since_ns, limit) = self.current();
+        bounded(limit).saturating_sub(Duration::from_nanos(now_ns().saturating_sub(since_ns)))
+    }
+
     const fn restart(&mut self, now_ns: u64) {
+        if self.answered_ns.is_some() {
+            self.answered_ns = Some(now_ns);
+        }
         if self.first_token_seen {
             self.since_ns = now_ns;
         }
     }
 
-    /// The timeout of the current phase.
-    fn current(&self) -> (FailureKind, Option<Duration>) {
-        if self.first_token_seen {
-            (FailureKind::IdleTimeout, self.timeouts.idle)
+    /// The timeout of the current phase: what it is, if it is a failure, when it began, and how long it is.
+    fn current(&self) -> (Option<FailureKind>, u64, Option<Duration>) {
+        if let Some(answered_ns) = self.answered_ns {
+            let grace = self.timeouts.idle.map_or(GRACE, |idle| idle.min(GRACE));
+            (None, answered_ns, Some(grace))
+        } else if self.first_token_seen {
+            (Some(FailureKind::IdleTimeout), self.since_ns, self.timeouts.idle)
         } else {
-            (FailureKind::FirstTokenTimeout, self.timeouts.first_token)
+            (Some(FailureKind::FirstTokenTimeout), self.since_ns, self.timeouts.first_token)
         }
     }
 
     /// Waits for `work`, but not beyond the deadline.
     async fn limit<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Stop> {
-        let (kind, limit) = self.current();
-        let since = self.created + Duration::from_nanos(self.since_ns.saturating_sub(self.created_ns));
+        let (kind, since_ns, limit) = self.current();
+        let since = self.created + Duration::from_nanos(since_ns.saturating_sub(self.created_ns));
         let deadline = since + bounded(limit);
         if self.timer.deadline() > deadline {
             self.timer.as_mut().reset(deadline);
@@ -318,7 +385,7 @@ impl Deadline {
                     if Instant::now() < deadline {
                         self.timer.as_mut().reset(deadline);
                     } else {
-                        return Err(timed_out(kind, bounded(limit)).into());
+                        return Err(kind.map_or(Stop::Answered, |kind| timed_out(kind, bounded(limit)).into()));
                     }
                 }
             }

@@ -1,13 +1,14 @@
 //! A provider's error responses, and the errors that it reports inside a stream.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use headrace_wire::ProviderError;
 use headrace_wire::openai_chat::read_error;
+use headrace_wire::{ErrorClass, ProviderError};
 use reqwest::{Response, StatusCode};
+use tokio::time::{Instant, timeout_at};
 
 use crate::end::{Failure, FailureKind};
-use crate::retry_after::retry_after;
+use crate::retry_after::{rate_limit_reset, retry_after};
 
 /// How much of a body is kept to explain an error.
 const BODY_BYTES: usize = 64 * 1024;
@@ -15,12 +16,16 @@ const BODY_BYTES: usize = 64 * 1024;
 /// How much of a body that is not JSON goes into the error's message.
 const EXCERPT_CHARS: usize = 200;
 
-/// Reads a response with an error status.
-pub(crate) async fn read(mut response: Response) -> Failure {
+/// How long to wait for a body after an error's head. The head says most.
+const BODY_WAIT: Duration = Duration::from_secs(5);
+
+/// Reads a response with an error status, its body for no longer than `limit`.
+pub(crate) async fn read(mut response: Response, limit: Duration) -> Failure {
     let mut body = Vec::new();
+    let until = Instant::now() + limit.min(BODY_WAIT);
     while body.len() < BODY_BYTES {
-        // If the body breaks off, keep what has arrived.
-        let Ok(Some(bytes)) = response.chunk().await else { break };
+        // If the body breaks off or stalls, keep what has arrived.
+        let Ok(Ok(Some(bytes))) = timeout_at(until, response.chunk()).await else { break };
         body.extend_from_slice(&bytes);
     }
     body.truncate(BODY_BYTES);
@@ -30,6 +35,8 @@ pub(crate) async fn read(mut response: Response) -> Failure {
     let error = parse_body(&body);
     let class = error.class(Some(status.as_u16()));
     let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+    let now = SystemTime::now();
+    let reset = || rate_limit_reset(header, now).filter(|_| class == Some(ErrorClass::RateLimit));
     Failure {
         kind: FailureKind::Rejected,
         message: format!(
@@ -41,7 +48,8 @@ pub(crate) async fn read(mut response: Response) -> Failure {
         class,
         status: Some(status.as_u16()),
         code: error.code.or(error.kind),
-        retry_after: retry_after(header, SystemTime::now()),
+        retry_after: retry_after(header, now).or(error.retry_after).or_else(reset),
+        should_retry: should_retry(header),
         request_id: request_id(header),
         body: Some(body),
     }
@@ -57,14 +65,18 @@ fn with_reason(status: StatusCode) -> String {
 
 /// The failure for an error that the provider reported inside the stream.
 pub(crate) fn in_band(error: &ProviderError, endpoint: &str) -> Failure {
+    let class = error.class(None);
+    let what = match class {
+        Some(ErrorClass::ContentPolicy) => "the provider withheld its answer",
+        _ => "the provider failed in mid-stream",
+    };
     Failure {
-        class: error.class(None),
+        class,
         status: error.status,
         code: error.code.clone().or_else(|| error.kind.clone()),
-        ..Failure::new(
-            FailureKind::InBand,
-            format!("the provider failed in mid-stream ({endpoint}): {}", error.message),
-        )
+        retry_after: error.retry_after,
+        body: error.body.as_deref().map(str::to_owned),
+        ..Failure::new(FailureKind::InBand, format!("{what} ({endpoint}): {}", error.message))
     }
 }
 
@@ -99,6 +111,16 @@ fn hint(status: u16, location: Option<&str>) -> String {
         (401, _) => " (check the API key)".to_owned(),
         (404, _) => " (check the model's name and the base URL)".to_owned(),
         _ => String::new(),
+    }
+}
+
+/// OpenAI's and Anthropic's advice: <https://github.com/openai/openai-python/blob/main/src/openai/_base_client.py>,
+/// `_should_retry`.
+fn should_retry<'a>(header: impl Fn(&str) -> Option<&'a str>) -> Option<bool> {
+    match header("x-should-retry")?.trim() {
+        "true" => Some(true),
+        "false" => Some(false),
+        _ => None,
     }
 }
 

@@ -67,18 +67,42 @@ impl Request {
         }
     }
 
-    /// The values of headers that carry credentials, to be redacted should a server echo them.
-    pub(crate) fn secrets(&self) -> Vec<&str> {
-        let is_secret = |name: &str| {
-            let name = name.to_ascii_lowercase();
-            ["auth", "key", "token", "secret", "cookie"].iter().any(|word| name.contains(word))
-        };
+    /// What is to be redacted should a server echo it: the values of headers that carry credentials, and those in the
+    /// URL, as they are and as they are written there. The longest come first.
+    pub(crate) fn secrets(&self) -> Vec<String> {
         let values = self.headers.iter().filter(|(name, _)| is_secret(name)).map(|(_, value)| value.as_str());
-        values
-            .map(|value| value.strip_prefix("Bearer ").unwrap_or(value))
-            .filter(|value| value.len() >= 4)
-            .collect()
+        let values = values.map(|value| value.strip_prefix("Bearer ").unwrap_or(value).to_owned());
+        let mut secrets: Vec<String> = values.chain(self.secrets_of_url()).collect();
+        secrets.retain(|value| value.len() >= 4);
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        secrets.dedup();
+        secrets
     }
+
+    fn secrets_of_url(&self) -> Vec<String> {
+        let Ok(url) = reqwest::Url::parse(&self.url) else { return Vec::new() };
+        let written = url.query().unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
+        let mut secrets: Vec<String> =
+            written.filter(|(name, _)| is_secret(name)).map(|(_, value)| value.to_owned()).collect();
+        let read = url.query_pairs().filter(|(name, _)| is_secret(name));
+        secrets.extend(read.map(|(_, value)| value.into_owned()));
+        if let Some(password) = url.password() {
+            secrets.push(password.to_owned());
+            // Decoded as a query is, which differs only for `+`.
+            let query = format!("p={}", password.replace('+', "%2B"));
+            let mut decoded = url.clone();
+            decoded.set_query(Some(&query));
+            secrets.extend(decoded.query_pairs().map(|(_, value)| value.into_owned()));
+        }
+        secrets
+    }
+}
+
+/// Whether a header or a parameter of this name carries a credential.
+fn is_secret(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let words = ["auth", "key", "token", "secret", "cookie", "password", "credential", "signature"];
+    words.iter().any(|word| name.contains(word)) || matches!(name.as_str(), "sig" | "code" | "pass" | "pwd")
 }
 
 impl fmt::Debug for Request {

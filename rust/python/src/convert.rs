@@ -147,7 +147,8 @@ fn choice<'py>(py: Python<'py>, choice: &Choice) -> PyResult<Bound<'py, PyDict>>
     dict.set_item("refusal", &choice.refusal)?;
     let calls = PyList::empty(py);
     for call in &choice.tool_calls {
-        calls.append((call.id.as_deref(), call.name.as_str(), call.arguments.as_str()))?;
+        let is_complete = choice.is_complete(call);
+        calls.append((call.id.as_deref(), call.name.as_str(), call.arguments.as_str(), is_complete))?;
     }
     dict.set_item("tool_calls", calls)?;
     dict.set_item("thoughts", thoughts(py, choice)?)?;

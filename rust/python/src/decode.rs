@@ -43,7 +43,7 @@ impl RecordedBody {
         let model = body.response().info.model.as_deref();
         let error = match &end {
             RecordedEnd::Complete => None,
-            RecordedEnd::Truncated => Some(errors::truncated(py, model)),
+            RecordedEnd::Truncated => Some(errors::truncated(py, body.excerpt().as_deref(), model)),
             RecordedEnd::Error => {
                 body.response().error.as_ref().map(|error| errors::reported(py, error, model))
             }

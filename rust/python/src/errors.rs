@@ -16,6 +16,7 @@ pub(crate) fn failure(py: Python<'_>, failure: &Failure, model: Option<&str>) ->
         details.set_item("status", failure.status)?;
         details.set_item("code", failure.code.as_deref())?;
         details.set_item("retry_after", failure.retry_after)?;
+        details.set_item("should_retry", failure.should_retry)?;
         details.set_item("request_id", failure.request_id.as_deref())?;
         details.set_item("body", failure.body.as_deref())?;
         details.set_item("model", model)
@@ -29,9 +30,10 @@ pub(crate) fn failure(py: Python<'_>, failure: &Failure, model: Option<&str>) ->
 }
 
 /// The exception for a recorded body that ends before its end marker.
-pub(crate) fn truncated(py: Python<'_>, model: Option<&str>) -> PyErr {
-    let message = "the stream ends before its end marker: the answer is not whole";
-    raised(py, "TruncatedError", message, |details| details.set_item("model", model))
+pub(crate) fn truncated(py: Python<'_>, said: Option<&str>, model: Option<&str>) -> PyErr {
+    let said = said.map(|said| format!("; it says: {said}")).unwrap_or_default();
+    let message = format!("the stream ends before its end marker: the answer is not whole{said}");
+    raised(py, "TruncatedError", &message, |details| details.set_item("model", model))
 }
 
 /// The exception for an error that the provider reported in a recorded body.
@@ -40,6 +42,8 @@ pub(crate) fn reported(py: Python<'_>, error: &ProviderError, model: Option<&str
     raised(py, name, &error.message, |details| {
         details.set_item("status", error.status)?;
         details.set_item("code", error.code.as_deref().or(error.kind.as_deref()))?;
+        details.set_item("retry_after", error.retry_after)?;
+        details.set_item("body", error.body.as_deref())?;
         details.set_item("model", model)
     })
 }
@@ -150,10 +154,13 @@ pub(crate) fn error_class_of_status(py: Python<'_>, status: i64) -> PyResult<Opt
     class.map(|class| exception(py, provider_exception_name(Some(class)))).transpose()
 }
 
-/// The seconds to wait that a response's headers name.
+/// The seconds to wait that a response's headers name; those of a rate limit too, if the response was refused by one.
 #[pyfunction]
-pub(crate) fn retry_after(headers: Vec<(String, String)>) -> Option<f64> {
+#[pyo3(signature = (headers, limited = false))]
+pub(crate) fn retry_after(headers: Vec<(String, String)>, limited: bool) -> Option<f64> {
     let headers: HashMap<String, String> =
         headers.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect();
-    headrace_engine::retry_after(|name| headers.get(name).map(String::as_str), SystemTime::now())
+    let (header, now) = (|name: &str| headers.get(name).map(String::as_str), SystemTime::now());
+    let reset = || headrace_engine::rate_limit_reset(header, now).filter(|_| limited);
+    headrace_engine::retry_after(header, now).or_else(reset)
 }

@@ -5,7 +5,7 @@
 use crate::delta::Delta;
 use crate::dialects::Dialect;
 use crate::dialects::emit::push_error;
-use crate::error::{is_error, read_error};
+use crate::error::{is_error, read_error, read_page};
 use crate::framing::Framing;
 use crate::framing::documents::Documents;
 use crate::framing::sse::{EventTooLarge, text};
@@ -16,6 +16,9 @@ const EXCERPT_CHARS: usize = 200;
 
 /// The most bytes that these can take.
 const EXCERPT_BYTES: usize = 4 * EXCERPT_CHARS;
+
+/// How much of a web page is read: its title is there.
+const PAGE_BYTES: usize = 4096;
 
 const BOM: &[u8] = &[0xEF, 0xBB, 0xBF];
 
@@ -79,6 +82,8 @@ enum Shape {
     Documents(Vec<u8>),
     /// A web page, whose start is collected for the error.
     Page(Vec<u8>),
+    /// A web page that was an error.
+    Ended,
 }
 
 impl BodyDecoder {
@@ -102,6 +107,7 @@ impl BodyDecoder {
     /// [`BodyError`]. The deltas before the error are in `out`. The decoder must not be fed again.
     pub fn feed(&mut self, bytes: &[u8], out: &mut Vec<Delta>) -> Result<Progress, BodyError> {
         let mut held = match &mut self.shape {
+            Shape::Ended => return Ok(Progress::Ended),
             Shape::Stream => return Ok(self.decoder.feed(bytes, out)?),
             Shape::Unknown(held) | Shape::Documents(held) | Shape::Page(held) => std::mem::take(held),
         };
@@ -111,13 +117,30 @@ impl BodyDecoder {
         }
         match &mut self.shape {
             Shape::Stream => return self.stream(&held, out),
-            Shape::Page(_) if held.len() >= EXCERPT_BYTES => return Err(page(&held)),
+            Shape::Ended => return Ok(Progress::Ended),
+            Shape::Page(_) if held.len() >= PAGE_BYTES => {
+                page(&held[..PAGE_BYTES], out)?;
+                self.shape = Shape::Ended;
+                return Ok(Progress::Ended);
+            }
             _ if held.len() > self.limit => {
                 return Err(DecodeError::from(EventTooLarge { limit: self.limit }).into());
             }
             Shape::Unknown(kept) | Shape::Documents(kept) | Shape::Page(kept) => *kept = held,
         }
         Ok(Progress::Open)
+    }
+
+    /// Whether the bytes since the last call show the provider at work; see [`StreamDecoder::take_work`].
+    pub fn take_work(&mut self) -> bool {
+        self.decoder.take_work()
+    }
+
+    /// What the body says instead of an answer, if it does, for the error of one that was cut off: the lines and the data
+    /// that no dialect has. At most 200 characters.
+    #[must_use]
+    pub fn excerpt(&self) -> Option<String> {
+        self.decoder.excerpt()
     }
 
     /// Whether the response is complete if the body ends here.
@@ -134,11 +157,12 @@ impl BodyDecoder {
     pub fn finish(&mut self, out: &mut Vec<Delta>) -> Result<Ending, BodyError> {
         match std::mem::replace(&mut self.shape, Shape::Stream) {
             Shape::Stream => {}
+            Shape::Ended => return Ok(Ending::Truncated),
             Shape::Unknown(held) => {
                 self.stream(&held, out)?;
             }
             Shape::Documents(held) => self.documents(&held, out)?,
-            Shape::Page(held) => return Err(page(&held)),
+            Shape::Page(held) => page(&held, out)?,
         }
         Ok(self.decoder.finish(out))
     }
@@ -207,13 +231,20 @@ pub(crate) fn without_bom(held: &[u8]) -> &[u8] {
 pub(crate) fn unknown(held: &[u8]) -> BodyError {
     match (compression(held), start(held).first()) {
         (Some(format), _) => BodyError::Compressed { format },
-        (None, Some(b'<')) => page(held),
+        (None, Some(b'<')) => BodyError::Page { excerpt: excerpt(start(held)) },
         (None, _) => BodyError::Unknown { excerpt: excerpt(start(held)) },
     }
 }
 
-fn page(held: &[u8]) -> BodyError {
-    BodyError::Page { excerpt: excerpt(start(held)) }
+/// Handles a web page. That of a proxy names the HTTP status that it would have sent, and is then the error of that
+/// status; any other page is from no provider.
+pub(crate) fn page(held: &[u8], out: &mut Vec<Delta>) -> Result<(), BodyError> {
+    let error = read_page(&text(start(held)));
+    if error.status.is_none() {
+        return Err(unknown(held));
+    }
+    push_error(error, out);
+    Ok(())
 }
 
 fn compression(held: &[u8]) -> Option<&'static str> {

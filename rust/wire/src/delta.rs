@@ -72,7 +72,7 @@ pub enum DeltaKind {
     /// The log probabilities of the text that follows: the provider's object as it was sent (JSON text).
     Logprobs(Box<str>),
     /// A tool call starts. Its arguments follow with the same index. Sent again, with the same index, if the provider
-    /// sends the call's id later than its name.
+    /// sends the call's id later than its name, or its name in pieces: the last one counts.
     ToolCallStart(Box<ToolCallStart>),
     /// A fragment of a tool call's arguments, raw JSON text; never empty.
     ToolCallArguments {
@@ -81,7 +81,7 @@ pub enum DeltaKind {
         /// The text as sent.
         fragment: CompactString,
     },
-    /// All arguments of the call have been sent.
+    /// The call has ended. It may have been cut off: see [`Choice::is_complete`](crate::response::Choice::is_complete).
     ToolCallEnd {
         /// The index of the call in its choice.
         index: u32,
@@ -91,7 +91,8 @@ pub enum DeltaKind {
     Signature(Box<Signature>),
     /// The choice has ended.
     Finish(Box<Finish>),
-    /// Token counts. If a provider sends them several times, each replaces the one before.
+    /// Token counts. If a provider sends them several times, each replaces the one before; a count that is not told
+    /// replaces none.
     Usage(Box<Usage>),
     /// The response's id and model. Sent again if the provider sends one of the two later than the other.
     Response(Box<ResponseInfo>),
@@ -155,6 +156,40 @@ pub struct Finish {
     pub reason: FinishReason,
     /// The provider's own word for it.
     pub raw: CompactString,
+    /// What the provider says about it, if anything: why it was withheld, or what failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<Box<str>>,
+}
+
+impl Finish {
+    /// A reason without a detail.
+    #[must_use]
+    pub const fn new(reason: FinishReason, raw: CompactString) -> Self {
+        Self { reason, raw, detail: None }
+    }
+
+    /// The error that this end is, if the answer failed or was withheld. Its code is the provider's word.
+    #[must_use]
+    pub fn error(&self) -> Option<ProviderError> {
+        let what = match self.reason {
+            FinishReason::Error => "the provider failed to finish its answer",
+            FinishReason::ContentFilter => "the provider withheld its answer",
+            _ => return None,
+        };
+        let message = match self.detail.as_deref() {
+            Some(detail) => format!("{what} ({}): {detail}", self.raw),
+            None => format!("{what} ({})", self.raw),
+        };
+        // The reason decides over the word, which may be that of a dialect only.
+        let kind = if self.reason == FinishReason::Error { "error" } else { "content_filter" };
+        Some(ProviderError {
+            body: Some(self.detail.clone().unwrap_or_else(|| self.raw.as_str().into())),
+            kind: Some(kind.to_owned()),
+            code: Some(self.raw.to_string()),
+            message,
+            ..ProviderError::default()
+        })
+    }
 }
 
 /// Finish reasons, the same for all dialects.
@@ -176,6 +211,12 @@ pub enum FinishReason {
 }
 
 impl FinishReason {
+    /// Whether the model finished by itself, so that what it said is whole.
+    #[must_use]
+    pub const fn is_normal(self) -> bool {
+        matches!(self, Self::Stop | Self::ToolCalls)
+    }
+
     /// The name as users see it, such as `tool_calls`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -212,6 +253,36 @@ pub struct Usage {
     pub raw: Box<str>,
 }
 
+impl Usage {
+    /// These counts, and for those that are not told here, those of `earlier`. So an empty object takes nothing back.
+    #[must_use]
+    pub fn after(&self, earlier: &Self) -> Self {
+        let counts = |usage: &Self| {
+            let Self { input_tokens, output_tokens, total_tokens, cached_tokens, .. } = *usage;
+            [
+                input_tokens,
+                output_tokens,
+                total_tokens,
+                cached_tokens,
+                usage.cache_write_tokens,
+                usage.reasoning_tokens,
+            ]
+        };
+        if counts(self) == [None; 6] {
+            return earlier.clone();
+        }
+        Self {
+            input_tokens: self.input_tokens.or(earlier.input_tokens),
+            output_tokens: self.output_tokens.or(earlier.output_tokens),
+            total_tokens: self.total_tokens.or(earlier.total_tokens),
+            cached_tokens: self.cached_tokens.or(earlier.cached_tokens),
+            cache_write_tokens: self.cache_write_tokens.or(earlier.cache_write_tokens),
+            reasoning_tokens: self.reasoning_tokens.or(earlier.reasoning_tokens),
+            raw: self.raw.clone(),
+        }
+    }
+}
+
 /// The id and model of a response.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct ResponseInfo {
@@ -222,7 +293,7 @@ pub struct ResponseInfo {
 }
 
 /// An error that the provider reported, in a stream or as the body of an HTTP error.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct ProviderError {
     /// The message. If the error has none, its JSON.
     pub message: String,
@@ -234,4 +305,10 @@ pub struct ProviderError {
     /// The HTTP status that the error contains, if any.
     #[serde(skip)]
     pub status: Option<u16>,
+    /// How many seconds the error asks to wait, if it does.
+    #[serde(skip)]
+    pub retry_after: Option<f64>,
+    /// The error as it was sent; at most 64 KiB.
+    #[serde(skip)]
+    pub body: Option<Box<str>>,
 }

@@ -12,7 +12,8 @@
 //! - [`recorded`]: decodes a recorded body, whose dialect may be unknown ([`Dialect::detect`]);
 //! - [`response`]: collects deltas into a whole response;
 //! - [`encode`]: deltas → the bytes of a stream; the simulator uses this;
-//! - `error` and `error_class`: read a provider's error, and classify it; `end_state`: the states a stream ends in.
+//! - `error`, `error_class` and `wait`: read a provider's error, classify it, and read how long it asks to wait;
+//!   `outcome`: finds the errors that no dialect reports; `end_state`: the states a stream ends in.
 //!
 //! The two folders only arrange the source. To users of the crate, their modules are at the top:
 //! `headrace_wire::sse`, `headrace_wire::openai_chat`.
@@ -25,9 +26,11 @@ mod end_state;
 mod error;
 mod error_class;
 mod framing;
+mod outcome;
 pub mod recorded;
 pub mod response;
 pub mod stream;
+mod wait;
 
 pub use dialects::{anthropic, bedrock, cohere, gemini, ollama, openai_chat, openai_responses};
 pub use framing::{aws_event_stream, ndjson, sse};
@@ -46,3 +49,4 @@ pub use framing::Framing;
 pub use recorded::{RecordedBody, RecordedEnd};
 pub use response::{Response, ToolCall};
 pub use stream::{DecodeError, Ending, Progress, StreamDecoder};
+pub use wait::written_wait;

@@ -1,8 +1,9 @@
 //! Decodes a recorded body, and finds out how it ends.
 
-use crate::body::{BodyDecoder, BodyError, start, unknown};
+use crate::body::{BodyDecoder, BodyError, page, start, unknown};
 use crate::delta::Delta;
 use crate::dialects::Dialect;
+use crate::dialects::detect::other_api_of;
 use crate::dialects::emit::push_error;
 use crate::end_state::EndState;
 use crate::error::{is_error, read_error};
@@ -10,7 +11,7 @@ use crate::framing::aws_event_stream::may_begin_message;
 use crate::framing::documents::Documents;
 use crate::framing::sse::{SseDecoder, text};
 use crate::response::Response;
-use crate::stream::Ending;
+use crate::stream::{Ending, StreamDecoder};
 
 /// How a recorded body ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,6 +82,15 @@ impl RecordedBody {
     #[must_use]
     pub const fn response(&self) -> &Response {
         &self.response
+    }
+
+    /// What the body says instead of an answer, if it does; see [`BodyDecoder::excerpt`].
+    #[must_use]
+    pub fn excerpt(&self) -> Option<String> {
+        match &self.source {
+            Source::Unknown { .. } => None,
+            Source::Known(body) => body.excerpt(),
+        }
     }
 
     /// Takes the next bytes of the body and appends their deltas to `out`. Bytes after the end or after an error are
@@ -162,22 +172,43 @@ impl RecordedBody {
     }
 }
 
-/// The end of a body whose dialect could not be detected: it may be too short.
+/// The end of a body whose dialect could not be detected: it may be too short, or an error of a proxy or a gateway, which
+/// is in no dialect.
 fn undecided(held: &[u8], out: &mut Vec<Delta>) -> Result<Ending, BodyError> {
+    if let Some(other) = other_api_of(held) {
+        return Err(other.into());
+    }
     let nothing = match start(held).first() {
         None => true,
+        Some(b'<') => {
+            page(held, out)?;
+            true
+        }
         Some(b'{' | b'[') => {
             let json = text(start(held));
             let first = Documents::of(&json).next().transpose()?;
-            // Proxies and gateways have errors of their own, in no dialect.
             if let Some(error) = first.filter(|json| is_error(json)) {
                 push_error(read_error(error), out);
             }
             first.is_none() || !out.is_empty()
         }
-        Some(_) => begins_stream(held),
+        Some(_) => {
+            stream_error(held, out);
+            !out.is_empty() || begins_stream(held)
+        }
     };
     if nothing { Ok(Ending::Truncated) } else { Err(unknown(held)) }
+}
+
+/// Appends the error of a stream that has no events of any dialect.
+fn stream_error(held: &[u8], out: &mut Vec<Delta>) {
+    // All dialects over SSE agree about what is not theirs.
+    let mut decoder = StreamDecoder::new(Dialect::Anthropic, held.len().max(1));
+    let mut deltas = Vec::new();
+    if decoder.feed(held, &mut deltas).is_ok() {
+        decoder.finish(&mut deltas);
+    }
+    out.extend(deltas.into_iter().find(Delta::is_error));
 }
 
 /// Whether this is the start of a stream that has no events yet.

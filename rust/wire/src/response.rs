@@ -1,6 +1,7 @@
 //! Collects deltas into a whole response.
 
 use compact_str::CompactString;
+use serde::de::IgnoredAny;
 
 use crate::delta::{Delta, DeltaKind, Finish, ProviderError, ResponseInfo, Signature, Usage};
 
@@ -65,15 +66,18 @@ pub struct ToolCall {
     pub name: CompactString,
     /// The arguments as sent. They should be JSON text, but models make mistakes.
     pub arguments: String,
-    /// Whether all arguments have arrived.
-    pub complete: bool,
+    /// Whether the call has ended. It may have been cut off: see [`Choice::is_complete`].
+    pub ended: bool,
 }
 
 impl Response {
     /// Adds one delta.
     pub fn apply(&mut self, delta: &Delta) {
         match &delta.kind {
-            DeltaKind::Usage(usage) => self.usage = Some((**usage).clone()),
+            DeltaKind::Usage(usage) => {
+                let earlier = self.usage.take();
+                self.usage = Some(earlier.map_or_else(|| (**usage).clone(), |earlier| usage.after(&earlier)));
+            }
             DeltaKind::Response(info) => self.info = (**info).clone(),
             DeltaKind::Error(error) => self.error = Some((**error).clone()),
             kind => self.choice(delta.choice).apply(kind),
@@ -117,13 +121,27 @@ impl Choice {
         })
     }
 
+    /// Whether a tool call of this choice is whole, as opposed to one that was cut off.
+    ///
+    /// If the model finished by itself, what it sent is all: no arguments are an empty object. If a limit, a filter or a
+    /// failure stopped it, or if it is not known why it stopped, then the arguments must be a whole JSON value.
+    #[must_use]
+    pub fn is_complete(&self, call: &ToolCall) -> bool {
+        let is_normal = self.finish.as_ref().is_some_and(|finish| finish.reason.is_normal());
+        let is_whole = || serde_json::from_str::<IgnoredAny>(&call.arguments).is_ok();
+        call.ended && (is_normal || is_whole())
+    }
+
     fn apply(&mut self, kind: &DeltaKind) {
         match kind {
             DeltaKind::Text(text) => self.text.push_str(text),
             DeltaKind::Reasoning(text) => self.reasoning.push_str(text),
             DeltaKind::Refusal(text) => self.refusal.push_str(text),
             DeltaKind::ToolCallStart(start) => match self.call(start.index) {
-                Some(call) => call.id.clone_from(&start.id),
+                Some(call) => {
+                    call.id.clone_from(&start.id);
+                    call.name.clone_from(&start.name);
+                }
                 None => self.tool_calls.push(ToolCall {
                     id: start.id.clone(),
                     name: start.name.clone(),
@@ -137,7 +155,7 @@ impl Choice {
             }
             DeltaKind::ToolCallEnd { index } => {
                 if let Some(call) = self.call(*index) {
-                    call.complete = true;
+                    call.ended = true;
                 }
             }
             DeltaKind::Signature(signature) => self.signatures.push(PlacedSignature {

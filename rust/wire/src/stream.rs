@@ -1,17 +1,21 @@
 //! Decodes a streamed body: framing and dialect in one.
 
-use crate::delta::Delta;
+use crate::delta::{Delta, DeltaKind};
 use crate::dialects::Dialect;
 use crate::dialects::anthropic::Anthropic;
 use crate::dialects::bedrock::Bedrock;
 use crate::dialects::cohere::Cohere;
+use crate::dialects::detect::other_api;
+use crate::dialects::emit::push_error;
 use crate::dialects::gemini::Gemini;
 use crate::dialects::ollama::Ollama;
 use crate::dialects::openai_chat::OpenAiChat;
 use crate::dialects::openai_responses::OpenAiResponses;
+use crate::error::read_error;
 use crate::framing::aws_event_stream::{FrameError, Message, MessageDecoder};
 use crate::framing::ndjson::NdjsonDecoder;
 use crate::framing::sse::{Event, EventTooLarge, SseDecoder};
+use crate::outcome::Outcome;
 
 /// Whether a stream continues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +44,14 @@ pub enum DecodeError {
     /// A message of the AWS event stream is damaged.
     #[error(transparent)]
     Frame(FrameError),
+    /// It is the stream of an API that is not read.
+    #[error("this is a stream of {api}, which is not read: {advice}")]
+    Other {
+        /// The API.
+        api: &'static str,
+        /// What to use instead.
+        advice: &'static str,
+    },
     /// The JSON of a frame is invalid, or not of the expected shape.
     #[error("a chunk is not valid JSON ({reason}): {excerpt}")]
     Json {
@@ -92,6 +104,7 @@ impl DecodeError {
 #[derive(Debug)]
 pub struct StreamDecoder {
     decoder: Decoder,
+    outcome: Outcome,
     progress: Progress,
 }
 
@@ -127,7 +140,7 @@ impl StreamDecoder {
     /// A decoder for one response. It fails on a frame of more than `max_event_bytes`.
     #[must_use]
     pub fn new(dialect: Dialect, max_event_bytes: usize) -> Self {
-        let sse = || SseDecoder::with_limit(max_event_bytes);
+        let sse = || SseDecoder::of_a_provider(max_event_bytes);
         let decoder = match dialect {
             Dialect::OpenAiChat => Decoder::OpenAiChat(sse(), OpenAiChat::default()),
             Dialect::OpenAiResponses => Decoder::OpenAiResponses(sse(), OpenAiResponses::default()),
@@ -139,7 +152,7 @@ impl StreamDecoder {
                 Decoder::Bedrock(MessageDecoder::with_limit(max_event_bytes), Bedrock::default())
             }
         };
-        Self { decoder, progress: Progress::Open }
+        Self { decoder, outcome: Outcome::default(), progress: Progress::Open }
     }
 
     /// Decodes the next bytes of the body and appends their deltas to `out`. Bytes after the end marker are ignored.
@@ -148,23 +161,43 @@ impl StreamDecoder {
     /// [`DecodeError`]. The deltas before the error are in `out`. The decoder must not be fed again.
     pub fn feed(&mut self, bytes: &[u8], out: &mut Vec<Delta>) -> Result<Progress, DecodeError> {
         if self.progress == Progress::Open {
+            let outcome = &mut self.outcome;
             self.progress = match &mut self.decoder {
-                Decoder::OpenAiChat(sse, dialect) => events(sse, bytes, |event| dialect.event(event, out)),
-                Decoder::OpenAiResponses(sse, dialect) => {
-                    json_events(sse, bytes, |data| dialect.document(data, out))
+                Decoder::OpenAiChat(sse, dialect) => {
+                    events(sse, bytes, outcome, out, |event, out| dialect.event(event, out))
                 }
+                Decoder::OpenAiResponses(sse, dialect) => events(sse, bytes, outcome, out, |event, out| {
+                    if event.is_done() { Ok(dialect.done()) } else { dialect.document(event.data(), out) }
+                }),
                 Decoder::Anthropic(sse, dialect) => {
-                    json_events(sse, bytes, |data| dialect.document(data, out))
+                    json_events(sse, bytes, outcome, out, |data, out| dialect.document(data, out))
                 }
-                Decoder::Gemini(sse, dialect) => json_events(sse, bytes, |data| dialect.document(data, out)),
-                Decoder::Cohere(sse, dialect) => json_events(sse, bytes, |data| dialect.event(data, out)),
-                Decoder::Ollama(ndjson, dialect) => lines(ndjson, bytes, |line| dialect.document(line, out)),
+                Decoder::Gemini(sse, dialect) => {
+                    json_events(sse, bytes, outcome, out, |data, out| dialect.document(data, out))
+                }
+                Decoder::Cohere(sse, dialect) => {
+                    json_events(sse, bytes, outcome, out, |data, out| dialect.event(data, out))
+                }
+                Decoder::Ollama(ndjson, dialect) => {
+                    lines(ndjson, bytes, outcome, out, |line, out| dialect.document(line, out))
+                }
                 Decoder::Bedrock(decoder, dialect) => {
-                    messages(decoder, bytes, |message| dialect.message(message, out))
+                    messages(decoder, bytes, outcome, out, |message, out| dialect.message(message, out))
                 }
             }?;
+            if self.progress == Progress::Ended {
+                self.close(&[], out);
+            }
         }
         Ok(self.progress)
+    }
+
+    /// Whether the bytes since the last call of this show the provider at work: output, or the deltas of tools that it
+    /// runs itself, its code, its pictures and its speech, which are no deltas here. Comments, token counts and pings do
+    /// not, unless the provider pings while it holds back what it generates.
+    pub fn take_work(&mut self) -> bool {
+        let hidden = with_dialect!(&mut self.decoder, dialect => dialect.take_work());
+        self.outcome.take_work() || hidden
     }
 
     /// Decodes a body that is one JSON document, from a provider that did not stream, and appends its deltas to `out`.
@@ -172,7 +205,16 @@ impl StreamDecoder {
     /// # Errors
     /// [`DecodeError::Json`] if it is not a JSON document of the expected shape.
     pub fn document(&mut self, body: &[u8], out: &mut Vec<Delta>) -> Result<Progress, DecodeError> {
-        self.progress = with_dialect!(&mut self.decoder, dialect => dialect.document(body, out))?;
+        let outcome = &mut self.outcome;
+        self.progress = frame(
+            body,
+            outcome,
+            out,
+            |body, out| with_dialect!(&mut self.decoder, dialect => dialect.document(body, out)),
+        )?;
+        if self.progress == Progress::Ended {
+            self.close(&[], out);
+        }
         Ok(self.progress)
     }
 
@@ -182,45 +224,126 @@ impl StreamDecoder {
         with_dialect!(&self.decoder, dialect => dialect.ending())
     }
 
-    /// Call this when the body has ended. Appends the last deltas to `out` (an NDJSON line without a line end, the
-    /// ends of tool calls) and returns whether the response is complete.
+    /// Call this when the body has ended. Appends the last deltas to `out`, unless an end marker has made
+    /// [`StreamDecoder::feed`] do so (an NDJSON line without a line end, the ends of tool calls, the error that the stream
+    /// ended with), and returns whether the response is complete.
     pub fn finish(&mut self, out: &mut Vec<Delta>) -> Ending {
-        if self.progress == Progress::Open
-            && let Decoder::Ollama(ndjson, dialect) = &mut self.decoder
-            && let Some(line) = ndjson.finish()
+        if self.progress == Progress::Ended {
+            return self.ending();
+        }
+        if let Decoder::Ollama(ndjson, dialect) = &mut self.decoder
+            && let Some(last) = ndjson.finish().map(<[u8]>::to_vec)
         {
             // The last line needs no line end. If it is not valid JSON, it was cut off and cannot be the end marker.
-            self.progress = dialect.document(line, out).unwrap_or(Progress::Open);
+            let read = line(&last, &mut self.outcome, out, |line, out| dialect.document(line, out));
+            self.progress = read.unwrap_or(Progress::Open);
         }
-        with_dialect!(&mut self.decoder, dialect => dialect.finish(out));
+        let tail = self.tail();
+        self.close(&tail, out);
         self.ending()
     }
+
+    /// What the bytes said instead of an answer, if they did: the lines and the data that no dialect has. At most 200
+    /// characters.
+    #[must_use]
+    pub fn excerpt(&self) -> Option<String> {
+        self.outcome.excerpt(sse_of(&self.decoder).map_or(&[], SseDecoder::strays), &self.tail())
+    }
+
+    /// The stream has ended: appends the last deltas, and the error that it ended with, if no frame has reported it.
+    fn close(&mut self, tail: &[u8], out: &mut Vec<Delta>) {
+        if !self.outcome.has_error() {
+            let first = out.len();
+            with_dialect!(&mut self.decoder, dialect => dialect.finish(out));
+            self.outcome.note(&out[first..]);
+        }
+        let complete = self.ending() == Ending::Complete;
+        let strays = sse_of(&self.decoder).map_or(&[][..], SseDecoder::strays);
+        self.outcome.conclude(complete, strays, tail, out);
+    }
+
+    /// What an unfinished frame says.
+    fn tail(&self) -> Vec<u8> {
+        sse_of(&self.decoder).map_or_else(Vec::new, SseDecoder::tail)
+    }
+}
+
+const fn sse_of(decoder: &Decoder) -> Option<&SseDecoder> {
+    match decoder {
+        Decoder::OpenAiChat(sse, _)
+        | Decoder::OpenAiResponses(sse, _)
+        | Decoder::Anthropic(sse, _)
+        | Decoder::Gemini(sse, _)
+        | Decoder::Cohere(sse, _) => Some(sse),
+        Decoder::Ollama(..) | Decoder::Bedrock(..) => None,
+    }
+}
+
+/// Decodes one frame of JSON. If it says nothing of an answer, it may be an error that the dialect does not know.
+fn frame(
+    data: &[u8],
+    outcome: &mut Outcome,
+    out: &mut Vec<Delta>,
+    decode: impl FnOnce(&[u8], &mut Vec<Delta>) -> Result<Progress, DecodeError>,
+) -> Result<Progress, DecodeError> {
+    let first = out.len();
+    let progress = decode(data, out)?;
+    outcome.note(&out[first..]);
+    let is_silent = out[first..].iter().all(|delta| matches!(delta.kind, DeltaKind::Response(_)));
+    let is_unknown = out.len() == first;
+    if is_unknown
+        && outcome.is_open()
+        && let Some(other) = other_api(data)
+    {
+        return Err(other);
+    }
+    if progress == Progress::Open && is_silent && outcome.silent(data, is_unknown, out) {
+        return Ok(Progress::Ended);
+    }
+    Ok(progress)
 }
 
 /// Decodes the events that these bytes complete, until one of them ends the stream.
 fn events(
     decoder: &mut SseDecoder,
     bytes: &[u8],
-    mut decode: impl FnMut(&Event<'_>) -> Result<Progress, DecodeError>,
+    outcome: &mut Outcome,
+    out: &mut Vec<Delta>,
+    mut decode: impl FnMut(&Event<'_>, &mut Vec<Delta>) -> Result<Progress, DecodeError>,
 ) -> Result<Progress, DecodeError> {
     let mut events = decoder.feed(bytes);
     while let Some(event) = events.next_event()? {
-        if decode(&event)? == Progress::Ended {
+        let is_frame = event.is_json() && !event.is_error();
+        let progress = if is_frame {
+            frame(event.data(), outcome, out, |_, out| decode(&event, out))?
+        } else if event.is_error() && !event.data().trim_ascii().is_empty() {
+            push_error(read_error(&event.data_text()), out);
+            outcome.note(&out[out.len() - 1..]);
+            Progress::Ended
+        } else if event.is_done() {
+            decode(&event, out)?
+        } else {
+            outcome.keep(event.data());
+            Progress::Open
+        };
+        if progress == Progress::Ended {
             return Ok(Progress::Ended);
         }
     }
     Ok(Progress::Open)
 }
 
-/// Like [`events`], for the dialects whose events are all JSON. Keep-alives are skipped. So is `[DONE]`, which gateways
-/// send after every dialect: it does not end these, since each has an end marker of its own.
+/// Like [`events`], for the dialects whose events are all JSON. `[DONE]`, which gateways send after every dialect, is
+/// skipped: it does not end these, since each has an end marker of its own.
 fn json_events(
     decoder: &mut SseDecoder,
     bytes: &[u8],
-    mut decode: impl FnMut(&[u8]) -> Result<Progress, DecodeError>,
+    outcome: &mut Outcome,
+    out: &mut Vec<Delta>,
+    mut decode: impl FnMut(&[u8], &mut Vec<Delta>) -> Result<Progress, DecodeError>,
 ) -> Result<Progress, DecodeError> {
-    events(decoder, bytes, |event| {
-        if event.is_done() || event.is_keep_alive() { Ok(Progress::Open) } else { decode(event.data()) }
+    events(decoder, bytes, outcome, out, |event, out| {
+        if event.is_done() { Ok(Progress::Open) } else { decode(event.data(), out) }
     })
 }
 
@@ -228,14 +351,30 @@ fn json_events(
 fn lines(
     decoder: &mut NdjsonDecoder,
     bytes: &[u8],
-    mut decode: impl FnMut(&[u8]) -> Result<Progress, DecodeError>,
+    outcome: &mut Outcome,
+    out: &mut Vec<Delta>,
+    mut decode: impl FnMut(&[u8], &mut Vec<Delta>) -> Result<Progress, DecodeError>,
 ) -> Result<Progress, DecodeError> {
     let mut lines = decoder.feed(bytes);
-    while let Some(line) = lines.next_line()? {
-        if decode(line)? == Progress::Ended {
+    while let Some(next) = lines.next_line()? {
+        if line(next, outcome, out, &mut decode)? == Progress::Ended {
             return Ok(Progress::Ended);
         }
     }
+    Ok(Progress::Open)
+}
+
+/// Decodes one NDJSON line. One that is not an object is none of the dialect's.
+fn line(
+    line: &[u8],
+    outcome: &mut Outcome,
+    out: &mut Vec<Delta>,
+    decode: impl FnOnce(&[u8], &mut Vec<Delta>) -> Result<Progress, DecodeError>,
+) -> Result<Progress, DecodeError> {
+    if line.trim_ascii_start().starts_with(b"{") {
+        return frame(line, outcome, out, decode);
+    }
+    outcome.keep(line);
     Ok(Progress::Open)
 }
 
@@ -243,11 +382,14 @@ fn lines(
 fn messages(
     decoder: &mut MessageDecoder,
     bytes: &[u8],
-    mut decode: impl FnMut(&Message<'_>) -> Result<Progress, DecodeError>,
+    outcome: &mut Outcome,
+    out: &mut Vec<Delta>,
+    mut decode: impl FnMut(&Message<'_>, &mut Vec<Delta>) -> Result<Progress, DecodeError>,
 ) -> Result<Progress, DecodeError> {
     let mut messages = decoder.feed(bytes);
     while let Some(message) = messages.next_message()? {
-        if decode(&message)? == Progress::Ended {
+        let progress = frame(message.payload(), outcome, out, |_, out| decode(&message, out))?;
+        if progress == Progress::Ended {
             return Ok(Progress::Ended);
         }
     }

@@ -88,7 +88,7 @@ fn a_stream_of_small_events_has_no_size_limit() {
 
 #[test]
 fn the_dialect_is_detected_wherever_the_body_is_cut() {
-    let openai = b"\xef\xbb\xbf: ping\n\nevent: ping\ndata: 1\n\ndata: {\"choices\":[]}\n\ndata: [DONE]\n\n";
+    let openai = b"\xef\xbb\xbf: ping\n\nevent: ping\ndata: 1\n\ndata: {\"choices\":[{\"delta\":{}}]}\n\ndata: [DONE]\n\n";
     let ollama = b"\n{\"error\":\"no such model\"}";
     for size in 1..openai.len() {
         assert_eq!(

@@ -6,7 +6,7 @@ mod vectors;
 
 use decoded::{Decoded, decode};
 use headrace_wire::response::Choice;
-use headrace_wire::{Delta, DeltaKind, Dialect, Response};
+use headrace_wire::{Delta, DeltaKind, Dialect, ProviderError, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -21,11 +21,23 @@ struct Expected {
     signatures: Vec<Value>,
     #[serde(default)]
     logprobs: Vec<Value>,
+    #[serde(default)]
+    error_class: Option<String>,
+    #[serde(default)]
+    retry_after: Option<f64>,
+    cut_calls: Option<Vec<usize>>,
 }
 
 fn calls(choice: Option<&Choice>) -> Value {
     let calls = choice.iter().flat_map(|choice| &choice.tool_calls);
     calls.map(|call| json!({ "id": call.id, "name": call.name, "arguments": call.arguments })).collect()
+}
+
+/// The positions of the calls that were cut off.
+fn cut_calls(response: &Response) -> Vec<usize> {
+    let Some(choice) = response.first() else { return Vec::new() };
+    let calls = choice.tool_calls.iter().enumerate();
+    calls.filter(|(_, call)| !choice.is_complete(call)).map(|(position, _)| position).collect()
 }
 
 fn signatures(choice: Option<&Choice>) -> Vec<Value> {
@@ -87,6 +99,17 @@ fn compare_choices(name: &str, response: &Response, expected: &[Value]) {
     }
 }
 
+fn compare_error(name: &str, error: Option<&ProviderError>, expected: &Expected) {
+    if let Some(class) = &expected.error_class {
+        let found = error.and_then(|error| error.class(None)).map(|class| format!("{class:?}"));
+        let words = class.split('_').map(|word| word[..1].to_ascii_uppercase() + &word[1..]);
+        assert_eq!(found, Some(words.collect()), "{name}: class of the error");
+    }
+    if expected.retry_after.is_some() {
+        assert_eq!(error.and_then(|error| error.retry_after), expected.retry_after, "{name}: retry after");
+    }
+}
+
 /// If the dialect can be detected, decoding the body without naming it gives the same result. It can be detected in all
 /// bodies that have an answer.
 fn check_detection(name: &str, dialect: Dialect, body: &[u8], whole: &Decoded) {
@@ -112,6 +135,9 @@ fn run(dialect: Dialect, folder: &str, at_least: usize) {
         assert_eq!(whole.state, expected.state, "{name}: state");
         assert_eq!(as_vector(&whole.response), expected.response, "{name}: response");
         assert_eq!(text_deltas(&whole.deltas), expected.text_deltas, "{name}: text deltas");
+        if let Some(cut) = &expected.cut_calls {
+            assert_eq!(&cut_calls(&whole.response), cut, "{name}: calls that were cut off");
+        }
         if !expected.signatures.is_empty() {
             assert_eq!(signatures(whole.response.first()), expected.signatures, "{name}: signatures");
         }
@@ -119,6 +145,7 @@ fn run(dialect: Dialect, folder: &str, at_least: usize) {
             assert_eq!(logprobs(&whole.deltas), expected.logprobs, "{name}: logprobs");
         }
         compare_choices(&name, &whole.response, &expected.choices);
+        compare_error(&name, whole.response.error.as_ref(), &expected);
         for cut in 0..=body.len() {
             let (head, tail) = body.split_at(cut);
             assert_eq!(decode(dialect, [head, tail]), whole, "{name}: cut at {cut}");

@@ -114,7 +114,7 @@ fn documents_are_decoded() {
             (Some("c1"), "add", "{\"a\":1}"),
             "{dialect:?}"
         );
-        assert!(call.complete, "{dialect:?}");
+        assert!(call.ended, "{dialect:?}");
         let wants_tools = choice.finish.as_ref().unwrap().reason == FinishReason::ToolCalls;
         // Ollama has no finish reason for tool calls.
         assert_eq!(wants_tools, dialect != Dialect::Ollama, "{dialect:?}");

@@ -78,7 +78,7 @@ fn compare_calls(choice: &Choice, expected: &Value) -> Difference {
             let as_object: Option<Value> = serde_json::from_str(arguments).ok();
             json!(found.id) == expected["id"]
                 && json!(found.name) == expected["name"]
-                && found.complete
+                && found.ended
                 && (json!(found.arguments) == expected["arguments"]
                     || as_object.is_some_and(|object| object == expected["arguments_json"]))
         });

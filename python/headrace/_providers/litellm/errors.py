@@ -50,7 +50,7 @@ def translated(error: BaseException, settings: ModelSettings, provider: str) -> 
         f"{provider} by litellm: {message_of(error, settings)}",
         # Without an answer of the provider, litellm invents a status.
         status=status if issubclass(ours, errors.ProviderError) else None,
-        retry_after=_retry_after(error),
+        retry_after=_retry_after(error, issubclass(ours, errors.RateLimitError)),
         model=settings.model,
         provider=provider,
     )
@@ -64,8 +64,8 @@ def message_of(error: BaseException, settings: ModelSettings) -> str:
     return message.replace(settings.api_key, "***") if settings.api_key else message
 
 
-def _retry_after(error: BaseException) -> float | None:
+def _retry_after(error: BaseException, limited: bool) -> float | None:
     """How many seconds the provider asks us to wait. litellm keeps the response's headers in one of two places."""
     response: Any = getattr(error, "response", None)
     headers: Any = getattr(error, "litellm_response_headers", None) or getattr(response, "headers", None) or {}
-    return _native.retry_after([(str(name), str(value)) for name, value in dict(headers).items()])
+    return _native.retry_after([(str(name), str(value)) for name, value in dict(headers).items()], limited)

@@ -92,6 +92,6 @@ impl Selection<'_> {
             "content_filter" => FinishReason::ContentFilter,
             _ => FinishReason::Other,
         };
-        Finish { reason, raw: raw.into() }
+        Finish::new(reason, raw.into())
     }
 }

@@ -15,7 +15,7 @@ fn streamed(turn: &Value) -> crate::client::Stream {
 /// The calls of a response as (id, name, arguments).
 fn calls(response: &Response) -> Vec<(&str, &str, &str)> {
     let calls = &response.first().unwrap().tool_calls;
-    assert!(calls.iter().all(|call| call.complete));
+    assert!(calls.iter().all(|call| call.ended));
     calls
         .iter()
         .map(|call| (call.id.as_deref().unwrap(), call.name.as_str(), call.arguments.as_str()))

@@ -32,7 +32,7 @@ fn assert_everything(api: Api, decoded: &Decoded) {
         choice.tool_calls.iter().map(|call| (call.name.as_str(), call.arguments.as_str())).collect();
     let expected = [("add", "{\"a\":1,\"b\":\"two words\"}"), ("now", "{\"zone\":\"UTC\"}")];
     assert_eq!(calls, expected, "{api:?}");
-    assert!(choice.tool_calls.iter().all(|call| call.complete), "{api:?}");
+    assert!(choice.tool_calls.iter().all(|call| call.ended), "{api:?}");
     let reason = choice.finish.as_ref().unwrap().reason;
     let expected = if api == Api::OllamaChat { FinishReason::Stop } else { FinishReason::ToolCalls };
     assert_eq!(reason, expected, "{api:?}");
@@ -72,7 +72,7 @@ fn interleaved_calls_are_complete() {
         let calls = &decoded.response.first().unwrap().tool_calls;
         let arguments: Vec<&str> = calls.iter().map(|call| call.arguments.as_str()).collect();
         assert_eq!(arguments, ["{\"a\":\"x\"}", "{\"a\":\"y\"}"], "{api:?}");
-        assert!(calls.iter().all(|call| call.complete), "{api:?}");
+        assert!(calls.iter().all(|call| call.ended), "{api:?}");
     }
 }
 

@@ -1,14 +1,16 @@
 //! Finds out which dialect a recorded body is in.
 
+use memchr::memmem;
 use serde::Deserialize;
 
 use super::Dialect;
 use crate::body::start;
-use crate::dialects::json::{Raw, Text};
+use crate::dialects::json::{Raw, Text, lenient};
 use crate::framing::Framing;
 use crate::framing::aws_event_stream::begins_message;
 use crate::framing::documents::Documents;
 use crate::framing::sse::{Event, SseDecoder, text};
+use crate::stream::DecodeError;
 
 impl Dialect {
     /// Detects the dialect of a body from its start. The body may be a stream or consist of JSON documents.
@@ -49,8 +51,11 @@ impl Dialect {
 
 fn first_document(json: &[u8]) -> Option<Dialect> {
     Documents::of(&text(json)).find_map(|document| {
-        let probe: Probe<'_> = serde_json::from_str(document.ok()?).ok()?;
-        probe.dialect()
+        let read = lenient(document.ok()?.as_bytes(), |json| {
+            let probe: Probe<'_> = serde_json::from_str(json)?;
+            Ok(probe.dialect())
+        });
+        read.ok().flatten()
     })
 }
 
@@ -67,7 +72,7 @@ fn first_event(bytes: &[u8]) -> Option<Dialect> {
         if event.is_done() {
             return is_first.then_some(Dialect::OpenAiChat);
         }
-        is_first &= event.is_keep_alive();
+        is_first &= !event.is_json();
     }
     None
 }
@@ -91,14 +96,15 @@ fn last_event(bytes: &[u8]) -> Option<Dialect> {
 }
 
 fn by_event(event: &Event<'_>) -> Option<Dialect> {
-    let data = event.data_text();
-    let probe: Probe<'_> = serde_json::from_str(&data).ok()?;
-    match probe.dialect()? {
-        // Over SSE, an error that is a string is not Ollama's, which is NDJSON.
-        Dialect::Ollama if probe.error.get().is_some() => Some(Dialect::OpenAiChat),
-        dialect if dialect.framing() == Framing::Sse => Some(dialect),
-        _ => None,
-    }
+    let read = lenient(event.data(), |json| {
+        let probe: Probe<'_> = serde_json::from_str(json)?;
+        Ok(match probe.dialect() {
+            // Over SSE, an error that is a string is not Ollama's, which is NDJSON.
+            Some(Dialect::Ollama) if probe.error.get().is_some() => Some(Dialect::OpenAiChat),
+            dialect => dialect.filter(|dialect| dialect.framing() == Framing::Sse),
+        })
+    });
+    read.ok().flatten()
 }
 
 /// The dialect that has events of this type.
@@ -108,9 +114,51 @@ fn by_event_type(kind: &str) -> Option<Dialect> {
         "completion" => Some(Dialect::Anthropic),
         _ if has_prefix(&["message_", "content_block_"]) => Some(Dialect::Anthropic),
         _ if has_prefix(&["response.", "transcript."]) => Some(Dialect::OpenAiResponses),
-        _ if has_prefix(&["message-", "content-", "tool-", "citation-"]) => Some(Dialect::Cohere),
+        // Version 1 of Cohere's API has `tool-calls-generation` and `citation-generation`.
+        _ if has_prefix(&[
+            "message-",
+            "content-",
+            "tool-plan-",
+            "tool-call-",
+            "citation-start",
+            "citation-end",
+        ]) =>
+        {
+            Some(Dialect::Cohere)
+        }
         _ if has_prefix(&["interaction.", "step."]) => Some(Dialect::Gemini),
         _ => None,
+    }
+}
+
+/// The error for a frame of an API whose frames look like those of a dialect, and which is not read.
+pub(crate) fn other_api(data: &[u8]) -> Option<DecodeError> {
+    const MARKS: [&[u8]; 2] = [b"\"event_type\"", b"\"thread"];
+    if MARKS.iter().all(|mark| memmem::find(data, mark).is_none()) {
+        return None;
+    }
+    let data = text(data);
+    let probe: Probe<'_> = serde_json::from_str(&data).ok()?;
+    let (api, advice) = probe.other_api()?;
+    Some(DecodeError::Other { api, advice })
+}
+
+/// The error for the first frame of such an API in a body of no known dialect.
+pub(crate) fn other_api_of(prefix: &[u8]) -> Option<DecodeError> {
+    match start(prefix).first()? {
+        b'{' | b'[' => {
+            Documents::of(&text(start(prefix))).find_map(|document| other_api(document.ok()?.as_bytes()))
+        }
+        _ => {
+            let mut sse = SseDecoder::default();
+            let mut events = sse.feed(prefix);
+            while let Ok(Some(event)) = events.next_event() {
+                if let Some(other) = other_api(event.data()) {
+                    return Some(other);
+                }
+            }
+            None
+        }
     }
 }
 
@@ -220,6 +268,25 @@ impl Probe<'_> {
             }
             _ => by_event_type(self.event_type.get()?),
         }
+    }
+
+    /// The API that this is of, if it is one that is not read, and what to use instead.
+    fn other_api(&self) -> Option<(&'static str, &'static str)> {
+        const COHERE_1: [&str; 8] = [
+            "stream-start",
+            "text-generation",
+            "stream-end",
+            "search-queries-generation",
+            "search-results",
+            "citation-generation",
+            "tool-calls-generation",
+            "tool-calls-chunk",
+        ];
+        if self.object.get().is_some_and(|object| object == "thread" || object.starts_with("thread.")) {
+            return Some(("OpenAI's Assistants API", "ask /v1/responses or /v1/chat/completions"));
+        }
+        let is_cohere = self.event_type.get().is_some_and(|kind| COHERE_1.contains(&kind));
+        is_cohere.then_some(("version 1 of Cohere's API", "ask /v2/chat"))
     }
 
     /// By the shape of the error.

@@ -13,6 +13,8 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::dialects::reasons::is_reason;
+use crate::error::is_some_error;
 use crate::framing::sse::text;
 use crate::stream::DecodeError;
 
@@ -28,8 +30,6 @@ macro_rules! absent {
         }
     };
 }
-
-pub(crate) use absent;
 
 fn skip_seq<'de, A: SeqAccess<'de>>(mut seq: A) -> Result<(), A::Error> {
     while seq.next_element::<IgnoredAny>()?.is_some() {}
@@ -51,15 +51,20 @@ impl Text<'_> {
         self.0.as_deref().filter(|text| !text.is_empty())
     }
 
+    /// The string as a finish reason, unless it is a word for none.
+    pub(crate) fn reason(&self) -> Option<&str> {
+        self.get().filter(|raw| is_reason(raw))
+    }
+
     /// The string as it is stored in a delta.
     pub(crate) fn compact(&self) -> Option<CompactString> {
         self.get().map(CompactString::from)
     }
 }
 
-impl<'a> From<Cow<'a, str>> for Text<'a> {
+impl<'a> From<Cow<'a, str>> for Scalar<'a> {
     fn from(text: Cow<'a, str>) -> Self {
-        Self(Some(text))
+        Self(Text(Some(text)))
     }
 }
 
@@ -95,6 +100,76 @@ impl<'de> Visitor<'de> for TextVisitor {
     }
 
     absent!(visit_bool(bool), visit_i64(i64), visit_u64(u64), visit_f64(f64));
+}
+
+/// A piece of text. Like [`Text`], but a number or a boolean is its JSON text: gateways that read each token as JSON
+/// send `5` and `true` for `"5"` and `"true"`.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct Scalar<'a>(Text<'a>);
+
+impl<'a> Deref for Scalar<'a> {
+    type Target = Text<'a>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Scalar<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ScalarVisitor).map(|text| Self(Text(text)))
+    }
+}
+
+/// The text of a floating point number, as JSON writes it.
+pub(crate) fn float_text(value: f64) -> String {
+    serde_json::Number::from_f64(value).map_or_else(String::new, |number| number.to_string())
+}
+
+struct ScalarVisitor;
+
+impl<'de> Visitor<'de> for ScalarVisitor {
+    type Value = Option<Cow<'de, str>>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a piece of text")
+    }
+
+    fn visit_borrowed_str<E>(self, value: &'de str) -> Result<Self::Value, E> {
+        Ok(Some(Cow::Borrowed(value)))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Self::Value, E> {
+        Ok(Some(Cow::Owned(value.to_owned())))
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Self::Value, E> {
+        Ok(Some(Cow::Borrowed(if value { "true" } else { "false" })))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Self::Value, E> {
+        Ok(Some(Cow::Owned(value.to_string())))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Self::Value, E> {
+        Ok(Some(Cow::Owned(value.to_string())))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Self::Value, E> {
+        Ok(Some(Cow::Owned(float_text(value))))
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
+        skip_seq(seq).map(|()| None)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        skip_map(map).map(|()| None)
+    }
 }
 
 /// An object member. Absent if it is missing or of another type.
@@ -250,6 +325,11 @@ impl<'a> Raw<'a> {
         self.0.map(RawValue::get).filter(|json| *json != "null")
     }
 
+    /// The member as an error: absent also if it is empty or `false`, as some servers send it with every chunk.
+    pub(crate) fn error(&self) -> Option<&'a str> {
+        self.get().filter(|json| is_some_error(json))
+    }
+
     /// The member as a `T`, if it can be read as one.
     pub(crate) fn read<T: Deserialize<'a>>(&self) -> Option<T> {
         serde_json::from_str(self.get()?).ok()
@@ -268,6 +348,12 @@ impl<'a> Raw<'a> {
         let text = if json.starts_with('"') { read_string(json)? } else { Cow::Borrowed(json) };
         (!text.is_empty()).then_some(text)
     }
+}
+
+/// Whether this JSON text is an object without members.
+pub(crate) fn is_empty_object(json: &str) -> bool {
+    let inside = json.trim_ascii().strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+    inside.is_some_and(|inside| inside.trim_ascii().is_empty())
 }
 
 /// Calls `read` with a document. If that fails, repairs the document and calls `read` again. So `read` must parse
@@ -308,13 +394,76 @@ pub(crate) fn read_string(json: &str) -> Option<Cow<'_, str>> {
 #[derive(Deserialize)]
 struct Borrowed<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// Repairs a document that the strict parser refused, for the two faults that real streams contain: a lone surrogate
-/// escape becomes U+FFFD, and of two members with the same name the last one is kept. `None` if something else is
-/// wrong.
+/// Repairs a document that the strict parser refused, for the three faults that real streams contain: a lone surrogate
+/// escape becomes U+FFFD, a number that JSON does not have (`NaN`, `-Infinity`) becomes null, and of two members with
+/// the same name the last one is kept. `None` if something else is wrong.
 fn repair(json: &str) -> Option<String> {
-    let json = replace_lone_surrogates(json);
+    let json = replace_lone_surrogates(&without_odd_numbers(json)?);
     let value: serde_json::Value = serde_json::from_str(&json).ok()?;
     serde_json::to_string(&value).ok()
+}
+
+/// Replaces the numbers that JavaScript and Python write and JSON does not have. `None` if one is among the arguments of
+/// a tool call: nobody but the model may change those.
+fn without_odd_numbers(json: &str) -> Option<Cow<'_, str>> {
+    const ODD: [&str; 5] = ["NaN", "-NaN", "Infinity", "-Infinity", "+Infinity"];
+    const ARGUMENTS: [&str; 4] = ["arguments", "args", "input", "parameters"];
+    if !json.contains("NaN") && !json.contains("Infinity") {
+        return Some(Cow::Borrowed(json));
+    }
+    let mut repaired = String::with_capacity(json.len());
+    let mut rest = json;
+    let mut last_string = "";
+    // The members that the current place is in, as far as their values are objects or lists.
+    let mut path: Vec<&str> = Vec::new();
+    let mut member = "";
+    while let Some(first) = rest.chars().next() {
+        let length = match first {
+            '"' => {
+                let length = string_length(rest);
+                last_string = rest[..length].trim_matches('"');
+                length
+            }
+            ':' => {
+                member = last_string;
+                1
+            }
+            '{' | '[' => {
+                path.push(member);
+                member = "";
+                1
+            }
+            '}' | ']' => {
+                path.pop();
+                1
+            }
+            _ => match ODD.iter().find(|odd| rest.starts_with(**odd)) {
+                Some(odd) => {
+                    if path.iter().chain([&member]).any(|name| ARGUMENTS.contains(name)) {
+                        return None;
+                    }
+                    repaired.push_str("null");
+                    rest = &rest[odd.len()..];
+                    continue;
+                }
+                None => first.len_utf8(),
+            },
+        };
+        repaired.push_str(&rest[..length]);
+        rest = &rest[length..];
+    }
+    Some(Cow::Owned(repaired))
+}
+
+/// The length of the JSON string at the start of `json`, with its quotes.
+fn string_length(json: &str) -> usize {
+    let mut escaped = false;
+    let end = json.bytes().skip(1).position(|byte| {
+        let ends = byte == b'"' && !escaped;
+        escaped = byte == b'\\' && !escaped;
+        ends
+    });
+    end.map_or(json.len(), |end| end + 2)
 }
 
 /// Replaces lone surrogate escapes, whose meaning RFC 8259 section 8.2 leaves undefined. Providers that run JavaScript

@@ -3,13 +3,15 @@
 //! In most dialects' folders, `mod.rs` is the decoder and `event.rs` or `chunk.rs` has the structs that its JSON is read
 //! into. `encode.rs` encodes a stream and `document.rs` a response that is not streamed.
 //!
-//! Shared: `json` (lenient reading), `emit` (pushes deltas), `identity` (id and model), `tool_calls`, `reasons` (finish
+//! Shared: `json` (lenient reading), `emit` (pushes deltas), `identity` (id and model), `tool_calls` and `arguments` (which
+//! pieces make up which call), `reasons` (finish
 //! reasons), and `detect`, which finds out what dialect a recorded body is in.
 
 pub mod anthropic;
+mod arguments;
 pub mod bedrock;
 pub mod cohere;
-mod detect;
+pub(crate) mod detect;
 pub(crate) mod emit;
 pub mod gemini;
 mod identity;
@@ -17,7 +19,7 @@ mod json;
 pub mod ollama;
 pub mod openai_chat;
 pub mod openai_responses;
-mod reasons;
+pub(crate) mod reasons;
 mod tool_calls;
 
 use crate::framing::Framing;

@@ -30,11 +30,11 @@ impl WholeCall {
 pub(crate) struct WholeCalls(Vec<WholeCall>);
 
 impl WholeCalls {
-    /// Starts a call. If it has started before, sets its id, which some providers send late.
+    /// Starts a call. If it has started before, sets its id and name, which some providers send late or in pieces.
     pub(crate) fn begin(&mut self, choice: u32, start: &ToolCallStart) {
         let ToolCallStart { index, id, name } = start.clone();
         match self.get(choice, index) {
-            Some(call) => call.id = id,
+            Some(call) => (call.id, call.name) = (id, name),
             None => {
                 self.0.push(WholeCall { choice, index, id, name, signature: None, arguments: String::new() });
             }

@@ -41,19 +41,37 @@ impl<'a> Event<'a> {
         self.data
     }
 
-    /// Whether this is a keep-alive of a gateway: it has no data, or it has a type of its own and data that are not
-    /// JSON.
-    pub(crate) fn is_keep_alive(&self) -> bool {
-        match self.data.trim_ascii_start().first() {
-            None => true,
-            Some(b'{' | b'[') => false,
-            Some(_) => !matches!(self.name, b"" | b"message" | b"error"),
+    /// Whether the data begin as a JSON object or a list of them does. All else is no chunk of any dialect: the
+    /// keep-alive of a gateway (`ping`, `null`, `: PROCESSING`), or a text.
+    pub(crate) fn is_json(&self) -> bool {
+        match self.data.first() {
+            Some(b'{') => true,
+            _ => match self.data.trim_ascii_start() {
+                [b'{', ..] => true,
+                [b'[', rest @ ..] => matches!(rest.trim_ascii_start().first(), Some(b'{' | b'[' | b']')),
+                _ => false,
+            },
         }
     }
 
-    /// Whether the data are `[DONE]`: OpenAI's end marker, which gateways send after other dialects too.
-    pub(crate) const fn is_done(&self) -> bool {
-        matches!(self.data.trim_ascii(), b"[DONE]")
+    /// Whether the event is of the type `error`.
+    pub(crate) const fn is_error(&self) -> bool {
+        matches!(self.name, b"error")
+    }
+
+    /// Whether the data are `[DONE]`: OpenAI's end marker, which gateways send after other dialects too, some of them
+    /// in quotes or in lower case.
+    pub(crate) fn is_done(&self) -> bool {
+        match self.data {
+            [b'{', ..] => false,
+            b"[DONE]" => true,
+            data => {
+                let data = data.trim_ascii();
+                let unquoted =
+                    data.strip_prefix(b"\"").and_then(|data| data.strip_suffix(b"\"")).unwrap_or(data);
+                unquoted.trim_ascii().eq_ignore_ascii_case(b"[DONE]")
+            }
+        }
     }
 
     /// The data as text; invalid UTF-8 becomes U+FFFD.
@@ -126,6 +144,25 @@ pub struct SseDecoder {
     /// The event that was yielded last is still in the buffers.
     yielded: bool,
     failed: bool,
+    /// What is neither a field nor a comment, for a reader that wants it; see [`SseDecoder::of_a_provider`].
+    strays: Option<Strays>,
+}
+
+/// The lines of a stream that are no field of the standard. Providers and proxies say there what went wrong.
+#[derive(Debug, Default)]
+struct Strays(Vec<u8>);
+
+impl Strays {
+    /// How much is kept, in bytes.
+    const LIMIT: usize = 16 * 1024;
+
+    fn keep(&mut self, line: &[u8]) {
+        let space = Self::LIMIT.saturating_sub(self.0.len() + 1);
+        self.0.extend_from_slice(&line[..line.len().min(space)]);
+        if space > 0 {
+            self.0.push(b'\n');
+        }
+    }
 }
 
 impl Default for SseDecoder {
@@ -152,7 +189,33 @@ impl SseDecoder {
             mid_event: false,
             yielded: false,
             failed: false,
+            strays: None,
         }
+    }
+
+    /// A decoder of a provider's stream: it keeps the lines that the standard ignores, and a field `error`, as
+    /// llama.cpp sends it, makes an event of that type.
+    pub(crate) fn of_a_provider(limit: usize) -> Self {
+        Self { strays: Some(Strays::default()), ..Self::with_limit(limit) }
+    }
+
+    /// The start of the lines that are no field.
+    pub(crate) fn strays(&self) -> &[u8] {
+        self.strays.as_ref().map_or(&[], |strays| &strays.0)
+    }
+
+    /// What an unfinished event says, if the body ends here: its data, and the line whose end has not arrived. The
+    /// start of a field's name is left out.
+    pub(crate) fn tail(&self) -> Vec<u8> {
+        const FIELDS: [&[u8]; 5] = [b"data", b"event", b"id", b"retry", b"error"];
+        let mut tail = if self.yielded { Vec::new() } else { self.data.clone() };
+        match (split_field(&self.line), memchr(b':', &self.line)) {
+            ((b"data" | b"error", value), Some(_)) => tail.extend_from_slice(value),
+            ((name, _), Some(_)) if name.is_empty() || FIELDS.contains(&name) => {}
+            (_, None) if FIELDS.iter().any(|field| field.starts_with(&self.line)) => {}
+            _ => tail.extend_from_slice(&self.line),
+        }
+        tail
     }
 
     /// Takes the next bytes of the body and returns the events that they complete.
@@ -228,10 +291,22 @@ impl SseDecoder {
         self.check(line.len())?;
         match line.first() {
             None => return Ok(self.dispatch()),
-            Some(b':') => self.comments += 1,
+            Some(b':') => {
+                self.comments += 1;
+                if let Some(strays) = &mut self.strays
+                    && says_no(line)
+                {
+                    strays.keep(&line[1..]);
+                }
+            }
             Some(_) => {
                 self.mid_event = true;
                 let (name, value) = split_field(line);
+                if let Some(strays) = &mut self.strays
+                    && !matches!(name, b"data" | b"event" | b"id" | b"retry" | b"error")
+                {
+                    strays.keep(line);
+                }
                 self.field(name, value)?;
             }
         }
@@ -257,6 +332,12 @@ impl SseDecoder {
             b"retry" if !value.is_empty() && value.iter().all(u8::is_ascii_digit) => {
                 // A number that does not fit into a u64 is ignored, like any invalid value.
                 self.retry = text(value).parse().ok().or(self.retry);
+            }
+            b"error" if self.strays.is_some() => {
+                self.event_type.clear();
+                self.event_type.extend_from_slice(b"error");
+                self.data.clear();
+                return self.field(b"data", value);
             }
             _ => {}
         }
@@ -362,6 +443,11 @@ impl<'c> Events<'_, 'c> {
         self.decoder.line = whole;
         dispatched.map(Some)
     }
+}
+
+/// Whether a comment may be a gateway's error, as opposed to its keep-alive.
+fn says_no(comment: &[u8]) -> bool {
+    memchr(b'{', comment).is_some() || comment.windows(5).any(|word| word.eq_ignore_ascii_case(b"error"))
 }
 
 /// 9.2.6: the field's name is everything before the first colon; one space after the colon is not part of the value.

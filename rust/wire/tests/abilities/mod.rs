@@ -31,11 +31,11 @@ pub(crate) struct Abilities {
 pub(crate) enum Calls {
     /// In fragments, each call with its own end.
     Fragments,
-    /// In fragments; all calls end with the choice.
+    /// In fragments; all calls end with the body, since the finish reason may come too early.
     EndingTogether,
-    /// In one piece, the arguments as an object.
+    /// In one piece, the arguments as an object. They end with the body.
     Whole,
-    /// Like `Whole`, but a call without arguments has `{}`.
+    /// Like `Whole`, but a call without arguments has `{}`. They end before the finish reason.
     WholeWithArguments,
 }
 

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::delta::Usage;
-use crate::dialects::json::{Index, List, Object, Raw, Text};
+use crate::dialects::json::{Index, List, Object, Raw, Scalar, Text, is_empty_object};
 
 /// The event types that are read. An event of another type may have members of the same names with other shapes.
 pub(super) const KNOWN_TYPES: &[&str] = &[
@@ -43,9 +43,26 @@ pub(super) struct Event<'a> {
     #[serde(borrow, default)]
     pub(super) content: List<Block<'a>>,
     #[serde(borrow, default)]
-    pub(super) completion: Text<'a>,
+    pub(super) completion: Scalar<'a>,
     #[serde(borrow, default)]
     pub(super) stop_reason: Text<'a>,
+    #[serde(borrow, default)]
+    pub(super) stop_details: Object<StopDetails<'a>>,
+}
+
+/// Why the answer was refused.
+#[derive(Debug, Deserialize)]
+pub(super) struct StopDetails<'a> {
+    #[serde(borrow, default)]
+    category: Text<'a>,
+    #[serde(borrow, default)]
+    explanation: Text<'a>,
+}
+
+impl StopDetails<'_> {
+    pub(super) fn words(&self) -> Option<&str> {
+        self.explanation.get().or_else(|| self.category.get())
+    }
 }
 
 /// The message in `message_start`.
@@ -65,9 +82,9 @@ pub(super) struct Block<'a> {
     #[serde(borrow, default, rename = "type")]
     pub(super) kind: Text<'a>,
     #[serde(borrow, default)]
-    pub(super) text: Text<'a>,
+    pub(super) text: Scalar<'a>,
     #[serde(borrow, default)]
-    pub(super) thinking: Text<'a>,
+    pub(super) thinking: Scalar<'a>,
     #[serde(borrow, default)]
     pub(super) signature: Text<'a>,
     /// The encrypted reasoning of a `redacted_thinking` block.
@@ -84,7 +101,7 @@ pub(super) struct Block<'a> {
 impl<'a> Block<'a> {
     /// The arguments in the block of a tool call. In a stream they are `{}`, which means that they follow as deltas.
     pub(super) fn input(&self) -> Option<&'a str> {
-        self.input.get().filter(|input| *input != "{}")
+        self.input.get().filter(|input| !is_empty_object(input))
     }
 }
 
@@ -94,15 +111,17 @@ pub(super) struct EventDelta<'a> {
     #[serde(borrow, default, rename = "type")]
     pub(super) kind: Text<'a>,
     #[serde(borrow, default)]
-    pub(super) text: Text<'a>,
+    pub(super) text: Scalar<'a>,
     #[serde(borrow, default)]
-    pub(super) thinking: Text<'a>,
+    pub(super) thinking: Scalar<'a>,
     #[serde(borrow, default)]
     pub(super) signature: Text<'a>,
     #[serde(borrow, default)]
     pub(super) partial_json: Text<'a>,
     #[serde(borrow, default)]
     pub(super) stop_reason: Text<'a>,
+    #[serde(borrow, default)]
+    pub(super) stop_details: Object<StopDetails<'a>>,
 }
 
 /// The usage of all events so far. `message_start` has the input tokens and `message_delta` the output tokens, but

@@ -15,13 +15,13 @@ pub(crate) use self::encode::Encoder;
 use crate::delta::{Delta, DeltaKind, FinishReason, Signature};
 use crate::dialects::emit::{push_error, push_signature, push_text, push_usage};
 use crate::dialects::identity::Identity;
-use crate::dialects::json::{Text, has_unknown_type, lenient};
+use crate::dialects::json::{Object, Text, has_unknown_type, lenient};
 use crate::dialects::reasons::{Finished, Reasons};
 use crate::dialects::tool_calls::ToolCalls;
 use crate::error::read_error;
 use crate::stream::{DecodeError, Ending, Progress};
 
-use self::event::{Block, Event, EventDelta, KNOWN_TYPES, RunningUsage};
+use self::event::{Block, Event, EventDelta, KNOWN_TYPES, RunningUsage, StopDetails};
 
 /// <https://docs.anthropic.com/en/api/handling-stop-reasons>. `pause_turn` is left out: the response goes on in another
 /// turn.
@@ -42,9 +42,18 @@ pub struct Anthropic {
     usage: RunningUsage,
     finish: Finished,
     stopped: bool,
+    /// A frame without deltas has shown the provider at work since it was asked for.
+    has_work: bool,
+    /// A tool's input is being written, or a tool that the server runs itself runs.
+    in_tool: bool,
 }
 
 impl Anthropic {
+    /// Whether frames without deltas have shown the provider at work since the last call of this.
+    pub(crate) const fn take_work(&mut self) -> bool {
+        std::mem::replace(&mut self.has_work, false)
+    }
+
     /// Decodes one JSON document and appends its deltas to `out`: the data of an event, or a whole message that was not
     /// streamed.
     ///
@@ -59,10 +68,11 @@ impl Anthropic {
     }
 
     /// Whether the message is complete if the body ends here. The end marker is `message_stop`; some servers that speak
-    /// this dialect leave it out, so the stop reason is enough.
+    /// this dialect leave it out, so the stop reason is enough, unless it comes in the middle of a call.
     #[must_use]
-    pub const fn ending(&self) -> Ending {
-        if self.stopped || self.finish.is_set() { Ending::Complete } else { Ending::Truncated }
+    pub fn ending(&self) -> Ending {
+        let is_early = self.finish.is_normal() && self.calls.is_partial();
+        if self.stopped || (self.finish.is_set() && !is_early) { Ending::Complete } else { Ending::Truncated }
     }
 
     /// Call this at the end of the body: ends the tool calls that were never stopped.
@@ -82,19 +92,25 @@ impl Anthropic {
                 }
             }
             Some("content_block_start") => {
+                self.has_work = true;
+                let block = event.content_block.as_ref().and_then(|block| block.kind.get());
+                self.in_tool = block.is_some_and(|kind| kind.ends_with("tool_use"));
                 if let Some(block) = &*event.content_block {
                     self.block(index, block, out);
                 }
             }
             Some("content_block_delta") => {
+                self.has_work = true;
                 if let Some(delta) = &*event.delta {
                     self.block_delta(index, delta, out);
                 }
             }
+            // While it buffers a tool's input, Anthropic sends nothing else.
+            Some("ping") => self.has_work |= self.in_tool,
             Some("content_block_stop") => self.calls.end(index, None, out),
             Some("message_delta") => {
                 if let Some(delta) = &*event.delta {
-                    self.stop(&delta.stop_reason, out);
+                    self.stop(&delta.stop_reason, &delta.stop_details, out);
                 }
                 self.update_usage(event.usage.get(), out);
             }
@@ -103,9 +119,9 @@ impl Anthropic {
             Some("completion") => {
                 self.identity.update(&event.id, &event.model, out);
                 push_text(DeltaKind::Text, &event.completion, out);
-                self.stop(&event.stop_reason, out);
+                self.stop(&event.stop_reason, &event.stop_details, out);
             }
-            _ if event.error.get().is_some() => {
+            _ if event.error.error().is_some() => {
                 push_error(read_error(json), out);
                 return Progress::Ended;
             }
@@ -125,7 +141,7 @@ impl Anthropic {
             }
             Some("redacted_thinking") => push_signature(Signature::encrypted, &block.data, out),
             Some("tool_use") => {
-                self.calls.start(index, block.id.compact(), block.name.compact(), out);
+                self.calls.start(index, block.id.get(), block.name.get(), out);
                 self.calls.set_full_arguments(index, block.input());
             }
             _ => {}
@@ -151,15 +167,15 @@ impl Anthropic {
             self.block(index, block, out);
             self.calls.end(index, None, out);
         }
-        self.stop(&message.stop_reason, out);
+        self.stop(&message.stop_reason, &message.stop_details, out);
         self.update_usage(message.usage.get(), out);
         self.end()
     }
 
-    fn stop(&mut self, reason: &Text<'_>, out: &mut Vec<Delta>) {
-        if let Some(raw) = reason.get() {
-            self.calls.end_all(out);
-            self.finish.report(0, raw, REASONS.read(raw), out);
+    fn stop(&mut self, reason: &Text<'_>, details: &Object<StopDetails<'_>>, out: &mut Vec<Delta>) {
+        if let Some(raw) = reason.reason() {
+            let detail = details.as_ref().and_then(StopDetails::words);
+            self.finish.explain(0, raw, REASONS.read(raw), detail, out);
         }
     }
 

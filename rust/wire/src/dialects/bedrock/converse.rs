@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use crate::delta::{Delta, DeltaKind, FinishReason, Signature, Usage};
 use crate::dialects::emit::{push_signature, push_text, push_usage};
-use crate::dialects::json::{Index, List, Object, Raw, Text};
+use crate::dialects::json::{Index, List, Object, Raw, Scalar, Text};
 use crate::dialects::reasons::{Finished, Reasons};
 use crate::dialects::tool_calls::ToolCalls;
 use crate::stream::Progress;
@@ -27,6 +27,7 @@ pub(super) const REASONS: Reasons = Reasons(&[
 pub(super) struct Converse {
     calls: ToolCalls,
     finish: Finished,
+    has_work: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -49,7 +50,7 @@ struct Event<'a> {
 #[serde(rename_all = "camelCase")]
 struct Block<'a> {
     #[serde(borrow, default)]
-    text: Text<'a>,
+    text: Scalar<'a>,
     #[serde(borrow, default)]
     tool_use: Object<ToolUse<'a>>,
     #[serde(borrow, default)]
@@ -73,7 +74,7 @@ struct ToolUse<'a> {
 #[serde(rename_all = "camelCase")]
 struct ReasoningContent<'a> {
     #[serde(borrow, default)]
-    text: Text<'a>,
+    text: Scalar<'a>,
     #[serde(borrow, default)]
     signature: Text<'a>,
     #[serde(borrow, default)]
@@ -86,7 +87,7 @@ struct ReasoningContent<'a> {
 #[derive(Debug, Deserialize)]
 struct ReasoningText<'a> {
     #[serde(borrow, default)]
-    text: Text<'a>,
+    text: Scalar<'a>,
     #[serde(borrow, default)]
     signature: Text<'a>,
 }
@@ -135,9 +136,20 @@ struct Counts<'a> {
 }
 
 impl Converse {
-    /// Whether the stop reason has been seen. The usage comes after it.
-    pub(super) const fn is_stopped(&self) -> bool {
-        self.finish.is_set()
+    pub(super) const fn take_work(&mut self) -> bool {
+        std::mem::replace(&mut self.has_work, false)
+    }
+
+    /// Whether the stop reason has been seen, and not in the middle of a call. The usage comes after it.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.finish.is_set() && !(self.finish.is_normal() && self.calls.is_partial())
+    }
+
+    /// Call this at the end of the body: ends the tool calls that were never stopped.
+    pub(super) fn finish(&mut self, out: &mut Vec<Delta>) {
+        if self.finish.is_set() {
+            self.calls.end_all(out);
+        }
     }
 
     /// Decodes one event of this type. Unknown types are skipped.
@@ -154,6 +166,7 @@ impl Converse {
         if !is_known {
             return Ok(Progress::Open);
         }
+        self.has_work |= kind.starts_with("contentBlock");
         let event: Event<'_> = serde_json::from_str(json)?;
         let index = event.content_block_index.get().unwrap_or(0);
         if let Some(start) = &*event.start {
@@ -187,7 +200,7 @@ impl Converse {
         if let Some(call) = &*block.tool_use
             && call.kind.get() != Some("server_tool_use")
         {
-            self.calls.start(index, call.id.compact(), call.name.compact(), out);
+            self.calls.start(index, call.id.get(), call.name.get(), out);
         }
     }
 
@@ -209,8 +222,7 @@ impl Converse {
     }
 
     fn stop(&mut self, reason: &Text<'_>, out: &mut Vec<Delta>) {
-        if let Some(raw) = reason.get() {
-            self.calls.end_all(out);
+        if let Some(raw) = reason.reason() {
             self.finish.report(0, raw, REASONS.read(raw), out);
         }
     }

@@ -16,10 +16,10 @@ use super::converse::Converse;
 use crate::delta::{Delta, DeltaKind, FinishReason, Usage};
 use crate::dialects::anthropic::Anthropic;
 use crate::dialects::emit::{push_error, push_text, push_usage};
-use crate::dialects::json::{List, Raw, Text, lenient};
+use crate::dialects::json::{List, Raw, Scalar, Text, lenient};
 use crate::dialects::openai_chat::OpenAiChat;
 use crate::dialects::reasons::{Finished, Reasons};
-use crate::error::read_error;
+use crate::error::{is_error, read_error};
 use crate::stream::{DecodeError, Ending, Progress};
 
 /// The finish reasons of the simple formats.
@@ -44,6 +44,34 @@ pub(super) struct Invoke {
     anthropic: Option<Box<Anthropic>>,
     open_ai: Option<Box<OpenAiChat>>,
     finish: Finished,
+    guardrail: Guardrail,
+}
+
+/// What a guardrail did to the answer.
+#[derive(Debug, Default)]
+struct Guardrail {
+    intervened: bool,
+    /// The trace tells of parts that were masked, and of none that were blocked: the rest is the model's answer.
+    only_masked: bool,
+    finish: Finished,
+}
+
+impl Guardrail {
+    fn take(&mut self, chunk: &Chunk<'_>) {
+        self.intervened |= chunk.guardrail.get() == Some(Self::INTERVENED);
+        if let Some(trace) = chunk.trace.get() {
+            self.only_masked = trace.contains("\"ANONYMIZED\"") && !trace.contains("\"BLOCKED\"");
+        }
+    }
+
+    /// Ends the choice, if its answer was withheld.
+    fn report(&mut self, out: &mut Vec<Delta>) {
+        if self.intervened && !self.only_masked {
+            self.finish.report(0, Self::INTERVENED, FinishReason::ContentFilter, out);
+        }
+    }
+
+    const INTERVENED: &'static str = "INTERVENED";
 }
 
 /// The payload of a `chunk` message.
@@ -75,7 +103,7 @@ struct Chunk<'a> {
 
     // The text, from Titan, Llama, the old Claude, and Cohere's Command.
     #[serde(borrow, default, alias = "generation", alias = "completion", alias = "text")]
-    output_text: Text<'a>,
+    output_text: Scalar<'a>,
     // Sent by Mistral, and by Titan in a response that was not streamed.
     #[serde(borrow, default, alias = "results")]
     outputs: List<Output<'a>>,
@@ -86,12 +114,18 @@ struct Chunk<'a> {
     metrics: Raw<'a>,
     #[serde(borrow, default)]
     error: Raw<'a>,
+    /// `INTERVENED` if a guardrail withheld the answer or masked parts of it, whatever the model's own reason is:
+    /// <https://docs.aws.amazon.com/bedrock/latest/userguide/guardrails-use-invoke-model.html>.
+    #[serde(borrow, default, rename = "amazon-bedrock-guardrailAction")]
+    guardrail: Text<'a>,
+    #[serde(borrow, default, rename = "amazon-bedrock-trace")]
+    trace: Raw<'a>,
 }
 
 #[derive(Debug, Deserialize)]
 struct Output<'a> {
     #[serde(borrow, default, alias = "outputText")]
-    text: Text<'a>,
+    text: Scalar<'a>,
     #[serde(borrow, default, alias = "completionReason")]
     stop_reason: Text<'a>,
 }
@@ -129,8 +163,19 @@ impl Invoke {
     ) -> Result<Progress, DecodeError> {
         lenient(data, |json| {
             let chunk: Chunk<'_> = serde_json::from_str(json)?;
-            Ok(self.translate(converse, &chunk, json, out))
+            let progress = self.translate(converse, &chunk, json, out);
+            self.guardrail.take(&chunk);
+            if matches!(progress, Ok(Progress::Ended)) {
+                self.guardrail.report(out);
+            }
+            Ok(progress)
         })?
+    }
+
+    pub(super) fn take_work(&mut self) -> bool {
+        let anthropic = self.anthropic.as_mut().is_some_and(|anthropic| anthropic.take_work());
+        let chat = self.open_ai.as_mut().is_some_and(|chat| chat.take_work());
+        anthropic | chat
     }
 
     /// Whether the response is complete if the body ends here.
@@ -149,6 +194,7 @@ impl Invoke {
         if let Some(open_ai) = &mut self.open_ai {
             open_ai.finish(out);
         }
+        self.guardrail.report(out);
     }
 
     fn translate(
@@ -164,7 +210,7 @@ impl Invoke {
         if let Some((kind, event)) = chunk.nova() {
             return lenient(event.as_bytes(), |json| converse.event(kind, json, out));
         }
-        if chunk.error.get().is_some() {
+        if chunk.error.error().is_some() {
             push_error(read_error(json), out);
             return Ok(Progress::Ended);
         }
@@ -173,6 +219,10 @@ impl Invoke {
             self.open_ai.get_or_insert_default().document(json.as_bytes(), out)?
         } else {
             self.simple(chunk, out);
+            if out.len() == first && is_error(json) {
+                push_error(read_error(json), out);
+                return Ok(Progress::Ended);
+            }
             Progress::Open
         };
         // Bedrock's own token counts, if the model has sent none.
@@ -192,7 +242,7 @@ impl Invoke {
     }
 
     fn stop(&mut self, reason: &Text<'_>, out: &mut Vec<Delta>) {
-        if let Some(raw) = reason.get() {
+        if let Some(raw) = reason.reason() {
             self.finish.report(0, raw, REASONS.read(raw), out);
         }
     }

@@ -44,6 +44,12 @@ struct Endpoint {
 }
 
 impl Bedrock {
+    /// Whether frames without deltas have shown the provider at work since the last call of this.
+    pub(crate) fn take_work(&mut self) -> bool {
+        let chat = self.sagemaker.as_mut().is_some_and(|endpoint| endpoint.chat.take_work());
+        self.converse.take_work() | self.invoke.take_work() | chat
+    }
+
     /// Decodes one message and appends its deltas to `out`.
     ///
     /// # Errors
@@ -84,6 +90,9 @@ impl Bedrock {
 
     /// Call this at the end of the body: ends the tool calls that are still open.
     pub fn finish(&mut self, out: &mut Vec<Delta>) {
+        if self.ending() == Ending::Complete {
+            self.converse.finish(out);
+        }
         self.invoke.finish(out);
         if let Some(endpoint) = &mut self.sagemaker {
             endpoint.chat.finish(out);

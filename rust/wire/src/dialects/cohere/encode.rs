@@ -68,7 +68,7 @@ impl Encoder {
             DeltaKind::Error(error) => {
                 self.close_all();
                 let (reason, raw) = (FinishReason::Error, "ERROR".into());
-                self.finish = Some(Finish { reason, raw });
+                self.finish = Some(Finish::new(reason, raw));
                 self.error = Some(error.message.clone());
                 self.end();
             }
@@ -122,8 +122,7 @@ impl Encoder {
     }
 
     fn end(&mut self) {
-        let reason =
-            self.finish.take().unwrap_or(Finish { reason: FinishReason::Stop, raw: "COMPLETE".into() });
+        let reason = self.finish.take().unwrap_or(Finish::new(FinishReason::Stop, "COMPLETE".into()));
         let mut delta = json!({ "finish_reason": REASONS.write(&reason) });
         if let Some(error) = self.error.take() {
             delta["error"] = json!(error);

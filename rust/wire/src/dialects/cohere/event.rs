@@ -1,10 +1,9 @@
 //! The members of an event that are used. Serde skips all others.
 
-use compact_str::CompactString;
 use serde::Deserialize;
 
 use crate::delta::Usage;
-use crate::dialects::json::{Index, List, Object, Raw, Text};
+use crate::dialects::json::{Index, List, Object, Raw, Scalar, Text};
 
 /// The event types that are read. An event of another type may have members of the same names with other shapes.
 pub(super) const KNOWN_TYPES: &[&str] = &[
@@ -55,7 +54,7 @@ pub(super) struct Part<'a> {
     #[serde(borrow, default)]
     pub(super) content: Object<Content<'a>>,
     #[serde(borrow, default)]
-    pub(super) tool_plan: Text<'a>,
+    pub(super) tool_plan: Scalar<'a>,
     #[serde(borrow, default)]
     pub(super) tool_calls: Object<Call<'a>>,
 }
@@ -66,7 +65,7 @@ pub(super) struct Message<'a> {
     #[serde(borrow, default)]
     pub(super) content: List<Content<'a>>,
     #[serde(borrow, default)]
-    pub(super) tool_plan: Text<'a>,
+    pub(super) tool_plan: Scalar<'a>,
     #[serde(borrow, default)]
     pub(super) tool_calls: List<Call<'a>>,
 }
@@ -74,9 +73,9 @@ pub(super) struct Message<'a> {
 #[derive(Debug, Deserialize)]
 pub(super) struct Content<'a> {
     #[serde(borrow, default)]
-    pub(super) text: Text<'a>,
+    pub(super) text: Scalar<'a>,
     #[serde(borrow, default)]
-    pub(super) thinking: Text<'a>,
+    pub(super) thinking: Scalar<'a>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -97,8 +96,8 @@ struct Function<'a> {
 
 impl Call<'_> {
     /// The tool's name.
-    pub(super) fn name(&self) -> Option<CompactString> {
-        self.function.as_ref().and_then(|function| function.name.compact())
+    pub(super) fn name(&self) -> Option<&str> {
+        self.function.as_ref().and_then(|function| function.name.get())
     }
 
     /// The arguments, or a piece of them.

@@ -17,7 +17,7 @@ use crate::dialects::emit::{push_error, push_text, push_usage};
 use crate::dialects::identity::Identity;
 use crate::dialects::json::{Raw, Text, has_unknown_type, lenient};
 use crate::dialects::reasons::{Finished, Reasons};
-use crate::dialects::tool_calls::ToolCalls;
+use crate::dialects::tool_calls::{Piece, ToolCalls};
 use crate::error::read_error;
 use crate::stream::{DecodeError, Ending, Progress};
 
@@ -39,9 +39,16 @@ pub struct Cohere {
     identity: Identity,
     calls: ToolCalls,
     finish: Finished,
+    /// A frame without deltas has shown the provider at work since it was asked for.
+    has_work: bool,
 }
 
 impl Cohere {
+    /// Whether frames without deltas have shown the provider at work since the last call of this.
+    pub(crate) const fn take_work(&mut self) -> bool {
+        std::mem::replace(&mut self.has_work, false)
+    }
+
     /// Decodes the data of one event and appends its deltas to `out`.
     ///
     /// # Errors
@@ -81,6 +88,10 @@ impl Cohere {
     fn translate(&mut self, event: &Event<'_>, json: &str, out: &mut Vec<Delta>) -> Progress {
         let part = event.delta.as_ref().and_then(|delta| delta.message.as_ref());
         let index = event.index.get().unwrap_or(0);
+        self.has_work |= event
+            .kind
+            .get()
+            .is_some_and(|kind| !matches!(kind, "message-start" | "ping" | "debug" | "error"));
         match (event.kind.get().unwrap_or_default(), part) {
             ("message-start", part) => {
                 self.identity.update(&event.id, &Text::default(), out);
@@ -92,21 +103,26 @@ impl Cohere {
             ("tool-plan-delta", Some(part)) => push_text(DeltaKind::Reasoning, &part.tool_plan, out),
             ("tool-call-start", Some(part)) => self.begin_call(index, part, out),
             ("tool-call-delta", Some(part)) => {
-                if let Some(call) = &*part.tool_calls {
-                    self.calls.arguments(index, call.arguments().unwrap_or_default(), out);
+                if let Some(call) = &*part.tool_calls
+                    && (self.calls.is_open(index) || call.name().is_some())
+                {
+                    self.calls.begin_list();
+                    let piece =
+                        Piece { key: Some(index), id: call.id.get(), name: call.name(), ..Piece::default() };
+                    self.calls.piece(Piece { arguments: call.arguments(), ..piece }, out);
                 }
             }
             ("tool-call-end", _) => self.calls.end(index, None, out),
             ("message-end", _) => {
                 if let Some(delta) = &*event.delta {
                     self.end(&delta.finish_reason, &delta.usage, out);
-                    if let Some(error) = delta.error.get() {
+                    if let Some(error) = delta.error.error() {
                         push_error(read_error(error), out);
                     }
                 }
                 return Progress::Ended;
             }
-            ("error" | "", _) if event.message.get().or(event.error.get()).is_some() => {
+            ("error" | "", _) if event.message.get().or_else(|| event.error.error()).is_some() => {
                 push_error(read_error(json), out);
                 return Progress::Ended;
             }
@@ -117,7 +133,7 @@ impl Cohere {
 
     fn begin_call(&mut self, index: u64, part: &Part<'_>, out: &mut Vec<Delta>) {
         if let Some(call) = &*part.tool_calls {
-            self.calls.start(index, call.id.compact(), call.name(), out);
+            self.calls.start(index, call.id.get(), call.name(), out);
             self.calls.arguments(index, call.arguments().unwrap_or_default(), out);
         }
     }
@@ -129,7 +145,7 @@ impl Cohere {
             push_content(Some(content), out);
         }
         for call in message.tool_calls.iter() {
-            self.calls.push_complete(call.id.compact(), call.name(), call.arguments(), out);
+            self.calls.push_complete(call.id.get(), call.name(), call.arguments(), out);
         }
         self.end(&document.finish_reason, &document.usage, out);
     }
@@ -137,7 +153,7 @@ impl Cohere {
     fn end(&mut self, reason: &Text<'_>, usage: &Raw<'_>, out: &mut Vec<Delta>) {
         self.calls.end_all(out);
         // Cohere always sends one. Without it, the response was cut off or is not Cohere's.
-        if let Some(raw) = reason.get() {
+        if let Some(raw) = reason.reason() {
             self.finish.report(0, raw, REASONS.read(raw), out);
         }
         push_usage(usage.get().and_then(read_usage), out);

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::{CandidateState, Gemini};
 use crate::delta::{Delta, DeltaKind, FinishReason, Signature, Usage};
 use crate::dialects::emit::{push_error, push_signature, push_text, push_usage};
-use crate::dialects::json::{Index, Object, Raw, Text};
+use crate::dialects::json::{Index, Object, Raw, Scalar, Text, is_empty_object};
 use crate::dialects::reasons::Reasons;
 use crate::error::read_error;
 use crate::stream::Progress;
@@ -55,7 +55,7 @@ struct EventDelta<'a> {
     #[serde(borrow, default, rename = "type")]
     kind: Text<'a>,
     #[serde(borrow, default)]
-    text: Text<'a>,
+    text: Scalar<'a>,
     #[serde(borrow, default)]
     signature: Text<'a>,
     #[serde(borrow, default)]
@@ -71,7 +71,7 @@ struct EventDelta<'a> {
 #[derive(Debug, Deserialize)]
 struct Summary<'a> {
     #[serde(borrow, default)]
-    text: Text<'a>,
+    text: Scalar<'a>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -104,6 +104,7 @@ impl Gemini {
     /// Decodes one event of the Interactions API.
     pub(super) fn interaction(&mut self, event: &Event<'_>, json: &str, out: &mut Vec<Delta>) -> Progress {
         let index = event.index.get().unwrap_or(0);
+        self.has_work |= event.step.is_some() || event.delta.is_some();
         match event.kind.get() {
             Some("step.start" | "content.start") => {
                 if let Some(step) = &*event.step {
@@ -123,7 +124,7 @@ impl Gemini {
             self.only_candidate().status(&interaction.status, out);
             push_usage(interaction.usage.get().and_then(read_counts), out);
         }
-        if event.error.get().is_some() {
+        if event.error.error().is_some() {
             push_error(read_error(json), out);
             return Progress::Ended;
         }
@@ -139,10 +140,10 @@ impl Gemini {
 impl CandidateState {
     fn step(&mut self, index: u64, step: &Step<'_>, out: &mut Vec<Delta>) {
         if step.kind.get() == Some("function_call") {
-            self.calls.start(index, step.id.compact(), step.name.compact(), out);
+            self.calls.start(index, step.id.get(), step.name.get(), out);
             self.calls.set_full_arguments(
                 index,
-                step.arguments.arguments().filter(|arguments| arguments != "{}").as_deref(),
+                step.arguments.arguments().filter(|arguments| !is_empty_object(arguments)).as_deref(),
             );
         }
     }
@@ -160,16 +161,16 @@ impl CandidateState {
             }
             Some("function_call") => {
                 let arguments = delta.arguments.arguments();
-                self.calls.push_complete(delta.id.compact(), delta.name.compact(), arguments.as_deref(), out);
+                self.calls.push_complete(delta.id.get(), delta.name.get(), arguments.as_deref(), out);
             }
             _ => {}
         }
     }
 
     fn status(&mut self, status: &Text<'_>, out: &mut Vec<Delta>) {
-        match status.get() {
+        match status.reason() {
             None | Some("in_progress" | "queued") => {}
-            Some(raw) => self.end(raw, STATUSES.read(raw), out),
+            Some(raw) => self.end(raw, STATUSES.read(raw), None, out),
         }
     }
 }

@@ -4,7 +4,8 @@
 //! `GenerateContentResponse` with the parts that are new. There is no end marker: a response is complete when each of
 //! its candidates has a finish reason, or when the prompt was blocked. Lines end in CRLF.
 //!
-//! A tool call is sent in one piece, its arguments as an object. Parts marked `thought` are reasoning. A
+//! A tool call is sent in one part, its arguments as an object; or, if the request asked for it, in several parts, its
+//! arguments member by member (`partial_args`). Parts marked `thought` are reasoning. A
 //! `thoughtSignature` has to be sent back in the part that it came with
 //! (<https://ai.google.dev/gemini-api/docs/thought-signatures>). Code that the server runs itself, its results, and
 //! images are skipped.
@@ -13,19 +14,24 @@ mod chunk;
 mod document;
 mod encode;
 mod interactions;
+mod partial_args;
 
 pub(crate) use self::document::document;
 pub(crate) use self::encode::Encoder;
 
+use std::collections::HashMap;
+
+use compact_str::CompactString;
 use serde_json::value::RawValue;
 
-use self::chunk::{Candidate, Chunk, Part, read_usage};
+use self::chunk::{Candidate, Chunk, FunctionCall, Part, blocked_for, read_usage};
+use self::partial_args::PartialArgs;
 use crate::delta::{Delta, DeltaKind, FinishReason, Signature};
 use crate::dialects::emit::{push_error, push_usage};
 use crate::dialects::identity::Identity;
 use crate::dialects::json::lenient;
 use crate::dialects::reasons::{Finished, Reasons};
-use crate::dialects::tool_calls::ToolCalls;
+use crate::dialects::tool_calls::{Piece, ToolCalls};
 use crate::error::read_error;
 use crate::framing::sse::text;
 use crate::stream::{DecodeError, Ending, Progress};
@@ -52,22 +58,48 @@ const REASONS: Reasons = Reasons(&[
     ("UNEXPECTED_TOOL_CALL", FinishReason::Error),
 ]);
 
+/// How many calls can be sent in parts at the same time.
+const MAX_PARALLEL: usize = 64;
+
 /// Decodes one response.
 #[derive(Debug, Default)]
 pub struct Gemini {
     identity: Identity,
     candidates: Vec<CandidateState>,
+    /// Where each candidate is, by its index.
+    places: HashMap<u32, usize>,
+    /// A frame without deltas has shown the provider at work since it was asked for.
+    has_work: bool,
 }
 
 /// The state of one candidate between two chunks.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct CandidateState {
     index: u32,
     calls: ToolCalls,
+    /// How many parts with a call there have been. Each is the key of its call.
+    parts: u64,
+    /// The calls that are sent in several parts, of which more are to come.
+    partial: Vec<PartialCall>,
     finish: Finished,
 }
 
+/// A call that is sent in several parts.
+#[derive(Debug)]
+struct PartialCall {
+    key: u64,
+    index: u32,
+    id: Option<CompactString>,
+    name: Option<CompactString>,
+    arguments: PartialArgs,
+}
+
 impl Gemini {
+    /// Whether frames without deltas have shown the provider at work since the last call of this.
+    pub(crate) const fn take_work(&mut self) -> bool {
+        std::mem::replace(&mut self.has_work, false)
+    }
+
     /// Decodes one JSON document and appends its deltas to `out`: a chunk, or the array of chunks that is sent without
     /// `alt=sse`.
     ///
@@ -91,12 +123,18 @@ impl Gemini {
     /// Whether the response is complete if the body ends here.
     #[must_use]
     pub fn ending(&self) -> Ending {
-        let finished = self.candidates.iter().all(|candidate| candidate.finish.is_set());
+        let finished = self.candidates.iter().all(CandidateState::is_finished);
         if finished && !self.candidates.is_empty() { Ending::Complete } else { Ending::Truncated }
     }
 
-    /// Call this at the end of the body. It does nothing: each tool call is sent in one piece.
-    pub const fn finish(&mut self, _: &mut Vec<Delta>) {}
+    /// Call this at the end of the body: ends the tool calls.
+    pub fn finish(&mut self, out: &mut Vec<Delta>) {
+        if self.ending() == Ending::Complete {
+            for candidate in &mut self.candidates {
+                candidate.end_calls(out);
+            }
+        }
+    }
 
     fn read(&mut self, json: &str, out: &mut Vec<Delta>) -> Result<Progress, serde_json::Error> {
         let chunk: Chunk<'_> = serde_json::from_str(json)?;
@@ -112,13 +150,19 @@ impl Gemini {
     fn translate(&mut self, chunk: &Chunk<'_>, json: &str, out: &mut Vec<Delta>) -> Progress {
         self.identity.update(&chunk.response_id, &chunk.model_version, out);
         for candidate in chunk.candidates.iter() {
+            let mut parts = candidate.content.iter().flat_map(|content| content.parts.iter());
+            self.has_work |= parts.any(Part::is_work);
             self.candidate(candidate.index.choice()).read(candidate, out);
         }
-        if let Some(raw) = chunk.prompt_feedback.as_ref().and_then(|feedback| feedback.block_reason.get()) {
-            self.candidate(0).end(raw, FinishReason::ContentFilter, out);
+        if let Some(feedback) = &*chunk.prompt_feedback
+            && let Some(raw) = feedback.block_reason.reason()
+        {
+            let detail = feedback.block_reason_message.get().map(str::to_owned);
+            let detail = detail.or_else(|| blocked_for(&feedback.safety_ratings));
+            self.candidate(0).end(raw, FinishReason::ContentFilter, detail.as_deref(), out);
         }
         push_usage(chunk.usage_metadata.get().and_then(read_usage), out);
-        if chunk.error.get().is_some() {
+        if chunk.error.error().is_some() {
             push_error(read_error(json), out);
             return Progress::Ended;
         }
@@ -126,13 +170,22 @@ impl Gemini {
     }
 
     fn candidate(&mut self, index: u32) -> &mut CandidateState {
-        let position = self.candidates.iter().position(|candidate| candidate.index == index);
-        let position = position.unwrap_or_else(|| {
+        let place = *self.places.entry(index).or_insert(self.candidates.len());
+        if place == self.candidates.len() {
             let calls = ToolCalls::for_choice(index);
-            self.candidates.push(CandidateState { index, calls, finish: Finished::default() });
-            self.candidates.len() - 1
-        });
-        &mut self.candidates[position]
+            self.candidates.push(CandidateState { index, calls, ..CandidateState::default() });
+        }
+        &mut self.candidates[place]
+    }
+}
+
+impl PartialCall {
+    /// Whether a part belongs to this call: one without a name, or with the same name and more arguments.
+    fn continues_with(&self, call: &FunctionCall<'_>) -> bool {
+        let is_piece = call.partial_args.get().is_some();
+        let same_id = call.id.get().is_none_or(|id| self.id.as_deref().is_none_or(|own| own == id));
+        let same_name = call.name.get().is_none_or(|name| is_piece && self.name.as_deref() == Some(name));
+        same_id && same_name
     }
 }
 
@@ -141,8 +194,10 @@ impl CandidateState {
         for part in candidate.content.iter().flat_map(|content| content.parts.iter()) {
             self.part(part, out);
         }
-        if let Some(raw) = candidate.finish_reason.get() {
-            self.end(raw, REASONS.read(raw), out);
+        if let Some(raw) = candidate.finish_reason.reason() {
+            let detail = candidate.finish_message.get().map(str::to_owned);
+            let detail = detail.or_else(|| blocked_for(&candidate.safety_ratings));
+            self.end(raw, REASONS.read(raw), detail.as_deref(), out);
         }
     }
 
@@ -156,19 +211,76 @@ impl CandidateState {
             out.extend(signature.map(to_delta));
             return;
         };
+        let index = self.call(call, out);
+        out.extend(signature.map(|signature| to_delta(Signature { tool_call: index, ..signature })));
+        // Without an id, nothing can refer to it any more.
+        if call.id.get().is_none() && self.partial.iter().all(|partial| partial.key != self.parts) {
+            self.calls.end(self.parts, None, out);
+        }
+    }
+
+    /// Takes a part of a call, and returns the call's index.
+    fn call(&mut self, call: &FunctionCall<'_>, out: &mut Vec<Delta>) -> Option<u32> {
+        let latest = self.partial.iter().enumerate().rev().take(MAX_PARALLEL);
+        let mut continued = latest.filter(|(_, partial)| partial.continues_with(call));
+        if let Some((position, _)) = continued.next() {
+            return Some(self.partial_call(position, call, out));
+        }
+        self.parts += 1;
+        let key = self.parts;
         let index = self.calls.count();
-        let key = u64::from(index);
-        self.calls.start(key, call.id.compact(), call.name.compact(), out);
-        self.calls.arguments(key, call.args.get().unwrap_or_default(), out);
-        out.extend(signature.map(|signature| to_delta(Signature { tool_call: Some(index), ..signature })));
-        self.calls.end(key, None, out);
+        if call.partial_args.get().is_some() || call.will_continue() {
+            self.calls.start(key, call.id.get(), call.name.get(), out);
+            let (id, name) = (call.id.compact(), call.name.compact());
+            self.partial.push(PartialCall { key, index, id, name, arguments: PartialArgs::default() });
+            return Some(self.partial_call(self.partial.len() - 1, call, out));
+        }
+        self.calls.begin_list();
+        let id = call.id.get();
+        let key = Some(key).filter(|_| id.is_none());
+        let piece = Piece { key, id, name: call.name.get(), ..Piece::default() };
+        self.calls.piece(Piece { arguments: call.args.get(), ..piece }, out)
+    }
+
+    /// Takes a part of a call that is sent in several parts.
+    fn partial_call(&mut self, position: usize, call: &FunctionCall<'_>, out: &mut Vec<Delta>) -> u32 {
+        let PartialCall { index, arguments, .. } = &mut self.partial[position];
+        let index = *index;
+        if let Some(members) = call.args.get() {
+            arguments.add_members(members);
+        }
+        if let Some(pieces) = call.partial_args.get() {
+            arguments.add(pieces);
+        }
+        if !call.will_continue() {
+            let PartialCall { key, arguments, .. } = self.partial.remove(position);
+            self.calls.arguments(key, &arguments.text(true), out);
+            self.calls.end(key, None, out);
+        }
+        index
+    }
+
+    /// The answer has ended, and with it the calls. What is missing of them does not come any more.
+    fn end_calls(&mut self, out: &mut Vec<Delta>) {
+        for PartialCall { key, arguments, .. } in std::mem::take(&mut self.partial) {
+            self.calls.arguments(key, &arguments.text(false), out);
+        }
+        self.calls.end_all(out);
+        if self.calls.count() > 0 {
+            self.finish.wants_tools(self.index, out);
+        }
+    }
+
+    /// Whether the candidate has a finish reason, and not in the middle of a call.
+    fn is_finished(&self) -> bool {
+        let is_early = self.finish.is_normal() && (!self.partial.is_empty() || self.calls.is_partial());
+        self.finish.is_set() && !is_early
     }
 
     /// The candidate has ended. Google sends `STOP` even if the model wants tools to be called.
-    fn end(&mut self, raw: &str, reason: FinishReason, out: &mut Vec<Delta>) {
-        self.calls.end_all(out);
+    fn end(&mut self, raw: &str, reason: FinishReason, detail: Option<&str>, out: &mut Vec<Delta>) {
         let wants_tools = reason == FinishReason::Stop && self.calls.count() > 0;
         let reason = if wants_tools { FinishReason::ToolCalls } else { reason };
-        self.finish.report(self.index, raw, reason, out);
+        self.finish.explain(self.index, raw, reason, detail, out);
     }
 }

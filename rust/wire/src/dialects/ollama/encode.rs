@@ -89,10 +89,7 @@ impl Encoder {
 
     /// The line with the finish reason and the token counts.
     fn last(&mut self, message: Value) -> Value {
-        let finish = self
-            .finish
-            .take()
-            .unwrap_or(Finish { reason: FinishReason::Stop, raw: CompactString::default() });
+        let finish = self.finish.take().unwrap_or(Finish::new(FinishReason::Stop, CompactString::default()));
         let usage = self.usage.take().unwrap_or_default();
         let mut line = self.line(message);
         for (name, count) in [("prompt_eval_count", usage.input_tokens), ("eval_count", usage.output_tokens)]

@@ -14,9 +14,9 @@ use serde_json::value::RawValue;
 use crate::delta::{Delta, DeltaKind, FinishReason, Usage};
 use crate::dialects::emit::{push_error, push_text, push_usage};
 use crate::dialects::identity::Identity;
-use crate::dialects::json::{List, Object, Raw, Text, lenient};
+use crate::dialects::json::{List, Object, Raw, Scalar, Text, lenient};
 use crate::dialects::reasons::{Finished, Reasons};
-use crate::dialects::tool_calls::ToolCalls;
+use crate::dialects::tool_calls::{Piece, ToolCalls};
 use crate::error::read_error;
 use crate::stream::{DecodeError, Ending, Progress};
 
@@ -45,10 +45,10 @@ struct Line<'a> {
     message: Object<Message<'a>>,
     /// Sent by `/api/generate`.
     #[serde(borrow, default)]
-    response: Text<'a>,
+    response: Scalar<'a>,
     /// Sent by `/api/generate`.
     #[serde(borrow, default)]
-    thinking: Text<'a>,
+    thinking: Scalar<'a>,
     #[serde(borrow, default)]
     done: Raw<'a>,
     #[serde(borrow, default)]
@@ -60,9 +60,9 @@ struct Line<'a> {
 #[derive(Debug, Deserialize)]
 struct Message<'a> {
     #[serde(borrow, default)]
-    content: Text<'a>,
+    content: Scalar<'a>,
     #[serde(borrow, default)]
-    thinking: Text<'a>,
+    thinking: Scalar<'a>,
     #[serde(borrow, default)]
     tool_calls: List<Call<'a>>,
 }
@@ -101,6 +101,12 @@ struct Counts<'a> {
 }
 
 impl Ollama {
+    /// Each line that shows the server at work has a delta.
+    #[expect(clippy::unused_self, reason = "all dialects have it")]
+    pub(crate) const fn take_work(&mut self) -> bool {
+        false
+    }
+
     /// Decodes one line and appends its deltas to `out`. A response that was not streamed has the same shape.
     ///
     /// # Errors
@@ -115,7 +121,7 @@ impl Ollama {
         if self.finish.is_set() { Ending::Complete } else { Ending::Truncated }
     }
 
-    /// Call this at the end of the body. It does nothing: each tool call is sent in one piece.
+    /// Call this at the end of the body. It does nothing: the end marker has ended all tool calls.
     pub const fn finish(&mut self, _: &mut Vec<Delta>) {}
 
     fn translate(&mut self, line: &Line<'_>, json: &str, out: &mut Vec<Delta>) -> Progress {
@@ -125,14 +131,15 @@ impl Ollama {
         if let Some(message) = &*line.message {
             self.message(message, out);
         }
-        if line.error.get().is_some() {
+        if line.error.error().is_some() {
             push_error(read_error(json), out);
             return Progress::Ended;
         }
         if line.done.get() != Some("true") {
             return Progress::Open;
         }
-        let raw = line.done_reason.get().unwrap_or_default();
+        self.calls.end_all(out);
+        let raw = line.done_reason.reason().unwrap_or_default();
         self.finish.report(0, raw, REASONS.read(raw), out);
         push_usage(read_usage(json), out);
         Progress::Ended
@@ -141,10 +148,12 @@ impl Ollama {
     fn message(&mut self, message: &Message<'_>, out: &mut Vec<Delta>) {
         push_text(DeltaKind::Reasoning, &message.thinking, out);
         push_text(DeltaKind::Text, &message.content, out);
+        self.calls.begin_list();
         for Call { id, function } in message.tool_calls.iter() {
-            let name = function.as_ref().and_then(|function| function.name.compact());
+            let name = function.as_ref().and_then(|function| function.name.get());
             let arguments = function.as_ref().and_then(|function| function.arguments.arguments());
-            self.calls.push_complete(id.compact(), name, arguments.as_deref(), out);
+            let piece = Piece { id: id.get(), name, arguments: arguments.as_deref(), ..Piece::default() };
+            self.calls.piece(piece, out);
         }
     }
 }

@@ -4,7 +4,6 @@
 //! learned from recorded streams: reasoning beside the content, usage in odd places, tool calls without index or id,
 //! errors in mid-stream, no `[DONE]`.
 
-mod calls;
 mod chunk;
 mod encode;
 mod template;
@@ -12,13 +11,15 @@ mod template;
 pub use crate::error::read_error;
 pub use encode::ChunkEncoder;
 
-use self::calls::Calls;
-use self::chunk::{Choice, Chunk, Message};
+use std::collections::HashMap;
+
+use self::chunk::{CallFragment, Choice, Chunk, Function, Message};
 use self::template::Template;
-use crate::delta::{Delta, DeltaKind, FinishReason};
+use crate::delta::{Delta, DeltaKind, FinishReason, Signature};
 use crate::dialects::identity::Identity;
 use crate::dialects::json::lenient;
-use crate::dialects::reasons::{Finished, Reasons};
+use crate::dialects::reasons::{Finished, Reasons, bad_end};
+use crate::dialects::tool_calls::{Piece, ToolCalls};
 use crate::framing::sse::Event;
 use crate::stream::{DecodeError, Ending, Progress};
 
@@ -43,30 +44,46 @@ const REASONS: Reasons = Reasons(&[
     ("error", FinishReason::Error),
 ]);
 
+/// The index of the deprecated `function_call`. No provider counts so far.
+const LEGACY: u64 = u64::MAX;
+
 /// Decodes one response.
 #[derive(Debug, Default)]
 pub struct OpenAiChat {
     identity: Identity,
     choices: Vec<ChoiceState>,
+    /// Where each choice is, by its index.
+    places: HashMap<u32, usize>,
+    /// How many choices have no finish reason yet.
+    unfinished: usize,
     template: Template,
+    /// A chunk without choices had text.
+    has_text: bool,
     done: bool,
+    /// A frame without deltas has shown the provider at work since it was asked for.
+    has_work: bool,
 }
 
 /// The state of one choice between two chunks.
 #[derive(Debug, Default)]
 struct ChoiceState {
     index: u32,
-    calls: Calls,
+    calls: ToolCalls,
     finish: Finished,
     /// A chunk had a `delta`, as opposed to a whole `message`.
     is_streamed: bool,
 }
 
 impl OpenAiChat {
+    /// Whether frames without deltas have shown the provider at work since the last call of this.
+    pub(crate) const fn take_work(&mut self) -> bool {
+        std::mem::replace(&mut self.has_work, false)
+    }
+
     /// Decodes one event and appends its deltas to `out`.
     ///
     /// # Errors
-    /// [`DecodeError::Json`] if the data are neither a JSON object nor `[DONE]`.
+    /// [`DecodeError::Json`] if the data begin as a JSON object does and are none.
     pub fn event(&mut self, event: &Event<'_>, out: &mut Vec<Delta>) -> Result<Progress, DecodeError> {
         let data = event.data();
         if event.has_default_type()
@@ -79,11 +96,11 @@ impl OpenAiChat {
             self.done = true;
             return Ok(Progress::Ended);
         }
-        if event.event_type() == "error" {
+        if event.is_error() {
             out.push(Delta::first(DeltaKind::Error(Box::new(read_error(&event.data_text())))));
             return Ok(Progress::Ended);
         }
-        if event.is_keep_alive() { Ok(Progress::Open) } else { self.document(data, out) }
+        if event.is_json() { self.document(data, out) } else { Ok(Progress::Open) }
     }
 
     /// Decodes one JSON document and appends its deltas to `out`: a chunk, or a whole response that was not streamed.
@@ -94,32 +111,36 @@ impl OpenAiChat {
         let first = out.len();
         let progress = lenient(data, |json| {
             let chunk: Chunk<'_> = serde_json::from_str(json)?;
-            Ok(self.chunk(&chunk, out))
+            Ok(self.chunk(&chunk, json, out))
         })?;
         self.template.learn(data, &out[first..]);
         Ok(progress)
     }
 
-    /// Whether the response is complete if the body ends here: after `[DONE]`, or, since some providers never send
-    /// that, when every choice has a finish reason.
+    /// Whether the response is complete if the body ends here: after `[DONE]`, unless that is all, or, since some
+    /// providers never send it, when every choice has a finish reason. A finish reason in the middle of a call is not
+    /// enough: some servers send it too early.
     #[must_use]
     pub fn ending(&self) -> Ending {
-        let finished = !self.choices.is_empty() && self.choices.iter().all(|choice| choice.finish.is_set());
-        if self.done || finished { Ending::Complete } else { Ending::Truncated }
+        let is_cut = |choice: &ChoiceState| choice.finish.is_normal() && choice.calls.is_partial();
+        let finished = !self.choices.is_empty() && self.unfinished == 0 && !self.choices.iter().any(is_cut);
+        let answered = self.has_text || !self.choices.is_empty();
+        if (self.done && answered) || finished { Ending::Complete } else { Ending::Truncated }
     }
 
-    /// Call this at the end of the body: ends the tool calls that no finish reason has ended.
+    /// Call this at the end of the body: ends the tool calls.
     pub fn finish(&mut self, out: &mut Vec<Delta>) {
         if self.ending() == Ending::Complete {
             for choice in &mut self.choices {
-                choice.calls.end_all(choice.index, out);
+                choice.calls.end_all(out);
             }
         }
     }
 
-    fn chunk(&mut self, chunk: &Chunk<'_>, out: &mut Vec<Delta>) -> Progress {
+    fn chunk(&mut self, chunk: &Chunk<'_>, json: &str, out: &mut Vec<Delta>) -> Progress {
         self.identity.update(&chunk.id, &chunk.model, out);
         if let Some(text) = chunk.value.compact().filter(|_| chunk.choices.is_empty()) {
+            self.has_text = true;
             out.push(Delta::first(DeltaKind::Text(text)));
         }
         for choice in chunk.choices.iter() {
@@ -129,7 +150,7 @@ impl OpenAiChat {
             out.push(Delta::first(DeltaKind::Usage(Box::new(usage))));
         }
         // The error goes last, because nothing after it is read.
-        if let Some(error) = chunk.error() {
+        if let Some(error) = chunk.error(json) {
             out.push(Delta::first(DeltaKind::Error(Box::new(error))));
             return Progress::Ended;
         }
@@ -138,6 +159,7 @@ impl OpenAiChat {
 
     fn choice(&mut self, choice: &Choice<'_>, out: &mut Vec<Delta>) {
         let index = choice.index.choice();
+        self.has_work |= choice.delta.as_ref().is_some_and(Message::is_work);
         let state = self.state(index);
         if let Some(json) = choice.logprobs.get() {
             out.push(Delta { choice: index, kind: DeltaKind::Logprobs(json.into()) });
@@ -156,22 +178,32 @@ impl OpenAiChat {
         if let Some(raw) = choice.finish()
             && state.finish.is_new(raw)
         {
-            state.calls.end_all(index, out);
-            state.finish.report(index, raw, REASONS.read(&raw.to_ascii_lowercase()), out);
+            let own = REASONS.read(&raw.to_ascii_lowercase());
+            // Some gateways call every end a stop.
+            let native = choice.native().filter(|_| matches!(own, FinishReason::Stop | FinishReason::Other));
+            let reason = native.and_then(bad_end).unwrap_or(own);
+            let is_first = !state.finish.is_set();
+            state.finish.explain(index, raw, reason, choice.native(), out);
+            self.unfinished -= usize::from(is_first);
         }
     }
 
     fn state(&mut self, index: u32) -> &mut ChoiceState {
-        let position = self.choices.iter().position(|choice| choice.index == index);
-        let position = position.unwrap_or_else(|| {
-            self.choices.push(ChoiceState { index, ..ChoiceState::default() });
-            self.choices.len() - 1
-        });
-        &mut self.choices[position]
+        // Nearly every response has one choice.
+        let place = match self.choices.first() {
+            Some(first) if first.index == index => 0,
+            _ => *self.places.entry(index).or_insert(self.choices.len()),
+        };
+        if place == self.choices.len() {
+            let calls = ToolCalls::for_choice(index);
+            self.choices.push(ChoiceState { index, calls, ..ChoiceState::default() });
+            self.unfinished += 1;
+        }
+        &mut self.choices[place]
     }
 }
 
-fn message_deltas(choice: u32, message: &Message<'_>, calls: &mut Calls, out: &mut Vec<Delta>) {
+fn message_deltas(choice: u32, message: &Message<'_>, calls: &mut ToolCalls, out: &mut Vec<Delta>) {
     let mut push = |kind| out.push(Delta { choice, kind });
     if let Some(reasoning) = message.reasoning() {
         push(DeltaKind::Reasoning(reasoning));
@@ -182,13 +214,49 @@ fn message_deltas(choice: u32, message: &Message<'_>, calls: &mut Calls, out: &m
     for part in message.content.parts() {
         push(part);
     }
+    if let Some(text) = message.audio.as_ref().and_then(|audio| audio.transcript.compact()) {
+        push(DeltaKind::Text(text));
+    }
     if let Some(refusal) = message.refusal.compact() {
         push(DeltaKind::Refusal(refusal));
     }
+    if !message.tool_calls.is_empty() {
+        calls.begin_list();
+    }
+    let is_only = message.tool_calls.len() == 1;
     for (position, fragment) in message.tool_calls.iter().enumerate() {
-        calls.fragment(choice, position, fragment, out);
+        call_deltas(choice, Some(position).filter(|_| !is_only), fragment, calls, out);
     }
     if let Some(function) = &*message.function_call {
-        calls.legacy(choice, function, out);
+        calls.begin_list();
+        let arguments = function.arguments();
+        let piece = Piece { key: Some(LEGACY), name: function.name.get(), ..Piece::default() };
+        calls.piece(Piece { arguments: arguments.as_deref(), ..piece }, out);
+    }
+}
+
+fn call_deltas(
+    choice: u32,
+    position: Option<usize>,
+    fragment: &CallFragment<'_>,
+    calls: &mut ToolCalls,
+    out: &mut Vec<Delta>,
+) {
+    let function = fragment.function();
+    let arguments = function.and_then(Function::arguments);
+    let call = calls.piece(
+        Piece {
+            key: fragment.index.get(),
+            id: fragment.id.get(),
+            name: function.and_then(|function| function.name.get()),
+            arguments: arguments.as_deref(),
+            position,
+            is_free: fragment.is_custom(),
+        },
+        out,
+    );
+    if let Some(value) = fragment.signature() {
+        let signature = Signature { tool_call: call, ..Signature::signed(value) };
+        out.push(Delta { choice, kind: DeltaKind::Signature(Box::new(signature)) });
     }
 }

@@ -2,8 +2,9 @@
 
 use serde::Deserialize;
 
+use super::items::{Kind, Place};
 use crate::delta::Usage;
-use crate::dialects::json::{Index, List, Object, Raw, Text};
+use crate::dialects::json::{Index, List, Object, Raw, Scalar, Text};
 
 /// The event types that are read. An event of another type may have members of the same names with other shapes.
 pub(super) const KNOWN_TYPES: &[&str] = &[
@@ -12,10 +13,18 @@ pub(super) const KNOWN_TYPES: &[&str] = &[
     "response.queued",
     "response.output_item.added",
     "response.output_item.done",
+    "response.content_part.done",
     "response.output_text.delta",
+    "response.output_audio_transcript.delta",
+    "response.audio.transcript.delta",
+    "response.output_text.done",
     "response.refusal.delta",
+    "response.refusal.done",
+    "response.reasoning_summary_part.done",
     "response.reasoning_summary_text.delta",
+    "response.reasoning_summary_text.done",
     "response.reasoning_text.delta",
+    "response.reasoning_text.done",
     "response.function_call_arguments.delta",
     "response.function_call_arguments.done",
     "response.custom_tool_call_input.delta",
@@ -24,6 +33,7 @@ pub(super) const KNOWN_TYPES: &[&str] = &[
     "response.incomplete",
     "response.failed",
     "response.cancelled",
+    "response.done",
     "transcript.text.delta",
     "transcript.text.done",
     "error",
@@ -36,7 +46,23 @@ pub(super) struct Event<'a> {
     #[serde(default)]
     pub(super) output_index: Index,
     #[serde(borrow, default)]
-    pub(super) delta: Text<'a>,
+    pub(super) item_id: Text<'a>,
+    /// Sent in place of `item_id` by servers that do not number their items.
+    #[serde(borrow, default)]
+    pub(super) call_id: Text<'a>,
+    #[serde(default)]
+    content_index: Index,
+    #[serde(default)]
+    summary_index: Index,
+    #[serde(borrow, default)]
+    pub(super) delta: Scalar<'a>,
+    /// The whole text of a part, sent when it is complete.
+    #[serde(borrow, default)]
+    pub(super) text: Text<'a>,
+    #[serde(borrow, default)]
+    pub(super) refusal: Text<'a>,
+    #[serde(borrow, default)]
+    pub(super) part: Object<Part<'a>>,
     /// All arguments of a call, sent when they are complete.
     #[serde(borrow, default, alias = "input")]
     pub(super) arguments: Text<'a>,
@@ -46,6 +72,19 @@ pub(super) struct Event<'a> {
     pub(super) response: Object<Response<'a>>,
     #[serde(borrow, default)]
     pub(super) usage: Raw<'a>,
+}
+
+impl Event<'_> {
+    /// Where in the output it belongs.
+    pub(super) fn place(&self) -> Place<'_> {
+        let id = self.item_id.get().or_else(|| self.call_id.get());
+        Place { index: self.output_index.get(), id, is_item: false }
+    }
+
+    /// Where in its item it belongs.
+    pub(super) fn part_index(&self) -> Option<u64> {
+        self.content_index.get().or_else(|| self.summary_index.get())
+    }
 }
 
 /// An item of the output.
@@ -78,6 +117,22 @@ impl Item<'_> {
         matches!(self.kind.get(), Some("function_call" | "custom_tool_call"))
     }
 
+    /// Where in the output it belongs.
+    pub(super) fn place(&self, index: Option<u64>, is_item: bool) -> Place<'_> {
+        let id = self.id.get().or_else(|| self.call_id.get());
+        Place { index, id, is_item }
+    }
+
+    /// What its events are.
+    pub(super) fn event_kind(&self) -> Kind {
+        match self.kind.get() {
+            Some("message") | None => Kind::Text,
+            Some("reasoning") => Kind::Summary,
+            Some(_) if self.is_call() => Kind::Call,
+            Some(_) => Kind::Other,
+        }
+    }
+
     /// All arguments of a call.
     pub(super) fn all_arguments(&self) -> Option<&str> {
         self.arguments.get().or_else(|| self.input.get())
@@ -87,14 +142,45 @@ impl Item<'_> {
 /// A part of an item's content.
 #[derive(Debug, Deserialize)]
 pub(super) struct Part<'a> {
+    #[serde(borrow, default, rename = "type")]
+    pub(super) kind: Text<'a>,
     #[serde(borrow, default)]
-    pub(super) text: Text<'a>,
+    pub(super) text: Scalar<'a>,
     #[serde(borrow, default)]
-    pub(super) refusal: Text<'a>,
+    pub(super) refusal: Scalar<'a>,
+}
+
+impl Part<'_> {
+    /// What its events are.
+    pub(super) fn event_kind(&self) -> Kind {
+        match self.kind.get() {
+            Some("refusal") => Kind::Refusal,
+            Some("summary_text") => Kind::Summary,
+            Some("reasoning_text") => Kind::Reasoning,
+            _ if self.refusal.get().is_some() => Kind::Refusal,
+            _ => Kind::Text,
+        }
+    }
+}
+
+/// A tool that the request offered.
+#[derive(Debug, Deserialize)]
+pub(super) struct Tool<'a> {
+    #[serde(borrow, default)]
+    pub(super) name: Text<'a>,
+    /// The tools of a namespace.
+    #[serde(borrow, default)]
+    pub(super) tools: List<Named<'a>>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Named<'a> {
+    #[serde(borrow, default)]
+    pub(super) name: Text<'a>,
 }
 
 /// The response as a whole.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 pub(super) struct Response<'a> {
     #[serde(borrow, default)]
     object: Text<'a>,
@@ -110,6 +196,9 @@ pub(super) struct Response<'a> {
     pub(super) incomplete_details: Object<IncompleteDetails<'a>>,
     #[serde(borrow, default)]
     pub(super) output: List<Item<'a>>,
+    /// What the request offered, which some servers repeat.
+    #[serde(borrow, default)]
+    pub(super) tools: List<Tool<'a>>,
     #[serde(borrow, default)]
     pub(super) usage: Raw<'a>,
 }
@@ -119,8 +208,11 @@ impl Response<'_> {
     pub(super) fn is_response(&self) -> bool {
         const STATUSES: [&str; 6] =
             ["completed", "incomplete", "failed", "cancelled", "in_progress", "queued"];
-        self.object.get() == Some("response")
-            || self.status.get().is_some_and(|status| STATUSES.contains(&status))
+        // The runs of the Assistants API have such a status too.
+        self.object.get().map_or_else(
+            || self.status.get().is_some_and(|status| STATUSES.contains(&status)),
+            |object| object == "response",
+        )
     }
 }
 
