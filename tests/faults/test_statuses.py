@@ -218,15 +218,15 @@ def test_a_rate_limit_that_tells_when_it_is_reset(
         ({"error": {"message": "no"}}, None),
     ],
 )
-def test_how_long_to_wait_by_the_body(
-    simulate: Simulate, reader: Reader, body: object, seconds: float | None
-) -> None:
+def test_how_long_to_wait_by_the_body(simulate: Simulate, reader: Reader, body: object, seconds: float | None) -> None:
     assert rejected(simulate, reader, 429, body=body).retry_after == seconds
     headers = {"retry-after": "7"}
     assert rejected(simulate, reader, 429, body=body, headers=headers).retry_after == 7
 
 
-@pytest.mark.parametrize(("status", "says", "requests"), [(500, "false", 1), (400, "true", 2), (500, "", 2), (400, "", 1)])
+@pytest.mark.parametrize(
+    ("status", "says", "requests"), [(500, "false", 1), (400, "true", 2), (500, "", 2), (400, "", 1)]
+)
 def test_the_provider_says_whether_to_try_again(
     simulate: Simulate, reader: Reader, status: int, says: str, requests: int
 ) -> None:

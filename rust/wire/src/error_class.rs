@@ -241,6 +241,8 @@ const PHRASES: &[(ErrorClass, &str)] = &[
     (ErrorClass::RateLimit, "余额不足"),
     // ChatGPT: "The usage limit has been reached"
     (ErrorClass::RateLimit, "usage limit"),
+    // Cloudflare, as plain text
+    (ErrorClass::RateLimit, "error code: 1015"),
     // OpenAI, Groq: "Rate limit reached for model"
     (ErrorClass::RateLimit, "rate limit"),
     // LiteLLM
