@@ -212,7 +212,10 @@ class NotFoundError(ProviderError):
 
 
 class RateLimitError(ProviderError):
-    """HTTP 429, or a quota that is used up: too many requests or tokens. ``retry_after`` holds the seconds that the provider asked to wait."""
+    """HTTP 429, or a quota that is used up: too many requests or tokens.
+
+    ``retry_after`` holds the seconds that the provider asked to wait.
+    """
 
 
 class OverloadedError(ProviderError):

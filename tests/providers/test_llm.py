@@ -193,7 +193,8 @@ def test_its_tool_calls_are_carried_out(reader: Reader) -> None:
 
     result = reader.read(asking(answer, tools=[add], max_loops=5))
     assert (result.error, result.tokens) == (None, ["Let me add.", "42, 3"])
-    assert [turn.finish_reason for turn in result.stream.turns] == ["tool_calls", "stop"]
+    # Nobody said that the calls are all there is.
+    assert [turn.finish_reason for turn in result.stream.turns] == [None, "stop"]
     assert offered == [["add"], ["add"]]
     assert [message["role"] for message in asked[1]] == ["user", "assistant", "tool", "tool"]
     assert [call["id"] for call in asked[1][1]["tool_calls"]] == ["call_0", "call_1"]

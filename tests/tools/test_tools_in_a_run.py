@@ -229,7 +229,26 @@ def test_an_answer_that_is_cut_inside_a_call_is_told_and_repaired(simulate: Simu
     assert reader.read(agent_at(simulator, tools=[add], max_loops=3)).stream.final == "It is 42."
     [first, second] = [content for _, content in told(simulator)]
     assert "not called" in first
+    assert "output limit" in first
     assert second == "42"
+
+
+@pytest.mark.parametrize("arguments", ["", '{"n"', '{"n": 3'])
+def test_a_call_that_was_cut_is_never_run(simulate: Simulate, reader: Reader, arguments: str) -> None:
+    ran: list[int] = []
+
+    def erase(n: int = 0) -> str:
+        """Erases a disk."""
+        ran.append(n)
+        return "erased"
+
+    cut = {"tool_calls": [calling("square", {"n": 4}), calling("erase", arguments)], "finish_reason": "length"}
+    simulator = simulate(turns=conversation(cut, {"text": "I see."}))
+    agent = agent_at(simulator, tools=[square, erase], max_loops=2)
+    result = reader.read(agent, with_events=True)
+    assert (result.error, result.stream.final, ran) == (None, "I see.", [])
+    returned = [event for event in list[Any](result.tokens) if isinstance(event, ToolResultReturned)]
+    assert {(event.call.name, event.error) for event in returned} == {("square", None), ("erase", "cut_off")}
 
 
 def test_a_tool_that_raised_is_tried_again_as_often_as_is_said(simulate: Simulate, reader: Reader) -> None:

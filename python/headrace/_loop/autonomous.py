@@ -125,7 +125,7 @@ class _Cycle:
             self.final = turn.refusal
         self.last_said = turn.text or self.last_said
         self.reasons = self.reasons or bool(turn.reasoning)
-        results = yield from run_calls(self.spec, turn.tool_calls, schemas, _OwnTools(self, subtask))
+        results = yield from run_calls(self.spec, turn, schemas, _OwnTools(self, subtask))
         self.conversation.add_results(results)
         yield from self.conversation.remember()
         return turn

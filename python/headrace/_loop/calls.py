@@ -13,7 +13,7 @@ from .effects import Loop, RunTools, emit, run_tools
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from headrace.types import ToolCall
+    from headrace.types import ToolCall, Turn
 
     from .spec import AgentSpec
 
@@ -39,15 +39,16 @@ class OwnTools(Protocol):
 
 
 def run_calls(
-    spec: AgentSpec, calls: Sequence[ToolCall], schemas: Sequence[Mapping[str, Any]], own: OwnTools | None = None
+    spec: AgentSpec, turn: Turn, schemas: Sequence[Mapping[str, Any]], own: OwnTools | None = None
 ) -> Loop[list[ToolResult]]:
     """Runs the calls of a turn: the user's tools in parallel, then handoffs and the loop's own tools one by one.
 
-    A call of a tool that does not exist goes to the toolbox, which answers it.
+    A call of a tool that does not exist goes to the toolbox, which answers it. A call that was cut off, or that came in
+    an answer that was withheld or failed, is not run.
 
     Args:
         spec: The agent.
-        calls: The calls.
+        turn: What the model said.
         schemas: The tools that the model was offered.
         own: Tools that the loop runs itself.
 
@@ -61,19 +62,39 @@ def run_calls(
     def is_handoff(call: ToolCall) -> bool:
         return bool(spec.handoffs) and call.name == HANDOFF
 
-    for_toolbox = tuple(call for call in calls if not is_own(call) and not is_handoff(call))
-    results: dict[int, ToolResult] = {}
+    calls = turn.tool_calls
+    results = {id(call): result for call in calls if (result := _not_run(call, turn)) is not None}
+    for call in calls:
+        if id(call) in results:
+            yield emit(
+                ToolResultReturned, call, results[id(call)].content, results[id(call)].error, 0.0, agent=spec.name
+            )
+    wanted = [call for call in calls if id(call) not in results]
+    for_toolbox = tuple(call for call in wanted if not is_own(call) and not is_handoff(call))
     if for_toolbox:
         offered = tuple(tool_name(schema) for schema in schemas)
         returned = yield from run_tools(RunTools(spec.name, spec.toolbox, for_toolbox, offered))
         results.update(zip(map(id, for_toolbox), returned, strict=True))
-    for call in calls:
+    for call in wanted:
         if id(call) in results:
             continue
         result = own.call(call) if own is not None and is_own(call) else (yield from _hand_off(spec, call))
         results[id(call)] = result
         yield emit(ToolResultReturned, call, result.content, result.error, result.duration, agent=spec.name)
     return [results[id(call)] for call in calls]
+
+
+def _not_run(call: ToolCall, turn: Turn) -> ToolResult | None:
+    """The result of a call that must not be run; None if it may be."""
+    if not call.complete:
+        if turn.finish_reason == "length":
+            said = "your answer reached its output limit before the call was complete. Make it again, and shorter"
+        else:
+            said = "your answer broke off before the call was complete. Make it again"
+        return ToolResult(call, f"{call.name!r} was not called: {said}", error="cut_off")
+    if turn.finish_reason in {"content_filter", "error"}:
+        return ToolResult(call, f"{call.name!r} was not called: the provider broke off your answer", error="cut_off")
+    return None
 
 
 def tool_name(schema: Mapping[str, Any]) -> str:

@@ -50,7 +50,7 @@ def agent_turns(spec: AgentSpec, opening: Sequence[Message], history: Sequence[M
         turn = yield from take_turn(spec, conversation, schemas)
         final = turn.text or turn.refusal or final
         if turn.tool_calls:
-            results = yield from run_calls(spec, turn.tool_calls, schemas)
+            results = yield from run_calls(spec, turn, schemas)
             conversation.add_results(results)
             final = _together(result for result in results if result.call.name == HANDOFF and result.value) or final
             returned = _together(results)

@@ -261,9 +261,9 @@ class _Feeder:
     def _finish(self) -> None:
         if self._truncated:
             return
-        if not self._finished:
-            reason = "tool_calls" if self._calls else "stop"
-            self._send({"choices": [{"index": 0, "delta": {}, "finish_reason": reason}]})
+        # Nobody knows whether calls without a finish reason are all: the arguments of each must show it.
+        if not self._finished and not self._calls:
+            self._send({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
         self._source.feed(_DONE)
 
     def _send(self, document: Mapping[str, Any]) -> bool:

@@ -136,8 +136,7 @@ impl Pump {
         }
         while let Some(bytes) = self.read(&mut response).await? {
             if self.decode(&bytes, now_ns()).await? == Progress::Ended {
-                self.whole(self.body.ending())?;
-                return Ok(response);
+                break;
             }
         }
         self.finish().await?;
@@ -147,7 +146,7 @@ impl Pump {
     async fn stream_fed(&mut self, pieces: &mut Receiver<Fed>) -> Result<(), Stop> {
         while let Some(piece) = answered(self.deadline.limit(pieces.recv()).await)?.flatten() {
             if self.decode(&piece?, now_ns()).await? == Progress::Ended {
-                return self.whole(self.body.ending());
+                break;
             }
         }
         self.finish().await
@@ -184,7 +183,7 @@ impl Pump {
         Ok(decoded?)
     }
 
-    /// Handles the end of the bytes.
+    /// Handles the end of the answer: its end marker, or the end of the bytes.
     async fn finish(&mut self) -> Result<(), Stop> {
         let arrived_ns = now_ns();
         let ending = self.body.finish(&mut self.deltas);

@@ -7,6 +7,7 @@ use crate::framing::sse::text;
 
 /// What has been seen of a stream so far, as far as it decides how the stream ends.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts of a stream")]
 pub(crate) struct Outcome {
     /// The error that the first choice's finish reason is. Another reason after it does not take it back.
     failure: Option<ProviderError>,

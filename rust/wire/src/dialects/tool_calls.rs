@@ -76,6 +76,7 @@ struct Call {
 /// A second object after a call's arguments: the same again, or the arguments of another call.
 #[derive(Debug, Default)]
 struct Next {
+    key: Option<u64>,
     id: Option<CompactString>,
     name: Option<CompactString>,
     arguments: Arguments,
@@ -304,10 +305,17 @@ impl ToolCalls {
         if piece.is_free && call.arguments.is_blank() {
             call.arguments = Arguments::free();
         }
-        // After the end of the arguments, id and name may be those of another call.
-        let is_after =
-            call.arguments.is_done() && !call.arguments.is_empty_object() && piece.text().is_some();
-        if !is_after {
+        let is_whole = call.arguments.is_done() && !call.arguments.is_empty_object();
+        if is_whole && let Some(name) = piece.name {
+            // The arguments that may follow show whether id and name are repeated, or those of another call.
+            call.is_closed = false;
+            let next = call.next.get_or_insert_default();
+            if next.arguments.is_blank() {
+                next.key = piece.key;
+                next.id = piece.id.map(CompactString::from);
+                next.name = Some(name.into());
+            }
+        } else if !is_whole || piece.text().is_none() {
             self.name(at, piece, out);
         }
         self.text(at, piece.arguments.unwrap_or_default(), piece, out)
@@ -367,7 +375,7 @@ impl ToolCalls {
             if call.is_closed {
                 break;
             }
-            if call.next.is_none() {
+            if call.next.as_ref().is_none_or(|next| next.arguments.is_blank()) {
                 text = text.trim_ascii_start();
                 if !text.starts_with('{') {
                     call.is_closed = !text.is_empty();
@@ -380,7 +388,6 @@ impl ToolCalls {
             }
             let next = call.next.get_or_insert_default();
             next.id = next.id.take().or_else(|| piece.id.map(CompactString::from));
-            next.name = next.name.take().or_else(|| piece.name.map(CompactString::from));
             text = next.arguments.take(text).1;
             if next.arguments.is_done() {
                 at = self.resolve_next(at, out);
@@ -394,20 +401,26 @@ impl ToolCalls {
     fn resolve_next(&mut self, at: usize, out: &mut Vec<Delta>) -> usize {
         let call = &mut self.calls[at];
         let Some(next) = call.next.take() else { return at };
-        let Next { id, name, arguments } = *next;
+        let Next { key, id, name, arguments } = *next;
+        let has_other_key = name.is_some() && key.is_some() && call.key.is_some() && key != call.key;
         let (own, whole) = (call.arguments.text(), arguments.whole());
         let is_call = if arguments.is_empty_object() {
-            name.is_some() && !are_same(own, &whole)
+            // With the call's own id, it stands for nothing.
+            name.is_some() && (id.is_none() || id != call.id)
         } else if arguments.is_done() {
-            !are_same(own, &whole)
+            has_other_key || !are_same(own, &whole)
         } else {
             // It was cut off.
             name.is_some() && !own.starts_with(whole.as_str())
         };
         if !is_call {
+            if arguments.is_empty_object() {
+                // What it stands for may follow.
+                call.next = Some(Box::new(Next { key, id, name, arguments: Arguments::default() }));
+            }
             return at;
         }
-        let (key, list) = (call.key, call.list);
+        let (key, list) = (key.or(call.key), call.list);
         let name = name.unwrap_or_else(|| call.name.clone());
         let another = self.open(key);
         if let Some(id) = &id {

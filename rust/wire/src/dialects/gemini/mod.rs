@@ -58,6 +58,9 @@ const REASONS: Reasons = Reasons(&[
     ("UNEXPECTED_TOOL_CALL", FinishReason::Error),
 ]);
 
+/// How many calls can be sent in parts at the same time.
+const MAX_PARALLEL: usize = 64;
+
 /// Decodes one response.
 #[derive(Debug, Default)]
 pub struct Gemini {
@@ -218,7 +221,9 @@ impl CandidateState {
 
     /// Takes a part of a call, and returns the call's index.
     fn call(&mut self, call: &FunctionCall<'_>, out: &mut Vec<Delta>) -> Option<u32> {
-        if let Some(position) = self.partial.iter().rposition(|partial| partial.continues_with(call)) {
+        let latest = self.partial.iter().enumerate().rev().take(MAX_PARALLEL);
+        let mut continued = latest.filter(|(_, partial)| partial.continues_with(call));
+        if let Some((position, _)) = continued.next() {
             return Some(self.partial_call(position, call, out));
         }
         self.parts += 1;
@@ -231,7 +236,9 @@ impl CandidateState {
             return Some(self.partial_call(self.partial.len() - 1, call, out));
         }
         self.calls.begin_list();
-        let piece = Piece { key: Some(key), id: call.id.get(), name: call.name.get(), ..Piece::default() };
+        let id = call.id.get();
+        let key = Some(key).filter(|_| id.is_none());
+        let piece = Piece { key, id, name: call.name.get(), ..Piece::default() };
         self.calls.piece(Piece { arguments: call.args.get(), ..piece }, out)
     }
 

@@ -6,7 +6,7 @@
 
 use serde_json::{Map, Value};
 
-/// How many places of an array may be skipped, and how deep arguments may be. No model sends more; a server could
+/// How many places of arrays may be skipped, and how deep arguments may be. No model sends more; a server could
 /// otherwise fill the memory or the stack.
 const MAX_SKIPPED: usize = 1024;
 const MAX_DEPTH: usize = 100;
@@ -15,6 +15,8 @@ const MAX_DEPTH: usize = 100;
 #[derive(Debug, Default)]
 pub(super) struct PartialArgs {
     members: Map<String, Value>,
+    /// How many places of arrays have been skipped.
+    skipped: usize,
     /// Some piece could not be placed, so that these are not all arguments.
     is_broken: bool,
 }
@@ -83,7 +85,8 @@ impl PartialArgs {
                     }
                     let items = place.as_array_mut()?;
                     if *index >= items.len() {
-                        if *index - items.len() > MAX_SKIPPED {
+                        self.skipped = self.skipped.saturating_add(*index - items.len());
+                        if self.skipped > MAX_SKIPPED {
                             return None;
                         }
                         items.resize(*index + 1, Value::Null);

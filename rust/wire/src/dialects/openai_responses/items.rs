@@ -3,14 +3,14 @@
 //! A text is sent several times: in deltas, in the event that ends its part, in the one that ends its item, and in the
 //! response at the end. Some servers leave out some of them. So all are taken, and of each only what is new.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use compact_str::CompactString;
 
 use crate::delta::{Delta, DeltaKind};
 
 /// The kinds of text in an item.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
     Text,
     Refusal,
@@ -41,6 +41,8 @@ pub(super) struct Items {
     by_id: HashMap<CompactString, usize>,
     /// The item of the latest piece of text.
     latest: usize,
+    /// The latest item of each kind.
+    last_of_kind: [Option<usize>; 4],
 }
 
 /// What is known of one item.
@@ -51,7 +53,7 @@ pub(super) struct Item {
     index: Option<u64>,
     id: Option<CompactString>,
     /// What has been emitted of each part.
-    said: Vec<Said>,
+    said: BTreeMap<(Kind, Option<u64>), String>,
     /// The provider has said that it is complete, or its part.
     pub(super) is_done: bool,
     /// The provider has sent all of it.
@@ -60,13 +62,6 @@ pub(super) struct Item {
     pub(super) is_signed: bool,
     /// A call that the provider runs itself.
     pub(super) is_hosted: bool,
-}
-
-#[derive(Debug)]
-struct Said {
-    kind: Kind,
-    part: Option<u64>,
-    text: String,
 }
 
 impl Kind {
@@ -80,15 +75,17 @@ impl Kind {
 
     /// Whether texts of these kinds are in the same kind of item.
     const fn goes_with(self, other: Self) -> bool {
-        const fn item(kind: Kind) -> u8 {
-            match kind {
-                Kind::Text | Kind::Refusal => 0,
-                Kind::Summary | Kind::Reasoning => 1,
-                Kind::Call => 2,
-                Kind::Other => 3,
-            }
+        self.item() == other.item()
+    }
+
+    /// The kind of item that it is in, as a number.
+    const fn item(self) -> usize {
+        match self {
+            Self::Text | Self::Refusal => 0,
+            Self::Summary | Self::Reasoning => 1,
+            Self::Call => 2,
+            Self::Other => 3,
         }
-        item(self) == item(other)
     }
 }
 
@@ -140,7 +137,7 @@ impl Items {
         let is_open = |at: &usize| !(place.is_item && self.all[*at].is_closed);
         let found = by_id.filter(goes).or_else(|| by_index().filter(goes).filter(is_open));
         let is_nowhere = place.index.is_none() && place.id.is_none() && !place.is_item;
-        found.or_else(|| (0..self.all.len()).rev().find(|at| is_nowhere && goes(at)))
+        found.or_else(|| self.last_of_kind[kind.item()].filter(|_| is_nowhere))
     }
 
     pub(super) fn open(&mut self, kind: Kind, place: Place<'_>) -> usize {
@@ -151,6 +148,7 @@ impl Items {
             self.by_index.insert(index, at);
         }
         self.name(at, place.id);
+        self.last_of_kind[kind.item()] = Some(at);
         at
     }
 
@@ -198,9 +196,8 @@ impl Items {
     /// Emits what is new in all parts of one kind.
     pub(super) fn complete(&mut self, at: usize, kind: Kind, parts: &[(u64, &str)], out: &mut Vec<Delta>) {
         let is_done = self.all[at].is_done;
-        let of_kind = || self.all[at].said.iter().filter(|said| said.kind == kind);
-        let said: String = of_kind().map(|said| said.text.as_str()).collect();
-        let has_parts = of_kind().all(|said| said.part.is_some());
+        let said: String = self.all[at].of_kind(kind).map(|(_, said)| said.as_str()).collect();
+        let has_parts = self.all[at].of_kind(kind).all(|((_, part), _)| part.is_some());
         let whole: String = parts.iter().map(|(_, text)| *text).collect();
         if whole.starts_with(&said) {
             let mut told = said.len();
@@ -222,29 +219,28 @@ impl Items {
     /// Whether this text has been emitted, in any of the first `count` items.
     pub(super) fn have_said(&self, count: usize, kinds: &[Kind], text: &str) -> bool {
         let said = self.all[..count].iter().flat_map(|item| &item.said);
-        let said = said.filter(|said| kinds.contains(&said.kind));
-        said.map(|said| said.text.as_str()).collect::<String>().contains(text)
+        let said = said.filter(|((kind, _), _)| kinds.contains(kind));
+        said.map(|(_, said)| said.as_str()).collect::<String>().contains(text)
     }
 }
 
 impl Item {
     /// The index under which a part's text has been noted. Some servers leave it out, in some of the events.
     fn part(&self, kind: Kind, part: Option<u64>) -> Option<u64> {
-        let mut of_kind = self.said.iter().filter(|said| said.kind == kind);
-        let last = of_kind.next_back();
+        let last = self.of_kind(kind).next_back().map(|((_, part), _)| *part);
         match (part, last) {
-            (Some(_), Some(Said { part: None, .. })) => None,
-            (None, Some(Said { part: last, .. })) => *last,
+            (Some(_), Some(None)) => None,
+            (None, Some(last)) => last,
             _ => part,
         }
     }
 
+    /// What has been emitted of one kind, in the order of the parts.
+    fn of_kind(&self, kind: Kind) -> impl DoubleEndedIterator<Item = (&(Kind, Option<u64>), &String)> {
+        self.said.range((kind, None)..=(kind, Some(u64::MAX)))
+    }
+
     fn said(&mut self, kind: Kind, part: Option<u64>) -> &mut String {
-        let position = self.said.iter().position(|said| said.kind == kind && said.part == part);
-        let position = position.unwrap_or_else(|| {
-            self.said.push(Said { kind, part, text: String::new() });
-            self.said.len() - 1
-        });
-        &mut self.said[position].text
+        self.said.entry((kind, part)).or_default()
     }
 }

@@ -62,6 +62,9 @@ const HOSTED: [&str; 10] = [
     "code_execution",
 ];
 
+/// How many items of the last event are looked for among all that has been said.
+const MAX_LOOKS: usize = 64;
+
 /// Decodes one response.
 #[derive(Debug, Default)]
 pub struct OpenAiResponses {
@@ -342,6 +345,7 @@ impl OpenAiResponses {
     fn output(&mut self, response: &Response<'_>, out: &mut Vec<Delta>) {
         let mut told = HashSet::new();
         let count = self.items.count();
+        let mut looks = 0;
         for (index, item) in (0..).zip(response.output.iter()) {
             let kind = item.event_kind();
             let place = item.place(Some(index), false);
@@ -356,7 +360,9 @@ impl OpenAiResponses {
                 }
                 continue;
             }
-            if !self.have_said(count, item) {
+            // Each look costs as much as what has been said, so there are only so many.
+            looks += 1;
+            if looks > MAX_LOOKS || !self.have_said(count, item) {
                 let at = self.items.open(kind, place);
                 told.insert(at);
                 self.item_done(at, item, out);
