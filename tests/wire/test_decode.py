@@ -22,6 +22,7 @@ from headrace import (
     ProviderError,
     RateLimitError,
     Response,
+    ServerError,
     ToolCall,
     TruncatedError,
     Usage,
@@ -310,12 +311,26 @@ def test_deltas_before_a_malformed_event_are_kept() -> None:
 
 @pytest.mark.parametrize("dialect", ["auto", "openai_chat", "ollama", "bedrock"])
 def test_the_error_says_that_the_body_is_a_web_page(dialect: str) -> None:
-    page = b"\n<!doctype html><title>502 Bad Gateway</title>" + b"<p>" * 1000
+    page = b"\n<!doctype html><title>Welcome</title>" + b"<p>" * 1000
     answer = decode(page, dialect)
     assert (answer.state, type(answer.error), answer.deltas) == ("protocol", ProtocolError, ())
     assert "web page" in str(answer.error)
-    assert "502 Bad Gateway" in str(answer.error)
+    assert "Welcome" in str(answer.error)
     assert str(decode([page[at : at + 1] for at in range(len(page))], dialect).error) == str(answer.error)
+
+
+@pytest.mark.parametrize("dialect", ["auto", "openai_chat", "ollama", "bedrock"])
+def test_a_web_page_of_a_proxy_is_its_error(dialect: str) -> None:
+    page = b"\n<!doctype html><title>502 Bad Gateway</title>" + b"<p>" * 2000
+    answer = decode(page, dialect)
+    assert (answer.state, type(answer.error), str(answer.error)) == ("error", ServerError, "502 Bad Gateway")
+    assert decode([page[at : at + 1] for at in range(len(page))], dialect) == answer
+
+
+def test_plain_words_of_a_proxy_are_its_error() -> None:
+    answer = decode(b"error code: 1015\n")
+    assert (answer.state, answer.dialect, type(answer.error)) == ("error", None, RateLimitError)
+    assert str(answer.error) == "error code: 1015"
 
 
 @pytest.mark.parametrize(("magic", "name"), [(b"\x1f\x8b\x08", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd")])
@@ -332,7 +347,6 @@ def test_the_error_names_the_compression(magic: bytes, name: str, dialect: str) 
     "body",
     [
         b"hello",
-        b"error code: 1015\n",
         b'data: {"x":1}\n\n',
         b'{"x":1}',
         b"[1, 2]",

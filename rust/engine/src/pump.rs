@@ -178,9 +178,7 @@ impl Pump {
         if self.body.take_work() {
             self.deadline.data_arrived(arrived_ns, self.deltas.iter().any(Delta::is_output));
         }
-        if self.body.ending() == Ending::Complete {
-            self.deadline.answer_ended(arrived_ns);
-        }
+        self.deadline.answered(self.body.is_answered().then_some(arrived_ns));
         self.deliver(arrived_ns).await?;
         Ok(decoded?)
     }
@@ -190,18 +188,19 @@ impl Pump {
         let arrived_ns = now_ns();
         let ending = self.body.finish(&mut self.deltas);
         self.deliver(arrived_ns).await?;
-        match ending? {
-            Ending::Complete => Ok(()),
-            Ending::Truncated => Err(Failure::new(
-                FailureKind::Truncated,
-                format!(
-                    "the stream from {} ended before its end marker: the answer is not whole{}",
-                    self.endpoint(),
-                    self.body.excerpt().map(|said| format!("; it says: {said}")).unwrap_or_default()
-                ),
-            )
-            .into()),
+        self.whole(ending?)
+    }
+
+    /// The failure of an answer that is not whole.
+    fn whole(&self, ending: Ending) -> Result<(), Stop> {
+        if ending == Ending::Complete {
+            return Ok(());
         }
+        let said = self.body.excerpt().map(|said| format!("; it says: {said}")).unwrap_or_default();
+        let endpoint = self.endpoint();
+        let message =
+            format!("the stream from {endpoint} ended before its end marker: the answer is not whole{said}");
+        Err(Failure::new(FailureKind::Truncated, message).into())
     }
 
     /// Pushes what was decoded. Waits while the channel is full; meanwhile the socket is not read.
@@ -302,8 +301,6 @@ struct Deadline {
     first_token_seen: bool,
     /// When the model told why it ended, unless more came after that.
     answered_ns: Option<u64>,
-    /// Output has come after a finish reason: this server's reasons do not end anything.
-    is_early: bool,
     timer: Pin<Box<Sleep>>,
 }
 
@@ -318,27 +315,21 @@ impl Deadline {
             since_ns: created_ns,
             first_token_seen: false,
             answered_ns: None,
-            is_early: false,
             timer,
         }
     }
 
     /// Reset the timeout: the provider is at work. Before the first token, only a token counts.
     fn data_arrived(&mut self, arrived_ns: u64, is_output: bool) {
-        if is_output && self.answered_ns.take().is_some() {
-            self.is_early = true;
-        }
         if self.first_token_seen || is_output {
             self.first_token_seen = true;
             self.restart(arrived_ns);
         }
     }
 
-    /// The answer would be whole if the body ended here.
-    const fn answer_ended(&mut self, arrived_ns: u64) {
-        if self.answered_ns.is_none() && !self.is_early {
-            self.answered_ns = Some(arrived_ns);
-        }
+    /// The answer would be whole if the body ended here, since this time; or would not.
+    fn answered(&mut self, arrived_ns: Option<u64>) {
+        self.answered_ns = arrived_ns.map(|now_ns| self.answered_ns.unwrap_or(now_ns));
     }
 
     /// How much of the current phase's time is left.

@@ -136,6 +136,12 @@ impl BodyDecoder {
         self.decoder.take_work()
     }
 
+    /// Whether the model is known to be done; see [`StreamDecoder::is_answered`].
+    #[must_use]
+    pub fn is_answered(&self) -> bool {
+        self.decoder.is_answered()
+    }
+
     /// What the body says instead of an answer, if it does, for the error of one that was cut off: the lines and the data
     /// that no dialect has. At most 200 characters.
     #[must_use]

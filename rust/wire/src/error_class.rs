@@ -241,6 +241,8 @@ const PHRASES: &[(ErrorClass, &str)] = &[
     (ErrorClass::RateLimit, "余额不足"),
     // ChatGPT: "The usage limit has been reached"
     (ErrorClass::RateLimit, "usage limit"),
+    // Cloudflare, as plain text
+    (ErrorClass::RateLimit, "error code: 1015"),
     // OpenAI, Groq: "Rate limit reached for model"
     (ErrorClass::RateLimit, "rate limit"),
     // LiteLLM
@@ -311,14 +313,13 @@ impl ErrorClass {
     pub const fn of_status(status: u16) -> Option<Self> {
         match status {
             400 | 413 | 422 => Some(Self::BadRequest),
-            // A timeout, a conflict and "too early" pass, as failures of a server do.
-            408 | 409 | 425 => Some(Self::Server),
             401 => Some(Self::Authentication),
             403 => Some(Self::PermissionDenied),
             404 => Some(Self::NotFound),
             429 => Some(Self::RateLimit),
             503 | 529 => Some(Self::Overloaded),
-            500..=599 => Some(Self::Server),
+            // A timeout, a conflict and "too early" pass, as failures of a server do.
+            408 | 409 | 425 | 500..=599 => Some(Self::Server),
             _ => None,
         }
     }
@@ -361,9 +362,8 @@ impl ProviderError {
             (None, None) if has_status => fault,
             (None, None) => told,
             (None | Some(BadRequest | Overloaded | Server), Some(_)) => fault.or(by_status),
-            (Some(BadRequest), None) => fault.or(named),
             (Some(Server), None) => told.or(named),
-            (Some(_), Some(_)) => fault.or(named),
+            (Some(BadRequest), None) | (Some(_), Some(_)) => fault.or(named),
             (Some(_), None) => named,
         }
     }

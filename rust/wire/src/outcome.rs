@@ -7,14 +7,17 @@ use crate::framing::sse::text;
 
 /// What has been seen of a stream so far, as far as it decides how the stream ends.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts of a stream")]
 pub(crate) struct Outcome {
     /// The error that the first choice's finish reason is. Another reason after it does not take it back.
     failure: Option<ProviderError>,
     has_error: bool,
-    /// A choice has a finish reason.
+    /// The first choice has a finish reason.
     has_finish: bool,
     /// A delta of a choice has been emitted.
     has_choice: bool,
+    /// The first choice has gone on after a finish reason.
+    goes_on: bool,
     /// Output or the like has been seen since it was asked for.
     has_work: bool,
     /// Data that no dialect has: text instead of JSON, and, before the first choice, objects without a meaning.
@@ -38,9 +41,9 @@ impl Outcome {
             match &delta.kind {
                 DeltaKind::Finish(finish) => {
                     self.has_choice = true;
-                    self.has_finish = true;
-                    if delta.choice == 0 && self.failure.is_none() {
-                        self.failure = finish.error();
+                    if delta.choice == 0 {
+                        self.has_finish = true;
+                        self.failure = self.failure.take().or_else(|| finish.error());
                     }
                 }
                 DeltaKind::Error(_) => self.has_error = true,
@@ -48,9 +51,15 @@ impl Outcome {
                 _ => {
                     self.has_choice = true;
                     self.has_work = true;
+                    self.goes_on |= self.has_finish && delta.choice == 0 && delta.is_output();
                 }
             }
         }
+    }
+
+    /// Whether the first choice has gone on after a finish reason, as it does on servers that send one with every chunk.
+    pub(crate) const fn goes_on(&self) -> bool {
+        self.goes_on
     }
 
     /// Whether there has been output since the last call of this.

@@ -200,6 +200,13 @@ impl StreamDecoder {
         self.outcome.take_work() || hidden
     }
 
+    /// Whether the model is known to be done: it has told why it ended, the answer would be complete if the body ended
+    /// here, and nothing has come after a finish reason before. On servers that send one with every chunk, it says nothing.
+    #[must_use]
+    pub fn is_answered(&self) -> bool {
+        !self.outcome.goes_on() && self.ending() == Ending::Complete
+    }
+
     /// Decodes a body that is one JSON document, from a provider that did not stream, and appends its deltas to `out`.
     ///
     /// # Errors

@@ -124,6 +124,7 @@ fn read_exception(message: &Message<'_>) -> ProviderError {
         return ProviderError {
             message: text.to_owned(),
             code: Some(code.to_owned()),
+            body: Some(text.into()),
             ..ProviderError::default()
         };
     }
