@@ -34,6 +34,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 _BUSY_SECONDS = 30.0
 _LONGEST_PAUSE = 0.05
+_BUSY_OR_LOCKED = frozenset({5, 6})  # SQLITE_BUSY, SQLITE_LOCKED
 
 _Result = TypeVar("_Result")
 
@@ -268,7 +269,7 @@ class Memory:
             except (OSError, sqlite3.Error) as error:
                 # The lower byte is the kind of error, the rest of the number says more about it.
                 kind = getattr(error, "sqlite_errorcode", 0) & 0xFF
-                if kind in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+                if kind in _BUSY_OR_LOCKED:
                     raise _BusyError(str(error)) from error
                 raise self._unusable(error) from error
 
