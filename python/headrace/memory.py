@@ -9,19 +9,20 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import re
 import reprlib
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 
 from ._conversation.trimming import estimate_tokens, fit
 from .errors import ConfigurationError
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Generator, Iterable
+    from collections.abc import Callable, Iterable
 
     from .types import Message
 
@@ -32,6 +33,10 @@ ExportFormat: TypeAlias = Literal["json", "markdown", "text"]
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 _BUSY_SECONDS = 30.0
+_LONGEST_PAUSE = 0.05
+_BUSY_OR_LOCKED = frozenset({5, 6})  # SQLITE_BUSY, SQLITE_LOCKED
+
+_Result = TypeVar("_Result")
 
 _SCHEMA_VERSION = 1
 _SCHEMA = (
@@ -47,8 +52,17 @@ _SCHEMA = (
     "CREATE INDEX messages_of_agent ON messages (agent, sequence)",
 )
 
+# By the first message of their run, so that the exchanges of runs at the same time are not mixed.
+_READ = """
+    SELECT message FROM messages
+    JOIN (SELECT run AS its_run, min(sequence) AS began FROM messages WHERE agent = ? GROUP BY run) ON run = its_run
+    WHERE agent = ? AND run = coalesce(?, run)
+    ORDER BY began DESC, sequence DESC LIMIT ?
+"""
+
 # Only one thread of this process uses SQLite at a time, for any file, and `os.fork` waits for it. A child that is
 # forked during a use would inherit SQLite's locks and mutexes as held, without the thread that releases them.
+# A use never waits for a locked file: it ends, and is tried again later, so that other files and forks have their turn.
 _in_use = threading.RLock()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_in_use.acquire, after_in_parent=_in_use.release, after_in_child=_in_use.release)
@@ -58,11 +72,13 @@ class Memory:
     """The conversation of one agent, stored in an SQLite file across runs and processes.
 
     Agents of different names may share a file; agents of the same name share a conversation. Any number of threads and
-    processes may use a memory at once, before and after a fork. Each ``append`` is one transaction that is synced to
-    the disk. After a crash the file is valid: it has every append that returned, and no part of any other. The file
-    must be on a local disk, because SQLite's locks do not work reliably on network file systems.
+    processes may use a memory at once, before and after a fork, and runs that do keep their questions and answers
+    together. Each ``append`` is one transaction that is synced to the disk. After a crash the file is valid: it has
+    every append that returned, and no part of any other. The file must be on a local disk, because SQLite's locks do
+    not work reliably on network file systems.
 
-    The file is created at the first use, readable only by its owner. Only the messages are stored, unchanged; the keys
+    The file and missing directories are created at the first use, readable only by their owner; those that are there
+    keep their permissions. Only the messages are stored, unchanged; the keys
     and headers of requests are not.
 
     Every method may raise :class:`ConfigurationError`: the file cannot be opened, read or written, is not a memory, or
@@ -124,7 +140,8 @@ class Memory:
         Args:
             messages: Chat messages in OpenAI's form. Lone surrogates in them become U+FFFD, because a request cannot
                 contain them.
-            run_id: The id of the run that they come from; None for a new id.
+            run_id: The id of the run that they come from; None for a new id. They are read after the earlier messages
+                of the same run, so that runs at the same time are not mixed.
 
         Raises:
             ConfigurationError: A message is not a mapping with a role, or is not JSON. Nothing was added.
@@ -134,14 +151,18 @@ class Memory:
             return
         run = run_id or os.urandom(8).hex()
         now = time.time()
-        with self._transaction() as database:
-            database.executemany(
-                "INSERT INTO messages (agent, run, created, message) VALUES (?, ?, ?, ?)",
-                [(self.agent_name, run, now, text) for text in texts],
-            )
+        rows = [(self.agent_name, run, now, text) for text in texts]
+
+        def insert(database: sqlite3.Connection) -> None:
+            # IMMEDIATE meets other writers now, before this transaction reads rows that they are changing.
+            database.execute("BEGIN IMMEDIATE")
+            database.executemany("INSERT INTO messages (agent, run, created, message) VALUES (?, ?, ?, ?)", rows)
+            database.execute("COMMIT")
+
+        self._use(insert)
 
     def read(self, limit: int | None = None, *, run_id: str | None = None) -> list[Message]:
-        """Reads the messages, oldest first.
+        """Reads the messages, oldest first: those of the run that began first, then those of the next.
 
         Args:
             limit: How many messages at most, the newest ones; None for all. With a limit, the first message may be a
@@ -156,19 +177,25 @@ class Memory:
         """
         if limit is not None and limit < 0:
             raise ConfigurationError(f"limit must not be negative, but is {limit}")
-        with self._open() as database:
-            rows = database.execute(
-                "SELECT message FROM messages WHERE agent = ? AND run = coalesce(?, run) "
-                "ORDER BY sequence DESC LIMIT ?",
-                (self.agent_name, run_id, -1 if limit is None else limit),
-            ).fetchall()
+        chosen = (self.agent_name, self.agent_name, run_id, -1 if limit is None else limit)
+        rows = self._use(lambda database: database.execute(_READ, chosen).fetchall())
         return [json.loads(text) for (text,) in reversed(rows)]
 
     def clear(self) -> None:
-        """Deletes this agent's messages, and overwrites them in the file. Other agents keep their messages."""
-        with self._transaction() as database:
-            database.execute("PRAGMA secure_delete = ON")
+        """Deletes this agent's messages, and overwrites them in the file and its log. Other agents keep theirs."""
+
+        def delete(database: sqlite3.Connection) -> None:
             database.execute("DELETE FROM messages WHERE agent = ?", (self.agent_name,))
+            # The rest of a page may still have the text of messages that were moved to another one. So all are written
+            # anew; in memory, because a temporary file would have the messages of the other agents.
+            database.execute("PRAGMA temp_store = MEMORY")
+            database.execute("VACUUM")
+            # The log has the old pages until it is emptied, for which nobody else may be reading.
+            busy: tuple[int, int, int] = database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            if busy[0]:
+                raise _BusyError("database is locked")
+
+        self._use(delete)
 
     def export(
         self,
@@ -178,7 +205,8 @@ class Memory:
         """Renders the conversation as text, for people or for another program.
 
         Args:
-            path: A file to write the text to as well, in UTF-8; an existing file is replaced. None to write no file.
+            path: A file to write the text to as well, in UTF-8. A new file is readable only by its owner; what is in an
+                existing one is replaced, and its permissions stay. None to write no file.
             format: ``"json"``, an array of the messages, unchanged; ``"markdown"``, with a heading per message; or
                 ``"text"``. The last two show images and other media only by their type.
 
@@ -194,52 +222,56 @@ class Memory:
         rendered = render(self.read()) + "\n"
         if path is not None:
             try:
-                Path(path).expanduser().write_text(rendered, encoding="utf-8", newline="\n")
+                target = os.open(Path(path).expanduser(), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+                with os.fdopen(target, "w", encoding="utf-8", newline="\n") as file:
+                    file.write(rendered)
             except OSError as error:
                 raise ConfigurationError(f"cannot write the conversation to {path}: {error}") from error
         return rendered
 
     def __len__(self) -> int:
         """The number of messages."""
-        with self._open() as database:
-            count: tuple[int] = database.execute(
-                "SELECT count(*) FROM messages WHERE agent = ?", (self.agent_name,)
-            ).fetchone()
-        return count[0]
+        count = "SELECT count(*) FROM messages WHERE agent = ?"
+        counted: tuple[int] = self._use(lambda database: database.execute(count, (self.agent_name,)).fetchone())
+        return counted[0]
 
     def __repr__(self) -> str:
         return f"Memory({self.agent_name!r}, {str(self.path)!r})"
 
-    @contextlib.contextmanager
-    def _open(self) -> Generator[sqlite3.Connection]:
+    def _use(self, work: Callable[[sqlite3.Connection], _Result]) -> _Result:
+        """Does something with the file. It is done again from the start while somebody else has the file locked."""
+        deadline = time.monotonic() + _BUSY_SECONDS
+        pause = 0.001
+        while True:
+            try:
+                return self._try(work)
+            except _BusyError as error:
+                if time.monotonic() >= deadline:
+                    raise self._unusable(error) from error
+            # Of different length, so that those who wait do not meet again.
+            time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - nothing secret
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def _try(self, work: Callable[[sqlite3.Connection], _Result]) -> _Result:
         # Each use opens a new connection, so there is nothing to close later and nothing that a fork could duplicate.
         # It costs about a millisecond, a few times in a run that takes seconds.
         with _in_use:
             import sqlite3  # inside the lock: a child forked during the import would inherit a locked import lock
 
             try:
-                self._create_file()
-                connection = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None)
+                # Through symbolic links, as SQLite does it, so that the file that they lead to is ours too.
+                path = Path(os.path.realpath(self.path))
+                _create(path)
+                connection = sqlite3.connect(path, timeout=0, isolation_level=None)
                 with contextlib.closing(connection) as database:
                     self._prepare(database)
-                    yield database
+                    return work(database)
             except (OSError, sqlite3.Error) as error:
+                # The lower byte is the kind of error, the rest of the number says more about it.
+                kind = getattr(error, "sqlite_errorcode", 0) & 0xFF
+                if kind in _BUSY_OR_LOCKED:
+                    raise _BusyError(str(error)) from error
                 raise self._unusable(error) from error
-
-    @contextlib.contextmanager
-    def _transaction(self) -> Generator[sqlite3.Connection]:
-        with self._open() as database:
-            # IMMEDIATE waits for other writers now, before this transaction reads rows that they are changing.
-            database.execute("BEGIN IMMEDIATE")
-            yield database
-            database.execute("COMMIT")
-
-    def _create_file(self) -> None:
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # SQLite would create a file that everybody can read. Do not open an existing file: closing it would release
-        # all POSIX locks that this process holds on it.
-        with contextlib.suppress(FileExistsError):
-            self.path.touch(mode=0o600, exist_ok=False)
 
     def _prepare(self, database: sqlite3.Connection) -> None:
         import sqlite3
@@ -249,6 +281,7 @@ class Memory:
         with contextlib.suppress(sqlite3.OperationalError):
             database.execute("PRAGMA journal_mode = WAL").fetchone()
         database.execute("PRAGMA synchronous = FULL")
+        database.execute("PRAGMA secure_delete = ON")
         if _version(database) == 0:
             self._create_schema(database)
         version = _version(database)
@@ -267,6 +300,21 @@ class Memory:
 
     def _unusable(self, reason: object) -> ConfigurationError:
         return ConfigurationError(f"cannot use the memory in {self.path}: {reason}")
+
+
+class _BusyError(Exception):
+    """Another connection has locked the file."""
+
+
+def _create(path: Path) -> None:
+    """Creates a file and its missing directories, for their owner only. Existing ones stay as they are."""
+    # `mkdir` with `parents` would make all but the last one with the usual permissions.
+    for directory in reversed([parent for parent in path.parents if not parent.exists()]):
+        directory.mkdir(mode=0o700, exist_ok=True)
+    # SQLite would create a file that everybody can read. Do not open an existing file: closing it would release
+    # all POSIX locks that this process holds on it.
+    with contextlib.suppress(FileExistsError):
+        path.touch(mode=0o600, exist_ok=False)
 
 
 def _default_path() -> Path:

@@ -124,6 +124,17 @@ def test_the_messages_of_one_run_can_be_read(path: Path) -> None:
     assert kept.read(run_id="three") == []
 
 
+def test_runs_at_the_same_time_keep_their_messages_together(path: Path) -> None:
+    kept = Memory("Writer", path)
+    kept.append([user_says("before")])
+    kept.append([user_says("a")], run_id="one")
+    kept.append([user_says("b")], run_id="two")
+    kept.append([user_says("a again")], run_id="one")
+    kept.append([user_says("b again")], run_id="two")
+    assert contents(kept.read()) == ["before", "a", "a again", "b", "b again"]
+    assert contents(kept.read(3)) == ["a again", "b", "b again"]
+
+
 def test_agents_may_share_a_file_without_sharing_a_conversation(path: Path) -> None:
     one, other = Memory("one", path), Memory("other", path)
     one.append([user_says("a")])
@@ -139,6 +150,35 @@ def test_agents_may_share_a_file_without_sharing_a_conversation(path: Path) -> N
 def test_cleared_messages_are_overwritten_in_the_file(path: Path) -> None:
     kept = Memory("Writer", path)
     kept.append([user_says("a confession")] * 100)
+    assert b"a confession" in path.read_bytes()
+    kept.clear()
+    assert b"a confession" not in path.read_bytes()
+
+
+def test_cleared_messages_are_nowhere_in_the_files_while_others_have_them_open(path: Path) -> None:
+    kept, other = Memory("Writer", path), Memory("Other", path)
+    kept.append([USER])
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute("SELECT count(*) FROM messages").fetchall()  # with a connection open, the log stays
+        for number in range(300):
+            kept.append([user_says(f"a confession {number}" * (number % 7 * 40))])
+            other.append([user_says("innocent")])
+        files = sorted(path.parent.iterdir())
+        assert len(files) > 1
+        assert any(b"a confession" in file.read_bytes() for file in files)
+        kept.clear()
+        assert not any(b"a confession" in file.read_bytes() for file in sorted(path.parent.iterdir()))
+    assert (len(kept), len(other)) == (0, 300)
+    assert is_valid(path)
+
+
+def test_what_an_older_headrace_deleted_goes_with_the_next_clear(path: Path) -> None:
+    kept = Memory("Writer", path)
+    kept.append([user_says("a confession" * 500)] * 20)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute("PRAGMA secure_delete = OFF")
+        database.execute("DELETE FROM messages")
+    kept.append([user_says("later")])
     assert b"a confession" in path.read_bytes()
     kept.clear()
     assert b"a confession" not in path.read_bytes()
@@ -221,6 +261,42 @@ def test_only_its_owner_can_read_a_new_file(path: Path) -> None:
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
 
+@pytest.mark.skipif(os.name == "nt", reason="POSIX")
+def test_only_their_owner_can_read_new_directories(path: Path) -> None:
+    deep = path.parent / "a" / "b" / "memory.sqlite3"
+    Memory("Writer", deep).append([USER])
+    for directory in (deep.parent, deep.parent.parent, path.parent):
+        assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX")
+def test_only_its_owner_can_read_a_file_behind_a_link(path: Path, tmp_path: Path) -> None:
+    path.parent.symlink_to(tmp_path / "real" / "data")
+    file = tmp_path / "real" / "data" / "real.sqlite3"
+    file.parent.parent.mkdir(mode=0o755)
+    (tmp_path / "link.sqlite3").symlink_to(path.parent / "real.sqlite3")
+    Memory("Writer", tmp_path / "link.sqlite3").append([USER])
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+    assert stat.S_IMODE(file.parent.parent.stat().st_mode) == 0o755
+    assert Memory("Writer", file).read() == [USER]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX")
+def test_only_its_owner_can_read_a_new_export(path: Path, tmp_path: Path) -> None:
+    kept = Memory("Writer", path)
+    kept.append([USER])
+    (tmp_path / "link.json").symlink_to(tmp_path / "real.json")
+    for export, real in (("export.json", "export.json"), ("link.json", "real.json")):
+        kept.export(tmp_path / export)
+        assert stat.S_IMODE((tmp_path / real).stat().st_mode) == 0o600
+    (tmp_path / "export.json").chmod(0o644)
+    kept.clear()
+    kept.export(tmp_path / "export.json")
+    assert stat.S_IMODE((tmp_path / "export.json").stat().st_mode) == 0o644
+    assert (tmp_path / "export.json").read_text() == "[]\n"
+
+
 def test_the_journal_is_a_write_ahead_log(path: Path) -> None:
     Memory("Writer", path).append([USER])
     with contextlib.closing(sqlite3.connect(path)) as database:
@@ -281,6 +357,38 @@ def test_a_file_that_stays_locked_is_a_clear_error(path: Path, monkeypatch: pyte
         assert kept.read() == [USER]
     kept.append([ANSWER])
     assert kept.read() == [USER, ANSWER]
+
+
+def test_a_locked_file_stalls_only_its_own_agents_and_no_fork(path: Path) -> None:
+    code = """
+        import contextlib, os, sqlite3, sys, threading, warnings
+        from headrace.memory import Memory
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python warns of a fork in a process with threads
+        locked, other = Memory("A", sys.argv[1]), Memory("A", sys.argv[1] + ".other")
+        locked.append([{"role": "user", "content": "a"}])
+        with contextlib.closing(sqlite3.connect(sys.argv[1], isolation_level=None)) as database:
+            database.execute("BEGIN IMMEDIATE")
+            started = threading.Event()
+            def wait():
+                started.set()
+                locked.append([{"role": "user", "content": "b"}])
+            waiting = threading.Thread(target=wait)
+            waiting.start()
+            started.wait()
+            for _ in range(100):
+                other.append([{"role": "user", "content": "c"}])
+            if (pid := os.fork()) == 0:
+                other.append([{"role": "user", "content": "d"}])
+                os._exit(0)
+            assert os.waitpid(pid, 0)[1] == 0
+            assert waiting.is_alive()  # it was all done while the file was locked
+            database.execute("ROLLBACK")
+            waiting.join()
+        print(len(locked), len(other))
+    """
+    with python(code, path) as process:
+        out, err = process.communicate(timeout=PATIENCE)
+    assert (out, err) == ("2 101\n", "")
 
 
 # --- concurrency -----------------------------------------------------------------------------------------------

@@ -1,9 +1,11 @@
-"""Prints what a run shows: a panel on a terminal, plain text into a file or a pipe."""
+"""Prints what a run shows: a panel on a terminal, without control characters; text as it is into a file or a pipe."""
 
 from __future__ import annotations
 
 import sys
 from typing import TYPE_CHECKING
+
+from .terminal import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -15,7 +17,7 @@ __all__ = ["note", "show_answer", "show_live"]
 
 def note(line: str) -> None:
     """Prints a line for the user to standard error."""
-    print(f"headrace: {line}", file=sys.stderr)
+    print(printable(f"headrace: {line}", sys.stderr), file=sys.stderr)
 
 
 def show_answer(title: str, text: str) -> None:
@@ -30,7 +32,7 @@ def show_answer(title: str, text: str) -> None:
 
         Console().print(_panel(title, text))
     else:
-        print(text, flush=True)
+        print(printable(text, sys.stdout), flush=True)
 
 
 def show_live(title: str, tokens: Iterable[str]) -> None:
@@ -44,7 +46,7 @@ def show_live(title: str, tokens: Iterable[str]) -> None:
         _show_panel(title, tokens)
         return
     for token in tokens:
-        print(token, end="", flush=True)
+        print(printable(token, sys.stdout), end="", flush=True)
     print(flush=True)
 
 
@@ -63,4 +65,6 @@ def _panel(title: str, text: str) -> Panel:
     from rich import panel
     from rich.text import Text
 
-    return panel.Panel(Text(text), title=title, title_align="left", border_style="blue")
+    # As `Text`, because rich would take a string for its markup.
+    shown, heading = (Text(printable(part, sys.stdout)) for part in (text, title))
+    return panel.Panel(shown, title=heading, title_align="left", border_style="blue")

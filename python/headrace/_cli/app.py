@@ -6,12 +6,14 @@ exit code 1. To add a command, add a function with ``@app.command()``.
 
 from __future__ import annotations
 
+import sys
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from headrace import local
+from headrace._agent.terminal import printable
 from headrace.errors import ConfigurationError, HeadraceError
 
 if TYPE_CHECKING:
@@ -42,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         app(args=None if arguments is None else list(arguments))
     except HeadraceError as error:
-        typer.echo(f"headrace: {error}", err=True)
+        typer.echo(printable(f"headrace: {error}", sys.stderr), err=True)
         raise SystemExit(1) from None
 
 
@@ -145,7 +147,7 @@ def info(
 
 
 def _to_stderr(line: str) -> None:
-    typer.echo(line, err=True)
+    typer.echo(printable(line, sys.stderr), err=True)
 
 
 if __name__ == "__main__":

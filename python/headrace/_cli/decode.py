@@ -7,6 +7,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from headrace._agent.terminal import printable, printable_json
 from headrace.decoding import decode
 
 if TYPE_CHECKING:
@@ -44,13 +45,13 @@ def show_response(response: Response, *, as_json: bool) -> None:
         as_json: As one line of JSON, instead of a table.
     """
     if as_json:
-        print(json.dumps(_as_json(response), ensure_ascii=False))
+        print(printable_json(json.dumps(_as_json(response), ensure_ascii=False), sys.stdout))
         return
     if sys.stdout.isatty():
         _show_table(response)
         return
     for name, value in _rows(response):
-        print(f"{name}: {value}" if "\n" not in value else f"{name}:\n{value}")
+        print(printable(f"{name}: {value}" if "\n" not in value else f"{name}:\n{value}", sys.stdout))
 
 
 def _as_json(response: Response) -> dict[str, Any]:
@@ -128,5 +129,5 @@ def _show_table(response: Response) -> None:
     table.add_column(style="bold blue", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in _rows(response):
-        table.add_row(name, Text(value))
+        table.add_row(Text(name), Text(printable(value, sys.stdout)))
     Console().print(table)

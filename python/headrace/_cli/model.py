@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict
 
+from headrace._agent.terminal import printable, printable_json
 from headrace._models.price_list import is_installed
 from headrace.errors import ConfigurationError
 from headrace.models import model_info
@@ -29,10 +31,10 @@ def show_info(name: str, *, as_json: bool) -> None:
         raise ConfigurationError(f"the model {name!r} is not in litellm's price list")
     facts = asdict(known)
     if as_json:
-        print(json.dumps(facts))
+        print(printable_json(json.dumps(facts), sys.stdout))
         return
     for fact, value in facts.items():
-        print(f"{fact.replace('_', ' '):<25} {_shown(value)}")
+        print(printable(f"{fact.replace('_', ' '):<25} {_shown(value)}", sys.stdout))
 
 
 def _shown(value: object) -> str:

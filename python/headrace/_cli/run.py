@@ -6,6 +6,7 @@ import importlib
 import sys
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
+from headrace._agent.terminal import printable, printable_json
 from headrace.errors import ConfigurationError
 from headrace.events import Event, Refusal, RunEnd, Token, ToolCallRequested, ToolResultReturned, TurnEnd
 
@@ -67,20 +68,20 @@ def show_run(agent: Agent, task: str, form: Literal["text", "events", "json"]) -
 def _show(events: Iterable[Event], form: str, out: TextIO, err: TextIO) -> None:
     for event in events:
         if form == "events":
-            print(event.to_json(), file=out, flush=True)
+            print(printable_json(event.to_json(), out), file=out, flush=True)
         match event:
             case Token(text=text) | Refusal(text=text) if form == "text":
-                print(text, end="", file=out, flush=True)
+                print(printable(text, out), end="", file=out, flush=True)
             case RunEnd() if form == "json":
-                print(event.to_json(), file=out, flush=True)
+                print(printable_json(event.to_json(), out), file=out, flush=True)
             case RunEnd(text=text) if form == "text" and text and not text.endswith("\n"):
                 print(file=out, flush=True)
             case ToolCallRequested(call=call):
-                print(f"\n[{call.name} {call.arguments}]", file=err, flush=True)
+                print(printable(f"\n[{call.name} {call.arguments}]", err), file=err, flush=True)
             case ToolResultReturned(content=content):
-                print(f"[-> {content[:200]}]", file=err, flush=True)
+                print(printable(f"[-> {content[:200]}]", err), file=err, flush=True)
             case TurnEnd():
-                print(_timing_line(event), file=err, flush=True)
+                print(printable(_timing_line(event), err), file=err, flush=True)
             case _:
                 pass
 

@@ -118,7 +118,7 @@ def _run_effect(run: Run, effect: Effect) -> Done:
         case Sleep():
             run.work.sleep(effect.seconds)
         case Remember():
-            effect.memory.append(effect.messages)
+            effect.memory.append(effect.messages, run_id=run.id)
         case Recall():
             return effect.memory.read(), []
         case Connect():
@@ -140,7 +140,7 @@ async def _arun_effect(run: Run, effect: Effect) -> Done:
         case Sleep():
             await _unless_closed(run, asyncio.sleep(effect.seconds))
         case Remember():
-            await in_thread(lambda: effect.memory.append(effect.messages))
+            await in_thread(lambda: effect.memory.append(effect.messages, run_id=run.id))
         case Recall():
             return await in_thread(effect.memory.read), []
         case Connect():

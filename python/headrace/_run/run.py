@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -54,6 +55,7 @@ class Run:
         work: What must be stopped when the stream is closed.
         inbox: See above.
         tool_time: Seconds spent waiting for tools.
+        id: Different for each run, so that a memory keeps its messages together.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class Run:
         self.work = Work()
         self.inbox = inbox
         self.tool_time = 0.0
+        self.id = os.urandom(8).hex()
         self._agent = agent
         self._task = task
         self._loop = loop
