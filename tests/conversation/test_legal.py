@@ -76,19 +76,22 @@ def test_mistrals_ids_have_nine_letters_or_digits() -> None:
     assert calls == results
 
 
-def test_for_mistral_an_answer_stands_between_results_and_the_user_and_none_is_empty() -> None:
+def test_for_mistral_an_answer_stands_between_results_and_the_user() -> None:
     user = {"role": "user", "content": "And?"}
-    messages = [
-        user,
-        {"role": "assistant", "content": ""},
-        asked(("123456789", "add", "{}")),
-        result("123456789"),
-        user,
-    ]
-    bridge = {"role": "assistant", "content": BRIDGE}
-    assert legal_messages(messages, mistral=True) == [user, *messages[2:4], bridge, user]
+    messages = [user, asked(("123456789", "add", "{}")), result("123456789"), user]
     assert legal_messages(messages) == messages
-    assert legal_messages([messages[1], user], mistral=True) == [user]
+    bridge = {"role": "assistant", "content": BRIDGE}
+    assert legal_messages(messages, mistral=True) == [*messages[:3], bridge, user]
+
+
+@pytest.mark.parametrize("content", ["", None, []])
+def test_an_empty_answer_is_left_out(content: Any) -> None:
+    user = {"role": "user", "content": "And?"}
+    empty = {"role": "assistant", "content": content}
+    assert legal_messages([user, empty, user]) == [user, user]
+    # What the provider signed goes back, whether or not there is text.
+    signed = {**empty, "thinking_blocks": [{}]}
+    assert legal_messages([user, signed, user]) == [user, signed, user]
 
 
 def test_a_replaced_id_is_the_same_in_the_next_request() -> None:
@@ -134,8 +137,8 @@ def test_results_follow_their_call_at_once() -> None:
 
 @pytest.mark.parametrize("calls", [[], None, "text", [None], ["a"]])
 def test_a_message_whose_calls_are_none_has_no_such_member(calls: Any) -> None:
-    [message] = legal_messages([{"role": "assistant", "content": None, "tool_calls": calls}])
-    assert message == {"role": "assistant", "content": ""}
+    [message] = legal_messages([{"role": "assistant", "content": "Hi.", "tool_calls": calls}])
+    assert message == {"role": "assistant", "content": "Hi."}
 
 
 def test_a_call_that_lacks_members_gets_them_and_odd_ids_do_no_harm() -> None:

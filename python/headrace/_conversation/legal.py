@@ -14,6 +14,8 @@ The rules, and who demands them:
   'tool_calls' must be followed by tool messages responding to each 'tool_call_id'"), Mistral ("Not the same number of
   function calls and responses"). A result without a call is left out, and a call without a result gets one that says
   so: the program ended before the tool did, or somebody cut the memory;
+- no answer is empty: Mistral ("Assistant message must have either content or tool_calls, but not none."), Gemini ("must
+  have a text parameter"), Anthropic ("all messages must have non-empty content");
 - arguments are one JSON object, without NaN or infinity, which JSON does not have, and without half surrogate pairs,
   which UTF-8 does not have.
 
@@ -22,8 +24,7 @@ Mistral, and others for Mistral's models, also demand:
 - ids that are exactly nine letters or digits ("Tool call id was call_98660886 but must be a-z, A-Z, 0-9, with a length
   of 9.");
 - an answer between a tool's result and what the user says next ("Unexpected role 'user' after role 'tool'"): a run may
-  have ended with its tools, or the user may have spoken during the run;
-- no empty answers ("Assistant message must have either content or tool_calls, but not none.").
+  have ended with its tools, or the user may have spoken during the run.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ import json
 import math
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, cast
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,6 +47,9 @@ _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _NOT_IN_NAME: Final = re.compile(r"[^A-Za-z0-9_-]")
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,40}")
 _SHORT_ID: Final = re.compile(r"[A-Za-z0-9]{9}")
+_ALWAYS: Final = ("role", "name")
+"""The members of a message that say nothing by themselves."""
+
 _DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 NO_RESULT: Final = "There is no result: the run ended before this call was done."
@@ -66,7 +70,7 @@ def legal_messages(messages: Sequence[Message], *, mistral: bool = False) -> lis
         The messages; those with nothing to repair are the same objects.
     """
     if not any("tool_calls" in message or message.get("role") == "tool" for message in messages):
-        return _answered(messages) if mistral else list(messages)
+        return [message for message in messages if not _says_nothing(message)]
     ids = _Ids(_SHORT_ID if mistral else _ID)
     turns: list[_Turn] = []
     waiting: dict[str, list[_Slot]] = {}
@@ -82,21 +86,23 @@ def legal_messages(messages: Sequence[Message], *, mistral: bool = False) -> lis
         for slot in turn.slots:
             # The results of an earlier turn with this id do not come any more.
             waiting[slot.key] = [other for other in turn.slots if other.key == slot.key]
-    legal = [message for turn in turns for message in turn.messages()]
+    legal = [message for turn in turns for message in turn.messages() if not _says_nothing(message)]
     return _answered(legal) if mistral else legal
 
 
 def _answered(messages: Sequence[Message]) -> list[Message]:
-    """The messages without empty answers, and with an answer between results and what the user says next."""
+    """The messages with an answer between results and what the user says next."""
     answered: list[Message] = []
     for message in messages:
-        role = message.get("role")
-        if role == "assistant" and not (message.get("content") or message.get("tool_calls")):
-            continue
-        if role == "user" and answered and answered[-1].get("role") == "tool":
+        if message.get("role") == "user" and answered and answered[-1].get("role") == "tool":
             answered.append({"role": "assistant", "content": BRIDGE})
         answered.append(message)
     return answered
+
+
+def _says_nothing(message: Message) -> bool:
+    """Whether this is an answer without content, calls, or anything else."""
+    return message.get("role") == "assistant" and not any(message[name] for name in message if name not in _ALWAYS)
 
 
 def legal_arguments(arguments: object) -> str:
@@ -180,8 +186,9 @@ class _Turn(NamedTuple):
         if "tool_calls" not in message:
             return cls(message, [])
         given: object = message["tool_calls"]
-        calls: list[Any] = list(given) if isinstance(given, (list, tuple)) else []
-        slots = [_Slot(_key(call.get("id")), _legal_call(call, ids)) for call in calls if isinstance(call, dict)]
+        calls = list(cast("Sequence[Any]", given)) if isinstance(given, (list, tuple)) else []
+        objects = [cast("dict[str, Any]", call) for call in calls if isinstance(call, dict)]
+        slots = [_Slot(_key(call.get("id")), _legal_call(call, ids)) for call in objects]
         legal = [slot.call for slot in slots]
         if not slots:
             # An empty list is refused ("[] is too short"), and so is a message with nothing in it.
@@ -196,7 +203,7 @@ class _Turn(NamedTuple):
 
 def _legal_call(call: dict[str, Any], ids: _Ids) -> dict[str, Any]:
     given: object = call.get("function")
-    function: dict[str, Any] = given if isinstance(given, dict) else {}
+    function = cast("dict[str, Any]", given) if isinstance(given, dict) else {}
     name, arguments = function.get("name"), function.get("arguments")
     return {
         **call,
