@@ -175,9 +175,7 @@ def check_agent(agent: AgentOptions) -> None:
             raise ConfigurationError(f"{name} must not be negative, but is {value!r}")
     if agent.retry_budget is not None and agent.retry_budget < 0:
         raise ConfigurationError(f"retry_budget must not be negative, but is {agent.retry_budget!r}")
-    limit: object = agent.max_tool_result_tokens
-    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
-        raise ConfigurationError(f"max_tool_result_tokens must be a whole number from 1, or None, not {limit!r}")
+    _check_result_limit(agent.max_tool_result_tokens)
     if isinstance(agent.fallback_models, str):
         raise ConfigurationError("fallback_models must be a list of models' names; fallback_model_name is one name")
     check_output_type(agent.output_type)
@@ -190,6 +188,11 @@ def check_agent(agent: AgentOptions) -> None:
 def _check_loops(loops: object) -> None:
     if loops != "auto" and (isinstance(loops, bool) or not isinstance(loops, int) or loops < 1):
         raise ConfigurationError(f"max_loops must be a whole number from 1 or 'auto', not {loops!r}")
+
+
+def _check_result_limit(limit: object) -> None:
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
+        raise ConfigurationError(f"max_tool_result_tokens must be a whole number from 1, or None, not {limit!r}")
 
 
 def _check_names(names: Iterable[str]) -> None:
