@@ -215,9 +215,7 @@ def check_agent(agent: AgentOptions) -> None:
         check_type(name, value, int | float, "a number")
         if value is not None and not value >= 0:
             raise ConfigurationError(f"{name} must not be negative, but is {value!r}")
-    limit: object = agent.max_tool_result_tokens
-    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
-        raise ConfigurationError(f"max_tool_result_tokens must be a whole number from 1, or None, not {limit!r}")
+    _check_result_limit(agent.max_tool_result_tokens)
     for name in ("max_turns", "max_total_tokens", "max_cost"):
         most: Any = getattr(agent, name)
         if most is not None and (isinstance(most, bool) or not isinstance(most, (int, float)) or most <= 0):
@@ -239,6 +237,11 @@ def check_agent(agent: AgentOptions) -> None:
 def _check_loops(loops: object) -> None:
     if loops != "auto" and (isinstance(loops, bool) or not isinstance(loops, int) or loops < 1):
         raise ConfigurationError(f"max_loops must be a whole number from 1 or 'auto', not {loops!r}")
+
+
+def _check_result_limit(limit: object) -> None:
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
+        raise ConfigurationError(f"max_tool_result_tokens must be a whole number from 1, or None, not {limit!r}")
 
 
 def _check_names(names: Iterable[str]) -> None:

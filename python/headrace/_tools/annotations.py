@@ -48,7 +48,7 @@ def plain(annotation: Any, inside: tuple[Any, ...] = ()) -> Any:
 
 def _generic(origin: Any, arguments: tuple[Any, ...]) -> Any:
     if origin is Annotated:
-        return Annotated.__class_getitem__(arguments)
+        return origin[arguments]
     if origin in (Union, types.UnionType):
         return Union[arguments]  # noqa: UP007 - the members are known only now
     return typing_extensions.Unpack[arguments[0]] if origin in UNPACK else types.GenericAlias(origin, arguments)

@@ -62,7 +62,7 @@ def _read(text: str, branches: Sequence[_Schema]) -> object:
         value: object = from_json(text.encode(errors="surrogatepass"))
     except ValueError:
         return None
-    return value if isinstance(value, wanted) else None
+    return cast("object", value) if isinstance(value, wanted) else None
 
 
 def _takes(branch: _Schema, kind: str) -> bool:
