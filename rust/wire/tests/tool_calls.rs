@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 /// How a server sends calls.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each habit is one independent yes or no")]
 struct Habits {
     /// `Some(true)` if it counts the calls, `Some(false)` if it numbers each 0.
     counts: Option<bool>,
