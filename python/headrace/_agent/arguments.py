@@ -40,7 +40,7 @@ def checked_list(name: str, value: object, what: str, kind: type | UnionType | N
         return ()
     # Not every object that can be iterated is meant as a list: the elements of a dict would be its keys.
     if isinstance(value, str | bytes | bytearray | Mapping | type) or not isinstance(value, Iterable):
-        given = type(value).__name__
+        given = value.__class__.__name__
         raise _WrongTypeError(f"{name} must be a list of {what}, not one {given}; put it into [ ]")
     elements = tuple(cast("Iterable[object]", value))
     for element in elements:
