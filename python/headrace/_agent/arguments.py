@@ -38,9 +38,9 @@ def checked_list(name: str, value: object, what: str, kind: type | UnionType | N
     """
     if value is None:
         return ()
+    given = type(value).__name__
     # Not every object that can be iterated is meant as a list: the elements of a dict would be its keys.
     if isinstance(value, str | bytes | bytearray | Mapping | type) or not isinstance(value, Iterable):
-        given = type(value).__name__
         raise _WrongTypeError(f"{name} must be a list of {what}, not one {given}; put it into [ ]")
     elements = tuple(cast("Iterable[object]", value))
     for element in elements:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from headrace._mcp.secrets import settings_without_secrets, url_without_secrets
 
@@ -48,6 +48,7 @@ def copied_state(state: Mapping[str, Any], memo: dict[int, Any]) -> dict[str, An
 def _without_value(settings: Any, secret: str) -> Any:
     """Settings without the texts that contain a secret, however they are called."""
     if isinstance(settings, dict):
-        kept = {name: _without_value(value, secret) for name, value in settings.items()}
+        members = cast("dict[str, Any]", settings)
+        kept: dict[str, Any] = {name: _without_value(value, secret) for name, value in members.items()}
         return {name: value for name, value in kept.items() if not (isinstance(value, str) and secret in value)}
     return settings

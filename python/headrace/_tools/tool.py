@@ -168,13 +168,14 @@ def _found(module: str | None, name: str | None) -> object:
 
 def _again(fields: dict[str, Any]) -> Tool:
     """A tool of its pickled fields."""
-    function = fields["function"]
+    function: Any = fields["function"]
     function = function.function if isinstance(function, Tool) else function
     if "bind" not in fields:
         from .schema import describe
 
         fields["bind"] = describe(function, fields["name"], strict=fields["strict"]).bind
-    return Tool(**{**fields, "function": function})
+    fields["function"] = function
+    return Tool(**fields)
 
 
 def as_tool(
