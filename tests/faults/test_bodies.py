@@ -99,5 +99,5 @@ def test_nothing_is_no_answer(simulate: Simulate, reader: Reader, content_type: 
 def test_an_event_that_is_json_and_no_chunk(simulate: Simulate, reader: Reader, data: str) -> None:
     result = reader.read(agent_at(simulate(fault=raw(f"data: {data}\n\ndata: [DONE]\n\n"))))
     assert result.tokens == []
-    # To pass it over is as good as to complain.
-    assert result.stream.state in {"complete", "protocol"}
+    # It is passed over, and an end marker alone is no answer.
+    assert (result.stream.state, type(result.error)) == ("truncated", TruncatedError)
