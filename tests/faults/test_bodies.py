@@ -99,5 +99,5 @@ def test_an_empty_answer_is_truncated(simulate: Simulate, reader: Reader, conten
 def test_an_sse_event_that_is_json_but_not_a_chunk(simulate: Simulate, reader: Reader, data: str) -> None:
     result = reader.read(agent_at(simulate(fault=raw(f"data: {data}\n\ndata: [DONE]\n\n"))))
     assert result.tokens == []
-    # Skipping the SSE event and raising an error are both allowed.
-    assert result.stream.state in {"complete", "protocol"}
+    # The SSE event is skipped, and an end marker alone is not an answer.
+    assert (result.stream.state, type(result.error)) == ("truncated", TruncatedError)

@@ -13,6 +13,9 @@ const MAX_BODY: usize = 64 * 1024;
 /// How deep an error can be inside others: gateways quote the error of the provider behind them, some as a string.
 const MAX_DEPTH: usize = 6;
 
+/// How many lines of plain words an error may have.
+const MAX_LINES: usize = 8;
+
 /// Reads an error object, a JSON string, or plain text. An unknown form becomes the message as a whole.
 #[must_use]
 pub fn read_error(json: &str) -> ProviderError {
@@ -71,11 +74,13 @@ pub(crate) fn read_stray(text: &str, complete: bool) -> Option<ProviderError> {
     }
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !begins_json(line));
     let words: Vec<&str> = lines.collect();
+    // An explanation is short. Many lines are an answer of some kind, in which any word may stand.
+    let is_short = words.len() <= MAX_LINES;
     let text = words.join("\n");
     if text.contains("</") || text.starts_with('<') {
         return Some(read_page(&text));
     }
-    sounds_like_an_error(&text).then(|| read_error(&unquoted(&text)))
+    (is_short && sounds_like_an_error(&text)).then(|| read_error(&unquoted(&text)))
 }
 
 fn begins_json(text: &str) -> bool {

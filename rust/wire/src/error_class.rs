@@ -304,7 +304,7 @@ const PHRASES: &[(ErrorClass, &str)] = &[
     // LiteLLM
     (ErrorClass::Server, "connection error"),
     // OpenRouter: "Provider disconnected unexpectedly"
-    (ErrorClass::Server, "disconnected"),
+    (ErrorClass::Server, "provider disconnected"),
 ];
 
 impl ErrorClass {

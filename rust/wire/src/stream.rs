@@ -330,7 +330,10 @@ fn events(
         } else if event.is_done() {
             decode(&event, out)?
         } else {
-            outcome.keep(event.data());
+            // A type of its own is of something else: a keep-alive, or text.
+            if event.has_default_type() {
+                outcome.keep(event.data());
+            }
             Progress::Open
         };
         if progress == Progress::Ended {

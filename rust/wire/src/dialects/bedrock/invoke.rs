@@ -53,11 +53,14 @@ struct Guardrail {
     intervened: bool,
     /// The trace tells of parts that were masked, and of none that were blocked: the rest is the model's answer.
     only_masked: bool,
+    /// The last chunk has come, which has the trace too.
+    has_metrics: bool,
     finish: Finished,
 }
 
 impl Guardrail {
     fn take(&mut self, chunk: &Chunk<'_>) {
+        self.has_metrics |= chunk.metrics.get().is_some();
         self.intervened |= chunk.guardrail.get() == Some(Self::INTERVENED);
         if let Some(trace) = chunk.trace.get() {
             self.only_masked = trace.contains("\"ANONYMIZED\"") && !trace.contains("\"BLOCKED\"");
@@ -194,7 +197,10 @@ impl Invoke {
         if let Some(open_ai) = &mut self.open_ai {
             open_ai.finish(out);
         }
-        self.guardrail.report(out);
+        // A stream that was cut off before its last chunk does not tell what the guardrail did.
+        if self.guardrail.has_metrics || self.finish.is_set() {
+            self.guardrail.report(out);
+        }
     }
 
     fn translate(
