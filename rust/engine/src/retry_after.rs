@@ -42,19 +42,19 @@ pub fn rate_limit_reset<'a>(header: impl Fn(&str) -> Option<&'a str>, now: Syste
     counting.map(|(wait, _)| *wait).reduce(f64::max)
 }
 
-/// Numbers from here on are no durations but times: seconds since 1970, or milliseconds.
-const FIRST_TIME: f64 = 1e9;
-const FIRST_TIME_MS: f64 = 1e12;
+/// A number this near to now, in seconds since 1970, is a time and no duration.
+const NEAR: f64 = 10.0 * 365.0 * 86_400.0;
 
 /// A waiting time, or how long it is until a time.
 fn wait(value: &str, now: SystemTime) -> Option<f64> {
     let value = value.trim();
     match written_wait(value) {
-        Some(number) if number >= FIRST_TIME => {
-            let seconds = if number >= FIRST_TIME_MS { number / 1000.0 } else { number };
-            Some((seconds - now.duration_since(UNIX_EPOCH).ok()?.as_secs_f64()).max(0.0))
+        Some(number) => {
+            let now = now.duration_since(UNIX_EPOCH).ok()?.as_secs_f64();
+            // Seconds since 1970, or milliseconds.
+            let time = [number, number / 1000.0].into_iter().find(|time| (time - now).abs() < NEAR);
+            Some(time.map_or(number, |time| (time - now).max(0.0)))
         }
-        Some(wait) => Some(wait),
         None => {
             let date = httpdate::parse_http_date(value).ok().or_else(|| rfc_3339(value))?;
             Some(date.duration_since(now).map_or(0.0, |wait| wait.as_secs_f64()))
@@ -130,7 +130,7 @@ mod tests {
     #[test]
     fn durations_and_times() {
         for (value, seconds) in
-            [("20s", 20.0), ("1m30s", 90.0), ("1445412500", 20.0), ("1445412500000", 20.0)]
+            [("20s", 20.0), ("1m30s", 90.0), ("1445412500", 20.0), ("1445412500000", 20.0), ("1e12", 1e12)]
         {
             assert_eq!(wait(&[("retry-after", value)]), Some(seconds), "{value:?}");
         }
