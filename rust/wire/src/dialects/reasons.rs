@@ -12,13 +12,17 @@ impl Reasons {
     /// The meaning of a provider's word: by this list, or else by those of all dialects, since gateways pass on the
     /// words of the provider behind them. [`FinishReason::Other`] if no list has it.
     pub(crate) fn read(&self, raw: &str) -> FinishReason {
-        let own = self.0.iter().find(|(word, _)| *word == raw).map(|(_, reason)| *reason);
-        own.or_else(|| bad_end(raw)).unwrap_or(FinishReason::Other)
+        self.own(raw).or_else(|| bad_end(raw)).unwrap_or(FinishReason::Other)
+    }
+
+    /// The meaning of a word by this list alone.
+    fn own(&self, raw: &str) -> Option<FinishReason> {
+        self.0.iter().find(|(word, _)| *word == raw).map(|(_, reason)| *reason)
     }
 
     /// The word to write for a finish reason: its raw word if this dialect knows it, or else this dialect's own.
     pub(crate) fn write<'a>(&self, finish: &'a Finish) -> &'a str {
-        if self.read(&finish.raw) == finish.reason {
+        if self.own(&finish.raw).unwrap_or(FinishReason::Other) == finish.reason {
             return &finish.raw;
         }
         let own = self.0.iter().find(|(_, reason)| *reason == finish.reason);
