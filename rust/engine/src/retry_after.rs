@@ -48,18 +48,14 @@ const NEAR: f64 = 10.0 * 365.0 * 86_400.0;
 /// A waiting time, or how long it is until a time.
 fn wait(value: &str, now: SystemTime) -> Option<f64> {
     let value = value.trim();
-    match written_wait(value) {
-        Some(number) => {
-            let now = now.duration_since(UNIX_EPOCH).ok()?.as_secs_f64();
-            // Seconds since 1970, or milliseconds.
-            let time = [number, number / 1000.0].into_iter().find(|time| (time - now).abs() < NEAR);
-            Some(time.map_or(number, |time| (time - now).max(0.0)))
-        }
-        None => {
-            let date = httpdate::parse_http_date(value).ok().or_else(|| rfc_3339(value))?;
-            Some(date.duration_since(now).map_or(0.0, |wait| wait.as_secs_f64()))
-        }
+    if let Some(number) = written_wait(value) {
+        let now = now.duration_since(UNIX_EPOCH).ok()?.as_secs_f64();
+        // Seconds since 1970, or milliseconds.
+        let time = [number, number / 1000.0].into_iter().find(|time| (time - now).abs() < NEAR);
+        return Some(time.map_or(number, |time| (time - now).max(0.0)));
     }
+    let date = httpdate::parse_http_date(value).ok().or_else(|| rfc_3339(value))?;
+    Some(date.duration_since(now).map_or(0.0, |wait| wait.as_secs_f64()))
 }
 
 /// A date as RFC 3339 writes it, such as `2026-01-01T00:00:00Z`. Fractions of seconds are dropped.

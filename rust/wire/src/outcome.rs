@@ -35,6 +35,14 @@ const MARKS: [&[u8]; 8] =
     [b"rror", b"essage", b"\"detail\"", b"base_resp", b"\"msg\"", b"xception\"", b"\"fault\"", b"\"title\""];
 
 impl Outcome {
+    /// Takes note of one text delta, which is what nearly every frame is.
+    #[inline]
+    pub(crate) const fn text(&mut self, choice: u32) {
+        self.has_choice = true;
+        self.has_work = true;
+        self.goes_on |= self.has_finish && choice == 0;
+    }
+
     /// Takes note of the deltas of one frame.
     pub(crate) fn note(&mut self, deltas: &[Delta]) {
         for delta in deltas {

@@ -287,6 +287,7 @@ const fn sse_of(decoder: &Decoder) -> Option<&SseDecoder> {
 }
 
 /// Decodes one frame of JSON. If it says nothing of an answer, it may be an error that the dialect does not know.
+#[inline]
 fn frame(
     data: &[u8],
     outcome: &mut Outcome,
@@ -295,6 +296,22 @@ fn frame(
 ) -> Result<Progress, DecodeError> {
     let first = out.len();
     let progress = decode(data, out)?;
+    if let [Delta { choice, kind: DeltaKind::Text(_) }] = &out[first..] {
+        outcome.text(*choice);
+        return Ok(progress);
+    }
+    after_frame(data, progress, first, outcome, out)
+}
+
+/// Takes note of a frame that was not just text.
+#[inline(never)]
+fn after_frame(
+    data: &[u8],
+    progress: Progress,
+    first: usize,
+    outcome: &mut Outcome,
+    out: &mut Vec<Delta>,
+) -> Result<Progress, DecodeError> {
     outcome.note(&out[first..]);
     let is_silent = out[first..].iter().all(|delta| matches!(delta.kind, DeltaKind::Response(_)));
     let is_unknown = out.len() == first;
