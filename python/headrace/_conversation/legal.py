@@ -29,11 +29,9 @@ Mistral, and others for Mistral's models, also demand:
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, cast
 
 if TYPE_CHECKING:
@@ -144,7 +142,6 @@ class _Ids:
         return legal
 
 
-@dataclass(slots=True)
 class _Slot:
     """A call, and its result as soon as it is found.
 
@@ -154,9 +151,12 @@ class _Slot:
         result: The result as it was; None if there is none.
     """
 
-    key: str
-    call: dict[str, Any]
-    result: Message | None = None
+    __slots__ = ("call", "key", "result")
+
+    def __init__(self, key: str, call: dict[str, Any]) -> None:
+        self.key = key
+        self.call = call
+        self.result: Message | None = None
 
     def message(self) -> Message:
         """The repaired result."""
@@ -231,6 +231,8 @@ def _legal_name(name: object) -> str:
 
 def _short(given: object, attempt: int) -> str:
     """Nine letters or digits, the same ones whenever it is asked: prompt caches want the same text again."""
+    import hashlib  # Imported here, because it loads OpenSSL, and few conversations need it.
+
     digest = hashlib.sha256(f"{attempt} {given!r}".encode(errors="backslashreplace")).digest()
     number = int.from_bytes(digest[:8], "big")
     return "".join(_DIGITS[number // 36**place % 36] for place in range(9))
