@@ -35,6 +35,7 @@ Done: TypeAlias = "tuple[object, list[Item]]"
 def drive(run: Run) -> Generator[Item, None, None]:
     """Drives a run. Blocks the calling thread while it waits."""
     output = run.output
+    calls_back = output.calls_back  # read once, not for each token
     with run:
         yield from run.begun()
         effect = run.start()
@@ -47,7 +48,7 @@ def drive(run: Run) -> Generator[Item, None, None]:
                     reader = _open(run, effect, preparation(effect.call).request())
                     while (batch := reader.wait()) is not None:
                         run.hold(batch)
-                        yield from output.called_back(batch) if output.calls_back else batch
+                        yield from output.called_back(batch) if calls_back else batch
                     result, shown = run.turn_ended(effect)
                 elif isinstance(effect, RunTools):
                     turn = _tool_turn(run, effect)
@@ -67,6 +68,7 @@ def drive(run: Run) -> Generator[Item, None, None]:
 async def adrive(run: Run) -> AsyncGenerator[Item, None]:
     """Drives a run on the running event loop."""
     output = run.output
+    calls_back = output.calls_back  # read once, not for each token
     notifier = notifier_of_running_loop()
     with run:
         for item in run.begun():
@@ -87,7 +89,7 @@ async def adrive(run: Run) -> AsyncGenerator[Item, None]:
                             if (batch := reader.take()) is None:
                                 break
                             for item in run.hold(batch):
-                                yield output.call_back(item) if output.calls_back else item
+                                yield output.call_back(item) if calls_back else item
                     result, shown = run.turn_ended(effect)
                 elif isinstance(effect, RunTools):
                     turn = _tool_turn(run, effect)

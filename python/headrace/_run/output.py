@@ -29,6 +29,7 @@ class Output:
 
     Attributes:
         calls_back: Whether there is a callback for tokens.
+        held: The batch that is being yielded.
     """
 
     def __init__(self, view: View) -> None:
@@ -37,7 +38,7 @@ class Output:
         self._text_events = view.text_events
         self._numbers = itertools.count()
         self._tokens = 0
-        self._batch: list[str] | list[Item] = []
+        self.held: list[str] | list[Item] = []
         self._stream: _native.Stream | None = None
         self._response: _native.ResponseDict | None = None
 
@@ -85,13 +86,9 @@ class Output:
         # `call_back` turns events into text later, if the callback wants a dict: it needs the event for that.
         return [*wanted] if self._view.detailed is not None else [event.text for event in wanted]
 
-    def hold(self, batch: list[str] | list[Item]) -> None:
-        """Remembers the batch that is about to be yielded, so that :meth:`drop` can empty it."""
-        self._batch = batch
-
     def drop(self) -> None:
         """Drops what was not yielded yet."""
-        self._batch.clear()
+        self.held.clear()
 
     def call_back(self, item: Item) -> Item:
         """Calls the callbacks with a token.

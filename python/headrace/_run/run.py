@@ -260,9 +260,10 @@ class Run:
 
     def hold(self, batch: list[str] | list[Item]) -> Sequence[Item]:
         """Remembers the batch that is about to be yielded, so that :meth:`close` can drop the rest of it."""
-        self.output.hold(batch)
+        self.output.held = batch
         # In this order: `close` sets its mark before it drops the batch, so either it drops this one, or we see it.
-        self.status.check_open()
+        if self.status.closed:
+            self.status.check_open()
         return batch
 
     def turn_ended(self, effect: OpenTurn) -> tuple[Turn, list[Item]]:
