@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from headrace import StreamClosedError
+from headrace import SequentialWorkflow, StreamClosedError
 from support.harness import PATIENCE, agent_at, answer_on_demand, serving
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
 
 TOKENS = ["one ", "two ", "three "]
 
@@ -27,9 +27,13 @@ def paused() -> Iterator[str]:
         wanted.release(10)
 
 
-def test_a_stream_whose_read_timed_out_says_so_when_it_is_read_on(paused: str) -> None:
+@pytest.mark.parametrize("kind", ["agent", "workflow"])
+def test_a_stream_whose_read_timed_out_says_so_when_it_is_read_on(paused: str, kind: str) -> None:
+    agent = agent_at(paused)
+    readable = agent if kind == "agent" else SequentialWorkflow(agents=[agent])
+
     async def main() -> None:
-        stream = agent_at(paused).arun_stream("Go.")
+        stream: AsyncIterator[str] = readable.arun_stream("Go.")
         assert await anext(stream) == TOKENS[0]
         with pytest.raises(asyncio.TimeoutError):
             await asyncio.wait_for(anext(stream), 0.01)
@@ -38,7 +42,7 @@ def test_a_stream_whose_read_timed_out_says_so_when_it_is_read_on(paused: str) -
                 await anext(stream)
         with pytest.raises(StreamClosedError):
             aiter(stream)
-        assert (stream.state, stream.text) == ("cancelled", TOKENS[0])
+        assert (getattr(stream, "state", None), getattr(stream, "text", None)) == ("cancelled", TOKENS[0])
 
     asyncio.run(main())
 
