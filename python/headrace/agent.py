@@ -113,6 +113,10 @@ class Agent:
         fallback_model_name: One more fallback model, before those of ``fallback_models``.
         resume_on_error: Ask again after a temporary error also if tokens of the turn were yielded. The answer then
             begins again, after those tokens, and ``TurnStart.resumed`` is true.
+        allow_empty: Take an answer without text and tool calls for an answer. Otherwise it is an ``EmptyAnswerError``,
+            which is retried like a temporary error.
+        turn_separator: The token that is yielded between the texts of two turns, or ``""`` for none. It
+            is in ``stream.text`` too, but not in the answer, in the conversation or in events.
         stopping_token: The run ends after a turn whose text contains this string.
         stopping_func: The run ends after a turn for whose text this function returns true.
         stopping_condition: The same as ``stopping_func``; both may be given.
@@ -149,7 +153,7 @@ class Agent:
         'Hello, world.'
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0915 - one statement for each option
         self,
         *,
         agent_name: str = "headrace-agent",
@@ -188,6 +192,8 @@ class Agent:
         fallback_models: Sequence[str] | None = (),
         fallback_model_name: str | None = None,
         resume_on_error: bool = False,
+        allow_empty: bool = False,
+        turn_separator: str = "\n\n",
         stopping_token: str | None = None,
         stopping_func: Stop | None = None,
         stopping_condition: Stop | None = None,
@@ -238,6 +244,8 @@ class Agent:
         self.fallback_models = checked_list("fallback_models", fallback_models, "models' names", str)
         self.fallback_model_name = fallback_model_name
         self.resume_on_error = resume_on_error
+        self.allow_empty = allow_empty
+        self.turn_separator = turn_separator
         self.stopping_token = stopping_token
         self.stopping_func = stopping_func
         self.stopping_condition = stopping_condition
@@ -504,7 +512,9 @@ class Agent:
         loop = spec.loop(spec, [on_demand.opening(task, images)])
         checked_function("streaming_callback", callback)
         wanted = callback or self.streaming_callback
-        view = View(events, reasoning, None if self.stream else wanted, wanted if self.stream else None)
+        view = View(
+            events, reasoning, None if self.stream else wanted, wanted if self.stream else None, self.turn_separator
+        )
         note = display.note if self.verbose else None
         return Run(self.agent_name, task, loop, view, inbox, note, limits_of(self))
 

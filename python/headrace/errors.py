@@ -16,6 +16,7 @@
         │   ├── ConnectTimeoutError
         │   ├── FirstTokenTimeoutError
         │   └── IdleTimeoutError
+        ├── EmptyAnswerError          the model said nothing and called no tool
         ├── TruncatedError            the bytes ended before the dialect's end marker
         ├── ProtocolError             the bytes are not valid in the dialect
         │   └── EventTooLargeError    one SSE event is over the size limit
@@ -54,6 +55,7 @@ __all__ = [
     "ConnectionFailedError",
     "ContentPolicyViolationError",
     "ContextWindowExceededError",
+    "EmptyAnswerError",
     "EventTooLargeError",
     "FirstTokenTimeoutError",
     "ForkedError",
@@ -200,6 +202,14 @@ class TruncatedError(StreamError):
     """The bytes ended before the dialect's end marker: the answer is incomplete."""
 
     state = "truncated"
+
+
+class EmptyAnswerError(StreamError):
+    """The model said nothing and called no tool, or only reasoned, perhaps until it reached its output limit.
+
+    The answer is complete as far as the provider is concerned, so it is counted in usage and cost. It is retried like
+    a temporary error, and not remembered. ``Agent(allow_empty=True)`` takes it for an answer.
+    """
 
 
 class ProtocolError(StreamError):

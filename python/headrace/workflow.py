@@ -51,6 +51,7 @@ class _Workflow(ABC):
         max_loops: int,
         on_error: Literal["cancel", "continue"],
         output_type: str,
+        turn_separator: str,
     ) -> None:
         self.agents: list[Agent] = list(checked_list("agents", agents, "agents"))
         self.name = name
@@ -58,6 +59,7 @@ class _Workflow(ABC):
         self.max_loops = max_loops
         self.on_error = on_error
         self.output_type = output_type
+        self.turn_separator = turn_separator
 
     def run(self, task: str) -> Any:
         """Runs a task and waits for its end. Prints nothing.
@@ -134,6 +136,9 @@ class _Workflow(ABC):
         _check_loops(self.max_loops)
         if self.on_error not in {"cancel", "continue"}:
             raise ConfigurationError(f"on_error must be 'cancel' or 'continue', not {self.on_error!r}")
+        separator: object = self.turn_separator
+        if not isinstance(separator, str):
+            raise ConfigurationError(f"turn_separator must be a string, not {separator!r}")
         if self.output_type != "outputs":
             check_output_type(self.output_type)
         return self._steps()
@@ -142,7 +147,15 @@ class _Workflow(ABC):
         check_task(task)
         steps = self._checked_steps()
         stop = self.on_error == "cancel"
-        return WorkflowRun(self.name, task, steps, max_loops=self.max_loops, stop_on_error=stop, events=events)
+        return WorkflowRun(
+            self.name,
+            task,
+            steps,
+            max_loops=self.max_loops,
+            stop_on_error=stop,
+            events=events,
+            separator=self.turn_separator,
+        )
 
     def _output(self, stream: WorkflowStream[Any] | AsyncWorkflowStream[Any]) -> Any:
         if self.output_type == "outputs":
@@ -162,6 +175,8 @@ class SequentialWorkflow(_Workflow):
             agents run without its answer, and the run fails only if no agent has answered.
         output_type: What ``run`` returns. ``"final"``: the last agent's answer. ``"outputs"``: a dict of all agents'
             latest answers by name. The other values are those of ``Agent``, with the agents' names as roles.
+        turn_separator: The token that is yielded between the texts of two steps, or ``""`` for none. Agents of one step
+            speak at the same time, and are not separated.
 
     Raises:
         ConfigurationError: A value cannot work.
@@ -182,8 +197,9 @@ class SequentialWorkflow(_Workflow):
         max_loops: int = 1,
         on_error: Literal["cancel", "continue"] = "cancel",
         output_type: str = "final",
+        turn_separator: str = "\n\n",
     ) -> None:
-        super().__init__(agents, name, description, max_loops, on_error, output_type)
+        super().__init__(agents, name, description, max_loops, on_error, output_type, turn_separator)
         self._checked_steps()
 
     def _steps(self) -> tuple[Step, ...]:
@@ -203,6 +219,8 @@ class ConcurrentWorkflow(_Workflow):
         output_type: What ``run`` returns. ``"outputs"``: a dict of the agents' answers by name, in the order of
             ``agents``. ``"final"``: the same as one text. The other values are those of ``Agent``, with the agents'
             names as roles.
+        turn_separator: The token that is yielded between the texts of two steps, or ``""`` for none. Agents of one step
+            speak at the same time, and are not separated.
 
     Raises:
         ConfigurationError: A value cannot work.
@@ -226,8 +244,9 @@ class ConcurrentWorkflow(_Workflow):
         max_loops: int = 1,
         on_error: Literal["cancel", "continue"] = "cancel",
         output_type: str = "outputs",
+        turn_separator: str = "\n\n",
     ) -> None:
-        super().__init__(agents, name, description, max_loops, on_error, output_type)
+        super().__init__(agents, name, description, max_loops, on_error, output_type, turn_separator)
         self._checked_steps()
 
     def _steps(self) -> tuple[Step, ...]:
@@ -253,6 +272,8 @@ class AgentRearrange(_Workflow):
         output_type: What ``run`` returns. ``"final"``: the answer of the last step; if it has several agents, their
             answers under their names. ``"outputs"``: a dict of all agents' latest answers by name. The other values
             are those of ``Agent``, with the agents' names as roles.
+        turn_separator: The token that is yielded between the texts of two steps, or ``""`` for none. Agents of one step
+            speak at the same time, and are not separated.
 
     Raises:
         ConfigurationError: A value cannot work. If the flow has an unknown name, the message suggests the nearest.
@@ -275,8 +296,9 @@ class AgentRearrange(_Workflow):
         max_loops: int = 1,
         on_error: Literal["cancel", "continue"] = "cancel",
         output_type: str = "final",
+        turn_separator: str = "\n\n",
     ) -> None:
-        super().__init__(agents, name, description, max_loops, on_error, output_type)
+        super().__init__(agents, name, description, max_loops, on_error, output_type, turn_separator)
         self.flow = flow
         self._checked_steps()
 

@@ -62,7 +62,7 @@ def test_the_calculator_streams_the_turn_that_calls_and_the_turn_that_states(
     simulator = simulate(turns=conversation(CALLS, STATES))
     result = reader.read(calculator_at(simulator), TASK)
     assert result.error is None
-    assert result.tokens == ["I", " will", " use", " the", " add", " tool.", "The", " result", " is", " 42."]
+    assert result.tokens == ["I", " will", " use", " the", " add", " tool.", "\n\n", "The", " result", " is", " 42."]
     assert len(bodies(simulator)) == 2
     [call] = sent(simulator)[1]["tool_calls"]
     assert (call["function"]["name"], call["function"]["arguments"]) == ("add", '{"a": 17, "b": 25}')
@@ -77,7 +77,7 @@ def test_the_calculator_streams_the_turn_that_calls_and_the_turn_that_states(
         ([{**CALLS, "fault": {"kind": "stall", "after": 5 + 6 + 1}}], ["I", " will", " use", " the", " add", " tool."]),
         (
             [CALLS, {**STATES, "fault": {"kind": "stall", "after": 2}}],
-            ["I", " will", " use", " the", " add", " tool.", "The", " result"],
+            ["I", " will", " use", " the", " add", " tool.", "\n\n", "The", " result"],
         ),
     ],
     ids=["text before a call", "arguments", "synthesis"],
@@ -96,7 +96,9 @@ def test_the_parallel_calls_of_the_calculator_are_all_made(simulate: Simulate, r
     four = [calling("add", {"a": n, "b": n}, fragments=n) for n in range(1, 5)]
     turn = {**CALLS, "tool_calls": four, "interleave_calls": True}
     simulator = simulate(turns=conversation(turn, STATES))
-    assert "".join(reader.read(calculator_at(simulator), TASK).tokens) == "I will use the add tool.The result is 42."
+    assert (
+        "".join(reader.read(calculator_at(simulator), TASK).tokens) == "I will use the add tool.\n\nThe result is 42."
+    )
     answers = [message["content"] for message in sent(simulator) if message["role"] == "tool"]
     assert answers == ["2", "4", "6", "8"]
 
@@ -170,7 +172,7 @@ AUTOBOT: list[dict[str, Any]] = [
     {"tool_calls": [calling("subtask_done", {"task_id": "check", "summary": "It is right.", "success": True})]},
     {"tool_calls": [calling("complete_task", SUMMARY, fragments=len(SUMMARY))]},
 ]
-SAID = "Let me plan.Adding.Checking.The result is 42, and it was checked."
+SAID = "Let me plan.\n\nAdding.\n\nChecking.\n\nThe result is 42, and it was checked."
 
 
 def autobot_at(simulator: Simulator) -> Agent:
@@ -197,8 +199,8 @@ def test_each_phase_of_the_autobot_streams_before_it_is_complete(simulate: Simul
     # In the middle of the plan's text, of a subtask's text, and of the summary inside its arguments.
     for number, after, streamed in [
         (0, 2, "Let me"),
-        (3, 1, "Let me plan.Adding.Checking."),
-        (5, 1 + SUMMARY.index(" is 42"), "Let me plan.Adding.Checking.The result"),
+        (3, 1, "Let me plan.\n\nAdding.\n\nChecking."),
+        (5, 1 + SUMMARY.index(" is 42"), "Let me plan.\n\nAdding.\n\nChecking.\n\nThe result"),
     ]:
         turns = [dict(turn) for turn in AUTOBOT[: number + 1]]
         turns[number]["fault"] = {"kind": "stall", "after": after}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from headrace import EmptyAnswerError
 from headrace.events import PhaseStart, ToolResultReturned
 from support.autonomous import ADDS, bot_at, completes, done, offered, plans, results, says, step
 from support.conversations import bodies, calling, conversation, sent
@@ -210,9 +211,8 @@ def test_a_subtask_that_takes_too_many_turns_ends_as_failed(simulate: Simulate, 
         {"tool_calls": [calling("subtask_done", {"task_id": "?", "summary": "?", "success": True})]},
         plans(step("a", "a")),
         plans("a"),
-        {"text": ""},
     ],
-    ids=["text", "tool", "think", "respond", "unknown", "broken", "done", "cycle", "plan", "nothing"],
+    ids=["text", "tool", "think", "respond", "unknown", "broken", "done", "cycle", "plan"],
 )
 def test_a_run_ends_even_if_the_model_always_does_the_same(
     simulate: Simulate, reader: Reader, turn: dict[str, Any]
@@ -221,6 +221,26 @@ def test_a_run_ends_even_if_the_model_always_does_the_same(
     result = reader.read(bot_at(simulator, max_plan_attempts=3, max_subtask_loops=4))
     assert (result.error, result.stream.state) == (None, "complete")
     assert len(bodies(simulator)) <= 3 + 4 + 3
+
+
+def test_a_run_ends_even_if_the_model_never_says_anything(simulate: Simulate, reader: Reader) -> None:
+    simulator = simulate(turns=[{"text": ""}])
+    result = reader.read(bot_at(simulator, max_plan_attempts=3, max_subtask_loops=4))
+    assert (type(result.error), result.stream.state) == (EmptyAnswerError, "error")
+    assert len(bodies(simulator)) == 3 + 1
+
+
+def test_a_subtask_about_which_the_model_says_nothing_has_failed(simulate: Simulate, reader: Reader) -> None:
+    simulator = simulate(
+        turns=[
+            {**plans("a"), "when": {"contains": "First make a plan"}},
+            {**completes("It failed."), "when": {"contains": "All subtasks"}},
+            {},
+        ]
+    )
+    result = reader.read(bot_at(simulator))
+    assert (result.error, result.stream.final) == (None, "It failed.")
+    assert "- a (failed): given up: nothing was said about it" in sent(simulator)[-1]["content"]
 
 
 def test_a_subtask_has_twenty_turns_by_default(simulate: Simulate, reader: Reader) -> None:

@@ -108,7 +108,9 @@ def test_steering_is_in_the_messages_and_in_the_memory(simulate: Simulate, reade
 
 
 def test_trimming_keeps_the_task_after_steering(simulate: Simulate, reader: Reader) -> None:
-    simulator = simulate(turns=[{"when": {"role": "user", "contains": "Look"}, "tool_calls": [calling("look")]}, {}])
+    simulator = simulate(
+        turns=[{"when": {"role": "user", "contains": "Look"}, "tool_calls": [calling("look")]}, {"text": "."}]
+    )
 
     def look() -> str:
         reading.stream.steer("Hurry.")

@@ -63,7 +63,6 @@ def test_without_any_text_the_answer_is_what_the_last_tools_returned(simulate: S
     for turns, answer in (
         ([two], "42\n\n3"),
         ([two, {"tool_calls": two["tool_calls"][:1]}], "42"),
-        ([two, {}], "42\n\n3"),
     ):
         simulator = simulate(turns=conversation(*turns))
         result = reader.read(agent_at(simulator, tools=[add], max_loops=len(turns)))
@@ -87,12 +86,6 @@ def test_the_final_text_is_that_of_the_last_turn_that_had_any(simulate: Simulate
     simulator = simulate(turns=conversation(ADDS, silent, silent))
     result = reader.read(agent_at(simulator, tools=[add], max_loops=3))
     assert (result.stream.final, result.stream.text) == ("Let me add.", "Let me add.")
-
-
-def test_a_turn_without_any_text_ends_the_run(simulate: Simulate, reader: Reader) -> None:
-    simulator = simulate(turns=conversation({"text": ""}))
-    result = reader.read(agent_at(simulator, tools=[add], max_loops=3))
-    assert (result.tokens, result.error, result.stream.final) == ([], None, "")
 
 
 # --- what the model is sent ------------------------------------------------------------------------------------

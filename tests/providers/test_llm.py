@@ -11,6 +11,7 @@ import pytest
 
 from headrace import (
     ConfigurationError,
+    EmptyAnswerError,
     OverloadedError,
     RateLimitError,
 )
@@ -129,8 +130,6 @@ async def later_text_by_text(messages: object) -> AsyncIterator[str]:
 
 ANSWERS: dict[str, tuple[Any, list[str]]] = {
     "text": (lambda _: "one two", ["one two"]),
-    "no text": (lambda _: "", []),
-    "nothing": (lambda _: [], []),
     "list": (lambda _: ["one", " two"], ["one", " two"]),
     "generator": (lambda _: (piece for piece in ("one", " two")), ["one", " two"]),
     "chunks": (lambda _: [text_chunk("one"), text_chunk(" two")], ["one", " two"]),
@@ -148,6 +147,12 @@ ANSWERS: dict[str, tuple[Any, list[str]]] = {
     "method": (WithRun().run, ["ran Go."]),
     "partial": (functools.partial(lambda text, _: text, "one two"), ["one two"]),
 }
+
+
+@pytest.mark.parametrize("answer", ["", [], [""]], ids=["no text", "nothing", "empty pieces"])
+def test_an_answer_that_says_nothing_is_an_error(reader: Reader, answer: object) -> None:
+    result = reader.read(asking(lambda _: answer))
+    assert (result.tokens, type(result.error), result.stream.state) == ([], EmptyAnswerError, "error")
 
 
 @pytest.mark.parametrize("answer", ANSWERS)

@@ -20,8 +20,8 @@ def test_a_delta_without_text_is_no_token(simulate: Simulate, reader: Reader) ->
     assert reader.read(agent_at(simulate(["a", "", "b", ""]))).tokens == ["a", "b"]
 
 
-def test_an_answer_may_be_empty(simulate: Simulate, reader: Reader) -> None:
-    result = reader.read(agent_at(simulate("")))
+def test_an_answer_may_be_empty_if_that_is_allowed(simulate: Simulate, reader: Reader) -> None:
+    result = reader.read(agent_at(simulate(""), allow_empty=True))
     assert (result.tokens, result.error) == ([], None)
     assert (result.stream.text, result.stream.state) == ("", "complete")
 

@@ -58,14 +58,19 @@ class Simulate(Protocol):
 
 
 def agent_at(where: Simulator | str, **options: Any) -> Agent:
-    """An agent whose model is at a simulator, or at a URL."""
+    """An agent whose model is at a simulator, or at a URL.
+
+    Without the token between turns, which has tests of its own: so the text is that of the script.
+    """
     url = where if isinstance(where, str) else where.base_url
-    return Agent(**{"model_name": "openai/sim", "llm_base_url": url, "print_on": False, **options})
+    return Agent(
+        **{"model_name": "openai/sim", "llm_base_url": url, "print_on": False, "turn_separator": "", **options}
+    )
 
 
 def asking(llm: object, **options: Any) -> Agent:
     """An agent with this ``llm``."""
-    return Agent(**{"llm": llm, "print_on": False, **options})
+    return Agent(**{"llm": llm, "print_on": False, "turn_separator": "", **options})
 
 
 # --- reading ---------------------------------------------------------------------------------------------------

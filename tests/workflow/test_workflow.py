@@ -121,7 +121,7 @@ def test_an_agent_may_be_in_several_steps_and_gets_its_own_answer(simulate: Simu
 def test_a_later_loop_gets_only_the_answers_of_the_last_one(simulate: Simulate, reader: Reader) -> None:
     simulator, agents = team(simulate, A="a1", B="b1")
     result = read(reader, SequentialWorkflow(agents=agents, max_loops=3))
-    assert result.tokens == ["a1", "b1"] * 3
+    assert result.tokens == ["a1", "\n\n", "b1", "\n\n"] * 2 + ["a1", "\n\n", "b1"]
     said = "Go.\n\nWhat the agents have said so far:\n\n"
     assert told(simulator, "A") == ["Go.", *[f"{said}[A]\na1\n\n[B]\nb1"] * 2]
     assert told(simulator, "B") == [f"{said}[A]\na1", *[f"{said}[B]\nb1\n\n[A]\na1"] * 2]
@@ -142,7 +142,7 @@ def test_the_answer_of_an_agent_with_tools_is_what_is_passed_on(simulate: Simula
     other = agent_at(simulator, agent_name="B", model_name="openai/B")
     stream = read(reader, SequentialWorkflow(agents=[adder, other])).stream
     assert told(simulator, "B")[0].endswith("[A]\nIt is 3.")
-    assert stream.text == "Let me see.It is 3.b1"
+    assert stream.text == "Let me see.It is 3.\n\nb1"
     assert len(stream.turns) == len(stream.timings) == 3
 
 
@@ -169,8 +169,8 @@ def test_output_type_determines_what_run_returns(
 def test_a_sequence_streams_agent_after_agent(simulate: Simulate, reader: Reader) -> None:
     _, agents = team(simulate, A="a1 a2", B="b1 b2")
     result = read(reader, SequentialWorkflow(agents=agents))
-    assert result.tokens == ["a1", " a2", "b1", " b2"]
-    assert (result.stream.text, result.stream.state) == ("a1 a2b1 b2", "complete")
+    assert result.tokens == ["a1", " a2", "\n\n", "b1", " b2"]
+    assert (result.stream.text, result.stream.state) == ("a1 a2\n\nb1 b2", "complete")
     assert result.stream.usage is not None
     assert result.stream.usage.output_tokens == 4
 
@@ -372,7 +372,7 @@ def test_a_sequence_ends_with_the_agent_that_fails(simulate: Simulate, reader: R
     simulator, agents = team(simulate, A="a1", B=FAILING, C="c1")
     result = read(reader, SequentialWorkflow(agents=agents, max_loops=2))
     assert isinstance(result.error, ProviderError)
-    assert result.tokens == ["a1", "a1", " a2"]
+    assert result.tokens == ["a1", "\n\n", "a1", " a2"]
     assert (result.stream.outputs, list(result.stream.errors)) == ({"A": "a1"}, ["B"])
     assert len(outcomes(simulator)) == 2
 
@@ -468,7 +468,7 @@ def test_close_closes_all_connections(stalled: Team, reader: Reader) -> None:
     reading.close()
     assert set(threading.enumerate()) == before
     wait_for_outcomes(simulator, "disconnected", 2)
-    assert (reading.stream.state, reading.stream.text) == ("cancelled", "b1 b2b1 b2")
+    assert (reading.stream.state, reading.stream.text) == ("cancelled", "b1 b2\n\nb1 b2")
     assert isinstance(reading.to_end().error, StreamClosedError)
     reading.close()
     assert reading.stream.state == "cancelled"

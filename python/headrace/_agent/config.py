@@ -94,6 +94,7 @@ def _spec_without_handoffs(agent: AgentOptions, inbox: list[str]) -> AgentSpec:
         handoffs=[],
         system_prompt=agent.system_prompt,
         max_loops=agent.max_loops if isinstance(agent.max_loops, int) else None,
+        allow_empty=agent.allow_empty,
         tool_choice=agent.tool_choice,
         tool_choice_every_turn=agent.tool_choice_every_turn,
         result_limit=ResultLimit(agent.max_tool_result_tokens, _results_of_a_turn(agent)),
@@ -220,7 +221,7 @@ def check_agent(agent: AgentOptions) -> None:
         most: Any = getattr(agent, name)
         if most is not None and (isinstance(most, bool) or not isinstance(most, (int, float)) or most <= 0):
             raise ConfigurationError(f"{name} must be a number above 0, or None, but is {most!r}")
-    for name in ("fallback_model_name", "stopping_token"):
+    for name in ("fallback_model_name", "stopping_token", "turn_separator"):
         check_type(name, getattr(agent, name), str, "a string")
     for name in ("stopping_func", "stopping_condition", "transforms", "streaming_callback"):
         checked_function(name, getattr(agent, name))

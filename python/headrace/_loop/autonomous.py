@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from headrace._tools.arguments import InvalidArgumentsError, parse_object
+from headrace.errors import EmptyAnswerError
 from headrace.events import PhaseEnd, PhaseStart
 from headrace.tools import ToolResult
 from headrace.types import Message, Outcome, ToolCall, Turn
@@ -94,10 +95,12 @@ class _Progress:
         reasons: Whether the model reasons without a tool.
         plan: The subtasks, in order; empty before there is a plan.
         outcome: What was reported of each subtask, by its id.
+        given_up: Why a subtask was given up, by its id.
         done: Whether each subtask that has ended succeeded, by its id.
         final: The answer of the run; None while it goes on.
         last_text: What the model last wrote for the user.
         turns: How many turns there were.
+        empty: The last empty answer, if there was any.
     """
 
     spec: AgentSpec
@@ -105,10 +108,12 @@ class _Progress:
     reasons: bool
     plan: list[Subtask] = field(default_factory=list[Subtask])
     outcome: dict[str, str] = field(default_factory=dict[str, str])
+    given_up: dict[str, str] = field(default_factory=dict[str, str])
     done: dict[str, bool] = field(default_factory=dict[str, bool])
     final: str | None = None
     last_text: str = ""
     turns: int = 0
+    empty: EmptyAnswerError | None = None
 
     @property
     def answer(self) -> str:
@@ -124,12 +129,17 @@ class _Progress:
     def turn(self, schemas: Sequence[Mapping[str, Any]], subtask: Subtask | None = None) -> Loop[Turn]:
         """One turn, with its tool calls. Arguments that are text for the user stream.
 
-        It ends the run if a stop condition is met, or if the model refuses and does nothing else.
+        It ends the run if a stop condition is met, or if the model refuses and does nothing else. An empty answer is a
+        turn without tool calls, after which the loop asks again in its own words; it is not added to the conversation.
         """
         if self.turns and self.spec.loop_interval > 0:
             yield Sleep(self.spec.loop_interval)
         self.turns += 1
-        turn = yield from take_turn(self.spec, self.conversation, schemas, SPOKEN)
+        try:
+            turn = yield from take_turn(self.spec, self.conversation, schemas, SPOKEN)
+        except EmptyAnswerError as error:
+            self.empty = error.with_traceback(None)  # which would refer to this frame
+            return Turn()
         if any(stop(turn.text) for stop in self.spec.stops):
             self.final = turn.text
         elif turn.refusal and not (turn.text or turn.tool_calls):
@@ -158,6 +168,9 @@ def autonomous_turns(spec: AgentSpec, opening: Sequence[Message]) -> Loop[Outcom
     Returns:
         The messages of the run, and its answer: the summary; without one, what the model last wrote for the user, or
         reported of a subtask.
+
+    Raises:
+        EmptyAnswerError: The model never said anything, and the agent does not allow that.
     """
     spec = yield from with_mcp_tools(spec)
     progress = _Progress(spec, (yield from begin(spec, opening)), reasons=_reasons_natively(spec))
@@ -179,6 +192,8 @@ def autonomous_turns(spec: AgentSpec, opening: Sequence[Message]) -> Loop[Outcom
         yield from _summarize(progress)
         yield emit(PhaseEnd, "summary", agent=spec.name)
     yield from progress.conversation.remember()
+    if not progress.answer and progress.empty is not None:
+        raise progress.empty
     return Outcome(progress.answer, progress.conversation.run_messages)
 
 
@@ -207,7 +222,12 @@ def _without_plan(progress: _Progress) -> Loop[Outcome]:
     earlier = progress.conversation.run_messages
     if progress.conversation.forced and not spec.tool_choice_every_turn:
         spec = spec._replace(tool_choice=None)
-    rest = yield from agent_turns(spec.with_loops(spec.auto.subtask_turns), [], progress.conversation.messages)
+    try:
+        rest = yield from agent_turns(spec.with_loops(spec.auto.subtask_turns), [], progress.conversation.messages)
+    except EmptyAnswerError:
+        if not progress.answer:
+            raise
+        return Outcome(progress.answer, earlier)
     return Outcome(rest.final or progress.answer, earlier + rest.messages)
 
 
@@ -230,17 +250,21 @@ def _execute(progress: _Progress, subtask: Subtask) -> Loop[None]:
         if not turn.tool_calls:
             # We ask once whether the subtask is done. A second answer without a tool call is its result.
             if was_asked:
-                progress.outcome[subtask.id], progress.done[subtask.id] = turn.text, True
+                said = turn.text or turn.refusal
+                progress.outcome[subtask.id], progress.done[subtask.id] = said, bool(said)
+                if not said:
+                    progress.given_up[subtask.id] = "given up: nothing was said about it"
                 return
             was_asked = True
             progress.conversation.add_user(f"If subtask {subtask.id} is done, call subtask_done; else go on with it.")
-    progress.outcome[subtask.id], progress.done[subtask.id] = "given up: it took too many turns", False
+    progress.given_up[subtask.id], progress.done[subtask.id] = "given up: it took too many turns", False
 
 
 def _summarize(progress: _Progress) -> Loop[None]:
     done, outcome = progress.done, progress.outcome
     lines = [
-        f"- {subtask.id} ({'done' if done.get(subtask.id) else 'failed'}): {outcome.get(subtask.id, '')}"
+        f"- {subtask.id} ({'done' if done.get(subtask.id) else 'failed'}): "
+        + (outcome.get(subtask.id) or progress.given_up.get(subtask.id, ""))
         for subtask in progress.plan
     ]
     progress.conversation.add_user(

@@ -46,12 +46,14 @@ class OpenTurn(NamedTuple):
         call: What to ask.
         spoken: Which argument of which tool is text for the user: the name of the argument, by the name of the tool.
         resumed: Whether the turn was begun before, and failed after the caller had seen tokens of it.
+        continues: Whether the answer is the rest of one that the provider paused.
     """
 
     agent: str
     call: ModelCall
     spoken: Mapping[str, str]
     resumed: bool = False
+    continues: bool = False
 
 
 class RunTools(NamedTuple):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from headrace.errors import (
     ConnectionFailedError,
+    EmptyAnswerError,
     MissingKeyError,
     OverloadedError,
     RateLimitError,
@@ -17,17 +18,19 @@ from headrace.errors import (
 )
 from headrace.events import Fallback
 
+from .answers import empty_answer, is_empty
 from .effects import Loop, OpenTurn, Sleep, ask, emit
 
 if TYPE_CHECKING:
     from headrace.types import Turn
 
-    from .spec import AgentSpec, RetryPolicy
+    from .spec import AgentSpec
 
 __all__ = ["ask_with_retries"]
 
 _RETRYABLE: Final = (
     ConnectionFailedError,
+    EmptyAnswerError,
     OverloadedError,
     RateLimitError,
     ServerError,
@@ -44,27 +47,31 @@ def ask_with_retries(spec: AgentSpec, effect: OpenTurn) -> Loop[Turn]:
     """Asks the agent's model, and then its fallback models.
 
     If the caller has seen tokens of an answer, there is no other attempt, unless the policy says to resume.
+
+    Raises:
+        EmptyAnswerError: The last answer says nothing, and the agent does not allow that.
     """
     policy = spec.retries
     began = policy.clock()
     for other in policy.fallbacks:
         try:
-            return (yield from _ask_one_model(policy, effect, began))
+            return (yield from _ask_one_model(spec, effect, began))
         except (StreamError, MissingKeyError) as error:
             if _was_seen(error) and not policy.resumes:
                 raise
             yield emit(Fallback, effect.call.settings.model, other.model, str(error), agent=spec.name)
             resumed = effect.resumed or _was_seen(error)
             effect = effect._replace(call=replace(effect.call, settings=other), resumed=resumed)
-    return (yield from _ask_one_model(policy, effect, began))
+    return (yield from _ask_one_model(spec, effect, began))
 
 
-def _ask_one_model(policy: RetryPolicy, effect: OpenTurn, began: float) -> Loop[Turn]:
+def _ask_one_model(spec: AgentSpec, effect: OpenTurn, began: float) -> Loop[Turn]:
     """Asks one model, and asks it again after a retryable error."""
+    policy = spec.retries
     attempt = 0
     while True:
         try:
-            return (yield from ask(effect))
+            return (yield from _ask_once(spec, effect))
         except StreamError as error:
             if not _may_pass(error):
                 raise
@@ -81,6 +88,15 @@ def _ask_one_model(policy: RetryPolicy, effect: OpenTurn, began: float) -> Loop[
             effect = effect._replace(resumed=effect.resumed or error.delivered)
         attempt += 1
         yield Sleep(wait)
+
+
+def _ask_once(spec: AgentSpec, effect: OpenTurn) -> Loop[Turn]:
+    """Asks once. An answer that says nothing is an error, unless the agent allows it."""
+    turn = yield from ask(effect)
+    if is_empty(turn) and not (spec.allow_empty or effect.continues):
+        settings = effect.call.settings
+        raise empty_answer(turn, settings.model, settings.parameters.get("max_tokens"))
+    return turn
 
 
 def _may_pass(error: StreamError) -> bool:

@@ -98,6 +98,7 @@ class AgentSpec(NamedTuple):
     description: str | None = None
     system_prompt: str | None = None
     max_loops: int | None = 1
+    allow_empty: bool = False
     tool_choice: object = None
     tool_choice_every_turn: bool = False
     result_limit: ResultLimit = ResultLimit()

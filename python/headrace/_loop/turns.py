@@ -6,9 +6,11 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
+from headrace.errors import RunLimitError, StreamError
 from headrace.events import MCPServerFailed
 from headrace.types import Message, ModelCall, Outcome, Turn
 
+from .answers import is_paused, joined
 from .calls import HANDOFF, handoff_schemas, run_calls, tool_name
 from .conversation import Conversation
 from .effects import Loop, OpenTurn, Sleep, connect, emit, recall
@@ -122,7 +124,10 @@ def take_turn(
         spoken: Which argument of which tool is text for the user.
 
     Returns:
-        The turn.
+        The turn. If the provider pauses its answer, it is asked to go on, and the parts are one turn.
+
+    Raises:
+        EmptyAnswerError: The answer says nothing, and the agent does not allow that.
     """
     conversation.add_steering()
     choice = _tool_choice(spec, schemas)
@@ -130,10 +135,20 @@ def take_turn(
         if conversation.forced and not spec.tool_choice_every_turn:
             choice = None
         conversation.forced = True
-    call = ModelCall(spec.settings, conversation.to_send(), tuple(schemas), choice)
-    turn = yield from ask_with_retries(spec, OpenTurn(spec.name, call, spoken or {}))
-    conversation.add_turn(turn)
-    return turn
+    whole: Turn | None = None
+    while True:
+        call = ModelCall(spec.settings, conversation.to_send(), tuple(schemas), choice)
+        try:
+            effect = OpenTurn(spec.name, call, spoken or {}, continues=whole is not None and bool(whole.text))
+            turn = yield from ask_with_retries(spec, effect)
+        except (StreamError, RunLimitError):
+            # What the user said is remembered, so that the next run can answer it.
+            yield from conversation.remember()
+            raise
+        conversation.add_turn(turn)
+        whole = turn if whole is None else joined(whole, turn)
+        if not is_paused(turn):
+            return whole
 
 
 def _tool_choice(spec: AgentSpec, schemas: Sequence[Mapping[str, Any]]) -> object:

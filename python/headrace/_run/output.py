@@ -41,6 +41,12 @@ class Output:
         self.held: list[str] | list[Item] = []
         self._stream: _native.Stream | None = None
         self._response: _native.ResponseDict | None = None
+        self._separator = ""
+
+    @property
+    def separator(self) -> str:
+        """The token between the texts of two turns; empty for none."""
+        return "" if self._view.events else self._view.separator
 
     @property
     def wants_events(self) -> bool:
@@ -67,16 +73,17 @@ class Output:
         object.__setattr__(event, "seq", next(self._numbers))
         return event
 
-    def reader(self, stream: _native.Stream, effect: OpenTurn) -> Reader:
+    def reader(self, stream: _native.Stream, effect: OpenTurn, separator: str = "") -> Reader:
         """Makes the reader for a turn: of strings if only text is wanted, else of events.
 
         Args:
             stream: The turn's stream.
             effect: The turn.
+            separator: A token to yield before the turn's first one; empty for none.
         """
-        self._stream, self._response = stream, None
+        self._stream, self._response, self._separator = stream, None, separator
         if self._view.text_only and not effect.spoken:
-            return TextReader(stream)
+            return TextReader(stream, separator)
         return EventReader(stream, effect.agent, effect.spoken, self._numbers, self._shown)
 
     def _shown(self, events: list[Event]) -> list[Item]:
@@ -84,7 +91,11 @@ class Output:
             return [*events]
         wanted = [event for event in events if isinstance(event, self._text_events)]
         # `call_back` turns events into text later, if the callback wants a dict: it needs the event for that.
-        return [*wanted] if self._view.detailed is not None else [event.text for event in wanted]
+        shown: list[Item] = [*wanted] if self._view.detailed is not None else [event.text for event in wanted]
+        if shown and self._separator:
+            shown.insert(0, self._separator)
+            self._separator = ""
+        return shown
 
     def drop(self) -> None:
         """Drops what was not yielded yet."""

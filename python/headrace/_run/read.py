@@ -41,12 +41,14 @@ class View(NamedTuple):
         reasoning: The reasoning too, as tokens.
         callback: Called with each token before it is yielded.
         detailed: Called with a dict about each token before it is yielded.
+        separator: The token between the texts of two turns; empty for none. Events need none.
     """
 
     events: bool = False
     reasoning: bool = False
     callback: Callable[[str], object] | None = None
     detailed: Callable[[dict[str, Any]], object] | None = None
+    separator: str = ""
 
     @property
     def text_only(self) -> bool:
@@ -64,12 +66,31 @@ class TextReader:
 
     Args:
         stream: The turn's stream.
+        separator: A token to yield before the first one; empty for none.
     """
 
-    def __init__(self, stream: _native.Stream) -> None:
+    def __init__(self, stream: _native.Stream, separator: str = "") -> None:
         self.stream = stream
-        self.wait = stream.next_batch
-        self.take = stream.take
+        self._separator = separator
+        # Without a separator, the driver calls the stream's own methods.
+        self.wait = self._wait if separator else stream.next_batch
+        self.take = self._take if separator else stream.take
+
+    def _wait(self) -> list[str] | None:
+        return self._separated(self.stream.next_batch)
+
+    def _take(self) -> list[str] | None:
+        return self._separated(self.stream.take)
+
+    def _separated(self, read: Callable[[], list[str] | None]) -> list[str] | None:
+        batch: list[str] | None = None
+        try:
+            batch = read()
+        finally:
+            if batch != []:
+                # The first tokens, the end or an error. Nothing refers to this object's own methods any more.
+                self.wait, self.take = self.stream.next_batch, self.stream.take
+        return [self._separator, *batch] if batch else batch
 
     @property
     def text(self) -> str:

@@ -254,8 +254,11 @@ class Run:
             stop_feeding: Stops the feeder of a stream in the fed lane; None in the native lane.
         """
         self.work.read_from(stream, stop_feeding)
-        reader = self.output.reader(stream, effect)
-        self.log.begin(LoggedTurn(reader, effect.call.settings.model, provider))
+        separator = self.output.separator
+        if separator and (effect.continues or not self.log.has_text):
+            separator = ""
+        reader = self.output.reader(stream, effect, separator)
+        self.log.begin(LoggedTurn(reader, effect.call.settings.model, provider, separator))
         return reader
 
     def hold(self, batch: list[str] | list[Item]) -> Sequence[Item]:

@@ -26,14 +26,16 @@ class LoggedTurn:
         reader: The reader of the answer.
         model: The model's name.
         provider: The provider's name; None for an endpoint of which only the URL is known.
+        separator: The token that is yielded before its text; empty for none.
     """
 
-    __slots__ = ("_ended", "_is_priced", "model", "provider", "reader")
+    __slots__ = ("_ended", "_is_priced", "model", "provider", "reader", "separator")
 
-    def __init__(self, reader: Reader, model: str, provider: str | None) -> None:
+    def __init__(self, reader: Reader, model: str, provider: str | None, separator: str) -> None:
         self.reader = reader
         self.model = model
         self.provider = provider
+        self.separator = separator
         self._ended: Turn | None = None
         self._is_priced = False
 
@@ -102,9 +104,15 @@ class TurnLog:
         self._turns.pop()
 
     @property
+    def has_text(self) -> bool:
+        """Whether any turn has text that was read."""
+        return any(logged.reader.text for logged in reversed(self._turns))
+
+    @property
     def text(self) -> str:
-        """The text of all turns that was read so far, refusals included."""
-        return "".join(logged.reader.text for logged in self._turns)
+        """The text of all turns that was read so far, as it was yielded: refusals and separators included."""
+        texts = ((logged.separator, logged.reader.text) for logged in self._turns)
+        return "".join(separator + text for separator, text in texts if text)
 
     @property
     def turns(self) -> tuple[Turn, ...]:

@@ -101,6 +101,7 @@ class WorkflowRun:
         max_loops: How many times the steps are repeated.
         stop_on_error: Whether an agent that fails ends the run.
         events: Whether the caller wants events instead of tokens.
+        separator: The token between the texts of two steps; empty for none.
 
     Attributes:
         status: The run's state.
@@ -110,18 +111,27 @@ class WorkflowRun:
     """
 
     def __init__(
-        self, name: str, task: str, steps: Sequence[Step], *, max_loops: int, stop_on_error: bool, events: bool
+        self,
+        name: str,
+        task: str,
+        steps: Sequence[Step],
+        *,
+        max_loops: int,
+        stop_on_error: bool,
+        events: bool,
+        separator: str,
     ) -> None:
         self.status = RunState()
         self.reader: StepReader | None = None
         self.errors: dict[str, BaseException] = {}
         self.stop_on_error = stop_on_error
-        self.output = Output(View(events=events))
+        self.output = Output(View(events=events, separator=separator))
         self._name = name
         self._task = task
         self._plan = steps
         self._max_loops = max_loops
         self._begun_steps: list[list[Member]] = []
+        self._last_step_said = 0  # the number of the step whose text was yielded last; 0 before the first
         self._error: BaseException | None = None
         self._tool_time = 0.0
 
@@ -134,8 +144,8 @@ class WorkflowRun:
 
     @property
     def text(self) -> str:
-        """The text of all agents, sorted by agent."""
-        return "".join(stream.text for stream in self._streams)
+        """The text of all agents, sorted by agent, with separators."""
+        return self.output.separator.join(filter(None, (stream.text for stream in self._streams)))
 
     @property
     def outputs(self) -> dict[str, str]:
@@ -236,6 +246,8 @@ class WorkflowRun:
             # For each item, because the caller may close the stream between two of them.
             self.status.check_open()
             if isinstance(item, str):
+                if self._last_step_said != len(self._begun_steps):
+                    yield from self._separator()
                 yield item
             elif isinstance(item, Ended):
                 yield from self._member_ended(member, item)
@@ -243,6 +255,11 @@ class WorkflowRun:
                 self._tool_time += item.tool_time
             elif not isinstance(item, RunStart):
                 yield self.output.renumbered(item)
+
+    def _separator(self) -> list[Item]:
+        """A step says its first token. Agents of one step speak at the same time, so nothing separates these."""
+        is_first, self._last_step_said = not self._last_step_said, len(self._begun_steps)
+        return [] if is_first or not self.output.separator else [self.output.separator]
 
     @property
     def _final_error(self) -> BaseException | None:
