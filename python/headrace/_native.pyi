@@ -4,7 +4,7 @@ Everything here is thread-safe. It is internal: use the public modules instead. 
 classes unchanged.
 """
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any, Final, Literal, TypeAlias, TypedDict, final, type_check_only
 
 from typing_extensions import Buffer
@@ -16,6 +16,8 @@ __all__ = [
     "DEFAULT_FIRST_TOKEN_TIMEOUT",
     "DEFAULT_IDLE_TIMEOUT",
     "DEFAULT_MAX_EVENT_BYTES",
+    "Anext",
+    "AsyncTokenIterator",
     "Notifier",
     "RecordedBody",
     "SSEDecoder",
@@ -23,6 +25,7 @@ __all__ = [
     "Simulator",
     "Source",
     "Stream",
+    "TokenIterator",
     "Waker",
     "error_class_of_status",
     "open_fed_stream",
@@ -136,6 +139,9 @@ class Stream:
     def take_deltas(self) -> list[_Delta] | None:
         """Like ``take``, but every kind of delta."""
 
+    def separate(self, token: str) -> None:
+        """Yields a token before the first one, if there is a first one."""
+
     def arm(self, waker: Waker) -> bool:
         """Registers a waker for the next tokens.
 
@@ -190,7 +196,7 @@ class Source:
 
 @final
 class Notifier:
-    """Wakes an event loop: a descriptor to watch, and the keys of the streams that became ready."""
+    """Wakes an event loop: a descriptor to watch, and those who wait for streams."""
 
     def __new__(cls) -> Notifier: ...
     def fileno(self) -> int:
@@ -199,8 +205,68 @@ class Notifier:
     def waker(self, key: int) -> Waker:
         """A waker for the stream with this key."""
 
-    def drain(self) -> list[int]:
-        """Takes the keys of the streams that were woken since the last call."""
+    def add(self, key: int, listener: Any) -> None:
+        """Adds a listener for the stream with this key: its ``wake`` is called when the stream may be ready."""
+
+    def remove(self, key: int, listener: Any) -> None:
+        """Removes a listener."""
+
+    def drain(self) -> None:
+        """Wakes all who wait for streams that became ready. To be called by the event loop."""
+
+@final
+class TokenIterator:
+    """Reads a run for ``for``: it calls the driver, and reads by itself the streams that the driver yields.
+
+    Args:
+        driver: Yields tokens, events, and streams of turns that are plain text.
+        check_open: Raises if the stream was closed.
+    """
+
+    def __new__(cls, driver: Iterator[Any], check_open: Callable[[], None]) -> TokenIterator: ...
+    def __iter__(self) -> TokenIterator: ...
+    def __next__(self) -> Any: ...
+    def discard(self) -> None:
+        """Drops what was taken and not yielded yet. Called when the run is closed, by any thread."""
+
+@final
+class AsyncTokenIterator:
+    """Reads a run for ``async for``; see :class:`TokenIterator`.
+
+    Args:
+        driver: Yields tokens, events, and streams of turns that are plain text.
+        run: Has the methods ``check_open``, ``read_cancelled`` and ``read_again``.
+        running_loop: Returns the running event loop and its notifier.
+    """
+
+    def __new__(cls, driver: AsyncIterator[Any], run: Any, running_loop: Callable[[], Any]) -> AsyncTokenIterator: ...
+    def __aiter__(self) -> AsyncTokenIterator: ...
+    def __anext__(self) -> Anext: ...
+    def aclose(self) -> Awaitable[None]:
+        """Ends the run, as closing an async generator does."""
+
+    def discard(self) -> None:
+        """Drops what was taken and not yielded yet. Called when the run is closed, by any thread."""
+
+@final
+class Anext:
+    """One read of an :class:`AsyncTokenIterator`: what a task awaits, and what it waits for."""
+
+    _asyncio_future_blocking: bool | None
+    def __await__(self) -> Anext: ...
+    def __iter__(self) -> Anext: ...
+    def __next__(self) -> Any: ...
+    def send(self, value: Any, /) -> Any: ...
+    def throw(self, *exception: Any) -> Any: ...
+    def close(self) -> None: ...
+    def get_loop(self) -> Any: ...
+    def add_done_callback(self, callback: Any, *, context: Any = None) -> None: ...
+    def remove_done_callback(self, callback: Any) -> int: ...
+    def cancel(self, msg: Any = None) -> bool: ...
+    def result(self) -> None: ...
+    def exception(self) -> None: ...
+    def done(self) -> bool: ...
+    def cancelled(self) -> bool: ...
 
 @final
 class Waker:

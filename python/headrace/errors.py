@@ -8,6 +8,7 @@
     │   └── ForkedError               the stream belongs to the parent process
     ├── RunLimitError                 the run has reached max_turns, max_total_tokens or max_cost
     ├── StreamClosedError             the stream was closed before it was read to its end
+    ├── StreamInUseError              two threads or tasks read one stream at the same time
     └── StreamError                   a stream failed (`.state` says how)
         ├── ConnectionFailedError     the connection could not be made, or broke
         │   ├── NameResolutionError   DNS has no address for the host
@@ -20,6 +21,7 @@
         ├── TruncatedError            the bytes ended before the dialect's end marker
         ├── ProtocolError             the bytes are not valid in the dialect
         │   └── EventTooLargeError    one SSE event is over the size limit
+        ├── InternalError             a bug of headrace, or of a library that it uses; never retried
         └── ProviderError             the provider reported an error, by status or inside the stream
             ├── BadRequestError       400, 413, 422
             │   ├── ContextWindowExceededError   the conversation is longer than the model's context window
@@ -61,6 +63,7 @@ __all__ = [
     "ForkedError",
     "HeadraceError",
     "IdleTimeoutError",
+    "InternalError",
     "MissingKeyError",
     "NameResolutionError",
     "NotFoundError",
@@ -73,6 +76,7 @@ __all__ = [
     "ServerError",
     "StreamClosedError",
     "StreamError",
+    "StreamInUseError",
     "StreamTimeoutError",
     "TLSError",
     "TruncatedError",
@@ -97,6 +101,13 @@ class ForkedError(ConfigurationError):
 
 class StreamClosedError(HeadraceError):
     """The stream was read after its reader had closed it."""
+
+
+class StreamInUseError(HeadraceError):
+    """Another thread or task is reading this stream at this moment. Give each reader a stream of its own.
+
+    The refused read has taken nothing: the other reader gets all tokens.
+    """
 
 
 class RunLimitError(HeadraceError):
@@ -210,6 +221,12 @@ class EmptyAnswerError(StreamError):
     The answer is complete as far as the provider is concerned, so it is counted in usage and cost. It is retried like
     a temporary error, and not remembered. ``Agent(allow_empty=True)`` takes it for an answer.
     """
+
+
+class InternalError(StreamError):
+    """A bug of headrace, or of a library that it uses. Please report it; asking again would not help."""
+
+    state = "failed"
 
 
 class ProtocolError(StreamError):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
+from . import _native
+from ._concurrency.wakeups import running_loop
 from ._run.drive import adrive, drive
 from ._run.run import Run
 from ._run.streams import AsyncStream, Stream, StreamInfo
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
-
+    from ._run.streams import AsyncTokenIterator, TokenIterator
     from .types import Timing
 
 __all__ = ["AsyncRunStream", "RunStream"]
@@ -54,7 +55,8 @@ class RunStream(_AgentStreamInfo, Stream[Run, T], Generic[T]):
 
     The first request is sent when the first token is read. ``close()``, the end of a ``with`` block and dropping the
     last reference to the stream close its connection at once. If you break out of a ``for`` loop and still have a
-    reference to the stream, you can read on. Tokens that arrived before an error are yielded before the error.
+    reference to the stream, you can read on, also after a ``KeyboardInterrupt`` while a token was awaited. Tokens that
+    arrived before an error are yielded before the error. Only one thread may read at a time.
 
     Async tools run on an event loop that belongs to this run, so objects that they keep between calls, such as an HTTP
     client, work in all turns. Its thread starts with the first tool call and ends with the stream.
@@ -62,6 +64,7 @@ class RunStream(_AgentStreamInfo, Stream[Run, T], Generic[T]):
     Raises:
         StreamError: While it is read: the run did not end complete. The subclass says how.
         StreamClosedError: While it is read: the stream was closed.
+        StreamInUseError: While it is read: another thread is reading it.
         ConfigurationError: Before the first token: the request cannot be built.
 
     Example:
@@ -78,18 +81,22 @@ class RunStream(_AgentStreamInfo, Stream[Run, T], Generic[T]):
     __slots__ = ()
 
     def __init__(self, run: Run) -> None:
-        super().__init__(run, cast("Iterator[T]", drive(run)))
+        super().__init__(run, cast("TokenIterator[T]", _native.TokenIterator(drive(run), run.check_open)))
 
 
 class AsyncRunStream(_AgentStreamInfo, AsyncStream[Run, T], Generic[T]):
     """Yields the tokens of a run (or its events), in order, each as soon as it arrives; for ``async for``.
 
-    It needs no thread of its own. Cancelling the task that reads closes the connection at once. Otherwise it behaves
-    like :class:`RunStream`.
+    It needs no thread of its own. Otherwise it behaves like :class:`RunStream`.
+
+    A read of a token that is cancelled, as by ``asyncio.wait_for(anext(stream), 5)``, loses nothing: read on. If the task
+    ends instead, the connection is closed. A cancelled read of an event, or while tools run, closes the stream at once,
+    and reading on raises ``StreamClosedError``. Only one task may read at a time.
 
     Raises:
         StreamError: While it is read: the run did not end complete. The subclass says how.
         StreamClosedError: While it is read: the stream was closed.
+        StreamInUseError: While it is read: another task is reading it.
         ConfigurationError: Before the first token: the request cannot be built.
 
     Example:
@@ -104,7 +111,8 @@ class AsyncRunStream(_AgentStreamInfo, AsyncStream[Run, T], Generic[T]):
     __slots__ = ()
 
     def __init__(self, run: Run) -> None:
-        super().__init__(run, cast("AsyncIterator[T]", adrive(run)))
+        items = _native.AsyncTokenIterator(adrive(run), run, running_loop)
+        super().__init__(run, cast("AsyncTokenIterator[T]", items))
 
     async def _wait_closed(self) -> None:
         await self._run.work.released()

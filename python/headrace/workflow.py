@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections import Counter, deque
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from ._agent.arguments import checked_list
+from ._agent.arguments import check_type, checked_list
 from ._agent.config import check_task
 from ._conversation.output import check_output_type, format_output
 from ._workflow.run import WorkflowRun
@@ -136,9 +136,7 @@ class _Workflow(ABC):
         _check_loops(self.max_loops)
         if self.on_error not in {"cancel", "continue"}:
             raise ConfigurationError(f"on_error must be 'cancel' or 'continue', not {self.on_error!r}")
-        separator: object = self.turn_separator
-        if not isinstance(separator, str):
-            raise ConfigurationError(f"turn_separator must be a string, not {separator!r}")
+        check_type("turn_separator", self.turn_separator, str, "a string")
         if self.output_type != "outputs":
             check_output_type(self.output_type)
         return self._steps()

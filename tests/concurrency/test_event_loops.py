@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from headrace import ServerError, StreamClosedError
+from headrace import ConfigurationError, ServerError, StreamClosedError, StreamInUseError
 from support.harness import Simulate, agent_at, collect, count_descriptors, needs_proc, wait_for_outcomes
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def test_a_second_reader_of_one_stream_is_refused(simulate: Simulate) -> None:
             await anext(stream)
             first = asyncio.ensure_future(anext(stream))
             await asyncio.sleep(0)
-            with pytest.raises(RuntimeError, match="already running"):
+            with pytest.raises(StreamInUseError):
                 await anext(stream)
             await stream.aclose()
             with pytest.raises(StreamClosedError):
@@ -192,3 +192,43 @@ class TestUvloop:
         gc.collect()
         # A second connection may have been opened.
         assert count_descriptors() <= before + 4
+
+
+def test_outside_of_an_event_loop_the_error_says_what_to_do(simulate: Simulate) -> None:
+    stream = agent_at(simulate("a")).arun_stream("Go.")
+    with pytest.raises(ConfigurationError, match="running event loop of asyncio"):
+        stream.__anext__().__await__().send(None)
+    assert stream.state == "failed"
+
+
+def test_under_trio_the_error_says_what_to_do(simulate: Simulate) -> None:
+    trio = pytest.importorskip("trio")
+    agent = agent_at(simulate("a"))
+
+    async def main() -> None:
+        with pytest.raises(ConfigurationError, match="trio"):
+            await anext(agent.arun_stream("Go."))
+
+    trio.run(main)
+
+
+def test_under_uvloop_tokens_stream_and_a_read_can_be_repeated(simulate: Simulate) -> None:
+    uvloop = pytest.importorskip("uvloop")
+    simulator = simulate("one two three four", pacing={"mode": "steady", "interval_ms": 20})
+
+    async def main() -> list[str]:
+        reading, said = aiter(agent_at(simulator).arun_stream("Go.")), []
+        said.append(await anext(reading))
+        while True:
+            try:
+                said.append(await asyncio.wait_for(anext(reading), 0.005))
+            except asyncio.TimeoutError:
+                continue
+            except StopAsyncIteration:
+                return said
+
+    loop = uvloop.new_event_loop()
+    try:
+        assert loop.run_until_complete(main()) == ["one", " two", " three", " four"]
+    finally:
+        loop.close()

@@ -38,7 +38,7 @@ def test_an_error_of_a_stream_may_have_no_details(kind: type[StreamError]) -> No
     error = kind("It broke.")
     assert str(error) == "It broke."
     assert {name: getattr(error, name) for name in DETAILS} == dict.fromkeys(DETAILS)
-    assert error.state in {"truncated", "rejected", "error", "transport", "timeout", "protocol"}
+    assert error.state in {"truncated", "rejected", "error", "transport", "timeout", "protocol", "failed"}
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))

@@ -1,8 +1,8 @@
 """How native streams wake an event loop.
 
-Each event loop has one notifier: a file descriptor that the event loop watches, and the listeners that wait for
-streams. The engine's threads queue the keys of the streams that became ready and write to the descriptor once; the
-event loop then wakes the listeners of all these streams.
+Each event loop has one notifier: a file descriptor that the event loop watches, and those who wait for streams. The
+engine's threads queue the keys of the streams that became ready and write to the descriptor once; the native notifier
+then wakes all who wait for these streams: reads of native iterators, and the listeners of this module.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import weakref
 from typing import TYPE_CHECKING
 
 from headrace import _native
+from headrace.errors import ConfigurationError
 
 if TYPE_CHECKING:
     import asyncio
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-__all__ = ["Listener", "notifier_of_running_loop"]
+__all__ = ["Listener", "notifier_of_running_loop", "running_loop"]
 
 
 class EventLoopNotifier:
@@ -30,9 +31,8 @@ class EventLoopNotifier:
         # `get_running_loop` for each wait, because that asks the kernel for the process id each time.
         self._event_loop = weakref.ref(event_loop)
         self.native = _native.Notifier()
-        self.listeners: dict[int, list[Listener]] = {}
-        # With this the event loop holds the notifier, so the two are freed together.
-        event_loop.add_reader(self.native.fileno(), self._drain)
+        # With this the event loop holds the native notifier.
+        event_loop.add_reader(self.native.fileno(), self.native.drain)
 
     def new_future(self) -> asyncio.Future[None]:
         """A future of the event loop."""
@@ -50,12 +50,6 @@ class EventLoopNotifier:
         with Listener(self, id(stream), stream.arm_gone) as listener:
             while (ready := listener.listen()) is not None:
                 await ready
-
-    def _drain(self) -> None:
-        for key in self.native.drain():
-            # A key without listeners belongs to a stream that nobody reads any more.
-            for listener in self.listeners.get(key, ()):
-                listener.wake()
 
 
 class Listener:
@@ -80,16 +74,13 @@ class Listener:
         self._ready: asyncio.Future[None] | None = None
 
     def __enter__(self) -> Self:
-        self._notifier.listeners.setdefault(self._key, []).append(self)
+        self._notifier.native.add(self._key, self)
         return self
 
     def __exit__(
         self, _type: type[BaseException] | None, _error: BaseException | None, _traceback: TracebackType | None
     ) -> None:
-        listeners = self._notifier.listeners[self._key]
-        listeners.remove(self)
-        if not listeners:
-            del self._notifier.listeners[self._key]
+        self._notifier.native.remove(self._key, self)
 
     def listen(self) -> asyncio.Future[None] | None:
         """The future to await; None if there is no need to wait. Safe to cancel: nothing has been taken yet."""
@@ -111,12 +102,29 @@ def notifier_of_running_loop() -> EventLoopNotifier:
     """The notifier of the event loop that runs in this thread, made at the first call.
 
     Raises:
-        RuntimeError: No event loop is running in this thread.
+        ConfigurationError: No event loop of asyncio is running in this thread.
     """
     from asyncio import get_running_loop
 
-    event_loop = get_running_loop()
+    try:
+        event_loop = get_running_loop()
+    except RuntimeError:
+        raise ConfigurationError(
+            "an async stream is read in a running event loop of asyncio (uvloop, and anyio on asyncio, are that too); "
+            "elsewhere, as under trio, read run_stream in a thread"
+        ) from None
     notifier = _notifiers.get(event_loop)
     if notifier is None:
         notifier = _notifiers[event_loop] = EventLoopNotifier(event_loop)
     return notifier
+
+
+def running_loop() -> tuple[asyncio.AbstractEventLoop, _native.Notifier]:
+    """The event loop that runs in this thread, and what wakes it; for native iterators.
+
+    Raises:
+        ConfigurationError: No event loop of asyncio is running in this thread.
+    """
+    from asyncio import get_running_loop
+
+    return get_running_loop(), notifier_of_running_loop().native

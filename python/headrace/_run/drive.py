@@ -1,7 +1,9 @@
 """The two drivers, sync and async: they carry out the effects of a loop, and yield tokens or events.
 
-Both do the same, line by line; they differ only in how they wait. asyncio is imported inside the functions that need
-it, since it would take half of the time of ``import headrace``.
+Both do the same, line by line; they differ only in how they wait. A turn of plain text is yielded as its native stream,
+which the native iterator that calls the driver reads by itself (``rust/python/src/iterate``).
+
+asyncio is imported inside the functions that need it, since it would take half of the time of ``import headrace``.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ from headrace._concurrency.wakeups import notifier_of_running_loop
 from headrace._loop.effects import Connect, Effect, Emit, OpenTurn, Recall, Remember, RunTools, Sleep
 from headrace._providers.prepare import preparation
 from headrace._providers.requests import FedRequest, PreparedRequest
+
+from .read import TextReader
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Coroutine, Generator
@@ -28,11 +32,14 @@ __all__ = ["adrive", "drive"]
 
 T = TypeVar("T")
 
+Yielded: TypeAlias = "Item | _native.Stream"
+"""A token, an event, or a turn for the native iterator to read."""
+
 Done: TypeAlias = "tuple[object, list[Item]]"
 """The effect's result, which goes back into the loop, and the items to yield."""
 
 
-def drive(run: Run) -> Generator[Item, None, None]:
+def drive(run: Run) -> Generator[Yielded, None, None]:
     """Drives a run. Blocks the calling thread while it waits."""
     output = run.output
     calls_back = output.calls_back  # read once, not for each token
@@ -46,6 +53,9 @@ def drive(run: Run) -> Generator[Item, None, None]:
                 if isinstance(effect, OpenTurn):
                     yield from run.turn_begun(effect)
                     reader = _open(run, effect, preparation(effect.call).request())
+                    if isinstance(reader, TextReader) and not calls_back:
+                        yield reader.stream
+                    # A stream that was read to its end raises its error here, if it has one.
                     while (batch := reader.wait()) is not None:
                         run.hold(batch)
                         yield from output.called_back(batch) if calls_back else batch
@@ -65,12 +75,12 @@ def drive(run: Run) -> Generator[Item, None, None]:
         run.status.raise_error()
 
 
-async def adrive(run: Run) -> AsyncGenerator[Item, None]:
+async def adrive(run: Run) -> AsyncGenerator[Yielded, None]:
     """Drives a run on the running event loop."""
     output = run.output
     calls_back = output.calls_back  # read once, not for each token
-    notifier = notifier_of_running_loop()
     with run:
+        notifier_of_running_loop()  # raises outside of an event loop
         for item in run.begun():
             yield item
         effect = run.start()
@@ -82,14 +92,12 @@ async def adrive(run: Run) -> AsyncGenerator[Item, None]:
                     for item in run.turn_begun(effect):
                         yield item
                     reader = _open(run, effect, await _prepare(effect.call))
-                    with notifier.ready(reader.stream) as listener:
-                        while True:
-                            if (woken := listener.listen()) is not None:
-                                await woken
-                            if (batch := reader.take()) is None:
-                                break
-                            for item in run.hold(batch):
-                                yield output.call_back(item) if calls_back else item
+                    if isinstance(reader, TextReader) and not calls_back:
+                        yield reader.stream
+                        reader.take()  # it has ended: raises its error, if it has one
+                    else:
+                        async for item in _items(run, reader):
+                            yield output.call_back(item) if calls_back else item
                     result, shown = run.turn_ended(effect)
                 elif isinstance(effect, RunTools):
                     turn = _tool_turn(run, effect)
@@ -110,6 +118,18 @@ async def adrive(run: Run) -> AsyncGenerator[Item, None]:
         for item in run.ended():
             yield item
         run.status.raise_error()
+
+
+async def _items(run: Run, reader: Reader) -> AsyncGenerator[Item, None]:
+    """The items of a turn, as they arrive."""
+    with notifier_of_running_loop().ready(reader.stream) as listener:
+        while True:
+            if (woken := listener.listen()) is not None:
+                await woken
+            if (batch := reader.take()) is None:
+                return
+            for item in run.hold(batch):
+                yield item
 
 
 def _run_effect(run: Run, effect: Effect) -> Done:

@@ -71,26 +71,10 @@ class TextReader:
 
     def __init__(self, stream: _native.Stream, separator: str = "") -> None:
         self.stream = stream
-        self._separator = separator
-        # Without a separator, the driver calls the stream's own methods.
-        self.wait = self._wait if separator else stream.next_batch
-        self.take = self._take if separator else stream.take
-
-    def _wait(self) -> list[str] | None:
-        return self._separated(self.stream.next_batch)
-
-    def _take(self) -> list[str] | None:
-        return self._separated(self.stream.take)
-
-    def _separated(self, read: Callable[[], list[str] | None]) -> list[str] | None:
-        batch: list[str] | None = None
-        try:
-            batch = read()
-        finally:
-            if batch != []:
-                # The first tokens, the end or an error. Nothing refers to this object's own methods any more.
-                self.wait, self.take = self.stream.next_batch, self.stream.take
-        return [self._separator, *batch] if batch else batch
+        self.wait = stream.next_batch
+        self.take = stream.take
+        if separator:
+            stream.separate(separator)
 
     @property
     def text(self) -> str:

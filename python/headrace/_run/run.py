@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import weakref
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from headrace import _native
 from headrace.errors import StreamError
 from headrace.events import RunEnd, RunStart, ToolCallRequested, ToolResultReturned, TurnEnd, TurnStart
 from headrace.types import Outcome
@@ -17,12 +19,12 @@ from .turn_log import LoggedTurn, TurnLog
 from .work import Work
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Awaitable, Callable, Sequence
     from types import TracebackType
 
     from typing_extensions import Self
 
-    from headrace import _native
     from headrace._loop.effects import Effect, Emit, Loop, OpenTurn, RunTools
     from headrace.tools import ToolResult
     from headrace.types import Message, Timing, Turn, Usage
@@ -81,12 +83,18 @@ class Run:
         self._note = note
         self._limits = limits
         self._outcome = Outcome()
+        # The task whose read was cancelled, until the stream is read again; and the task whose end is watched for that.
+        self._leaver: weakref.ref[asyncio.Task[Any]] | None = None
+        self._watched: weakref.ref[asyncio.Task[Any]] | None = None
 
     # --- for the caller's stream -------------------------------------------------------------------------------
 
     @property
     def state(self) -> str:
         """The state; see ``RunStream.state``."""
+        leaver = None if self._leaver is None else self._leaver()
+        if leaver is not None and leaver.done():
+            self._reader_ended(leaver)
         return self.status.name
 
     @property
@@ -134,6 +142,33 @@ class Run:
             self.output.drop()
             self.work.stop()
         self.work.release()
+
+    def read_cancelled(self) -> None:
+        """A read was cancelled while tokens were awaited. If its task ends without reading on, the run does."""
+        import asyncio
+
+        try:
+            task = asyncio.current_task()
+        except RuntimeError:  # no event loop is running: then the stream is closed when it is dropped
+            return
+        # Before Python 3.12, `wait_for` makes a task of the read alone, which is not the one that may read on.
+        if task is None or isinstance(task.get_coro(), _native.Anext):
+            return
+        self._leaver = weakref.ref(task)
+        if self._watched is None or self._watched() is not task:
+            self._watched = self._leaver
+            task.add_done_callback(self._reader_ended)
+
+    def read_again(self) -> None:
+        """The stream is read again after a cancelled read."""
+        self._leaver = None
+
+    def _reader_ended(self, task: asyncio.Task[Any]) -> None:
+        if self._leaver is not None and self._leaver() is task:
+            self._leaver = None
+            if self.status.leave():
+                self.work.stop()
+            self.work.release()
 
     # --- for the drivers: the loop ---------------------------------------------------------------------------------
 

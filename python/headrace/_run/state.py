@@ -74,6 +74,18 @@ class RunState:
         self.name = "cancelled"
         return True
 
+    def leave(self) -> bool:
+        """The reader has left without closing the stream: its read was cancelled, and it did not read on.
+
+        Returns:
+            False if the run had already ended; then nothing changes.
+        """
+        if self.name not in {"pending", "streaming"}:
+            return False
+        self.name = "cancelled"
+        self._left = True
+        return True
+
     def check_open(self) -> None:
         """Raises ``StreamClosedError`` if the stream was closed."""
         if self.closed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from headrace.types import Message, Timing, Turn, Usage
 
-__all__ = ["AsyncStream", "Stream", "StreamInfo"]
+__all__ = ["AsyncStream", "AsyncTokenIterator", "Stream", "StreamInfo", "TokenIterator"]
 
 T = TypeVar("T")
 
@@ -44,8 +44,33 @@ class Running(Protocol):
     def close(self) -> None:
         """Closes all connections."""
 
+    def read_cancelled(self) -> None:
+        """A read was cancelled while tokens were awaited."""
+
+    def read_again(self) -> None:
+        """The stream is read again after that."""
+
 
 R = TypeVar("R", bound=Running)
+T_co = TypeVar("T_co", covariant=True)
+
+
+class TokenIterator(Protocol[T_co]):
+    """``_native.TokenIterator``, as an iterator of what the stream yields."""
+
+    def __iter__(self) -> Iterator[T_co]: ...
+    def __next__(self) -> T_co: ...
+    def discard(self) -> None:
+        """Drops what was taken and not yielded yet."""
+
+
+class AsyncTokenIterator(Protocol[T_co]):
+    """``_native.AsyncTokenIterator``, as an async iterator of what the stream yields."""
+
+    def __aiter__(self) -> AsyncIterator[T_co]: ...
+    def __anext__(self) -> Awaitable[T_co]: ...
+    def discard(self) -> None:
+        """Drops what was taken and not yielded yet."""
 
 
 class StreamInfo(Generic[R]):
@@ -136,12 +161,12 @@ class Stream(StreamInfo[R], Iterator[T], Generic[R, T]):
 
     __slots__ = ("_items",)
 
-    def __init__(self, run: R, items: Iterator[T]) -> None:
+    def __init__(self, run: R, items: TokenIterator[T]) -> None:
         super().__init__(run)
         self._items = items
 
     def __iter__(self) -> Iterator[T]:
-        # The generator itself, so that a `for` loop does not call `__next__` below for each token.
+        # The native iterator itself, so that a `for` loop does not call `__next__` below for each token.
         self._run.check_open()
         return self._items
 
@@ -163,6 +188,7 @@ class Stream(StreamInfo[R], Iterator[T], Generic[R, T]):
             'cancelled'
         """
         self._run.close()
+        self._items.discard()
 
     def __enter__(self) -> Self:
         self._run.check_open()
@@ -184,7 +210,7 @@ class AsyncStream(StreamInfo[R], AsyncIterator[T], Generic[R, T]):
 
     __slots__ = ("_items",)
 
-    def __init__(self, run: R, items: AsyncIterator[T]) -> None:
+    def __init__(self, run: R, items: AsyncTokenIterator[T]) -> None:
         super().__init__(run)
         self._items = items
 
@@ -192,9 +218,10 @@ class AsyncStream(StreamInfo[R], AsyncIterator[T], Generic[R, T]):
         self._run.check_open()
         return self._items
 
-    async def __anext__(self) -> T:
+    def __anext__(self) -> Awaitable[T]:
+        # Not a coroutine around it: `wait_for` makes a task of it before Python 3.12, and that must be the read alone.
         self._run.check_open()
-        return await anext(self._items)
+        return self._items.__anext__()
 
     async def aclose(self) -> None:
         """Closes the stream, and returns when its connections are gone. May be called from any task, and repeatedly.
@@ -202,6 +229,7 @@ class AsyncStream(StreamInfo[R], AsyncIterator[T], Generic[R, T]):
         Whoever reads the stream gets ``StreamClosedError``. Closing a stream that was read to its end does nothing.
         """
         self._run.close()
+        self._items.discard()
         await self._wait_closed()
 
     @abstractmethod

@@ -202,6 +202,12 @@ class WorkflowRun:
     def _streams(self) -> list[RunStream[Any] | AsyncRunStream[Any]]:
         return [member.stream for member in self._members if member.stream is not None]
 
+    def read_cancelled(self) -> None:
+        """Nothing to do: its driver is what a read awaits, and that has ended the run."""
+
+    def read_again(self) -> None:
+        """Nothing to do; see :meth:`read_cancelled`."""
+
     def check_open(self) -> None:
         """Raises ``StreamClosedError`` if the stream was closed."""
         self.status.check_open()

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
+from headrace import _native
+from headrace._concurrency.wakeups import running_loop
 from headrace._run.streams import AsyncStream, Stream, StreamInfo
 
 from .readers import ParallelReader, ParallelReaderInThread, SingleReader
 from .run import WorkflowRun
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Sequence
+    from collections.abc import AsyncGenerator, Generator, Sequence
 
     from headrace._run.read import Item
+    from headrace._run.streams import AsyncTokenIterator, TokenIterator
 
     from .run import Member
 
@@ -103,7 +106,7 @@ class WorkflowStream(_WorkflowStreamInfo, Stream[WorkflowRun, T], Generic[T]):
     __slots__ = ()
 
     def __init__(self, run: WorkflowRun) -> None:
-        super().__init__(run, cast("Iterator[T]", _drive(run)))
+        super().__init__(run, cast("TokenIterator[T]", _native.TokenIterator(_drive(run), run.check_open)))
 
 
 class AsyncWorkflowStream(_WorkflowStreamInfo, AsyncStream[WorkflowRun, T], Generic[T]):
@@ -121,7 +124,8 @@ class AsyncWorkflowStream(_WorkflowStreamInfo, AsyncStream[WorkflowRun, T], Gene
     __slots__ = ()
 
     def __init__(self, run: WorkflowRun) -> None:
-        super().__init__(run, cast("AsyncIterator[T]", _adrive(run)))
+        items = _native.AsyncTokenIterator(_adrive(run), run, running_loop)
+        super().__init__(run, cast("AsyncTokenIterator[T]", items))
 
     async def _wait_closed(self) -> None:
         if isinstance(self._run.reader, ParallelReader):

@@ -21,8 +21,8 @@ pub(crate) fn failure(py: Python<'_>, failure: &Failure, model: Option<&str>) ->
         details.set_item("body", failure.body.as_deref())?;
         details.set_item("model", model)
     });
-    // A configuration error has no state.
-    if failure.kind == FailureKind::InvalidRequest {
+    // A configuration error has no state, and that of a bug is its class's.
+    if matches!(failure.kind, FailureKind::InvalidRequest | FailureKind::Internal) {
         return error;
     }
     // Not left to the class: a provider may report the same class by status or inside the stream.
@@ -69,6 +69,13 @@ pub(crate) fn forked(py: Python<'_>) -> PyErr {
     raised(py, "ForkedError", message, |_| Ok(()))
 }
 
+/// The exception for a read while another one is under way.
+pub(crate) fn in_use(py: Python<'_>) -> PyErr {
+    let message =
+        "another thread or task is reading this stream at this moment: give each reader a stream of its own";
+    raised(py, "StreamInUseError", message, |_| Ok(()))
+}
+
 pub(crate) fn runtime(py: Python<'_>, error: &RuntimeError) -> PyErr {
     let message = match error {
         RuntimeError::WorkerThreads(value) => {
@@ -91,7 +98,8 @@ pub(crate) fn event_too_large(py: Python<'_>, error: EventTooLarge) -> PyErr {
 const fn exception_name(kind: FailureKind, class: Option<ErrorClass>) -> &'static str {
     match kind {
         FailureKind::InvalidRequest => "ConfigurationError",
-        FailureKind::Connect | FailureKind::Broken | FailureKind::Internal => "ConnectionFailedError",
+        FailureKind::Connect | FailureKind::Broken => "ConnectionFailedError",
+        FailureKind::Internal => "InternalError",
         FailureKind::Dns => "NameResolutionError",
         FailureKind::Tls => "TLSError",
         FailureKind::ConnectTimeout => "ConnectTimeoutError",

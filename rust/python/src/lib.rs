@@ -2,6 +2,7 @@
 //!
 //! - `stream`: a stream, and how Python waits for it;
 //! - `source`: the source of a stream whose bytes Python feeds;
+//! - `iterate`: the iterators that a caller reads a run with;
 //! - `notifier`: what wakes an event loop;
 //! - `fork`: tells the engine about forks;
 //! - `sse`: the event stream decoder on its own;
@@ -14,6 +15,7 @@ mod convert;
 mod decode;
 mod errors;
 mod fork;
+mod iterate;
 #[cfg(unix)]
 mod notifier;
 mod simulator;
@@ -31,6 +33,8 @@ mod _native {
     use crate::decode::RecordedBody;
     #[pymodule_export]
     use crate::errors::{error_class_of_status, retry_after};
+    #[pymodule_export]
+    use crate::iterate::{Anext, AsyncTokenIterator, TokenIterator};
     #[cfg(unix)]
     #[pymodule_export]
     use crate::notifier::{Notifier, Waker};

@@ -1,7 +1,8 @@
 //! A stream, and the two ways in which Python waits for it: blocking a thread, or waking an event loop.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Context;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -29,6 +30,8 @@ pub(crate) struct Stream {
     dialect: Dialect,
     model: Option<String>,
     raised: Raised,
+    /// A token to yield before the first one.
+    separator: Mutex<Option<Py<PyString>>>,
 }
 
 /// Sends a request and returns its stream at once.
@@ -112,6 +115,11 @@ impl Stream {
         self.look(py, || self.deltas(py))
     }
 
+    /// Yields a token before the first one, if there is a first one.
+    fn separate(&self, py: Python<'_>, token: Py<PyString>) {
+        *self.separator.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner) = Some(token);
+    }
+
     /// True if there is something to take. If not, the waker will be woken when there is.
     fn arm(&self, py: Python<'_>, waker: &Waker) -> bool {
         self.lock(py).poll(&mut Context::from_waker(&waker.waker)) != Readiness::Pending
@@ -153,7 +161,14 @@ impl Stream {
 
 impl Stream {
     fn new(stream: EngineStream, dialect: Dialect, model: Option<String>, raised: Raised) -> Self {
-        Self { closer: stream.closer(), inner: Mutex::new(stream), dialect, model, raised }
+        Self {
+            closer: stream.closer(),
+            inner: Mutex::new(stream),
+            dialect,
+            model,
+            raised,
+            separator: Mutex::default(),
+        }
     }
 
     fn lock<'a>(&'a self, py: Python<'_>) -> MutexGuard<'a, EngineStream> {
@@ -198,16 +213,75 @@ impl Stream {
     }
 
     fn tokens<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        let mut tokens = Vec::new();
+        let mut tokens = VecDeque::new();
+        self.take_tokens(py, &mut tokens);
+        PyList::new(py, tokens)
+    }
+
+    /// Takes the tokens of text or of a refusal that have arrived.
+    fn take_tokens(&self, py: Python<'_>, tokens: &mut VecDeque<Py<PyString>>) {
         self.lock(py).take(|arrival| {
             // A refusal is shown to the user like text.
             if let (0, DeltaKind::Text(text) | DeltaKind::Refusal(text)) =
                 (arrival.delta.choice, &arrival.delta.kind)
             {
-                tokens.push(PyString::new(py, text));
+                tokens.push_back(PyString::new(py, text).unbind());
             }
         });
-        PyList::new(py, tokens)
+        if !tokens.is_empty() {
+            let separator =
+                self.separator.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(separator) = separator {
+                tokens.push_front(separator);
+            }
+        }
+    }
+
+    /// Blocks this thread until there are tokens, and takes them. False at the end, however the stream ended: `take`
+    /// tells.
+    pub(crate) fn wait_for_tokens(
+        &self,
+        py: Python<'_>,
+        tokens: &mut VecDeque<Py<PyString>>,
+    ) -> PyResult<bool> {
+        loop {
+            let readiness =
+                py.detach(|| self.inner.lock().unwrap_or_else(PoisonError::into_inner).wait(SLICE));
+            match readiness {
+                Readiness::Ready => {
+                    self.take_tokens(py, tokens);
+                    if !tokens.is_empty() {
+                        return Ok(true);
+                    }
+                }
+                Readiness::Pending => {}
+                Readiness::Ended | Readiness::Forked => return Ok(false),
+            }
+            py.check_signals()?;
+        }
+    }
+
+    /// Takes the tokens that have arrived; if there are none, the waker will be woken when there are. False at the
+    /// end, however the stream ended: `take` tells.
+    pub(crate) fn poll_tokens(
+        &self,
+        py: Python<'_>,
+        waker: &std::task::Waker,
+        tokens: &mut VecDeque<Py<PyString>>,
+    ) -> Poll<bool> {
+        loop {
+            let readiness = self.lock(py).poll(&mut Context::from_waker(waker));
+            match readiness {
+                Readiness::Ready => {
+                    self.take_tokens(py, tokens);
+                    if !tokens.is_empty() {
+                        return Poll::Ready(true);
+                    }
+                }
+                Readiness::Pending => return Poll::Pending,
+                Readiness::Ended | Readiness::Forked => return Poll::Ready(false),
+            }
+        }
     }
 
     fn deltas<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {

@@ -42,6 +42,8 @@ def translated(error: BaseException, settings: ModelSettings, provider: str) -> 
     ours = next((ours for theirs, ours in _CLASSES.items() if theirs in names), None)
     if ours is None:
         return error
+    if ours is errors.ConnectionFailedError and _is_bug(error.__cause__ or error.__context__):
+        ours = errors.InternalError
     status: Any = getattr(error, "status_code", None)
     if ours in {errors.ProviderError, errors.BadRequestError} and isinstance(status, int):
         # litellm's class is a general one; the status is more specific.
@@ -56,6 +58,12 @@ def translated(error: BaseException, settings: ModelSettings, provider: str) -> 
     )
     translation.__cause__ = error
     return translation
+
+
+def _is_bug(cause: BaseException | None) -> bool:
+    """Whether litellm's error about a connection hides a mistake in code: it wraps whatever it does not know."""
+    bugs = (TypeError, AttributeError, LookupError, NameError, AssertionError, NotImplementedError, RecursionError)
+    return isinstance(cause, bugs)
 
 
 def message_of(error: BaseException, settings: ModelSettings) -> str:

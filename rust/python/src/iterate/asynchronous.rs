@@ -1,0 +1,326 @@
+//! The iterator for `async for`.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
+
+use pyo3::exceptions::{PyRuntimeError, PyStopAsyncIteration, PyStopIteration};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::MutexExt;
+use pyo3::types::{PyTuple, PyWeakrefMethods, PyWeakrefReference};
+use pyo3::{PyTraverseError, PyVisit};
+
+use super::{Anext, Turn, stream_of};
+use crate::errors;
+use crate::notifier::Notifier;
+
+/// Reads a run for `async for`.
+#[pyclass(frozen, module = "headrace._native")]
+pub(crate) struct AsyncTokenIterator {
+    driver: Py<PyAny>,
+    run: Py<PyAny>,
+    /// Returns the running event loop and its notifier.
+    running_loop: Py<PyAny>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    turn: Turn,
+    phase: Phase,
+    event_loop: Option<EventLoop>,
+    /// Whether the last read was cancelled, and none has begun since.
+    cancelled: bool,
+    /// An object for the next read, so that none is made for each.
+    spare: Option<Py<Anext>>,
+}
+
+/// What the current read is doing.
+#[derive(Default)]
+enum Phase {
+    /// There is none.
+    #[default]
+    Idle,
+    /// It awaits the driver.
+    Driving(Py<PyAny>),
+    /// It awaits tokens.
+    Waiting,
+}
+
+/// The event loop in which tokens are awaited, and what wakes it.
+struct EventLoop {
+    /// A weak reference: the loop holds the notifier, and that the read.
+    reference: Py<PyWeakrefReference>,
+    notifier: Py<Notifier>,
+    /// The stream of the turn. It keeps one waker only, so all who wait for it in this loop share a key.
+    key: u64,
+    waker: Waker,
+}
+
+/// How a read goes on.
+pub(super) enum Progress {
+    /// The task waits for this object.
+    Wait(Py<PyAny>),
+    /// The read has ended with this item.
+    Item(Py<PyAny>),
+}
+
+#[pymethods]
+impl AsyncTokenIterator {
+    #[new]
+    fn new(driver: Py<PyAny>, run: Py<PyAny>, running_loop: Py<PyAny>) -> Self {
+        Self { driver, run, running_loop, state: Mutex::default() }
+    }
+
+    fn __aiter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    fn __anext__(slf: &Bound<'_, Self>) -> PyResult<Py<Anext>> {
+        let (py, iterator) = (slf.py(), slf.clone().unbind());
+        let spare = {
+            let mut state = slf.get().lock(py);
+            if !matches!(state.phase, Phase::Idle) {
+                return Err(errors::in_use(py));
+            }
+            state.spare.take()
+        };
+        #[expect(deprecated, reason = "its successor is unsafe")]
+        let spare = spare.filter(|spare| spare.get_refcnt(py) == 1);
+        match spare {
+            Some(spare) => {
+                spare.get().reset(py, iterator);
+                Ok(spare)
+            }
+            None => Py::new(py, Anext::new(iterator)),
+        }
+    }
+
+    /// Ends the run, as closing an async generator does.
+    fn aclose(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        self.discard(py);
+        self.driver.call_method0(py, intern!(py, "aclose"))
+    }
+
+    /// Drops what was taken and not returned yet. Called when the run is closed, by any thread.
+    fn discard(&self, py: Python<'_>) {
+        self.lock(py).turn.discard();
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.driver)?;
+        visit.call(&self.run)?;
+        visit.call(&self.running_loop)?;
+        // Never wait here: another thread may hold the lock.
+        if let Ok(state) = self.state.try_lock()
+            && let Phase::Driving(awaitable) = &state.phase
+        {
+            visit.call(awaitable)?;
+        }
+        Ok(())
+    }
+}
+
+impl AsyncTokenIterator {
+    /// A read begins.
+    pub(super) fn begin(&self, py: Python<'_>) -> PyResult<()> {
+        let cancelled = {
+            let mut state = self.lock(py);
+            if !matches!(state.phase, Phase::Idle) {
+                return Err(errors::in_use(py));
+            }
+            std::mem::take(&mut state.cancelled)
+        };
+        if cancelled {
+            self.run.call_method0(py, intern!(py, "read_again"))?;
+        }
+        Ok(())
+    }
+
+    /// A read has ended, in whichever way. Its object may serve the next one.
+    pub(super) fn end(&self, py: Python<'_>, read: Py<Anext>) {
+        let mut state = self.lock(py);
+        state.phase = Phase::Idle;
+        state.spare = Some(read);
+    }
+
+    /// Goes on with a read, until it has to wait or has ended.
+    pub(super) fn advance(&self, py: Python<'_>, read: &Bound<'_, Anext>) -> PyResult<Progress> {
+        let mut taken = VecDeque::new();
+        loop {
+            let mut state = self.lock(py);
+            if let Phase::Driving(awaitable) = &state.phase {
+                let awaitable = awaitable.clone_ref(py);
+                drop(state);
+                let stepped = awaitable.call_method1(py, intern!(py, "send"), (py.None(),));
+                match self.driven(py, stepped)? {
+                    Some(progress) => return Ok(progress),
+                    None => continue,
+                }
+            }
+            if let Some(token) = state.turn.pop() {
+                return Ok(Progress::Item(token.into_any()));
+            }
+            let Some(stream) = state.turn.stream.as_ref().map(|stream| stream.clone_ref(py)) else {
+                drop(state);
+                let awaitable = self.driver.call_method0(py, intern!(py, "__anext__"))?;
+                self.lock(py).phase = Phase::Driving(awaitable);
+                continue;
+            };
+            let waker = state.event_loop.as_ref().map(|event_loop| event_loop.waker.clone());
+            drop(state);
+            let Some(waker) = waker else {
+                self.bind(py)?;
+                continue;
+            };
+            match stream.get().poll_tokens(py, &waker, &mut taken) {
+                Poll::Ready(true) => self.lock(py).turn.add(&mut taken),
+                // The driver finds out how it ended.
+                Poll::Ready(false) => self.lock(py).turn.stream = None,
+                Poll::Pending => return Ok(self.wait(py, read)),
+            }
+        }
+    }
+
+    /// Tokens are awaited: the task waits for the read.
+    fn wait(&self, py: Python<'_>, read: &Bound<'_, Anext>) -> Progress {
+        self.lock(py).phase = Phase::Waiting;
+        if let Some((notifier, key)) = self.waiting_at(py) {
+            notifier.get().await_key(py, key, read.clone().unbind());
+        }
+        read.get().wait();
+        Progress::Wait(read.clone().into_any().unbind())
+    }
+
+    /// Throws an exception into the read.
+    ///
+    /// Only the driver gets it, if it is the driver that is awaited. Where tokens are awaited, the read ends, and
+    /// the next one goes on as if it had not been.
+    pub(super) fn throw(
+        &self,
+        py: Python<'_>,
+        read: &Bound<'_, Anext>,
+        exception: &Bound<'_, PyTuple>,
+    ) -> PyResult<Progress> {
+        let driven = match &self.lock(py).phase {
+            Phase::Driving(awaitable) => Some(awaitable.clone_ref(py)),
+            _ => None,
+        };
+        if let Some(awaitable) = driven {
+            let stepped = awaitable.call_method1(py, intern!(py, "throw"), exception.clone());
+            return match self.driven(py, stepped)? {
+                Some(progress) => Ok(progress),
+                None => self.advance(py, read),
+            };
+        }
+        let was_refused = !read.get().has_callback(py);
+        self.stop_waiting(py);
+        let error = to_error(exception)?;
+        if was_refused && error.is_instance_of::<PyRuntimeError>(py) {
+            // The task belongs to another event loop than the one of the last read.
+            self.lock(py).phase = Phase::Idle;
+            self.bind(py)?;
+            return self.advance(py, read);
+        }
+        self.cancelled(py)?;
+        Err(error)
+    }
+
+    /// Closes the read: the coroutine that awaits it is closed.
+    pub(super) fn close(&self, py: Python<'_>) -> PyResult<()> {
+        let driven = match &self.lock(py).phase {
+            Phase::Driving(awaitable) => Some(awaitable.clone_ref(py)),
+            _ => None,
+        };
+        if let Some(awaitable) = driven {
+            return awaitable.call_method0(py, intern!(py, "close")).map(drop);
+        }
+        self.stop_waiting(py);
+        Ok(())
+    }
+
+    /// The event loop of the last wait, for the task that asks.
+    pub(super) fn event_loop<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        let reference =
+            self.lock(py).event_loop.as_ref().map(|event_loop| event_loop.reference.clone_ref(py));
+        reference.and_then(|reference| reference.bind(py).upgrade())
+    }
+
+    /// Nobody is to be woken any more.
+    pub(super) fn stop_waiting(&self, py: Python<'_>) {
+        if let Some((notifier, key)) = self.waiting_at(py) {
+            notifier.get().forget_key(py, key);
+        }
+    }
+
+    /// What wakes the read, and by which key.
+    fn waiting_at(&self, py: Python<'_>) -> Option<(Py<Notifier>, u64)> {
+        let state = self.lock(py);
+        state.event_loop.as_ref().map(|event_loop| (event_loop.notifier.clone_ref(py), event_loop.key))
+    }
+
+    /// What a step of the driver led to: how the read goes on, or `None` if a turn was opened.
+    fn driven(&self, py: Python<'_>, stepped: PyResult<Py<PyAny>>) -> PyResult<Option<Progress>> {
+        let error = match stepped {
+            Ok(awaited) => return Ok(Some(Progress::Wait(awaited))),
+            Err(error) => error,
+        };
+        self.lock(py).phase = Phase::Idle;
+        if error.is_instance_of::<PyStopIteration>(py) {
+            let item = error.value(py).getattr(intern!(py, "value"))?;
+            return match stream_of(&item) {
+                Some(stream) => {
+                    let mut state = self.lock(py);
+                    state.turn.open(stream);
+                    state.event_loop = None;
+                    Ok(None)
+                }
+                None => Ok(Some(Progress::Item(item.unbind()))),
+            };
+        }
+        if error.is_instance_of::<PyStopAsyncIteration>(py) {
+            self.run.call_method0(py, intern!(py, "check_open"))?;
+        }
+        Err(error)
+    }
+
+    /// Looks up the running event loop.
+    fn bind(&self, py: Python<'_>) -> PyResult<()> {
+        let found = self.running_loop.call0(py)?;
+        let (event_loop, notifier): (Bound<'_, PyAny>, Bound<'_, Notifier>) = found.extract(py)?;
+        let reference = PyWeakrefReference::new(&event_loop)?.unbind();
+        let mut state = self.lock(py);
+        let key = state.turn.stream.as_ref().map_or(0, |stream| stream.as_ptr().addr() as u64);
+        let waker = notifier.get().waker_for(key);
+        state.event_loop = Some(EventLoop { reference, notifier: notifier.unbind(), key, waker });
+        Ok(())
+    }
+
+    /// A read was cancelled. If its task ends without reading on, the run does.
+    fn cancelled(&self, py: Python<'_>) -> PyResult<()> {
+        {
+            let mut state = self.lock(py);
+            state.phase = Phase::Idle;
+            state.cancelled = true;
+        }
+        self.run.call_method0(py, intern!(py, "read_cancelled")).map(drop)
+    }
+
+    fn lock(&self, py: Python<'_>) -> MutexGuard<'_, State> {
+        self.state.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The exception that `throw` was called with: an exception, or a class and its argument.
+fn to_error(arguments: &Bound<'_, PyTuple>) -> PyResult<PyErr> {
+    let first = arguments.get_item(0)?;
+    let value = arguments.get_item(1).ok().filter(|value| !value.is_none());
+    Ok(match value {
+        Some(value) if value.is_instance_of::<pyo3::exceptions::PyBaseException>() => {
+            PyErr::from_value(value)
+        }
+        Some(value) => PyErr::from_value(first.call1((value,))?),
+        None => PyErr::from_value(first),
+    })
+}

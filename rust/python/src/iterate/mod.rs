@@ -1,0 +1,64 @@
+//! The iterators that a caller reads a run with.
+//!
+//! They call the Python driver between turns. A driver that has opened a turn of plain text yields the turn's stream;
+//! then the iterator reads that by itself, without entering Python for each token, and goes back to the driver at its
+//! end. A read that is interrupted while tokens are awaited takes nothing, and can be repeated: the driver is not
+//! touched by it.
+//!
+//! - `blocking`: for `for`;
+//! - `asynchronous`: for `async for`;
+//! - `anext`: what a task awaits.
+
+mod anext;
+mod asynchronous;
+mod blocking;
+
+use std::collections::VecDeque;
+
+use pyo3::prelude::*;
+use pyo3::types::PyString;
+
+use crate::stream::Stream;
+
+pub(crate) use anext::Anext;
+pub(crate) use asynchronous::AsyncTokenIterator;
+pub(crate) use blocking::TokenIterator;
+
+/// The turn that is being read, and what was taken of it and not returned yet.
+#[derive(Default)]
+pub(crate) struct Turn {
+    tokens: VecDeque<Py<PyString>>,
+    stream: Option<Py<Stream>>,
+    /// Set when the caller closed the run: nothing is returned any more.
+    dropped: bool,
+}
+
+impl Turn {
+    /// Starts to read a turn.
+    fn open(&mut self, stream: Py<Stream>) {
+        self.stream = Some(stream);
+    }
+
+    /// Adds what was taken, unless the run was closed meanwhile.
+    fn add(&mut self, tokens: &mut VecDeque<Py<PyString>>) {
+        if !self.dropped {
+            self.tokens.append(tokens);
+        }
+        tokens.clear();
+    }
+
+    fn pop(&mut self) -> Option<Py<PyString>> {
+        self.tokens.pop_front()
+    }
+
+    /// Drops what was not returned yet, and whatever comes.
+    fn discard(&mut self) {
+        self.dropped = true;
+        self.tokens.clear();
+    }
+}
+
+/// The stream of a turn, if this is what a driver yielded.
+fn stream_of(item: &Bound<'_, PyAny>) -> Option<Py<Stream>> {
+    item.cast::<Stream>().ok().map(|stream| stream.clone().unbind())
+}
