@@ -89,8 +89,8 @@ class AsyncRunStream(_AgentStreamInfo, AsyncStream[Run, T], Generic[T]):
 
     It needs no thread of its own. Otherwise it behaves like :class:`RunStream`.
 
-    A read of a token that is cancelled, as by ``asyncio.wait_for(anext(stream), 5)``, loses nothing: read on. If the task
-    ends instead, the connection is closed. A cancelled read of an event, or while tools run, closes the stream at once,
+    A read of a token that is cancelled, as by ``asyncio.wait_for(anext(stream), 5)``, loses nothing: read on. If the
+    task ends instead, the connection is closed. A cancelled read of an event, or while tools run, closes the stream,
     and reading on raises ``StreamClosedError``. Only one task may read at a time.
 
     Raises:

@@ -7,7 +7,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use pyo3::exceptions::{PyRuntimeError, PyStopIteration};
+use pyo3::exceptions::{PyBaseException, PyRuntimeError, PyStopIteration};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
@@ -20,9 +20,9 @@ use super::asynchronous::Progress;
 /// One read.
 #[pyclass(frozen, module = "headrace._native")]
 pub(crate) struct Anext {
-    /// `None` when the read has ended.
-    iterator: Mutex<Option<Py<AsyncTokenIterator>>>,
+    iterator: Py<AsyncTokenIterator>,
     begun: AtomicBool,
+    ended: AtomicBool,
     /// Whether it was yielded to a task, to wait for it.
     waited_for: AtomicBool,
     /// Whether the task is to wait for this object; it sets it to false when it does.
@@ -52,17 +52,23 @@ impl Anext {
     }
 
     fn __next__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
-        let iterator = Self::iterator_of(slf)?;
         let (py, this) = (slf.py(), slf.get());
-        if !this.begun.load(Ordering::Relaxed) {
-            iterator.get().begin(py)?;
+        this.check_not_ended()?;
+        if this.begun.load(Ordering::Relaxed) {
+            if this.has_callback(py) {
+                // The task that waits for this read was not woken: this is another one.
+                return Err(crate::errors::in_use(py));
+            }
+        } else {
+            let token = this.iterator.get().begin(py)?;
             this.begun.store(true, Ordering::Relaxed);
-        } else if this.has_callback(py) {
-            // The task that waits for this read was not woken: this is another one.
-            return Err(crate::errors::in_use(py));
+            if let Some(token) = token {
+                this.ended.store(true, Ordering::Relaxed);
+                return Err(PyStopIteration::new_err(token));
+            }
         }
-        let progress = iterator.get().advance(py, slf);
-        Self::result_of(slf, &iterator, progress)
+        let progress = this.iterator.get().advance(py, slf);
+        this.result_of(py, progress)
     }
 
     #[pyo3(signature = (value, /))]
@@ -73,25 +79,24 @@ impl Anext {
 
     #[pyo3(signature = (*exception))]
     fn throw(slf: &Bound<'_, Self>, exception: &Bound<'_, PyTuple>) -> PyResult<Py<PyAny>> {
-        let iterator = Self::iterator_of(slf)?;
         let (py, this) = (slf.py(), slf.get());
-        if !this.begun.load(Ordering::Relaxed) {
-            iterator.get().begin(py)?;
-            this.begun.store(true, Ordering::Relaxed);
+        this.check_not_ended()?;
+        if !this.begun.swap(true, Ordering::Relaxed) {
+            // It has not begun, so there is nothing to undo.
+            this.ended.store(true, Ordering::Relaxed);
+            return Err(to_error(exception)?);
         }
-        let progress = iterator.get().throw(py, slf, exception);
+        let progress = this.iterator.get().throw(py, slf, exception);
         this.lock(py).callback = None;
-        Self::result_of(slf, &iterator, progress)
+        this.result_of(py, progress)
     }
 
-    fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let Ok(iterator) = Self::iterator_of(slf) else { return Ok(()) };
-        let py = slf.py();
-        if !slf.get().begun.load(Ordering::Relaxed) {
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        if self.ended.swap(true, Ordering::Relaxed) || !self.begun.load(Ordering::Relaxed) {
             return Ok(());
         }
-        let closed = iterator.get().close(py);
-        Self::finish(slf, &iterator);
+        let closed = self.iterator.get().close(py);
+        self.finish(py);
         closed
     }
 
@@ -109,9 +114,8 @@ impl Anext {
         self.blocking.store(blocking, Ordering::Relaxed);
     }
 
-    fn get_loop<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let iterator = self.iterator(py).ok_or_else(reused)?;
-        Ok(iterator.get().event_loop(py).unwrap_or_else(|| py.None().into_bound(py)))
+    fn get_loop<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        self.iterator.get().event_loop(py).unwrap_or_else(|| py.None().into_bound(py))
     }
 
     #[pyo3(signature = (callback, *, context = None))]
@@ -133,12 +137,11 @@ impl Anext {
     fn cancel(slf: &Bound<'_, Self>, msg: Option<Py<PyAny>>) -> PyResult<bool> {
         let (py, this) = (slf.py(), slf.get());
         let Some((callback, context)) = this.lock(py).callback.take() else { return Ok(false) };
-        let iterator = Self::iterator_of(slf)?;
-        iterator.get().stop_waiting(py);
+        this.iterator.get().stop_waiting(py);
         this.lock(py).cancelled = Some(Cancelled(msg));
         let options = PyDict::new(py);
         options.set_item("context", context)?;
-        this.get_loop(py)?.call_method("call_soon", (callback, slf), Some(&options))?;
+        this.get_loop(py).call_method("call_soon", (callback, slf), Some(&options))?;
         Ok(true)
     }
 
@@ -164,10 +167,8 @@ impl Anext {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        // Never wait here: another thread may hold the locks.
-        if let Ok(iterator) = self.iterator.try_lock() {
-            visit.call(&*iterator)?;
-        }
+        visit.call(&self.iterator)?;
+        // Never wait here: another thread may hold the lock.
         if let Ok(waiting) = self.waiting.try_lock()
             && let Some((callback, context)) = &waiting.callback
         {
@@ -181,20 +182,13 @@ impl Anext {
 impl Anext {
     pub(super) fn new(iterator: Py<AsyncTokenIterator>) -> Self {
         Self {
-            iterator: Mutex::new(Some(iterator)),
+            iterator,
             begun: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
             waited_for: AtomicBool::new(false),
             blocking: AtomicBool::new(false),
             waiting: Mutex::default(),
         }
-    }
-
-    /// Makes it a new read.
-    pub(super) fn reset(&self, py: Python<'_>, iterator: Py<AsyncTokenIterator>) {
-        *self.iterator.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner) = Some(iterator);
-        self.begun.store(false, Ordering::Relaxed);
-        self.blocking.store(false, Ordering::Relaxed);
-        *self.lock(py) = Waiting::default();
     }
 
     /// The task is to wait for this object.
@@ -220,38 +214,28 @@ impl Anext {
     }
 
     /// What the task gets: what to wait for, or the exception that ends the read.
-    fn result_of(
-        slf: &Bound<'_, Self>,
-        iterator: &Py<AsyncTokenIterator>,
-        progress: PyResult<Progress>,
-    ) -> PyResult<Py<PyAny>> {
-        match progress {
-            Ok(Progress::Wait(awaited)) => Ok(awaited),
-            Ok(Progress::Item(item)) => {
-                Self::finish(slf, iterator);
-                Err(PyStopIteration::new_err((item,)))
-            }
-            Err(error) => {
-                Self::finish(slf, iterator);
-                Err(error)
-            }
+    fn result_of(&self, py: Python<'_>, progress: PyResult<Progress>) -> PyResult<Py<PyAny>> {
+        let ended = match progress {
+            Ok(Progress::Wait(awaited)) => return Ok(awaited),
+            // In a tuple: an item that is one itself, or an exception, would be taken apart.
+            Ok(Progress::Item(item)) => PyStopIteration::new_err((item,)),
+            Err(error) => error,
+        };
+        self.finish(py);
+        Err(ended)
+    }
+
+    fn finish(&self, py: Python<'_>) {
+        self.ended.store(true, Ordering::Relaxed);
+        self.waited_for.store(false, Ordering::Relaxed);
+        self.iterator.get().end(py);
+    }
+
+    fn check_not_ended(&self) -> PyResult<()> {
+        if self.ended.load(Ordering::Relaxed) {
+            return Err(PyRuntimeError::new_err("cannot reuse already awaited anext() of a stream"));
         }
-    }
-
-    fn finish(slf: &Bound<'_, Self>, iterator: &Py<AsyncTokenIterator>) {
-        let py = slf.py();
-        *slf.get().iterator.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner) = None;
-        slf.get().waited_for.store(false, Ordering::Relaxed);
-        iterator.get().end(py, slf.clone().unbind());
-    }
-
-    fn iterator_of(slf: &Bound<'_, Self>) -> PyResult<Py<AsyncTokenIterator>> {
-        slf.get().iterator(slf.py()).ok_or_else(reused)
-    }
-
-    fn iterator(&self, py: Python<'_>) -> Option<Py<AsyncTokenIterator>> {
-        let iterator = self.iterator.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner);
-        iterator.as_ref().map(|iterator| iterator.clone_ref(py))
+        Ok(())
     }
 
     fn lock(&self, py: Python<'_>) -> MutexGuard<'_, Waiting> {
@@ -259,6 +243,13 @@ impl Anext {
     }
 }
 
-fn reused() -> PyErr {
-    PyRuntimeError::new_err("cannot reuse already awaited anext() of a stream")
+/// The exception that `throw` was called with: an exception, or a class and its argument.
+pub(super) fn to_error(arguments: &Bound<'_, PyTuple>) -> PyResult<PyErr> {
+    let first = arguments.get_item(0)?;
+    let value = arguments.get_item(1).ok().filter(|value| !value.is_none());
+    Ok(match value {
+        Some(value) if value.is_instance_of::<PyBaseException>() => PyErr::from_value(value),
+        Some(value) => PyErr::from_value(first.call1((value,))?),
+        None => PyErr::from_value(first),
+    })
 }

@@ -8,10 +8,11 @@ use pyo3::exceptions::{PyRuntimeError, PyStopAsyncIteration, PyStopIteration};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
-use pyo3::types::{PyTuple, PyWeakrefMethods, PyWeakrefReference};
+use pyo3::types::{PyString, PyTuple, PyWeakrefMethods, PyWeakrefReference};
 use pyo3::{PyTraverseError, PyVisit};
 
-use super::{Anext, Turn, stream_of};
+use super::anext::{Anext, to_error};
+use super::{Turn, stream_of};
 use crate::errors;
 use crate::notifier::Notifier;
 
@@ -32,8 +33,8 @@ struct State {
     event_loop: Option<EventLoop>,
     /// Whether the last read was cancelled, and none has begun since.
     cancelled: bool,
-    /// An object for the next read, so that none is made for each.
-    spare: Option<Py<Anext>>,
+    /// Set when the caller closed the run: what was taken is not returned any more.
+    dropped: bool,
 }
 
 /// What the current read is doing.
@@ -77,24 +78,11 @@ impl AsyncTokenIterator {
         slf
     }
 
-    fn __anext__(slf: &Bound<'_, Self>) -> PyResult<Py<Anext>> {
-        let (py, iterator) = (slf.py(), slf.clone().unbind());
-        let spare = {
-            let mut state = slf.get().lock(py);
-            if !matches!(state.phase, Phase::Idle) {
-                return Err(errors::in_use(py));
-            }
-            state.spare.take()
-        };
-        #[expect(deprecated, reason = "its successor is unsafe")]
-        let spare = spare.filter(|spare| spare.get_refcnt(py) == 1);
-        match spare {
-            Some(spare) => {
-                spare.get().reset(py, iterator);
-                Ok(spare)
-            }
-            None => Py::new(py, Anext::new(iterator)),
+    fn __anext__(slf: &Bound<'_, Self>) -> PyResult<Anext> {
+        if !matches!(slf.get().lock(slf.py()).phase, Phase::Idle) {
+            return Err(errors::in_use(slf.py()));
         }
+        Ok(Anext::new(slf.clone().unbind()))
     }
 
     /// Ends the run, as closing an async generator does.
@@ -105,7 +93,9 @@ impl AsyncTokenIterator {
 
     /// Drops what was taken and not returned yet. Called when the run is closed, by any thread.
     fn discard(&self, py: Python<'_>) {
-        self.lock(py).turn.discard();
+        let mut state = self.lock(py);
+        state.dropped = true;
+        state.turn.tokens.clear();
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -123,26 +113,24 @@ impl AsyncTokenIterator {
 }
 
 impl AsyncTokenIterator {
-    /// A read begins.
-    pub(super) fn begin(&self, py: Python<'_>) -> PyResult<()> {
-        let cancelled = {
-            let mut state = self.lock(py);
-            if !matches!(state.phase, Phase::Idle) {
-                return Err(errors::in_use(py));
-            }
-            std::mem::take(&mut state.cancelled)
-        };
-        if cancelled {
-            self.run.call_method0(py, intern!(py, "read_again"))?;
+    /// A read begins. Returns its item, if it is there already.
+    pub(super) fn begin(&self, py: Python<'_>) -> PyResult<Option<Py<PyString>>> {
+        let mut state = self.lock(py);
+        if !matches!(state.phase, Phase::Idle) {
+            return Err(errors::in_use(py));
         }
-        Ok(())
+        if state.cancelled {
+            state.cancelled = false;
+            drop(state);
+            self.run.call_method0(py, intern!(py, "read_again"))?;
+            state = self.lock(py);
+        }
+        Ok(state.turn.tokens.pop_front())
     }
 
-    /// A read has ended, in whichever way. Its object may serve the next one.
-    pub(super) fn end(&self, py: Python<'_>, read: Py<Anext>) {
-        let mut state = self.lock(py);
-        state.phase = Phase::Idle;
-        state.spare = Some(read);
+    /// A read has ended, in whichever way.
+    pub(super) fn end(&self, py: Python<'_>) {
+        self.lock(py).phase = Phase::Idle;
     }
 
     /// Goes on with a read, until it has to wait or has ended.
@@ -159,7 +147,7 @@ impl AsyncTokenIterator {
                     None => continue,
                 }
             }
-            if let Some(token) = state.turn.pop() {
+            if let Some(token) = state.turn.tokens.pop_front() {
                 return Ok(Progress::Item(token.into_any()));
             }
             let Some(stream) = state.turn.stream.as_ref().map(|stream| stream.clone_ref(py)) else {
@@ -175,7 +163,13 @@ impl AsyncTokenIterator {
                 continue;
             };
             match stream.get().poll_tokens(py, &waker, &mut taken) {
-                Poll::Ready(true) => self.lock(py).turn.add(&mut taken),
+                Poll::Ready(true) => {
+                    let mut state = self.lock(py);
+                    if !state.dropped {
+                        state.turn.tokens.append(&mut taken);
+                    }
+                    taken.clear();
+                }
                 // The driver finds out how it ended.
                 Poll::Ready(false) => self.lock(py).turn.stream = None,
                 Poll::Pending => return Ok(self.wait(py, read)),
@@ -272,7 +266,7 @@ impl AsyncTokenIterator {
             return match stream_of(&item) {
                 Some(stream) => {
                     let mut state = self.lock(py);
-                    state.turn.open(stream);
+                    state.turn.stream = Some(stream);
                     state.event_loop = None;
                     Ok(None)
                 }
@@ -310,17 +304,4 @@ impl AsyncTokenIterator {
     fn lock(&self, py: Python<'_>) -> MutexGuard<'_, State> {
         self.state.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The exception that `throw` was called with: an exception, or a class and its argument.
-fn to_error(arguments: &Bound<'_, PyTuple>) -> PyResult<PyErr> {
-    let first = arguments.get_item(0)?;
-    let value = arguments.get_item(1).ok().filter(|value| !value.is_none());
-    Ok(match value {
-        Some(value) if value.is_instance_of::<pyo3::exceptions::PyBaseException>() => {
-            PyErr::from_value(value)
-        }
-        Some(value) => PyErr::from_value(first.call1((value,))?),
-        None => PyErr::from_value(first),
-    })
 }

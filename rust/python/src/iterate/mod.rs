@@ -26,36 +26,9 @@ pub(crate) use blocking::TokenIterator;
 
 /// The turn that is being read, and what was taken of it and not returned yet.
 #[derive(Default)]
-pub(crate) struct Turn {
+struct Turn {
     tokens: VecDeque<Py<PyString>>,
     stream: Option<Py<Stream>>,
-    /// Set when the caller closed the run: nothing is returned any more.
-    dropped: bool,
-}
-
-impl Turn {
-    /// Starts to read a turn.
-    fn open(&mut self, stream: Py<Stream>) {
-        self.stream = Some(stream);
-    }
-
-    /// Adds what was taken, unless the run was closed meanwhile.
-    fn add(&mut self, tokens: &mut VecDeque<Py<PyString>>) {
-        if !self.dropped {
-            self.tokens.append(tokens);
-        }
-        tokens.clear();
-    }
-
-    fn pop(&mut self) -> Option<Py<PyString>> {
-        self.tokens.pop_front()
-    }
-
-    /// Drops what was not returned yet, and whatever comes.
-    fn discard(&mut self) {
-        self.dropped = true;
-        self.tokens.clear();
-    }
 }
 
 /// The stream of a turn, if this is what a driver yielded.
