@@ -174,6 +174,8 @@ struct Probe<'a> {
     #[serde(borrow, default)]
     choices: Raw<'a>,
     #[serde(borrow, default)]
+    tool_calls: Raw<'a>,
+    #[serde(borrow, default)]
     value: Text<'a>,
     #[serde(borrow, default)]
     candidates: Raw<'a>,
@@ -254,6 +256,10 @@ impl Probe<'_> {
             return wrapped.dialect();
         }
         if self.response.get().is_some_and(|response| response.starts_with('"')) {
+            return Some(Dialect::OpenAiChat);
+        }
+        // Cloudflare's, in a chunk without text.
+        if has(&self.tool_calls) && self.event_type.get().is_none() {
             return Some(Dialect::OpenAiChat);
         }
         self.by_object().or_else(|| self.by_error())

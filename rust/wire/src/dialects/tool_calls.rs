@@ -31,6 +31,8 @@ pub(crate) struct ToolCalls {
     by_id: HashMap<CompactString, usize>,
     /// All calls before this one have ended.
     ended: usize,
+    /// All calls before this one have started.
+    started: usize,
     /// How many lists of pieces there have been.
     lists: u64,
     /// How many calls there were before the latest list.
@@ -306,7 +308,11 @@ impl ToolCalls {
             call.arguments = Arguments::free();
         }
         let is_whole = call.arguments.is_done() && !call.arguments.is_empty_object();
-        if is_whole && let Some(name) = piece.name {
+        let is_late_name = call.name.is_empty() && piece.text().is_none();
+        if is_whole
+            && !is_late_name
+            && let Some(name) = piece.name
+        {
             // The arguments that may follow show whether id and name are repeated, or those of another call.
             call.is_closed = false;
             let next = call.next.get_or_insert_default();
@@ -344,8 +350,19 @@ impl ToolCalls {
         }
     }
 
-    /// Emits the start of a call, and the arguments that came before its name.
+    /// Emits the start of a call, and the arguments that came before its name. The calls before it start first, even if
+    /// their names have not come: a call's index is its place among the starts.
     fn begin(&mut self, at: usize, out: &mut Vec<Delta>) {
+        while self.started < at {
+            if !self.calls[self.started].is_started {
+                self.begin_one(self.started, out);
+            }
+            self.started += 1;
+        }
+        self.begin_one(at, out);
+    }
+
+    fn begin_one(&mut self, at: usize, out: &mut Vec<Delta>) {
         let call = &mut self.calls[at];
         let is_first = !std::mem::replace(&mut call.is_started, true);
         let start = ToolCallStart { index: ordinal(at), id: call.id.clone(), name: call.name.clone() };

@@ -38,6 +38,10 @@ pub(super) struct Chunk<'a> {
     /// (`response`).
     #[serde(borrow, default, alias = "response")]
     pub(super) value: Scalar<'a>,
+    /// The tool calls, in chunks that have no choices: Cloudflare's,
+    /// <https://developers.cloudflare.com/workers-ai/features/function-calling/>.
+    #[serde(borrow, default)]
+    pub(super) tool_calls: List<CallFragment<'a>>,
 }
 
 /// What `MiniMax` says of each chunk: <https://platform.minimax.io/docs/api-reference/errorcode>.
@@ -171,6 +175,11 @@ pub(super) struct CallFragment<'a> {
     /// <https://platform.openai.com/docs/guides/function-calling#custom-tools>.
     #[serde(borrow, default)]
     custom: Object<Function<'a>>,
+    /// Cloudflare has name and arguments in the call itself.
+    #[serde(borrow, default)]
+    name: Text<'a>,
+    #[serde(borrow, default)]
+    arguments: Raw<'a>,
     #[serde(borrow, default)]
     extra_content: Object<ExtraContent<'a>>,
 }
@@ -289,8 +298,17 @@ impl<'a> CallFragment<'a> {
         self.custom.0.is_some()
     }
 
-    /// What the fragment says of the call.
-    pub(super) fn function(&self) -> Option<&Function<'a>> {
+    /// The name of the tool.
+    pub(super) fn name(&self) -> Option<&str> {
+        self.function().map_or_else(|| self.name.get(), |function| function.name.get())
+    }
+
+    /// The arguments as JSON text, or a custom tool's as they are.
+    pub(super) fn arguments(&self) -> Option<Cow<'_, str>> {
+        self.function().map_or_else(|| self.arguments.arguments(), Function::arguments)
+    }
+
+    fn function(&self) -> Option<&Function<'a>> {
         self.function.as_ref().or(self.custom.as_ref())
     }
 

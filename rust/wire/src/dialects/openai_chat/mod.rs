@@ -13,7 +13,7 @@ pub use encode::ChunkEncoder;
 
 use std::collections::HashMap;
 
-use self::chunk::{CallFragment, Choice, Chunk, Function, Message};
+use self::chunk::{CallFragment, Choice, Chunk, Message};
 use self::template::Template;
 use crate::delta::{Delta, DeltaKind, FinishReason, Signature};
 use crate::dialects::identity::Identity;
@@ -143,6 +143,9 @@ impl OpenAiChat {
             self.has_text = true;
             out.push(Delta::first(DeltaKind::Text(text)));
         }
+        if chunk.choices.is_empty() && !chunk.tool_calls.is_empty() {
+            call_list(0, &chunk.tool_calls, &mut self.state(0).calls, out);
+        }
         for choice in chunk.choices.iter() {
             self.choice(choice, out);
         }
@@ -220,18 +223,22 @@ fn message_deltas(choice: u32, message: &Message<'_>, calls: &mut ToolCalls, out
     if let Some(refusal) = message.refusal.compact() {
         push(DeltaKind::Refusal(refusal));
     }
-    if !message.tool_calls.is_empty() {
-        calls.begin_list();
-    }
-    let is_only = message.tool_calls.len() == 1;
-    for (position, fragment) in message.tool_calls.iter().enumerate() {
-        call_deltas(choice, Some(position).filter(|_| !is_only), fragment, calls, out);
-    }
+    call_list(choice, &message.tool_calls, calls, out);
     if let Some(function) = &*message.function_call {
         calls.begin_list();
         let arguments = function.arguments();
         let piece = Piece { key: Some(LEGACY), name: function.name.get(), ..Piece::default() };
         calls.piece(Piece { arguments: arguments.as_deref(), ..piece }, out);
+    }
+}
+
+fn call_list(choice: u32, fragments: &[CallFragment<'_>], calls: &mut ToolCalls, out: &mut Vec<Delta>) {
+    if !fragments.is_empty() {
+        calls.begin_list();
+    }
+    let is_only = fragments.len() == 1;
+    for (position, fragment) in fragments.iter().enumerate() {
+        call_deltas(choice, Some(position).filter(|_| !is_only), fragment, calls, out);
     }
 }
 
@@ -242,13 +249,12 @@ fn call_deltas(
     calls: &mut ToolCalls,
     out: &mut Vec<Delta>,
 ) {
-    let function = fragment.function();
-    let arguments = function.and_then(Function::arguments);
+    let arguments = fragment.arguments();
     let call = calls.piece(
         Piece {
             key: fragment.index.get(),
             id: fragment.id.get(),
-            name: function.and_then(|function| function.name.get()),
+            name: fragment.name(),
             arguments: arguments.as_deref(),
             position,
             is_free: fragment.is_custom(),
