@@ -90,8 +90,10 @@ class Agent:
         temperature: The sampling temperature; None for the provider's default.
         max_tokens: The maximum number of model tokens of an answer; None for the provider's default.
         top_p: The probability mass of nucleus sampling; None for the provider's default.
-        reasoning_effort: How much a reasoning model reasons: ``"low"``, ``"medium"``, ``"high"``.
-        thinking_tokens: The token budget for reasoning, for models that take one.
+        reasoning_effort: How much a reasoning model reasons: ``"none"``, ``"low"``, ``"medium"``, ``"high"``, or what
+            else it knows. It is sent in the form that the model takes.
+        thinking_tokens: The token budget for reasoning. A model or an endpoint that takes none is not asked: the run
+            ends with a ``ConfigurationError``.
         llm: Your own function instead of a model, or an object with a method ``run``. It is called with the prompt or
             with the messages, and returns text or an iterable of text or of OpenAI chunks. May be async.
         llm_base_url: The URL of an OpenAI-compatible endpoint, without ``/chat/completions``. If the model's name

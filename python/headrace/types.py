@@ -106,6 +106,7 @@ class ModelSettings(Value):
         max_event_bytes: The size limit of one SSE event of the stream, in bytes.
         llm: The user's function that answers instead of a model; None to ask the model.
         prompt_caching: Mark the prompt for the provider's cache, if the provider needs marks.
+        as_given: Names of parameters that the user wrote in the provider's own form, so that they are sent as they are.
         key_of: The provider whose key is looked for in the environment; None for the one that the model's name tells.
     """
 
@@ -119,6 +120,7 @@ class ModelSettings(Value):
     llm: Any = field(default=None, repr=False)
     prompt_caching: bool = False
     key_of: str | None = None
+    as_given: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

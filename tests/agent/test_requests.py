@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     ("options", "members"),
     [
         ({"reasoning_effort": "high"}, {"reasoning_effort": "high"}),
-        ({"thinking_tokens": 2048}, {"thinking": {"type": "enabled", "budget_tokens": 2048}}),
         ({"tool_choice": "required", "tool_choice_every_turn": True}, {"tool_choice": "required"}),
         ({"tool_choice": "none"}, {"tool_choice": "none"}),
         (

@@ -25,7 +25,8 @@ def test_a_model_that_is_set_to_reason_is_not_offered_think(
     simulate: Simulate, reader: Reader, options: dict[str, Any]
 ) -> None:
     simulator = simulate(turns=ONE_SUBTASK)
-    reader.read(bot_at(simulator, **options))
+    # An endpoint that is known to take both.
+    reader.read(bot_at(simulator, model_name="openrouter/sim", **options))
     assert all("think" not in names for names in offered(simulator))
 
 

@@ -139,6 +139,7 @@ def _settings(agent: AgentOptions) -> ModelSettings:
         timeouts=agent.timeouts,
         llm=agent.llm,
         prompt_caching=agent.prompt_caching,
+        as_given=frozenset(extra),
     )
 
 
@@ -217,6 +218,10 @@ def check_agent(agent: AgentOptions) -> None:
         if value is not None and not value >= 0:
             raise ConfigurationError(f"{name} must not be negative, but is {value!r}")
     _check_result_limit(agent.max_tool_result_tokens)
+    check_type("reasoning_effort", agent.reasoning_effort, str, "a string, such as 'low'")
+    budget: Any = agent.thinking_tokens
+    if budget is not None and (isinstance(budget, bool) or not isinstance(budget, int) or budget < 0):
+        raise ConfigurationError(f"thinking_tokens must be a whole number of tokens, or None, not {budget!r}")
     for name in ("max_turns", "max_total_tokens", "max_cost"):
         most: Any = getattr(agent, name)
         if most is not None and (isinstance(most, bool) or not isinstance(most, (int, float)) or most <= 0):

@@ -18,6 +18,7 @@ __all__ = [
     "plain_reasoning",
     "provider_named",
     "reasoning_family",
+    "reasoning_form",
 ]
 
 Family: TypeAlias = Literal["anthropic", "gemini", "openai_responses", "openai_chat"]
@@ -53,6 +54,8 @@ class Provider(NamedTuple):
         plain_reasoning: The reasoning of a turn with tool calls goes back as ``reasoning_content``: ``"demanded"``,
             ``"taken"``, or ``"refused"``. None if that is not known: it goes back only to an endpoint that is known by
             its URL.
+        reasoning_form: How its OpenAI-compatible endpoint takes reasoning settings; see
+            ``_providers/reasoning_settings.py``. None for OpenAI's own form, ``reasoning_effort``.
         mistrals_rules: It checks conversations by Mistral's rules, which are stricter than OpenAI's.
     """
 
@@ -76,6 +79,7 @@ class Provider(NamedTuple):
     counts_reasoning_apart: bool = False
     states_cost: bool = False
     plain_reasoning: Literal["demanded", "taken", "refused"] | None = None
+    reasoning_form: Literal["openrouter", "switch", "qwen", "anthropic"] | None = None
     mistrals_rules: bool = False
 
 
@@ -91,6 +95,7 @@ _ROWS: Final = (
         claude_family="anthropic",
         marks_cache="always",
         counts_cache_apart=True,
+        reasoning_form="anthropic",
     ),
     Provider("anthropic_text", is_captured=False, speaks_openai=False, listed_as="anthropic"),
     Provider("apertis", key_variables=("STIMA_API_KEY",)),
@@ -113,7 +118,8 @@ _ROWS: Final = (
         marks_cache="claude",
     ),
     Provider("datarobot", key_variables=("DATAROBOT_API_TOKEN",)),
-    Provider("deepseek", plain_reasoning="demanded"),
+    Provider("dashscope", reasoning_form="qwen"),
+    Provider("deepseek", plain_reasoning="demanded", reasoning_form="switch"),
     Provider("docker_model_runner", is_server=True, is_local=True),
     Provider("featherless_ai", other_keys=("FEATHERLESS_API_KEY",)),
     Provider("fireworks_ai", other_keys=("FIREWORKS_API_KEY", "FIREWORKSAI_API_KEY"), cached_share=0.5),
@@ -133,13 +139,13 @@ _ROWS: Final = (
     Provider("hosted_vllm", is_server=True, is_keyless=True, is_local=True, plain_reasoning="taken"),
     Provider("lambda_ai", key_variables=("LAMBDA_API_KEY",)),
     Provider("lemonade", is_captured=False, is_local=True),
-    Provider("litellm_proxy", is_server=True, is_keyless=True, is_gateway=True),
+    Provider("litellm_proxy", is_server=True, is_keyless=True, is_gateway=True, reasoning_form="anthropic"),
     Provider("llamafile", is_server=True, is_keyless=True, is_local=True),
     Provider("lm_studio", is_server=True, is_keyless=True, is_local=True),
     Provider("meta_llama", key_variables=("LLAMA_API_KEY",)),
     Provider("minimax", plain_reasoning="taken"),
     Provider("mistral", mistrals_rules=True, plain_reasoning="refused"),
-    Provider("moonshot", plain_reasoning="demanded"),
+    Provider("moonshot", plain_reasoning="demanded", reasoning_form="switch"),
     Provider("nadir", is_gateway=True),
     Provider("nano-gpt", key_variables=("NANOGPT_API_KEY",)),
     Provider("ollama", speaks_openai=False, is_keyless=True, is_local=True),
@@ -147,7 +153,13 @@ _ROWS: Final = (
     Provider("oobabooga", is_captured=False, is_keyless=True, is_local=True),
     Provider("openai", is_server=True, takes_openai_key=True, family="openai_responses", plain_reasoning="refused"),
     Provider("openai_like", is_captured=False, is_server=True, is_keyless=True, takes_openai_key=True),
-    Provider("openrouter", other_keys=("OR_API_KEY",), family="openai_chat", states_cost=True),
+    Provider(
+        "openrouter",
+        other_keys=("OR_API_KEY",),
+        family="openai_chat",
+        states_cost=True,
+        reasoning_form="openrouter",
+    ),
     Provider("palm", is_captured=False, speaks_openai=False),
     Provider("perplexity", other_keys=("PERPLEXITYAI_API_KEY",), states_cost=True),
     Provider("replicate", is_captured=False, speaks_openai=False),
@@ -178,12 +190,12 @@ _ROWS: Final = (
     Provider("xai", steps_include=True),
     Provider("xiaomi_mimo", plain_reasoning="taken"),
     Provider("xinference", is_server=True, is_keyless=True, is_local=True, key_variables=()),
-    Provider("zai", plain_reasoning="taken"),
+    Provider("zai", plain_reasoning="taken", reasoning_form="switch"),
 )
 
 _ORDINARY: Final = (  # noqa: SIM905 — with one name per line it would fill a page
     "aiml amazon_nova assemblyai baseten charity_engine chutes clarifai cognition compactifai cortecs "
-    "darkbloom dashscope deepinfra empower galadriel helicone heroku hyperbolic inception libertai maritalk "
+    "darkbloom deepinfra empower galadriel helicone heroku hyperbolic inception libertai maritalk "
     "meta modelscope morph nebius neosantara novita nscale nvidia_nim ovhcloud parasail pinstripes poe prism "
     "publicai qwen_ai_platform qwencloud reka sail sambanova synthetic tencent v0 wandb"
 ).split()
@@ -246,6 +258,7 @@ def reasoning_family(provider: str, model: str) -> Family | None:
 
 
 _HOSTS: Final = {
+    "api.anthropic.com": "anthropic",
     "api.cerebras.ai": "cerebras",
     "api.deepseek.com": "deepseek",
     "api.groq.com": "groq",
@@ -253,9 +266,34 @@ _HOSTS: Final = {
     "api.moonshot.ai": "moonshot",
     "api.moonshot.cn": "moonshot",
     "api.openai.com": "openai",
+    "api.z.ai": "zai",
+    "dashscope-intl.aliyuncs.com": "dashscope",
+    "dashscope.aliyuncs.com": "dashscope",
     "generativelanguage.googleapis.com": "gemini",
+    "open.bigmodel.cn": "zai",
+    "openrouter.ai": "openrouter",
 }
-"""Providers that refuse plain reasoning or demand it, by the hosts of their URLs."""
+"""Providers that want reasoning or its settings in a way of their own, by the hosts of their URLs."""
+
+
+def _provider_at(provider: str, url: str | None) -> Provider:
+    """The provider at a URL: by its host if that is known, else by the name in front of the model's."""
+    host = ""
+    with contextlib.suppress(ValueError):  # whoever sends the request reports a URL that is none
+        host = urlsplit(url or "").hostname or ""
+    return provider_named(_HOSTS.get(host) or provider)
+
+
+def reasoning_form(
+    provider: str, url: str | None = None
+) -> Literal["openrouter", "switch", "qwen", "anthropic"] | None:
+    """How an OpenAI-compatible endpoint takes reasoning settings; see ``Provider.reasoning_form``.
+
+    Args:
+        provider: The provider that serves the model.
+        url: The URL of the endpoint, if it was given.
+    """
+    return _provider_at(provider, url).reasoning_form
 
 
 def plain_reasoning(provider: str, url: str | None = None) -> Literal["demanded", "taken", "refused"] | None:

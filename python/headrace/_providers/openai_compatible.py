@@ -15,6 +15,7 @@ from headrace._conversation.reasoning import with_reasoning_for
 from headrace._models.catalog import has_mistrals_rules, key_names, plain_reasoning, provider_named
 from headrace.errors import ConfigurationError, MissingKeyError
 
+from .reasoning_settings import in_form
 from .requests import PreparedRequest, encoded, has_authorization
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def request(call: ModelCall) -> PreparedRequest:
         "messages": legal_messages(messages, mistral=mistral),
         "stream": True,
         "stream_options": {"include_usage": True},
-        **settings.parameters,
+        **in_form(settings),
     }
     if call.tools:
         body["tools"] = call.tools
