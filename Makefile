@@ -73,9 +73,20 @@ bench-instructions: setup
 	cargo build --locked --release -p headrace-benches --bin hot-path
 	$(BIN)/python benches/instructions/run.py
 
-# Needs a nightly toolchain and cargo-fuzz.
-fuzz:
-	cd rust/fuzz && cargo fuzz run stream -- -max_total_time=60
+# Looks for bytes that make the decoders panic, or that depend on how they are cut: a target for each dialect, and one
+# that compares cuts. Needs clang's runtime, which Rust brings; the variable lets a stable Rust use the sanitizers.
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS := openai_chat openai_responses anthropic gemini ollama cohere bedrock splits
+FUZZ_SEEDS = $(CURDIR)/tests/conformance/$(if $(filter openai_chat,$(1)),openai,$(if $(filter splits,$(1)),openai,$(1)))
+fuzz: $(FUZZ_TARGETS:%=fuzz-%)
+
+fuzz-%: target/cargo-fuzz/bin/cargo-fuzz
+	mkdir -p rust/fuzz/corpus/$*
+	cd rust/fuzz && RUSTC_BOOTSTRAP=1 PATH="$(CURDIR)/target/cargo-fuzz/bin:$$PATH" \
+	  cargo fuzz run $* corpus/$* $(call FUZZ_SEEDS,$*) -- -max_total_time=$(FUZZ_SECONDS) -max_len=16384
+
+target/cargo-fuzz/bin/cargo-fuzz:
+	cargo install cargo-fuzz --locked --quiet --root target/cargo-fuzz
 
 docs:
 	cargo doc --locked --workspace --no-deps

@@ -58,7 +58,7 @@ def test_turns_are_the_same_in_each_dialect(simulator: Simulator, reader: Reader
 
 @each_service
 def test_deltas_stream_one_by_one_and_in_order(simulator: Simulator, reader: Reader, service: Service) -> None:
-    assert reader.read(agent_on(service, simulator)).tokens == ["Let me", " look.", "Cold", " everywhere."]
+    assert reader.read(agent_on(service, simulator)).tokens == ["Let me", " look.", "\n\n", "Cold", " everywhere."]
     events: list[Any] = reader.read(agent_on(service, simulator), with_events=True).tokens
     seen: list[tuple[str, Any]] = []
     for event in events:
@@ -207,7 +207,7 @@ def test_a_tool_call_without_an_id_gets_one_and_its_result_has_the_same(simulate
 def test_a_model_that_litellm_does_not_know_streams_its_responses(simulator: Simulator, reader: Reader) -> None:
     service = replace(SERVICES["openai_responses"], model="openai/responses/gpt-of-the-future")
     result = reader.read(agent_on(service, simulator))
-    assert result.tokens == ["Let me", " look.", "Cold", " everywhere."]
+    assert result.tokens == ["Let me", " look.", "\n\n", "Cold", " everywhere."]
     assert result.stream.turns[0].tool_calls[0].arguments == '{"city":"Oslo"}'
     assert [body["stream"] for body in bodies(simulator)] == [True] * 3
 
