@@ -82,8 +82,8 @@ fuzz: $(FUZZ_TARGETS:%=fuzz-%)
 
 fuzz-%: target/cargo-fuzz/bin/cargo-fuzz
 	mkdir -p rust/fuzz/corpus/$*
-	cd rust/fuzz && RUSTC_BOOTSTRAP=1 PATH="$(CURDIR)/target/cargo-fuzz/bin:$$PATH" \
-	  cargo fuzz run $* corpus/$* $(call FUZZ_SEEDS,$*) -- -max_total_time=$(FUZZ_SECONDS) -max_len=16384
+	RUSTC_BOOTSTRAP=1 PATH="$(CURDIR)/target/cargo-fuzz/bin:$$PATH" cargo fuzz run --fuzz-dir rust/fuzz $* \
+	  rust/fuzz/corpus/$* $(call FUZZ_SEEDS,$*) -- -max_total_time=$(FUZZ_SECONDS) -max_len=16384
 
 target/cargo-fuzz/bin/cargo-fuzz:
 	cargo install cargo-fuzz --locked --quiet --root target/cargo-fuzz

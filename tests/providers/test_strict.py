@@ -59,11 +59,13 @@ def test_what_goes_back_is_taken(simulate: Simulate, reader: Reader, model: str,
     assert (result.error, result.stream.final) == (None, "Done.")
 
 
-@pytest.mark.parametrize("name", ["anthropic", "gemini"])
+@pytest.mark.parametrize("name", ["anthropic", "gemini", "openai_responses", "bedrock_converse"])
 def test_what_goes_back_is_taken_in_other_dialects(simulate: Simulate, reader: Reader, name: str) -> None:
     wild = [calling(each, {"city": "Oslo"}, id=call_id) for each, call_id in zip(NAMES, IDS, strict=True)]
     turns = conversation({"text": "I look.", "tool_calls": wild}, {"tool_calls": wild}, {"text": "Done."})
-    with StrictEndpoint(simulate(turns=turns), RULES[name]) as endpoint:
+    with StrictEndpoint(
+        simulate(turns=turns), RULES[name.removeprefix("openai_").removesuffix("_converse")]
+    ) as endpoint:
         agent = agent_on(SERVICES[name], endpoint)
         result = reader.read(agent)
     assert endpoint.refusals == []

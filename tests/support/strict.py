@@ -23,25 +23,14 @@ from typing_extensions import Self
 
 from headrace.testing import Simulator
 
+from .refusals import RefusedError, check_name, no_constant, refuse
+from .strict_items import bedrock, responses
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import TracebackType
 
 __all__ = ["RULES", "CheckedSimulator", "RefusedError", "StrictEndpoint", "compatible"]
-
-
-class RefusedError(Exception):
-    """What a provider refuses.
-
-    Args:
-        words: The provider's words.
-        source: Where they were seen, or where the rule is documented.
-    """
-
-    def __init__(self, words: str, source: str) -> None:
-        super().__init__(f"{words} [{source}]")
-        self.words = words
-        self.source = source
 
 
 OPENAI: Final = "https://platform.openai.com/docs/api-reference/chat/create"
@@ -56,7 +45,7 @@ def openai(body: Any) -> None:
     """OpenAI's chat completions."""
     for number, message in enumerate(_messages(body)):
         for extra in sorted(set(message) - _MEMBERS):
-            _refuse(f"Additional properties are not allowed ('{extra}' was unexpected) - 'messages.{number}'", OPENAI)
+            refuse(f"Additional properties are not allowed ('{extra}' was unexpected) - 'messages.{number}'", OPENAI)
     compatible(body)
 
 
@@ -67,7 +56,7 @@ def compatible(body: Any) -> None:
     for number, message in enumerate(messages):
         where = f"messages[{number}]"
         if message.get("role") not in _ROLES:
-            _refuse(f"Invalid value: '{message.get('role')}'. Supported values are: {_ROLES}. {where}.role", OPENAI)
+            refuse(f"Invalid value: '{message.get('role')}'. Supported values are: {_ROLES}. {where}.role", OPENAI)
         _content(message, where)
         for index, call in enumerate(message.get("tool_calls") or ()):
             _call(call, f"{where}.tool_calls[{index}]")
@@ -83,24 +72,24 @@ def mistral(body: Any) -> None:
         role = message.get("role")
         if before == "tool" and role == "user":
             source = "https://github.com/pipecat-ai/pipecat-flows/issues/178"
-            _refuse("Unexpected role 'user' after role 'tool'", source)
+            refuse("Unexpected role 'user' after role 'tool'", source)
         before = role
         if role == "assistant" and not (message.get("content") or message.get("tool_calls")):
-            _refuse("Assistant message must have either content or tool_calls, but not none.", rules)
+            refuse("Assistant message must have either content or tool_calls, but not none.", rules)
         if "reasoning_content" in message:
-            _refuse("Extra inputs are not permitted: reasoning_content", "litellm: MistralConfig, chat/transformation")
+            refuse("Extra inputs are not permitted: reasoning_content", "litellm: MistralConfig, chat/transformation")
         for call_id in [*(call.get("id") for call in message.get("tool_calls") or ()), message.get("tool_call_id")]:
             if call_id is not None and not re.fullmatch(r"[a-zA-Z0-9]{9}", call_id):
-                _refuse(
+                refuse(
                     f"Tool call id was {call_id} but must be a-z, A-Z, 0-9, with a length of 9.",
                     "https://github.com/arterm-sedov/cmw-platform-agent/blob/main/docs/MISTRAL_TOOL_CALL_ID_FIX.md",
                 )
     if before not in {"user", "tool"}:
-        _refuse(f"Expected last role User or Tool (or Assistant with prefix True) for serving but got {before}", rules)
+        refuse(f"Expected last role User or Tool (or Assistant with prefix True) for serving but got {before}", rules)
     for message, results in _groups(messages):
         if len(results) != len(message.get("tool_calls") or ()):
             source = "https://github.com/mistralai/client-ts/issues/106"
-            _refuse("Not the same number of function calls and responses", source)
+            refuse("Not the same number of function calls and responses", source)
     _pairs(messages)
 
 
@@ -109,7 +98,7 @@ def deepseek(body: Any) -> None:
     messages = _messages(body)
     for number, message in enumerate(messages):
         if message.get("role") == "assistant" and not message.get("reasoning_content"):
-            _refuse(
+            refuse(
                 f"Missing `reasoning_content` field in the assistant message at message index {number}.",
                 "https://api-docs.deepseek.com/guides/thinking_mode#tool-calls; "
                 "https://github.com/continuedev/continue/issues/11285",
@@ -123,7 +112,7 @@ def groq(body: Any) -> None:
     """Groq's chat completions."""
     for number, message in enumerate(_messages(body)):
         if "reasoning_content" in message:
-            _refuse(
+            refuse(
                 f"'messages.{number}' : for 'role:assistant' the following must be satisfied"
                 f"[('messages.{number}' : property 'reasoning_content' is unsupported)]",
                 "https://github.com/janhq/jan/issues/8136",
@@ -139,63 +128,61 @@ def anthropic(body: Any) -> None:
     for number, message in enumerate(_messages(body)):
         content = message["content"]
         if message["role"] not in {"user", "assistant"}:
-            _refuse(f'messages: Unexpected role "{message["role"]}". Allowed roles are "user" or "assistant".', docs)
+            refuse(f'messages: Unexpected role "{message["role"]}". Allowed roles are "user" or "assistant".', docs)
         blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content
         if not blocks:
-            _refuse(f"messages.{number}: all messages must have non-empty content", docs)
+            refuse(f"messages.{number}: all messages must have non-empty content", docs)
         returned: list[str] = []
         asking: list[str] = []
         for index, block in enumerate(blocks):
             where = f"messages.{number}.content.{index}"
             if block["type"] == "text" and not block["text"]:
                 source = "https://github.com/aliasrobotics/cai/issues/182"
-                _refuse("messages: text content blocks must be non-empty", source)
+                refuse("messages: text content blocks must be non-empty", source)
             if block["type"] == "tool_use":
                 if not re.fullmatch(r"[a-zA-Z0-9_-]+", block["id"]):
                     source = "https://github.com/maximhq/bifrost/issues/5097"
-                    _refuse(f"{where}.tool_use.id: String should match pattern '^[a-zA-Z0-9_-]+$'", source)
+                    refuse(f"{where}.tool_use.id: String should match pattern '^[a-zA-Z0-9_-]+$'", source)
                 if block["id"] in used:
                     source = "https://github.com/BerriAI/litellm/issues/23510"
-                    _refuse(f"{where}: `tool_use` ids must be unique", source)
+                    refuse(f"{where}: `tool_use` ids must be unique", source)
                 if not isinstance(block["input"], dict):
-                    _refuse(f"{where}.tool_use.input: Input should be a valid dictionary", docs)
+                    refuse(f"{where}.tool_use.input: Input should be a valid dictionary", docs)
                 if not re.fullmatch(r"[a-zA-Z0-9_-]{1,200}", block["name"]):
-                    _refuse(f"{where}.tool_use.name: String should match pattern '^[a-zA-Z0-9_-]{{1,200}}$'", docs)
+                    refuse(f"{where}.tool_use.name: String should match pattern '^[a-zA-Z0-9_-]{{1,200}}$'", docs)
                 used.add(block["id"])
                 asking.append(block["id"])
             if block["type"] == "tool_result":
                 if block["tool_use_id"] not in asked:
                     source = "https://github.com/tghamm/Anthropic.SDK/issues/184"
                     words = "unexpected tool_use_id found in tool_result blocks"
-                    _refuse(f"{where}: {words}: {block['tool_use_id']}", source)
+                    refuse(f"{where}: {words}: {block['tool_use_id']}", source)
                 if block["tool_use_id"] in returned:
-                    _refuse(f"{where}: each tool_use must have a single result", docs)
+                    refuse(f"{where}: each tool_use must have a single result", docs)
                 returned.append(block["tool_use_id"])
         missing = set(asked) - set(returned)
         if missing:
             source = "https://github.com/anthropics/claude-code/issues/2697"
             words = "`tool_use` ids were found without `tool_result` blocks immediately after"
-            _refuse(f"messages.{number - 1}: {words}: {', '.join(sorted(missing))}", source)
+            refuse(f"messages.{number - 1}: {words}: {', '.join(sorted(missing))}", source)
         asked = asking
     if asked:
-        _refuse("`tool_use` ids were found without `tool_result` blocks immediately after", docs)
+        refuse("`tool_use` ids were found without `tool_result` blocks immediately after", docs)
 
 
 def gemini(body: Any) -> None:
     """Gemini's generateContent."""
     docs = "https://ai.google.dev/api/caching#Content"
     asked = 0
-    for content in body.get("contents") or _refuse(
-        "* GenerateContentRequest.contents: contents is not specified", docs
-    ):
+    for content in body.get("contents") or refuse("* GenerateContentRequest.contents: contents is not specified", docs):
         if content.get("role") not in {"user", "model"}:
-            _refuse("Please use a valid role: user, model.", docs)
+            refuse("Please use a valid role: user, model.", docs)
         parts = content.get("parts")
         if not parts or {} in parts:
-            _refuse("Unable to submit request because it must have a text parameter: empty parts", docs)
+            refuse("Unable to submit request because it must have a text parameter: empty parts", docs)
         answers = sum("functionResponse" in _camel(part) for part in parts)
         if answers != asked and (answers or asked):
-            _refuse(
+            refuse(
                 "Please ensure that the number of function response parts is equal to the number of function call "
                 "parts of the function call turn.",
                 "https://ai.google.dev/gemini-api/docs/function-calling",
@@ -215,6 +202,8 @@ RULES: Final = {
     "groq": groq,
     "anthropic": anthropic,
     "gemini": gemini,
+    "responses": responses,
+    "bedrock": bedrock,
 }
 """The rules by name."""
 
@@ -248,13 +237,13 @@ def _pairs(messages: Sequence[dict[str, Any]]) -> None:
         repeated |= {each for each in returned if returned.count(each) > 1}
         if repeated:
             words = f"Duplicate value for 'tool_call_id' of '{repeated.pop()}'"
-            _refuse(words, "DeepSeek and OpenAI, as quoted by several clients: find_string, 2026-11-26")
+            refuse(words, "DeepSeek and OpenAI, as quoted by several clients: find_string, 2026-11-26")
         used.update(asked)
         if set(returned) - set(asked):
             _orphan()
         missing = [each for each in asked if each not in returned]
         if missing:
-            _refuse(
+            refuse(
                 "An assistant message with 'tool_calls' must be followed by tool messages responding to each "
                 f"'tool_call_id'. The following tool_call_ids did not have response messages: {', '.join(missing)}",
                 "https://github.com/langgenius/dify/issues/32222",
@@ -262,7 +251,7 @@ def _pairs(messages: Sequence[dict[str, Any]]) -> None:
 
 
 def _orphan() -> NoReturn:
-    _refuse(
+    refuse(
         "messages with role 'tool' must be a response to a preceeding message with 'tool_calls'.",
         "https://platform.openai.com/docs/guides/function-calling",
     )
@@ -270,76 +259,59 @@ def _orphan() -> NoReturn:
 
 def _messages(body: Any) -> list[dict[str, Any]]:
     if not isinstance(body, dict):
-        _refuse("We could not parse the JSON body of your request.", OPENAI)
+        refuse("We could not parse the JSON body of your request.", OPENAI)
     messages = body.get("messages")
     if not isinstance(messages, list) or not messages:
-        _refuse("[] is too short - 'messages'", OPENAI)
+        refuse("[] is too short - 'messages'", OPENAI)
     return messages
 
 
 def _tools(body: dict[str, Any]) -> None:
     tools = body.get("tools")
     if tools is not None and not tools:
-        _refuse("[] is too short - 'tools'", OPENAI)
+        refuse("[] is too short - 'tools'", OPENAI)
     for index, tool in enumerate(tools or ()):
-        _name(tool["function"].get("name"), f"tools[{index}].function.name")
+        check_name(tool["function"].get("name"), f"tools[{index}].function.name")
     for name in ("tool_choice", "parallel_tool_calls"):
         if name in body and not tools:
             source = "https://github.com/writer/writer-framework/pull/1013"
-            _refuse(f"Invalid value for '{name}': '{name}' is only allowed when 'tools' are specified.", source)
+            refuse(f"Invalid value for '{name}': '{name}' is only allowed when 'tools' are specified.", source)
 
 
 def _content(message: dict[str, Any], where: str) -> None:
     content = message.get("content")
     if content is None and not (message["role"] == "assistant" and message.get("tool_calls")):
-        _refuse("Invalid value for 'content': expected a string, got null.", OPENAI)
+        refuse("Invalid value for 'content': expected a string, got null.", OPENAI)
     if content == []:
-        _refuse(f"Invalid '{where}.content': empty array. Expected an array with minimum length 1.", OPENAI)
+        refuse(f"Invalid '{where}.content': empty array. Expected an array with minimum length 1.", OPENAI)
     if message.get("tool_calls", True) in ([], None):
-        _refuse(f"[] is too short - '{where}.tool_calls'", OPENAI)
+        refuse(f"[] is too short - '{where}.tool_calls'", OPENAI)
 
 
 def _call(call: dict[str, Any], where: str) -> None:
     if call.get("type") not in {"function", "custom"}:
-        _refuse(f"Missing required parameter: '{where}.type'.", OPENAI)
+        refuse(f"Missing required parameter: '{where}.type'.", OPENAI)
     call_id = call.get("id")
     if not isinstance(call_id, str) or not call_id:
-        _refuse(f"Invalid type for '{where}.id': expected a string.", OPENAI)
+        refuse(f"Invalid type for '{where}.id': expected a string.", OPENAI)
     longest = 40
     if len(call_id) > longest:
-        _refuse(
+        refuse(
             f"Invalid '{where}.id': string too long. Expected a string with maximum length 40, but got a string with "
             f"length {len(call_id)} instead.",
             "https://github.com/camel-ai/camel/issues/2215",
         )
-    _name(call["function"].get("name"), f"{where}.function.name")
+    check_name(call["function"].get("name"), f"{where}.function.name")
     try:
-        arguments = json.loads(call["function"].get("arguments"), parse_constant=_no_constant)
+        arguments = json.loads(call["function"].get("arguments"), parse_constant=no_constant)
     except (TypeError, ValueError):
         arguments = None
     if not isinstance(arguments, dict):
-        _refuse(
+        refuse(
             'The "function.arguments" parameter of the code model must be in JSON format.',
             "DashScope, https://github.com/HKUDS/nanobot/issues/1487; MiniMax, https://github.com/can1357/oh-my-pi/"
             "issues/181",
         )
-
-
-def _name(name: object, where: str) -> None:
-    if not isinstance(name, str) or not re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", name):
-        _refuse(
-            f"Invalid '{where}': string does not match pattern. Expected a string that matches the pattern "
-            "'^[a-zA-Z0-9_-]+$'.",
-            "https://github.com/mcp-use/mcp-use/pull/94",
-        )
-
-
-def _no_constant(constant: str) -> NoReturn:
-    raise ValueError(constant)
-
-
-def _refuse(words: str, source: str) -> NoReturn:
-    raise RefusedError(words, source)
 
 
 class StrictEndpoint:
@@ -419,7 +391,7 @@ class StrictEndpoint:
 
 def _parsed(body: bytes) -> Any:
     try:
-        return json.loads(body.decode(), parse_constant=_no_constant)
+        return json.loads(body.decode(), parse_constant=no_constant)
     except ValueError:
         return None
 
@@ -444,12 +416,21 @@ class CheckedSimulator(Simulator):
 
     def _check(self) -> None:
         for request in self.report()["requests"]:
-            path = request["path"]
-            rules = (
-                compatible if path.endswith("/chat/completions") else anthropic if path.endswith("/messages") else None
-            )
+            rules = _rules_of(request["path"])
             if rules is not None:
                 try:
                     rules(request["body"])
                 except RefusedError as refusal:
                     self.refusals.append(refusal)
+
+
+def _rules_of(path: str) -> Callable[[Any], None] | None:
+    """The rules for what is sent to a path; None if it has none that all who answer there share."""
+    ends = {
+        "/chat/completions": compatible,
+        "/messages": anthropic,
+        "/responses": responses,
+        "/converse": bedrock,
+        "/converse-stream": bedrock,
+    }
+    return next((rules for end, rules in ends.items() if path.endswith(end)), None)
