@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from headrace import StreamError, Timeouts
+from support.fault_matrix import DOCUMENT, FAULTS, TOKENS, Fault, document
 from support.harness import agent_at
-
-from .matrix import DOCUMENT, FAULTS, TOKENS, Fault, document
 
 if TYPE_CHECKING:
     from support.harness import Reader, Simulate
@@ -50,4 +49,4 @@ def test_whether_a_fault_is_retried(simulate: Simulate, reader: Reader, fault: F
 
 def test_the_document_is_up_to_date() -> None:
     found = Path(__file__).parents[2].joinpath(DOCUMENT).read_text(encoding="utf-8")
-    assert found == document(), "make it anew: python tests/faults/matrix.py"
+    assert found == document(), "make it anew: python tests/support/fault_matrix.py"

@@ -53,29 +53,73 @@ FAULTS: Final = (
     Fault("a redirect", {"kind": "redirect", "location": "/elsewhere"}, "ProviderError", "rejected"),
     Fault("a web page with status 200", {"kind": "html"}, "ProtocolError", "protocol"),
     Fault("nothing at all", {"kind": "silent"}, "FirstTokenTimeoutError", "timeout", 0, "first_token", retried=True),
-    Fault("silence after the head", {"kind": "stall"}, "FirstTokenTimeoutError", "timeout", 0, "first_token", retried=True),
+    Fault(
+        "silence after the head", {"kind": "stall"}, "FirstTokenTimeoutError", "timeout", 0, "first_token", retried=True
+    ),
     Fault("silence in mid-answer", {"kind": "stall", "after": 2}, "IdleTimeoutError", "timeout", 2, "idle"),
-    Fault("the connection is reset before the first token", {"kind": "reset"}, "ConnectionFailedError", "transport", retried=True),
-    Fault("the connection is reset in mid-answer", {"kind": "reset", "after": 2}, "ConnectionFailedError", "transport", 2),
-    Fault("the connection is closed before the first token", {"kind": "close"}, "ConnectionFailedError", "transport", retried=True),
-    Fault("the connection is closed in mid-answer", {"kind": "close", "after": 2}, "ConnectionFailedError", "transport", 2),
+    Fault(
+        "the connection is reset before the first token",
+        {"kind": "reset"},
+        "ConnectionFailedError",
+        "transport",
+        retried=True,
+    ),
+    Fault(
+        "the connection is reset in mid-answer", {"kind": "reset", "after": 2}, "ConnectionFailedError", "transport", 2
+    ),
+    Fault(
+        "the connection is closed before the first token",
+        {"kind": "close"},
+        "ConnectionFailedError",
+        "transport",
+        retried=True,
+    ),
+    Fault(
+        "the connection is closed in mid-answer", {"kind": "close", "after": 2}, "ConnectionFailedError", "transport", 2
+    ),
     Fault("the body ends before the first token", {"kind": "end"}, "TruncatedError", "truncated", retried=True),
     Fault("the body ends in mid-answer", {"kind": "end", "after": 2}, "TruncatedError", "truncated", 2),
     Fault("no end marker after the finish reason", {"kind": "no_done"}, None, "complete", 4),
-    Fault("an error before the first token", {"kind": "error", "error": {"message": "No.", "type": "server_error"}}, "ServerError", "error", retried=True),
-    Fault("an error in mid-answer", {"kind": "error", "after": 2, "error": {"message": "No.", "type": "server_error"}}, "ServerError", "error", 2),
-    Fault("an overload in mid-answer", {"kind": "error", "after": 2, "error": {"message": "No.", "type": "overloaded_error"}}, "OverloadedError", "error", 2),
+    Fault(
+        "an error before the first token",
+        {"kind": "error", "error": {"message": "No.", "type": "server_error"}},
+        "ServerError",
+        "error",
+        retried=True,
+    ),
+    Fault(
+        "an error in mid-answer",
+        {"kind": "error", "after": 2, "error": {"message": "No.", "type": "server_error"}},
+        "ServerError",
+        "error",
+        2,
+    ),
+    Fault(
+        "an overload in mid-answer",
+        {"kind": "error", "after": 2, "error": {"message": "No.", "type": "overloaded_error"}},
+        "OverloadedError",
+        "error",
+        2,
+    ),
     Fault("broken JSON in mid-answer", {"kind": "malformed", "after": 2}, "ProtocolError", "protocol", 2),
-    Fault("one event over `max_event_bytes`", {"kind": "huge", "after": 2, "bytes": 17_000_000}, "EventTooLargeError", "protocol", 2),
-    Fault("bytes that come in small pieces", {"kind": "cut", "sizes": [1, 7, 3], "interval_ms": 1}, None, "complete", 4),
-)  # fmt: skip
+    Fault(
+        "one event over `max_event_bytes`",
+        {"kind": "huge", "after": 2, "bytes": 17_000_000},
+        "EventTooLargeError",
+        "protocol",
+        2,
+    ),
+    Fault(
+        "bytes that come in small pieces", {"kind": "cut", "sizes": [1, 7, 3], "interval_ms": 1}, None, "complete", 4
+    ),
+)
 
 _HEAD: Final = """\
 # What a fault costs
 
-This page is made from `tests/faults/matrix.py`, each row of which is a test: `tests/faults/test_matrix.py` plays the
+This page is made from `tests/support/fault_matrix.py`, each row of which is a test: `tests/faults/test_matrix.py` plays the
 fault on a real socket, for `run_stream` and `arun_stream`, and checks what stands here. Make it anew with
-`python tests/faults/matrix.py`.
+`python tests/support/fault_matrix.py`.
 
 *Tokens* are those of an answer of four that the caller gets before the error. *Until*: known at once, or when this limit of
 `Timeouts` is reached. *Retried*: with `retry_attempts`, as long as the caller has seen no token; after that only with
@@ -96,12 +140,19 @@ a port that refuses, a certificate that is not trusted and a connection that is 
 
 def document() -> str:
     """The page."""
-    rows = [
-        f"| {fault.what} | {f'`{fault.error}`' if fault.error else 'the whole answer'} | `{fault.state}` | {fault.tokens} | "
-        f"{f'`{fault.limit}`' if fault.limit else 'at once'} | {'yes' if fault.retried else 'no' if fault.error else '–'} |\n"
-        for fault in FAULTS
-    ]
-    return _HEAD + "".join(rows) + _TAIL
+    return _HEAD + "".join(map(_row, FAULTS)) + _TAIL
+
+
+def _row(fault: Fault) -> str:
+    cells = (
+        fault.what,
+        f"`{fault.error}`" if fault.error else "the whole answer",
+        f"`{fault.state}`",
+        str(fault.tokens),
+        f"`{fault.limit}`" if fault.limit else "at once",
+        "–" if fault.error is None else "yes" if fault.retried else "no",
+    )
+    return f"| {' | '.join(cells)} |\n"
 
 
 if __name__ == "__main__":
