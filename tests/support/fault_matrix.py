@@ -117,24 +117,24 @@ FAULTS: Final = (
 _HEAD: Final = """\
 # What a fault costs
 
-This page is made from `tests/support/fault_matrix.py`, each row of which is a test: `tests/faults/test_matrix.py` plays the
-fault on a real socket, for `run_stream` and `arun_stream`, and checks what stands here. Make it anew with
+This page is made from `tests/support/fault_matrix.py`, each row of which is a test: `tests/faults/test_matrix.py`
+plays the fault on a real socket, for `run_stream` and `arun_stream`, and checks what stands here. Make it anew with
 `python tests/support/fault_matrix.py`.
 
-*Tokens* are those of an answer of four that the caller gets before the error. *Until*: known at once, or when this limit of
-`Timeouts` is reached. *Retried*: with `retry_attempts`, as long as the caller has seen no token; after that only with
-`resume_on_error`. What is left: nothing. The connection is closed, no thread or task stays, and the agent can run again at
-once; each test does that.
+*Tokens* are those of an answer of four that the caller gets before the error. *Until*: known at once, or when this
+limit of `Timeouts` is reached. *Retried*: with `retry_attempts`, as long as the caller has seen no token; after that
+only with `resume_on_error`. What is left: nothing. The connection is closed, and the agent can run again at once;
+each test does that.
 
 | what happens | the caller gets | `stream.state` | tokens | until | retried |
 |---|---|---|---|---|---|
 """
 
 _TAIL: Final = """
-Beyond this table: an answer cut by its output limit is complete, and a tool call in it that was cut is not run; an answer
-that says nothing is an `EmptyAnswerError`; one that was withheld is a `ContentPolicyViolationError`. A host without address,
-a port that refuses, a certificate that is not trusted and a connection that is not made in time are in
-`tests/faults/test_connecting.py`.
+Beyond this table: an answer cut by its output limit is complete, and a tool call in it that was cut is not run; an
+answer that says nothing is an `EmptyAnswerError`; one that was withheld is a `ContentPolicyViolationError`. A host
+without address, a port that refuses, a certificate that is not trusted and a connection that is not made in time are
+in `tests/faults/test_connecting.py`.
 """
 
 
