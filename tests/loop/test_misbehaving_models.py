@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 LOOPS: Final = 5
 
-# What an empty name means is for the decoder to say, which joins calls by it.
 NAMES = st.one_of(st.sampled_from(["add", "echo", "missing", "a b", "functions.add:0", ""]), st.text(max_size=70))
 IDS = st.one_of(st.sampled_from(["a", "b", "", "call 1", "null", "functions.add:0"]), st.text(max_size=50))
 OBJECTS = st.fixed_dictionaries({}, optional={"a": st.integers(), "b": st.floats(), "text": st.text(max_size=8)})
