@@ -39,7 +39,7 @@ def show_info(name: str, *, as_json: bool) -> None:
 
 def _shown(value: object) -> str:
     if value is None:
-        return "not told"
+        return "not known"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):

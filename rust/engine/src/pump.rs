@@ -26,7 +26,7 @@ use crate::stream::{Arrival, ArrivalProducer};
 /// How long to read on after a stream's end marker for the end of the HTTP body, so that the connection can be reused.
 const LINGER: Duration = Duration::from_millis(500);
 
-/// How long to wait for more once the model has told why it ended: for the token counts, and for the end marker, which
+/// How long to wait for more once the finish reason has come: for the token counts, and for the end marker, which
 /// some servers never send while they leave the connection open.
 const GRACE: Duration = Duration::from_secs(3);
 
@@ -299,7 +299,7 @@ struct Deadline {
     /// The timeout counts from here.
     since_ns: u64,
     first_token_seen: bool,
-    /// When the model told why it ended, unless more came after that.
+    /// When the finish reason came, unless more came after that.
     answered_ns: Option<u64>,
     timer: Pin<Box<Sleep>>,
 }

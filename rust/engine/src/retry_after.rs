@@ -17,9 +17,9 @@ pub fn retry_after<'a>(header: impl Fn(&str) -> Option<&'a str>, now: SystemTime
 /// The seconds until a rate limit is reset, for a response that was refused by one and says no more:
 /// <https://platform.openai.com/docs/guides/rate-limits#rate-limits-in-headers>,
 /// <https://docs.anthropic.com/en/api/rate-limits#response-headers>. Of several limits, those count of which nothing
-/// remains; if none tells, the longest counts.
+/// remains; if that is not known of any, the longest counts.
 pub fn rate_limit_reset<'a>(header: impl Fn(&str) -> Option<&'a str>, now: SystemTime) -> Option<f64> {
-    /// The names of reset headers, and of those that tell how much remains.
+    /// The names of reset headers, and of those with how much remains.
     const RESETS: [(&str, &str); 10] = [
         ("x-ratelimit-reset-requests", "x-ratelimit-remaining-requests"),
         ("x-ratelimit-reset-tokens", "x-ratelimit-remaining-tokens"),

@@ -337,8 +337,8 @@ impl ProviderError {
         let named = [&self.code, &self.kind].into_iter().flatten().find_map(|name| class_of_name(name));
         match by_status {
             Some(ErrorClass::PermissionDenied) => {
-                let told = named.or_else(|| class_of_message(&self.message));
-                told.filter(|class| *class == ErrorClass::ContentPolicy).or(by_status)
+                let by_words = named.or_else(|| class_of_message(&self.message));
+                by_words.filter(|class| *class == ErrorClass::ContentPolicy).or(by_status)
             }
             Some(class) if class != ErrorClass::BadRequest => by_status,
             _ => self.class_by_words(named, by_status, status.is_some()),
@@ -353,16 +353,16 @@ impl ProviderError {
         has_status: bool,
     ) -> Option<ErrorClass> {
         use ErrorClass::{BadRequest, ContentPolicy, ContextWindow, Overloaded, Server};
-        let told = class_of_message(&self.message);
+        let by_words = class_of_message(&self.message);
         // A request that is bad is not made good by the failure that its message speaks of.
-        let fault = told.filter(|class| !matches!(class, Overloaded | Server));
+        let fault = by_words.filter(|class| !matches!(class, Overloaded | Server));
         match (named, by_status) {
             (Some(ContextWindow | ContentPolicy), _) => named,
             // A status without a class, such as 402, is not that of a failure.
             (None, None) if has_status => fault,
-            (None, None) => told,
+            (None, None) => by_words,
             (None | Some(BadRequest | Overloaded | Server), Some(_)) => fault.or(by_status),
-            (Some(Server), None) => told.or(named),
+            (Some(Server), None) => by_words.or(named),
             (Some(BadRequest), None) | (Some(_), Some(_)) => fault.or(named),
             (Some(_), None) => named,
         }

@@ -30,7 +30,7 @@ const MAX_ODD: usize = 16 * 1024;
 /// How many characters of it an error shows.
 const EXCERPT_CHARS: usize = 200;
 
-/// The members by one of which every error can be told. Looking for them is much cheaper than parsing.
+/// Every error has one of these members. Looking for them is much cheaper than parsing.
 const MARKS: [&[u8]; 8] =
     [b"rror", b"essage", b"\"detail\"", b"base_resp", b"\"msg\"", b"xception\"", b"\"fault\"", b"\"title\""];
 
@@ -117,7 +117,7 @@ impl Outcome {
         if self.has_error {
             return;
         }
-        let told = self.failure.take().or_else(|| {
+        let reported = self.failure.take().or_else(|| {
             // An end marker after words that sound like an error ends no answer, unless the model has ended it.
             let complete = complete && self.has_finish;
             let odd: &[u8] = if complete { &[] } else { &self.odd };
@@ -126,7 +126,7 @@ impl Outcome {
                 .find_map(|part| read_stray(&text(part), complete))
                 .or_else(|| read_stray(&text(tail), complete))
         });
-        if let Some(error) = told {
+        if let Some(error) = reported {
             push_error(error, out);
             self.has_error = true;
         }

@@ -31,8 +31,8 @@ impl Reasons {
 }
 
 /// Words that mean that the answer failed ([`FinishReason::Error`]) or was withheld ([`FinishReason::ContentFilter`]),
-/// in lower case and without separators. They are the same for all dialects, and [`ErrorClass`](crate::ErrorClass) is
-/// told by them too.
+/// in lower case and without separators. They are the same for all dialects, and [`ErrorClass`](crate::ErrorClass) uses
+/// them too.
 const BAD_ENDS: &[(FinishReason, &[&str])] = &[
     (
         FinishReason::Error,

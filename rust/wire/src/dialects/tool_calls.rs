@@ -252,7 +252,7 @@ impl ToolCalls {
         let open = |at: &usize| !self.calls[*at].is_ended;
         let by_key = piece.key.and_then(|key| self.by_key.get(&key)).copied().filter(open);
         let by_id = piece.id.and_then(|id| self.by_id.get(id)).copied().filter(open);
-        // An id that is shared tells less than a key.
+        // An id may be shared, so a key is the better sign.
         let by_key_and_id = by_key.filter(|at| by_id.is_some() && self.calls[*at].id.as_deref() == piece.id);
         if let Some(at) = by_key_and_id.or(by_id) {
             let call = &self.calls[at];
