@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+from functools import lru_cache
 from typing import Final, Literal, NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 
@@ -296,6 +297,7 @@ def reasoning_form(
     return _provider_at(provider, url).reasoning_form
 
 
+@lru_cache(maxsize=256)
 def plain_reasoning(provider: str, url: str | None = None) -> Literal["demanded", "taken", "refused"] | None:
     """What a provider does with plain reasoning in a request; see ``Provider.plain_reasoning``.
 
@@ -318,6 +320,7 @@ _MISTRALS: Final = re.compile("(?:mis|minis|magis|codes|devs)tral|(?:mix|pix|vox
 """In the names of Mistral's models, whoever serves them: vLLM checks with Mistral's own library (mistral-common)."""
 
 
+@lru_cache(maxsize=256)
 def has_mistrals_rules(provider: str, model: str, url: str | None = None) -> bool:
     """Whether a model's conversations are checked by Mistral's rules. What obeys them, every other model takes too.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 # Imported here and not in the first run, although that would make our import 2 ms faster: if the process forks during
@@ -123,6 +124,7 @@ def _openai_url() -> str:
     return os.environ.get("OPENAI_BASE_URL") or OPENAI_BASE_URL
 
 
+@lru_cache(maxsize=256)
 def _chat_url(base_url: str) -> str:
     """The URL of chat completions at an endpoint. A query in the base URL, as Azure wants one, stays at the end."""
     with contextlib.suppress(ValueError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from headrace.errors import ConfigurationError
 
@@ -55,6 +55,9 @@ def has_authorization(settings: ModelSettings) -> bool:
     return any(name.lower() == "authorization" for name in settings.headers)
 
 
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
 def encoded(body: Any) -> bytes:
     """A request's body as JSON.
 
@@ -62,6 +65,6 @@ def encoded(body: Any) -> bytes:
         ConfigurationError: The body cannot be written as JSON.
     """
     try:
-        return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+        return _ENCODER.encode(body).encode()
     except (TypeError, ValueError) as error:
         raise ConfigurationError(f"the request cannot be written as JSON: {error}") from error
