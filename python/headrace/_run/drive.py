@@ -75,7 +75,7 @@ def drive(run: Run) -> Generator[Yielded, None, None]:
         run.status.raise_error()
 
 
-async def adrive(run: Run) -> AsyncGenerator[Yielded, None]:
+async def adrive(run: Run) -> AsyncGenerator[Yielded, list[str] | None]:
     """Drives a run on the running event loop."""
     output = run.output
     calls_back = output.calls_back  # read once, not for each token
@@ -93,7 +93,10 @@ async def adrive(run: Run) -> AsyncGenerator[Yielded, None]:
                         yield item
                     reader = _open(run, effect, await _prepare(effect.call))
                     if isinstance(reader, TextReader) and not calls_back:
-                        yield reader.stream
+                        # The iterator waits for tokens, and sends several that came together to be yielded here.
+                        while (batch := (yield reader.stream)) is not None:
+                            for item in run.hold(batch):
+                                yield item
                         reader.take()  # it has ended: raises its error, if it has one
                     else:
                         async for item in _items(run, reader):

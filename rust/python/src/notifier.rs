@@ -1,6 +1,6 @@
 //! What wakes an event loop.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::os::fd::AsRawFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -21,9 +21,9 @@ pub(crate) struct Notifier {
 #[derive(Default)]
 struct Waiting {
     /// Reads, which are woken once.
-    reads: HashMap<u64, Py<Anext>>,
+    reads: BTreeMap<u64, Py<Anext>>,
     /// Objects with a method `wake`, which stay until they are removed.
-    listeners: HashMap<u64, Vec<Py<PyAny>>>,
+    listeners: BTreeMap<u64, Vec<Py<PyAny>>>,
 }
 
 #[pymethods]

@@ -60,12 +60,8 @@ impl Anext {
                 return Err(crate::errors::in_use(py));
             }
         } else {
-            let token = this.iterator.get().begin(py)?;
+            this.iterator.get().begin(py)?;
             this.begun.store(true, Ordering::Relaxed);
-            if let Some(token) = token {
-                this.ended.store(true, Ordering::Relaxed);
-                return Err(PyStopIteration::new_err(token));
-            }
         }
         let progress = this.iterator.get().advance(py, slf);
         this.result_of(py, progress)
@@ -217,8 +213,7 @@ impl Anext {
     fn result_of(&self, py: Python<'_>, progress: PyResult<Progress>) -> PyResult<Py<PyAny>> {
         let ended = match progress {
             Ok(Progress::Wait(awaited)) => return Ok(awaited),
-            // In a tuple: an item that is one itself, or an exception, would be taken apart.
-            Ok(Progress::Item(item)) => PyStopIteration::new_err((item,)),
+            Ok(Progress::Item(item)) => stop_iteration(item.into_bound(py)),
             Err(error) => error,
         };
         self.finish(py);
@@ -240,6 +235,15 @@ impl Anext {
 
     fn lock(&self, py: Python<'_>) -> MutexGuard<'_, Waiting> {
         self.waiting.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The exception that ends an iteration with a value. A tuple or an exception would be taken apart, so it is wrapped.
+fn stop_iteration(item: Bound<'_, PyAny>) -> PyErr {
+    if item.is_instance_of::<PyTuple>() || item.is_instance_of::<PyBaseException>() {
+        PyStopIteration::new_err((item.unbind(),))
+    } else {
+        PyStopIteration::new_err(item.unbind())
     }
 }
 

@@ -8,13 +8,14 @@ use pyo3::exceptions::{PyRuntimeError, PyStopAsyncIteration, PyStopIteration};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
-use pyo3::types::{PyString, PyTuple, PyWeakrefMethods, PyWeakrefReference};
+use pyo3::types::{PyList, PyString, PyTuple, PyWeakrefMethods, PyWeakrefReference};
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::anext::{Anext, to_error};
-use super::{Turn, stream_of};
+use super::stream_of;
 use crate::errors;
 use crate::notifier::Notifier;
+use crate::stream::Stream;
 
 /// Reads a run for `async for`.
 #[pyclass(frozen, module = "headrace._native")]
@@ -28,13 +29,14 @@ pub(crate) struct AsyncTokenIterator {
 
 #[derive(Default)]
 struct State {
-    turn: Turn,
+    /// The turn that is being read.
+    stream: Option<Py<Stream>>,
+    /// How many tokens the driver can yield at once, without waiting.
+    at_once: usize,
     phase: Phase,
     event_loop: Option<EventLoop>,
     /// Whether the last read was cancelled, and none has begun since.
     cancelled: bool,
-    /// Set when the caller closed the run: what was taken is not returned any more.
-    dropped: bool,
 }
 
 /// What the current read is doing.
@@ -78,11 +80,19 @@ impl AsyncTokenIterator {
         slf
     }
 
-    fn __anext__(slf: &Bound<'_, Self>) -> PyResult<Anext> {
-        if !matches!(slf.get().lock(slf.py()).phase, Phase::Idle) {
-            return Err(errors::in_use(slf.py()));
+    fn __anext__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        let (py, this) = (slf.py(), slf.get());
+        let mut state = this.lock(py);
+        if !matches!(state.phase, Phase::Idle) {
+            return Err(errors::in_use(py));
         }
-        Ok(Anext::new(slf.clone().unbind()))
+        if state.at_once > 0 {
+            state.at_once -= 1;
+            drop(state);
+            return this.driver.call_method0(py, intern!(py, "__anext__"));
+        }
+        drop(state);
+        Ok(Py::new(py, Anext::new(slf.clone().unbind()))?.into_any())
     }
 
     /// Ends the run, as closing an async generator does.
@@ -93,9 +103,8 @@ impl AsyncTokenIterator {
 
     /// Drops what was taken and not returned yet. Called when the run is closed, by any thread.
     fn discard(&self, py: Python<'_>) {
-        let mut state = self.lock(py);
-        state.dropped = true;
-        state.turn.tokens.clear();
+        // The driver drops what it has, and then yields no token.
+        self.lock(py).at_once = 0;
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -113,8 +122,8 @@ impl AsyncTokenIterator {
 }
 
 impl AsyncTokenIterator {
-    /// A read begins. Returns its item, if it is there already.
-    pub(super) fn begin(&self, py: Python<'_>) -> PyResult<Option<Py<PyString>>> {
+    /// A read begins.
+    pub(super) fn begin(&self, py: Python<'_>) -> PyResult<()> {
         let mut state = self.lock(py);
         if !matches!(state.phase, Phase::Idle) {
             return Err(errors::in_use(py));
@@ -123,9 +132,8 @@ impl AsyncTokenIterator {
             state.cancelled = false;
             drop(state);
             self.run.call_method0(py, intern!(py, "read_again"))?;
-            state = self.lock(py);
         }
-        Ok(state.turn.tokens.pop_front())
+        Ok(())
     }
 
     /// A read has ended, in whichever way.
@@ -137,7 +145,7 @@ impl AsyncTokenIterator {
     pub(super) fn advance(&self, py: Python<'_>, read: &Bound<'_, Anext>) -> PyResult<Progress> {
         let mut taken = VecDeque::new();
         loop {
-            let mut state = self.lock(py);
+            let state = self.lock(py);
             if let Phase::Driving(awaitable) = &state.phase {
                 let awaitable = awaitable.clone_ref(py);
                 drop(state);
@@ -147,10 +155,7 @@ impl AsyncTokenIterator {
                     None => continue,
                 }
             }
-            if let Some(token) = state.turn.tokens.pop_front() {
-                return Ok(Progress::Item(token.into_any()));
-            }
-            let Some(stream) = state.turn.stream.as_ref().map(|stream| stream.clone_ref(py)) else {
+            let Some(stream) = state.stream.as_ref().map(|stream| stream.clone_ref(py)) else {
                 drop(state);
                 let awaitable = self.driver.call_method0(py, intern!(py, "__anext__"))?;
                 self.lock(py).phase = Phase::Driving(awaitable);
@@ -164,17 +169,30 @@ impl AsyncTokenIterator {
             };
             match stream.get().poll_tokens(py, &waker, &mut taken) {
                 Poll::Ready(true) => {
-                    let mut state = self.lock(py);
-                    if !state.dropped {
-                        state.turn.tokens.append(&mut taken);
+                    if taken.len() == 1
+                        && let Some(token) = taken.pop_front()
+                    {
+                        return Ok(Progress::Item(token.into_any()));
                     }
-                    taken.clear();
+                    self.yield_at_once(py, &mut taken)?;
                 }
                 // The driver finds out how it ended.
-                Poll::Ready(false) => self.lock(py).turn.stream = None,
+                Poll::Ready(false) => self.lock(py).stream = None,
                 Poll::Pending => return Ok(self.wait(py, read)),
             }
         }
+    }
+
+    /// Gives several tokens to the driver, which yields them one by one: an async generator is faster at that.
+    fn yield_at_once(&self, py: Python<'_>, tokens: &mut VecDeque<Py<PyString>>) -> PyResult<()> {
+        let count = tokens.len();
+        let batch = PyList::new(py, tokens.drain(..))?;
+        let awaitable = self.driver.call_method1(py, intern!(py, "asend"), (batch,))?;
+        let mut state = self.lock(py);
+        state.stream = None;
+        state.at_once = count - 1;
+        state.phase = Phase::Driving(awaitable);
+        Ok(())
     }
 
     /// Tokens are awaited: the task waits for the read.
@@ -266,8 +284,11 @@ impl AsyncTokenIterator {
             return match stream_of(&item) {
                 Some(stream) => {
                     let mut state = self.lock(py);
-                    state.turn.stream = Some(stream);
-                    state.event_loop = None;
+                    let key = stream.as_ptr().addr() as u64;
+                    if state.event_loop.as_ref().is_some_and(|event_loop| event_loop.key != key) {
+                        state.event_loop = None;
+                    }
+                    state.stream = Some(stream);
                     Ok(None)
                 }
                 None => Ok(Some(Progress::Item(item.unbind()))),
@@ -285,7 +306,7 @@ impl AsyncTokenIterator {
         let (event_loop, notifier): (Bound<'_, PyAny>, Bound<'_, Notifier>) = found.extract(py)?;
         let reference = PyWeakrefReference::new(&event_loop)?.unbind();
         let mut state = self.lock(py);
-        let key = state.turn.stream.as_ref().map_or(0, |stream| stream.as_ptr().addr() as u64);
+        let key = state.stream.as_ref().map_or(0, |stream| stream.as_ptr().addr() as u64);
         let waker = notifier.get().waker_for(key);
         state.event_loop = Some(EventLoop { reference, notifier: notifier.unbind(), key, waker });
         Ok(())
