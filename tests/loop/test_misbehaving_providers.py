@@ -24,8 +24,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 
 from headrace import Agent, HeadraceError
 from headrace.testing import Simulator
-from loop.test_misbehaving_models import CALLS, is_call_of, seen_by_tools
 from support.harness import collect
+from support.misbehaving import CALLS, is_call_of, seen_by_tools
 from support.strict import anthropic, compatible
 
 LOOPS: Final = 3

@@ -22,9 +22,8 @@ from urllib.parse import urlsplit
 from typing_extensions import Self
 
 from headrace.testing import Simulator
-
-from .refusals import RefusedError, check_name, no_constant, refuse
-from .strict_items import bedrock, responses
+from support.refusals import RefusedError, check_name, no_constant, refuse
+from support.strict_items import bedrock, responses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -9,7 +9,7 @@ import json
 import re
 from typing import Any, Final
 
-from .refusals import check_name, no_constant, refuse
+from support.refusals import check_name, no_constant, refuse
 
 __all__ = ["bedrock", "responses"]
 
