@@ -13,7 +13,8 @@
 //! - [`response`]: collects deltas into a whole response;
 //! - [`encode`]: deltas → the bytes of a stream; the simulator uses this;
 //! - `error`, `error_class` and `wait`: read a provider's error, classify it, and read how long it asks to wait;
-//!   `outcome`: finds the errors that no dialect reports; `end_state`: the states a stream ends in.
+//!   `outcome`: finds the errors that no dialect reports; `end_state`: the states a stream ends in;
+//! - [`http1`]: HTTP/1.1 responses, which carry the bodies.
 //!
 //! The two folders only arrange the source. To users of the crate, their modules are at the top:
 //! `headrace_wire::sse`, `headrace_wire::openai_chat`.
@@ -26,6 +27,7 @@ mod end_state;
 mod error;
 mod error_class;
 mod framing;
+pub mod http1;
 mod outcome;
 pub mod recorded;
 pub mod response;
