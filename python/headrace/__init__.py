@@ -13,6 +13,7 @@ Example:
 from typing import TYPE_CHECKING, Any
 
 from .agent import Agent
+from .connection import Connection, InsecureConnectionWarning, configure
 from .errors import (
     AuthenticationError,
     BadRequestError,
@@ -33,8 +34,10 @@ from .errors import (
     NotFoundError,
     OverloadedError,
     PermissionDeniedError,
+    PoolTimeoutError,
     ProtocolError,
     ProviderError,
+    ProxyError,
     RateLimitError,
     RunLimitError,
     ServerError,
@@ -43,6 +46,7 @@ from .errors import (
     StreamInUseError,
     StreamTimeoutError,
     TLSError,
+    TotalTimeoutError,
     TruncatedError,
 )
 from .streams import AsyncRunStream, RunStream
@@ -64,6 +68,7 @@ __all__ = [
     "ConcurrentWorkflow",
     "ConfigurationError",
     "ConnectTimeoutError",
+    "Connection",
     "ConnectionFailedError",
     "ContentPolicyViolationError",
     "ContextWindowExceededError",
@@ -73,6 +78,7 @@ __all__ = [
     "ForkedError",
     "HeadraceError",
     "IdleTimeoutError",
+    "InsecureConnectionWarning",
     "InternalError",
     "Memory",
     "MissingKeyError",
@@ -81,8 +87,10 @@ __all__ = [
     "NotFoundError",
     "OverloadedError",
     "PermissionDeniedError",
+    "PoolTimeoutError",
     "ProtocolError",
     "ProviderError",
+    "ProxyError",
     "RateLimitError",
     "Response",
     "RunLimitError",
@@ -99,10 +107,12 @@ __all__ = [
     "Timing",
     "Tool",
     "ToolCall",
+    "TotalTimeoutError",
     "TruncatedError",
     "Turn",
     "Usage",
     "as_tool",
+    "configure",
     "decode",
     "model_info",
 ]

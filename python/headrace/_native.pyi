@@ -5,6 +5,7 @@ classes unchanged.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from os import PathLike
 from typing import Any, Final, Literal, TypeAlias, TypedDict, final, type_check_only
 
 from typing_extensions import Buffer
@@ -14,10 +15,14 @@ from .errors import ProviderError, StreamError
 __all__ = [
     "DEFAULT_CONNECT_TIMEOUT",
     "DEFAULT_FIRST_TOKEN_TIMEOUT",
+    "DEFAULT_IDLE_CONNECTION",
     "DEFAULT_IDLE_TIMEOUT",
     "DEFAULT_MAX_EVENT_BYTES",
+    "DEFAULT_PING",
+    "DEFAULT_POOL_TIMEOUT",
     "Anext",
     "AsyncTokenIterator",
+    "Connection",
     "Notifier",
     "RecordedBody",
     "SSEDecoder",
@@ -25,6 +30,7 @@ __all__ = [
     "Simulator",
     "Source",
     "Stream",
+    "StreamOptions",
     "TokenIterator",
     "Waker",
     "error_class_of_status",
@@ -37,6 +43,9 @@ DEFAULT_MAX_EVENT_BYTES: Final[int]
 DEFAULT_CONNECT_TIMEOUT: Final[float]
 DEFAULT_FIRST_TOKEN_TIMEOUT: Final[float]
 DEFAULT_IDLE_TIMEOUT: Final[float]
+DEFAULT_POOL_TIMEOUT: Final[float]
+DEFAULT_IDLE_CONNECTION: Final[float]
+DEFAULT_PING: Final[float]
 
 _Delta: TypeAlias = (
     tuple[Literal["text", "reasoning", "refusal", "logprobs"], int, str]
@@ -105,6 +114,7 @@ class TimingDict(TypedDict):
     ttft_answer_ns: int | None
     tpot_ns: float | None
     itl: SpreadDict | None
+    read_lag: SpreadDict | None
     lag: SpreadDict | None
 
 @final
@@ -402,17 +412,45 @@ class Simulator:
     def stop(self) -> None:
         """Stops the simulator: when this returns, the port is free and every connection is closed."""
 
+@final
+class Connection:
+    """How to connect; see ``headrace.connection.Connection``. Streams with equal options share their connections."""
+
+    def __new__(
+        cls,
+        *,
+        ca: bytes | str | PathLike[str] | None,
+        client_cert: tuple[bytes | str | PathLike[str], bytes | str | PathLike[str]] | None,
+        verify: bool,
+        proxy: str | None,
+        direct: bool,
+        http2: bool,
+        prior_knowledge: bool,
+        max_connections: int | None,
+        idle: float,
+        resend_on_stale: bool,
+        ping: float,
+    ) -> Connection: ...
+
+@final
+class StreamOptions:
+    """What all streams of one model have in common. Times are in seconds; None for no limit."""
+
+    def __new__(
+        cls,
+        connection: Connection,
+        *,
+        connect: float | None,
+        pool: float | None,
+        first_token: float | None,
+        idle: float | None,
+        total: float | None,
+        max_event_bytes: int,
+        model: str | None,
+    ) -> StreamOptions: ...
+
 def open_stream(
-    url: str,
-    headers: list[tuple[str, str]],
-    body: bytes,
-    dialect: str,
-    *,
-    connect_timeout: float | None,
-    first_token_timeout: float | None,
-    idle_timeout: float | None,
-    max_event_bytes: int,
-    model: str | None,
+    url: str, headers: list[tuple[str, str]], body: bytes, dialect: str, options: StreamOptions
 ) -> Stream:
     """Sends a request. Returns its stream at once; the stream reports tokens and failures.
 
@@ -421,42 +459,25 @@ def open_stream(
         headers: Names and values.
         body: The body.
         dialect: The dialect of the response, such as ``"openai_chat"``.
-        connect_timeout: Seconds; None for no limit.
-        first_token_timeout: Seconds; None for no limit.
-        idle_timeout: Seconds; None for no limit.
-        max_event_bytes: The cap on one event.
-        model: The model, for error messages.
+        options: How to connect, and how long to wait.
 
     Raises:
-        ConfigurationError: A timeout is not a number of seconds, there is no such dialect, or the network threads
-            cannot be started.
+        ConfigurationError: There is no such dialect, or the network threads cannot be started.
     """
 
-def open_fed_stream(
-    name: str,
-    dialect: str,
-    *,
-    first_token_timeout: float | None,
-    idle_timeout: float | None,
-    max_event_bytes: int,
-    model: str | None,
-) -> tuple[Source, Stream]:
+def open_fed_stream(name: str, dialect: str, options: StreamOptions) -> tuple[Source, Stream]:
     """Opens a stream whose bytes Python feeds.
 
     Args:
         name: The name of the source, for error messages.
         dialect: The dialect of the bytes.
-        first_token_timeout: Seconds; None for no limit.
-        idle_timeout: Seconds; None for no limit.
-        max_event_bytes: The cap on one event.
-        model: The model, for error messages.
+        options: How long to wait.
 
     Returns:
         The source, which takes the bytes, and the stream.
 
     Raises:
-        ConfigurationError: A timeout is not a number of seconds, there is no such dialect, or the network threads
-            cannot be started.
+        ConfigurationError: There is no such dialect, or the network threads cannot be started.
     """
 
 def error_class_of_status(status: int) -> type[ProviderError] | None:

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+from . import _native
 from ._agent import display, on_demand
 from ._agent.arguments import checked_dict, checked_function, checked_list
 from ._agent.config import (
@@ -21,9 +22,9 @@ from ._agent.config import (
 from ._conversation.output import format_output
 from ._run.read import View
 from ._run.run import Run
+from .connection import defaults
 from .streams import AsyncRunStream, RunStream
 from .tools import Toolbox
-from .types import Timeouts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
     from typing_extensions import TypedDict, Unpack
 
     from ._loop.spec import Stop, Transform
+    from .connection import Connection
     from .events import Event
+    from .types import Timeouts
 
     class _RunOptions(TypedDict, total=False):
         """The options of ``run_stream`` and ``arun_stream`` other than ``with_events``."""
@@ -104,7 +107,10 @@ class Agent:
             of HTTP headers; an ``Authorization`` in it is used instead of the key. For a model that litellm handles,
             these are arguments of ``litellm.completion``, such as ``api_version`` or ``aws_region_name``.
         prompt_caching: Ask the provider to cache the prompt, if it wants to be asked (Anthropic).
-        timeouts: The timeouts, in seconds.
+        headers: HTTP headers to add to each request, besides those of ``headrace.configure``.
+        connection: How to connect: certificates, a proxy, HTTP/2, limits; None for the default of the process.
+        timeouts: The timeouts, in seconds; None for the default of the process.
+        max_event_bytes: The size limit of one event of the stream, in bytes. None for the default, 16 MiB.
         retry_attempts: How many times a turn is retried after a temporary error, if none of its tokens was yielded.
         retry_interval: Seconds before the first retry; doubled for each further one. If the provider sends its own
             interval (``Retry-After``), that is used instead.
@@ -187,7 +193,10 @@ class Agent:
         llm_api_key: str | None = None,
         llm_args: Mapping[str, Any] | None = None,
         prompt_caching: bool = False,
+        headers: Mapping[str, str] | None = None,
+        connection: Connection | None = None,
         timeouts: Timeouts | None = None,
+        max_event_bytes: int | None = None,
         retry_attempts: int | None = 0,
         retry_interval: float | None = 1.0,
         retry_budget: float | None = None,
@@ -239,7 +248,10 @@ class Agent:
         self.llm_api_key = llm_api_key
         self.llm_args = checked_dict("llm_args", llm_args)
         self.prompt_caching = prompt_caching
-        self.timeouts = timeouts or Timeouts()
+        self.headers = {**defaults.headers, **checked_dict("headers", headers)}
+        self.connection = defaults.connection if connection is None else connection
+        self.timeouts = defaults.timeouts if timeouts is None else timeouts
+        self.max_event_bytes = _native.DEFAULT_MAX_EVENT_BYTES if max_event_bytes is None else max_event_bytes
         self.retry_attempts = or_default("retry_attempts", retry_attempts)
         self.retry_interval = or_default("retry_interval", retry_interval)
         self.retry_budget = retry_budget

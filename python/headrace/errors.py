@@ -12,11 +12,14 @@
     └── StreamError                   a stream failed (`.state` says how)
         ├── ConnectionFailedError     the connection could not be made, or broke
         │   ├── NameResolutionError   DNS has no address for the host
+        │   ├── ProxyError            a proxy refused to connect
         │   └── TLSError              the TLS handshake failed, or the certificate is not trusted
         ├── StreamTimeoutError        a time limit was reached (also a TimeoutError)
         │   ├── ConnectTimeoutError
+        │   ├── PoolTimeoutError
         │   ├── FirstTokenTimeoutError
-        │   └── IdleTimeoutError
+        │   ├── IdleTimeoutError
+        │   └── TotalTimeoutError
         ├── EmptyAnswerError          the model said nothing and called no tool
         ├── TruncatedError            the bytes ended before the dialect's end marker
         ├── ProtocolError             the bytes are not valid in the dialect
@@ -69,8 +72,10 @@ __all__ = [
     "NotFoundError",
     "OverloadedError",
     "PermissionDeniedError",
+    "PoolTimeoutError",
     "ProtocolError",
     "ProviderError",
+    "ProxyError",
     "RateLimitError",
     "RunLimitError",
     "ServerError",
@@ -79,6 +84,7 @@ __all__ = [
     "StreamInUseError",
     "StreamTimeoutError",
     "TLSError",
+    "TotalTimeoutError",
     "TruncatedError",
 ]
 
@@ -191,6 +197,10 @@ class TLSError(ConnectionFailedError):
     """The TLS handshake failed: an untrusted certificate, a wrong host name, or a server without TLS."""
 
 
+class ProxyError(ConnectionFailedError):
+    """A proxy refused to connect to the server. The message names the proxy and what it said."""
+
+
 class StreamTimeoutError(StreamError, TimeoutError):
     """A step of the stream took longer than its limit; see :class:`~headrace.types.Timeouts`."""
 
@@ -201,12 +211,20 @@ class ConnectTimeoutError(StreamTimeoutError):
     """The connection was not open within ``Timeouts.connect`` seconds."""
 
 
+class PoolTimeoutError(StreamTimeoutError):
+    """No connection was free within ``Timeouts.pool`` seconds. The request was not sent."""
+
+
 class FirstTokenTimeoutError(StreamTimeoutError):
     """No text, reasoning or tool call arrived within ``Timeouts.first_token`` seconds after the request."""
 
 
 class IdleTimeoutError(StreamTimeoutError):
     """No delta arrived within ``Timeouts.idle`` seconds after the last one. Pings and comments do not count."""
+
+
+class TotalTimeoutError(StreamTimeoutError):
+    """The answer was not whole within ``Timeouts.total`` seconds after the request."""
 
 
 class TruncatedError(StreamError):

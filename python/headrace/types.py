@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from . import _native
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from ._native import ResponseDict, SpreadDict, TimingDict, UsageDict
+    from .connection import Connection
 
 __all__ = [
     "Message",
@@ -72,24 +73,28 @@ def _fields(value: Any) -> tuple[Field[Any], ...]:
 class Timeouts(Value):
     """The time limits of a stream, in seconds. None means no limit.
 
-    When a limit is reached, the stream raises the error of that limit: ``ConnectTimeoutError``,
-    ``FirstTokenTimeoutError`` or ``IdleTimeoutError``.
+    When a limit is reached, the stream raises the error of that limit: ``ConnectTimeoutError``, ``PoolTimeoutError``,
+    ``FirstTokenTimeoutError``, ``IdleTimeoutError`` or ``TotalTimeoutError``. They are of one turn, not of a run.
 
     Attributes:
         connect: From the first attempt to connect until the connection is open, TLS included.
+        pool: From the request until a connection is free or may be made; see ``Connection.max_connections``.
         first_token: From the request until the first delta of output: text, reasoning, a refusal or a tool call.
         idle: From one delta until the next. Pings and comments do not count.
+        total: From the request until the end of the answer. Time in which the reader was behind counts.
 
     Example:
         >>> from headrace import Agent, Timeouts
         >>> Timeouts(first_token=30.0)
-        Timeouts(connect=10.0, first_token=30.0, idle=60.0)
+        Timeouts(connect=10.0, first_token=30.0, idle=60.0, pool=60.0, total=None)
         >>> slow_model = Agent(model_name="openai/gpt-5", timeouts=Timeouts(first_token=None))
     """
 
     connect: float | None = _native.DEFAULT_CONNECT_TIMEOUT
     first_token: float | None = _native.DEFAULT_FIRST_TOKEN_TIMEOUT
     idle: float | None = _native.DEFAULT_IDLE_TIMEOUT
+    pool: float | None = _native.DEFAULT_POOL_TIMEOUT
+    total: float | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -103,6 +108,7 @@ class ModelSettings(Value):
         parameters: Members of the request's body besides the messages.
         headers: Headers to add to the request.
         timeouts: The time limits of the stream.
+        connection: How to connect; None for the default.
         max_event_bytes: The size limit of one SSE event of the stream, in bytes.
         llm: The user's function that answers instead of a model; None to ask the model.
         prompt_caching: Mark the prompt for the provider's cache, if the provider needs marks.
@@ -116,6 +122,7 @@ class ModelSettings(Value):
     parameters: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False)
     headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     timeouts: Timeouts = Timeouts()
+    connection: Connection | None = None
     max_event_bytes: int = _native.DEFAULT_MAX_EVENT_BYTES
     llm: Any = field(default=None, repr=False)
     prompt_caching: bool = False
@@ -307,6 +314,11 @@ class Timing(Value):
         itl: Inter-token latency: the times between the arrivals of consecutive deltas. Deltas of one socket read have
             the same arrival.
         lag: The times from the arrival of a delta until the reader took it.
+        read_lag: The part of it until the delta's bytes were read from the socket; None if ``stamped_by`` is
+            ``"headrace"``.
+        stamped_by: Who stamped the arrivals: ``"kernel"`` when a packet came (TCP on Linux), ``"headrace"`` when it was
+            read, or ``"both"``, some and others. Of packets that were read together, the kernel tells the arrival of the
+            last, so an arrival is never too early.
         arrivals_ns: The arrival of each delta, a memory view of 64-bit integers.
 
     Example:
@@ -326,6 +338,8 @@ class Timing(Value):
     tpot: float | None
     itl: Spread | None
     lag: Spread | None
+    read_lag: Spread | None
+    stamped_by: Literal["kernel", "headrace", "both"]
     arrivals_ns: memoryview = field(repr=False, compare=False)
 
     @property
@@ -345,8 +359,15 @@ class Timing(Value):
             tpot=_seconds(timing["tpot_ns"]),
             itl=_spread(timing["itl"]),
             lag=_spread(timing["lag"]),
+            read_lag=_spread(timing["read_lag"]),
+            stamped_by=_stamped_by(timing),
             arrivals_ns=memoryview(arrivals).cast("Q"),
         )
+
+
+def _stamped_by(timing: TimingDict) -> Literal["kernel", "headrace", "both"]:
+    stamped = timing["read_lag"]["count"] if timing["read_lag"] else 0
+    return "headrace" if not stamped else "kernel" if stamped == timing["chunks"] else "both"
 
 
 def _seconds(nanoseconds: float | None) -> float | None:

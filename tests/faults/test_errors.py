@@ -85,6 +85,8 @@ def test_timeouts_are_also_pythons_timeout_errors() -> None:
         "ConnectTimeoutError",
         "FirstTokenTimeoutError",
         "IdleTimeoutError",
+        "PoolTimeoutError",
+        "TotalTimeoutError",
     }
 
 

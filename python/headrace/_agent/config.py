@@ -14,8 +14,9 @@ from headrace._loop.calls import HANDOFF
 from headrace._loop.spec import AgentSpec, AutoSpec, ResultLimit, RetryPolicy, Stop, Transform
 from headrace._loop.turns import agent_turns
 from headrace._run.limits import RunLimits
+from headrace.connection import Connection
 from headrace.errors import ConfigurationError
-from headrace.types import ModelSettings
+from headrace.types import ModelSettings, Timeouts
 
 from . import display, on_demand
 from .arguments import check_type, checked_function, checked_list
@@ -121,7 +122,7 @@ def _spec_without_handoffs(agent: AgentOptions, inbox: list[str]) -> AgentSpec:
 
 def _settings(agent: AgentOptions) -> ModelSettings:
     extra = dict(agent.llm_args)
-    headers = _headers(extra.pop("extra_headers", None))
+    headers = {**_headers("headers", agent.headers), **_headers("extra_headers", extra.pop("extra_headers", None))}
     thinking = {"type": "enabled", "budget_tokens": agent.thinking_tokens} if agent.thinking_tokens else None
     given = {
         "temperature": agent.temperature,
@@ -137,6 +138,8 @@ def _settings(agent: AgentOptions) -> ModelSettings:
         parameters={name: value for name, value in given.items() if value is not None} | extra,
         headers=headers,
         timeouts=agent.timeouts,
+        connection=agent.connection,
+        max_event_bytes=agent.max_event_bytes,
         llm=agent.llm,
         prompt_caching=agent.prompt_caching,
         as_given=frozenset(extra),
@@ -159,19 +162,19 @@ def _fallback(settings: ModelSettings, model: str) -> ModelSettings:
     return replace(settings, model=model, llm=None, base_url=None, api_key=None)
 
 
-def _headers(given: object) -> dict[str, str]:
+def _headers(option: str, given: object) -> dict[str, str]:
     if given is None:
         return {}
     if not isinstance(given, Mapping):
-        raise ConfigurationError(f"extra_headers must be a dict of strings, not {type(given).__name__}")
+        raise ConfigurationError(f"{option} must be a dict of strings, not {type(given).__name__}")
     headers = cast("Mapping[object, object]", given)
     for name, value in headers.items():
         if not isinstance(name, str) or not isinstance(value, str):
             # Without the value in the message: it may be a secret.
-            raise ConfigurationError(f"extra_headers: the header {name!r} must be a string with a string for its value")
+            raise ConfigurationError(f"{option}: the header {name!r} must be a string with a string for its value")
         if name.strip().lower() in _OF_THE_CONNECTION:
             raise ConfigurationError(
-                f"extra_headers: {name!r} is written by headrace, which knows the body and the URL"
+                f"{option}: {name!r} is written by headrace, which knows the body and the URL"
             )
     return cast("dict[str, str]", dict(headers))
 
@@ -222,7 +225,12 @@ def check_agent(agent: AgentOptions) -> None:
     budget: Any = agent.thinking_tokens
     if budget is not None and (isinstance(budget, bool) or not isinstance(budget, int) or budget < 0):
         raise ConfigurationError(f"thinking_tokens must be a whole number of tokens, or None, not {budget!r}")
-    for name in ("max_turns", "max_total_tokens", "max_cost"):
+    for name, kind in (("timeouts", Timeouts), ("connection", Connection)):
+        if not isinstance(getattr(agent, name), kind):
+            raise ConfigurationError(
+                f"{name} must be a headrace.{kind.__name__}, not {type(getattr(agent, name)).__name__}"
+            )
+    for name in ("max_turns", "max_total_tokens", "max_cost", "max_event_bytes"):
         most: Any = getattr(agent, name)
         if most is not None and (isinstance(most, bool) or not isinstance(most, (int, float)) or most <= 0):
             raise ConfigurationError(f"{name} must be a number above 0, or None, but is {most!r}")

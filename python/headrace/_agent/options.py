@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from headrace._loop.spec import Stop, Transform
+    from headrace.connection import Connection
     from headrace.mcp import MCPTools
     from headrace.memory import Memory
     from headrace.tools import Toolbox
@@ -58,7 +59,13 @@ class AgentOptions(Protocol):
     @property
     def prompt_caching(self) -> bool: ...
     @property
+    def headers(self) -> Mapping[str, str]: ...
+    @property
+    def connection(self) -> Connection: ...
+    @property
     def timeouts(self) -> Timeouts: ...
+    @property
+    def max_event_bytes(self) -> int: ...
     @property
     def retry_attempts(self) -> int | None: ...
     @property

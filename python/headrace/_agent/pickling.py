@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from headrace._mcp.secrets import settings_without_secrets, url_without_secrets
+from headrace._mcp.secrets import headers_without_secrets, settings_without_secrets, url_without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,6 +36,7 @@ def state_without_secrets(attributes: Mapping[str, Any]) -> dict[str, Any]:
         **attributes,
         "llm_api_key": None,
         "llm_args": _without_value(llm_args, key) if key else llm_args,
+        "headers": headers_without_secrets(attributes["headers"]),
         "llm_base_url": url if url is None else url_without_secrets(url),
     }
 

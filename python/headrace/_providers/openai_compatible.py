@@ -88,7 +88,8 @@ def request(call: ModelCall) -> PreparedRequest:
     if api_key and not has_authorization(settings):
         headers.append(("authorization", f"Bearer {api_key}"))
     provider = "openai" if base_url == OPENAI_BASE_URL else None
-    return PreparedRequest(url, headers, encoded(body), "openai_chat", provider)
+    is_local = settings.base_url is None and prefix == "local"
+    return PreparedRequest(url, headers, encoded(body), "openai_chat", provider, is_local)
 
 
 def _endpoint(settings: ModelSettings) -> tuple[str, str, str | None]:

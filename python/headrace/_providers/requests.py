@@ -27,6 +27,7 @@ class PreparedRequest:
         body: The body.
         dialect: The dialect of the answer.
         provider: Who answers, as litellm names providers; None for an endpoint that is known by its URL alone.
+        is_local: It goes to a helper process of ours, so never through a proxy.
     """
 
     url: str
@@ -34,6 +35,7 @@ class PreparedRequest:
     body: bytes
     dialect: str
     provider: str | None = None
+    is_local: bool = False
 
 
 class FedRequest(NamedTuple):

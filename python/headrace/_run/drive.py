@@ -16,6 +16,7 @@ from headrace._concurrency.wakeups import notifier_of_running_loop
 from headrace._loop.effects import Connect, Effect, Emit, OpenTurn, Recall, Remember, RunTools, Sleep
 from headrace._providers.prepare import preparation
 from headrace._providers.requests import FedRequest, PreparedRequest
+from headrace.connection import stream_options
 
 from .read import TextReader
 
@@ -215,26 +216,9 @@ def _open(run: Run, effect: OpenTurn, request: PreparedRequest | FedRequest) -> 
     """Opens the turn's stream: in the native lane, Rust sends the request; in the fed lane, Python feeds the stream."""
     run.status.check_open()
     settings = effect.call.settings
-    timeouts = settings.timeouts
     if isinstance(request, PreparedRequest):
-        stream = _native.open_stream(
-            request.url,
-            request.headers,
-            request.body,
-            request.dialect,
-            connect_timeout=timeouts.connect,
-            first_token_timeout=timeouts.first_token,
-            idle_timeout=timeouts.idle,
-            max_event_bytes=settings.max_event_bytes,
-            model=settings.model,
-        )
+        options = stream_options(settings, direct=request.is_local)
+        stream = _native.open_stream(request.url, request.headers, request.body, request.dialect, options)
         return run.turn_opened(stream, effect, request.provider)
-    source, stream = _native.open_fed_stream(
-        request.name,
-        "openai_chat",
-        first_token_timeout=timeouts.first_token,
-        idle_timeout=timeouts.idle,
-        max_event_bytes=settings.max_event_bytes,
-        model=settings.model,
-    )
+    source, stream = _native.open_fed_stream(request.name, "openai_chat", stream_options(settings))
     return run.turn_opened(stream, effect, request.provider, request.start(source))

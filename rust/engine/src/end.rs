@@ -98,6 +98,12 @@ pub enum FailureKind {
     Broken,
     /// The connection was not made in time.
     ConnectTimeout,
+    /// No connection was free in time.
+    PoolTimeout,
+    /// The answer was not whole in time.
+    TotalTimeout,
+    /// A proxy refused to connect.
+    Proxy,
     /// No token came in time.
     FirstTokenTimeout,
     /// The stream went silent.
@@ -123,10 +129,18 @@ impl FailureKind {
     #[must_use]
     pub const fn state(self) -> EndState {
         match self {
-            Self::InvalidRequest | Self::Connect | Self::Dns | Self::Tls | Self::Broken | Self::Internal => {
-                EndState::Transport
-            }
-            Self::ConnectTimeout | Self::FirstTokenTimeout | Self::IdleTimeout => EndState::Timeout,
+            Self::InvalidRequest
+            | Self::Connect
+            | Self::Dns
+            | Self::Tls
+            | Self::Proxy
+            | Self::Broken
+            | Self::Internal => EndState::Transport,
+            Self::ConnectTimeout
+            | Self::PoolTimeout
+            | Self::FirstTokenTimeout
+            | Self::IdleTimeout
+            | Self::TotalTimeout => EndState::Timeout,
             Self::Rejected => EndState::Rejected,
             Self::InBand | Self::Source => EndState::Error,
             Self::Truncated => EndState::Truncated,

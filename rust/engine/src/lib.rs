@@ -3,9 +3,10 @@
 //! A map, in the direction in which a token travels:
 //!
 //! - [`request`]: what to send, and the timeouts;
-//! - `client`: HTTP clients and their connection pools;
+//! - [`transport`]: from the request to the bytes of the response: connections, TLS, proxies, HTTP;
 //! - `runtime`: the network threads, one set per process;
 //! - `pump`: the task of one stream: it reads, decodes, timestamps and pushes;
+//! - `deadline`: the time limits of a stream;
 //! - `body`: errors of a response's body;
 //! - `rejection`: a provider's error responses;
 //! - `retry_after`: how long a provider asks to wait before a retry;
@@ -20,8 +21,8 @@
 //! Nothing here knows of Python, and no thread of the engine ever runs any.
 
 mod body;
-mod client;
 pub mod clock;
+mod deadline;
 pub mod end;
 mod fork;
 #[cfg(unix)]
@@ -34,6 +35,7 @@ mod runtime;
 pub mod source;
 pub mod stream;
 pub mod timing;
+pub mod transport;
 
 pub use end::{End, Failure, FailureKind};
 pub use fork::forked;
@@ -41,4 +43,5 @@ pub use request::{Request, Timeouts};
 pub use retry_after::{rate_limit_reset, retry_after};
 pub use runtime::RuntimeError;
 pub use source::Source;
-pub use stream::{Arrival, Closer, Readiness, Stream};
+pub use stream::{Arrival, Closer, ReadLag, Readiness, Stream};
+pub use transport::options::ConnectionOptions;

@@ -1,14 +1,15 @@
 //! A provider's error responses, and the errors that it reports inside a stream.
 
+use std::future::poll_fn;
 use std::time::{Duration, SystemTime};
 
 use headrace_wire::openai_chat::read_error;
 use headrace_wire::{ErrorClass, ProviderError};
-use reqwest::{Response, StatusCode};
 use tokio::time::{Instant, timeout_at};
 
 use crate::end::{Failure, FailureKind};
 use crate::retry_after::{rate_limit_reset, retry_after};
+use crate::transport::{Response, with_reason};
 
 /// How much of a body is kept to explain an error.
 const BODY_BYTES: usize = 64 * 1024;
@@ -20,21 +21,24 @@ const EXCERPT_CHARS: usize = 200;
 const BODY_WAIT: Duration = Duration::from_secs(5);
 
 /// Reads a response with an error status, its body for no longer than `limit`.
-pub(crate) async fn read(mut response: Response, limit: Duration) -> Failure {
+pub(crate) async fn read(mut response: Response, endpoint: &str, limit: Duration) -> Failure {
     let mut body = Vec::new();
     let until = Instant::now() + limit.min(BODY_WAIT);
-    while body.len() < BODY_BYTES {
+    while body.len() < BODY_BYTES && !response.has_ended() {
+        let read = poll_fn(|context| {
+            response.poll_body(context, &mut |bytes, _| {
+                let room = BODY_BYTES - body.len();
+                body.extend_from_slice(&bytes[..bytes.len().min(room)]);
+            })
+        });
         // If the body breaks off or stalls, keep what has arrived.
-        let Ok(Ok(Some(bytes))) = timeout_at(until, response.chunk()).await else { break };
-        body.extend_from_slice(&bytes);
+        let Ok(Ok(())) = timeout_at(until, read).await else { break };
     }
-    body.truncate(BODY_BYTES);
     let body = String::from_utf8_lossy(&body).into_owned();
-    let status = response.status();
-    let endpoint = format!("{}{}", response.url().origin().ascii_serialization(), response.url().path());
+    let status = response.status;
     let error = parse_body(&body);
-    let class = error.class(Some(status.as_u16()));
-    let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+    let class = error.class(Some(status));
+    let header = |name: &str| response.headers.get(name);
     let now = SystemTime::now();
     let reset = || rate_limit_reset(header, now).filter(|_| class == Some(ErrorClass::RateLimit));
     Failure {
@@ -43,23 +47,15 @@ pub(crate) async fn read(mut response: Response, limit: Duration) -> Failure {
             "HTTP {} from {endpoint}: {}{}",
             with_reason(status),
             error.message,
-            hint(status.as_u16(), header("location"))
+            hint(status, header("location"))
         ),
         class,
-        status: Some(status.as_u16()),
+        status: Some(status),
         code: error.code.or(error.kind),
         retry_after: retry_after(header, now).or(error.retry_after).or_else(reset),
         should_retry: should_retry(header),
         request_id: request_id(header),
         body: Some(body),
-    }
-}
-
-/// A status with its reason phrase, if it has one (529 has none).
-fn with_reason(status: StatusCode) -> String {
-    match status.canonical_reason() {
-        Some(reason) => format!("{} {reason}", status.as_u16()),
-        None => status.as_str().to_owned(),
     }
 }
 

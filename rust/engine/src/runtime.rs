@@ -1,17 +1,19 @@
 //! One tokio runtime per process, built on first use, and built again in a forked child.
 
+use std::collections::HashMap;
 use std::io;
 use std::num::NonZeroUsize;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwapOption;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::client::Clients;
 use crate::fork::Process;
+use crate::transport::options::ConnectionOptions;
+use crate::transport::{Transport, TransportError};
 
 /// The most network threads, unless `HEADRACE_WORKER_THREADS` is set. A machine with two or three processors gets one
-/// thread: the connection's task and the stream's task wake each other for every HTTP chunk, and on two threads they
+/// thread: on two threads they
 /// and the reader compete for two processors. Measured on two processors with one token per chunk: one thread is 1.3
 /// times as fast and uses four fifths of the processor time.
 const MAX_WORKER_THREADS: usize = 2;
@@ -19,10 +21,26 @@ const MAX_WORKER_THREADS: usize = 2;
 /// The environment variable with the number of network threads.
 const WORKER_THREADS_VARIABLE: &str = "HEADRACE_WORKER_THREADS";
 
-/// The runtime, and the HTTP clients that live on it.
+/// The runtime, and the transports that live on it.
 pub(crate) struct Engine {
     pub(crate) runtime: Runtime,
-    pub(crate) clients: Mutex<Clients>,
+    transports: Mutex<HashMap<Arc<ConnectionOptions>, Arc<Transport>>>,
+}
+
+impl Engine {
+    /// The transport with these options, made at the first call.
+    pub(crate) fn transport(
+        &self,
+        options: &Arc<ConnectionOptions>,
+    ) -> Result<Arc<Transport>, TransportError> {
+        let mut transports = self.transports.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(transport) = transports.get(options) {
+            return Ok(Arc::clone(transport));
+        }
+        let transport = Arc::new(Transport::new(ConnectionOptions::clone(options))?);
+        transports.insert(Arc::clone(options), Arc::clone(&transport));
+        Ok(transport)
+    }
 }
 
 /// The engine of one process. It is leaked, once per process: dropping the runtime in a forked child would wait for
@@ -69,7 +87,7 @@ fn build() -> Result<Engine, RuntimeError> {
         .enable_all()
         .build()
         .map_err(RuntimeError::Io)?;
-    Ok(Engine { runtime, clients: Mutex::default() })
+    Ok(Engine { runtime, transports: Mutex::default() })
 }
 
 fn worker_threads() -> Result<NonZeroUsize, RuntimeError> {

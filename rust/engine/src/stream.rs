@@ -17,14 +17,44 @@ use crate::request::Request;
 use crate::runtime::{Engine, RuntimeError, engine};
 use crate::source::Source;
 use crate::timing::Recorder;
+use crate::transport::Stamp;
 
-/// One delta, with the time of the socket read that brought it.
+/// One delta, with its arrival.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Arrival {
-    /// When it arrived, on the clock of [`crate::clock`].
+    /// When it arrived, on the clock of [`crate::clock`]: the kernel's stamp of the packet that brought the last bytes of
+    /// its read, or, where there is none, the time of the read. So an upper bound.
     pub arrived_ns: u64,
+    /// How long it waited to be read.
+    pub read_lag: ReadLag,
     /// The delta.
     pub delta: Delta,
+}
+
+impl Arrival {
+    pub(crate) fn new(stamp: Stamp, delta: Delta) -> Self {
+        Self { arrived_ns: stamp.arrived_ns, read_lag: ReadLag::of(stamp), delta }
+    }
+}
+
+/// How long a chunk waited in the kernel to be read, if the kernel said when it arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReadLag(u32);
+
+impl ReadLag {
+    /// Not known: the arrival is the time of the read.
+    const UNKNOWN: u32 = u32::MAX;
+
+    pub(crate) fn of(stamp: Stamp) -> Self {
+        let lag = u32::try_from(stamp.read_ns.saturating_sub(stamp.arrived_ns)).unwrap_or(u32::MAX);
+        Self(if stamp.by_kernel { lag.min(Self::UNKNOWN - 1) } else { Self::UNKNOWN })
+    }
+
+    /// In nanoseconds, at most 4.29 seconds; `None` if only the time of the read is known.
+    #[must_use]
+    pub fn ns(self) -> Option<u64> {
+        (self.0 != Self::UNKNOWN).then_some(u64::from(self.0))
+    }
 }
 
 /// Bytes of a delta that count as one delta more. So a channel of 1024 holds at most 256 KiB of text, or one delta that
@@ -158,7 +188,8 @@ impl Stream {
             any = true;
             self.response.apply(&arrival.delta);
             if arrival.delta.is_output() {
-                self.recorder.chunk(arrival.arrived_ns, matches!(arrival.delta.kind, DeltaKind::Text(_)));
+                let is_text = matches!(arrival.delta.kind, DeltaKind::Text(_));
+                self.recorder.chunk(arrival.arrived_ns, arrival.read_lag, is_text);
             }
             each(arrival);
         }

@@ -10,8 +10,14 @@
 //! - *TPOT*: (arrival of the last − arrival of the first) / (n − 1), n being the output tokens that the provider
 //!   counted, or the chunks where it counted none.
 //! - *lag*: from a chunk's arrival until the reader took it.
+//! - *read lag*: from a chunk's arrival by the kernel's stamp until its bytes were read from the socket; part of the lag.
+//!
+//! An arrival is the kernel's receive stamp where there is one (TCP on Linux), else the time of the read. A read of several
+//! packets has the stamp of the last, so an arrival is an upper bound.
 
 use hdrhistogram::Histogram;
+
+use crate::stream::ReadLag;
 
 /// Collects the timestamps of one stream.
 #[derive(Debug, Clone)]
@@ -20,6 +26,7 @@ pub struct Recorder {
     ended_ns: Option<u64>,
     first_text_ns: Option<u64>,
     arrivals_ns: Vec<u64>,
+    read_lags: Vec<ReadLag>,
     /// Each time the reader took chunks: when, and how many had been taken by then.
     takes: Vec<(u64, usize)>,
 }
@@ -45,14 +52,22 @@ pub struct Spread {
 
 impl Recorder {
     pub(crate) const fn new(opened_ns: u64) -> Self {
-        Self { opened_ns, ended_ns: None, first_text_ns: None, arrivals_ns: Vec::new(), takes: Vec::new() }
+        Self {
+            opened_ns,
+            ended_ns: None,
+            first_text_ns: None,
+            arrivals_ns: Vec::new(),
+            read_lags: Vec::new(),
+            takes: Vec::new(),
+        }
     }
 
-    pub(crate) fn chunk(&mut self, arrived_ns: u64, is_text: bool) {
+    pub(crate) fn chunk(&mut self, arrived_ns: u64, read_lag: ReadLag, is_text: bool) {
         if is_text && self.first_text_ns.is_none() {
             self.first_text_ns = Some(arrived_ns);
         }
         self.arrivals_ns.push(arrived_ns);
+        self.read_lags.push(read_lag);
     }
 
     pub(crate) fn taken(&mut self, at_ns: u64) {
@@ -110,6 +125,12 @@ impl Recorder {
         spread(self.arrivals_ns.windows(2).map(|pair| pair[1].saturating_sub(pair[0])))
     }
 
+    /// How long chunks waited to be read from the socket, as far as the kernel stamped their arrivals.
+    #[must_use]
+    pub fn read_lag(&self) -> Option<Spread> {
+        spread(self.read_lags.iter().filter_map(|lag| lag.ns()))
+    }
+
     /// How long chunks waited for the reader.
     #[must_use]
     pub fn lag(&self) -> Option<Spread> {
@@ -149,15 +170,28 @@ fn ratio(numerator: u64, denominator: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transport::Stamp;
 
     fn recorder() -> Recorder {
         let mut recorder = Recorder::new(1_000);
-        recorder.chunk(2_000, false);
-        recorder.chunk(2_500, true);
+        let unknown = lag(2_000, 2_000, false);
+        recorder.chunk(2_000, unknown, false);
+        recorder.chunk(2_500, lag(2_500, 2_550, true), true);
         recorder.taken(2_600);
-        recorder.chunk(4_000, true);
+        recorder.chunk(4_000, lag(4_000, 4_070, true), true);
         recorder.taken(4_100);
         recorder
+    }
+
+    fn lag(arrived_ns: u64, read_ns: u64, by_kernel: bool) -> ReadLag {
+        ReadLag::of(Stamp { arrived_ns, read_ns, by_kernel })
+    }
+
+    #[test]
+    fn read_lag_is_of_what_the_kernel_stamped() {
+        let spread = recorder().read_lag().unwrap();
+        assert_eq!((spread.count, spread.min_ns, spread.max_ns), (2, 50, 70));
+        assert_eq!(lag(0, u64::MAX, true).ns(), Some(u64::from(u32::MAX) - 1));
     }
 
     #[test]

@@ -208,6 +208,7 @@ pub(crate) fn timing<'py>(
     dict.set_item("ttft_answer_ns", recorder.ttft_answer_ns())?;
     dict.set_item("tpot_ns", recorder.tpot_ns(output_tokens))?;
     dict.set_item("itl", recorder.itl().map(|itl| spread(py, itl)).transpose()?)?;
+    dict.set_item("read_lag", recorder.read_lag().map(|lag| spread(py, lag)).transpose()?)?;
     dict.set_item("lag", recorder.lag().map(|lag| spread(py, lag)).transpose()?)?;
     Ok(dict)
 }

@@ -18,6 +18,7 @@ mod fork;
 mod iterate;
 #[cfg(unix)]
 mod notifier;
+mod options;
 mod simulator;
 mod source;
 mod sse;
@@ -26,7 +27,7 @@ mod stream;
 /// The native part of headrace.
 #[pyo3::pymodule(gil_used = false)]
 mod _native {
-    use headrace_engine::Timeouts;
+    use headrace_engine::{ConnectionOptions, Timeouts};
     use pyo3::prelude::*;
 
     #[pymodule_export]
@@ -38,6 +39,8 @@ mod _native {
     #[cfg(unix)]
     #[pymodule_export]
     use crate::notifier::{Notifier, Waker};
+    #[pymodule_export]
+    use crate::options::{Connection, StreamOptions};
     #[pymodule_export]
     use crate::simulator::Simulator;
     #[pymodule_export]
@@ -51,6 +54,12 @@ mod _native {
     const DEFAULT_MAX_EVENT_BYTES: usize = headrace_wire::sse::DEFAULT_MAX_EVENT_BYTES;
     #[pymodule_export]
     const DEFAULT_CONNECT_TIMEOUT: f64 = Timeouts::DEFAULT_CONNECT.as_secs_f64();
+    #[pymodule_export]
+    const DEFAULT_POOL_TIMEOUT: f64 = Timeouts::DEFAULT_POOL.as_secs_f64();
+    #[pymodule_export]
+    const DEFAULT_IDLE_CONNECTION: f64 = ConnectionOptions::DEFAULT_IDLE.as_secs_f64();
+    #[pymodule_export]
+    const DEFAULT_PING: f64 = ConnectionOptions::DEFAULT_PING.as_secs_f64();
     #[pymodule_export]
     const DEFAULT_FIRST_TOKEN_TIMEOUT: f64 = Timeouts::DEFAULT_FIRST_TOKEN.as_secs_f64();
     #[pymodule_export]

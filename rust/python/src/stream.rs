@@ -14,6 +14,7 @@ use pyo3::sync::MutexExt;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 
 use crate::notifier::Waker;
+use crate::options::StreamOptions;
 use crate::source::{Raised, Source};
 use crate::{convert, errors};
 
@@ -36,61 +37,36 @@ pub(crate) struct Stream {
 
 /// Sends a request and returns its stream at once.
 #[pyfunction]
-#[pyo3(signature = (url, headers, body, dialect, *, connect_timeout, first_token_timeout, idle_timeout, max_event_bytes, model))]
-#[expect(clippy::too_many_arguments, reason = "keyword arguments of one Python function")]
 pub(crate) fn open_stream(
     py: Python<'_>,
     url: String,
     headers: Vec<(String, String)>,
     body: &[u8],
     dialect: &str,
-    connect_timeout: Option<f64>,
-    first_token_timeout: Option<f64>,
-    idle_timeout: Option<f64>,
-    max_event_bytes: usize,
-    model: Option<String>,
+    options: &StreamOptions,
 ) -> PyResult<Stream> {
     let dialect = convert::dialect(py, dialect)?;
     let mut request = Request::new(url, headers, Bytes::copy_from_slice(body), dialect);
-    request.timeouts.connect = limit(py, "connect", connect_timeout)?;
-    request.timeouts.first_token = limit(py, "first_token", first_token_timeout)?;
-    request.timeouts.idle = limit(py, "idle", idle_timeout)?;
-    request.max_event_bytes = max_event_bytes;
+    options.apply(&mut request);
     let stream = EngineStream::open(request).map_err(|error| errors::runtime(py, &error))?;
-    Ok(Stream::new(stream, dialect, model, Raised::default()))
+    Ok(Stream::new(stream, dialect, options.model.clone(), Raised::default()))
 }
 
 /// A stream whose bytes Python feeds, and the source that takes them.
 #[pyfunction]
-#[pyo3(signature = (name, dialect, *, first_token_timeout, idle_timeout, max_event_bytes, model))]
 pub(crate) fn open_fed_stream(
     py: Python<'_>,
     name: &str,
     dialect: &str,
-    first_token_timeout: Option<f64>,
-    idle_timeout: Option<f64>,
-    max_event_bytes: usize,
-    model: Option<String>,
+    options: &StreamOptions,
 ) -> PyResult<(Source, Stream)> {
     let dialect = convert::dialect(py, dialect)?;
     let mut request = Request::fed(name, dialect);
-    request.timeouts.first_token = limit(py, "first_token", first_token_timeout)?;
-    request.timeouts.idle = limit(py, "idle", idle_timeout)?;
-    request.max_event_bytes = max_event_bytes;
+    options.apply(&mut request);
     let (source, stream) = EngineStream::fed(request).map_err(|error| errors::runtime(py, &error))?;
     let raised = Raised::default();
-    Ok((Source::new(source, Arc::clone(&raised)), Stream::new(stream, dialect, model, raised)))
-}
-
-fn limit(py: Python<'_>, name: &str, seconds: Option<f64>) -> PyResult<Option<Duration>> {
-    let duration = seconds.map(Duration::try_from_secs_f64).transpose();
-    duration.map_err(|_| {
-        let given = seconds.unwrap_or(f64::NAN);
-        errors::configuration(
-            py,
-            &format!("the {name} timeout must be a number of seconds from 0, not {given}"),
-        )
-    })
+    let stream = Stream::new(stream, dialect, options.model.clone(), Arc::clone(&raised));
+    Ok((Source::new(source, raised), stream))
 }
 
 #[pymethods]

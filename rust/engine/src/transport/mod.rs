@@ -1,0 +1,364 @@
+//! From a request to the bytes of its response.
+//!
+//! - [`options`]: how to connect;
+//! - `request`, `target`: what is sent, and where to;
+//! - `connect`, `proxy`, `tls`: makes connections;
+//! - `pool`: keeps them for the next request;
+//! - `http1`, `http2`: one request and its response; `encoding`: compressed bodies;
+//! - `socket`, `io`, `buffer`: reading and writing;
+//! - `stamp`: when bytes arrived;
+//! - `error`: what can go wrong.
+//!
+//! Nothing here knows what the bytes mean.
+
+mod buffer;
+mod connect;
+mod encoding;
+mod error;
+mod http1;
+mod http2;
+mod io;
+pub mod options;
+mod pool;
+mod proxy;
+mod request;
+mod socket;
+mod stamp;
+mod target;
+mod tls;
+
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use headrace_wire::http1::{Head, Headers};
+use rustls::ClientConfig;
+use tokio::sync::{OnceCell, OwnedSemaphorePermit};
+use tokio::time::timeout;
+
+use self::encoding::ContentDecoder;
+pub(crate) use self::error::{Fate, TransportError};
+use self::http2::{Http2Connection, Reservation};
+use self::io::Io;
+use self::options::{ConnectionOptions, Http2};
+use self::pool::{Limits, Pool, Route, Slot};
+use self::proxy::{Proxies, Proxy, ProxyKind};
+use self::request::Form;
+pub(crate) use self::request::Outgoing;
+pub(crate) use self::stamp::Stamp;
+use self::target::Target;
+use self::tls::Offered;
+use crate::end::FailureKind;
+
+/// How often a request is sent anew that servers say they did not look at.
+const MAX_UNPROCESSED: usize = 3;
+
+/// What servers keep connections open for beyond what they say: a request takes some time to arrive.
+const KEEP_ALIVE_MARGIN: Duration = Duration::from_secs(1);
+
+/// Sends requests, and keeps the connections that all of them share.
+#[derive(Debug)]
+pub(crate) struct Transport {
+    options: ConnectionOptions,
+    proxies: Proxies,
+    tls: OnceCell<Arc<ClientConfig>>,
+    pool: Pool,
+}
+
+/// What allows one request to be sent.
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    route: Arc<Route>,
+    slot: Slot,
+}
+
+impl Transport {
+    pub(crate) fn new(options: ConnectionOptions) -> Result<Self, TransportError> {
+        let limits = Limits {
+            connections: options.max_connections,
+            http2_connections: options
+                .max_connections
+                .unwrap_or(ConnectionOptions::DEFAULT_HTTP2_CONNECTIONS),
+            idle: options.idle,
+        };
+        Ok(Self {
+            proxies: Proxies::new(&options.proxy)?,
+            tls: OnceCell::new(),
+            pool: Pool::new(limits),
+            options,
+        })
+    }
+
+    /// A ticket, if a connection is free or may be made.
+    pub(crate) fn try_ticket(&self, request: &Outgoing) -> Option<Ticket> {
+        let route = self.pool.route(&request.target.origin);
+        route.try_slot().map(|slot| Ticket { route, slot })
+    }
+
+    /// Waits for a ticket.
+    pub(crate) async fn ticket(
+        &self,
+        request: &Outgoing,
+        limit: Option<Duration>,
+    ) -> Result<Ticket, TransportError> {
+        let route = self.pool.route(&request.target.origin);
+        let slot = match limit {
+            None => route.slot().await,
+            Some(limit) => timeout(limit, route.slot()).await.map_err(|_| {
+                let (seconds, shortage) = (limit.as_secs_f64(), route.shortage());
+                TransportError::new(
+                    FailureKind::PoolTimeout,
+                    format!("waited {seconds} s (pool timeout); {shortage}"),
+                )
+            })?,
+        };
+        Ok(Ticket { route, slot })
+    }
+
+    /// Sends a request and reads the head of its response.
+    ///
+    /// A request that the server did not look at is sent again, and one whose reused connection turned out to be closed
+    /// is sent once more.
+    pub(crate) async fn send(
+        &self,
+        request: &Outgoing,
+        ticket: Ticket,
+        connect_limit: Option<Duration>,
+    ) -> Result<Response, TransportError> {
+        let Ticket { route, slot } = ticket;
+        let mut slot = Some(slot);
+        let (mut unprocessed, mut resent) = (0, false);
+        loop {
+            let slot = match slot.take() {
+                Some(slot) => slot,
+                None => route.slot().await,
+            };
+            let (reused, exchange) = self.exchange(request, &route, slot, connect_limit, resent).await?;
+            let error = match self.answer(exchange, &route).await {
+                Ok(response) => return Ok(response),
+                Err(error) => error,
+            };
+            match error.fate {
+                Fate::Unprocessed if unprocessed < MAX_UNPROCESSED => unprocessed += 1,
+                Fate::Silent if reused && self.options.resend_on_stale && !resent => resent = true,
+                _ => return Err(error),
+            }
+        }
+    }
+
+    /// Begins to send a request. Says whether its connection had carried one before.
+    async fn exchange(
+        &self,
+        request: &Outgoing,
+        route: &Arc<Route>,
+        slot: Slot,
+        limit: Option<Duration>,
+        fresh: bool,
+    ) -> Result<(bool, Result<Exchange, TransportError>), TransportError> {
+        let permit = match slot {
+            Slot::Stream(reservation) => return Ok((true, over_http2(reservation, request))),
+            Slot::NewHttp2(_connecting) => {
+                let io = self.connected(request, limit).await?;
+                return Ok((false, over_http2(self.add_http2(io, route).await?, request)));
+            }
+            Slot::Connection(permit) => permit,
+        };
+        let idle = if fresh { None } else { route.take_idle() };
+        let reused = idle.is_some();
+        let io = match idle {
+            Some(io) => io,
+            None => self.connected(request, limit).await?,
+        };
+        if tls::chose_http2(&io) || self.options.http2 == Http2::PriorKnowledge {
+            drop(permit);
+            return Ok((false, over_http2(self.add_http2(io, route).await?, request)));
+        }
+        let head = match self.proxies.of(&request.target)? {
+            Some(proxy) if self.forwards(&proxy, &request.target) => {
+                request.http1_head(Form::Url(proxy.authorization()))
+            }
+            _ => request.http1_head(Form::Path),
+        };
+        let exchange = http1::Exchange::new(io, head, request.body.clone());
+        Ok((reused, Ok(Exchange::Http1(Box::new(exchange), permit))))
+    }
+
+    /// Whether a proxy reads and forwards the request, instead of its bytes.
+    fn forwards(&self, proxy: &Proxy, target: &Target) -> bool {
+        let is_http1 = self.options.http2 != Http2::PriorKnowledge;
+        proxy.kind == ProxyKind::Http && !target.origin.is_tls && is_http1
+    }
+
+    async fn add_http2(&self, io: Io, route: &Arc<Route>) -> Result<Reservation, TransportError> {
+        let connection = Http2Connection::start(io, self.options.ping, route).await?;
+        route.add_http2(connection).ok_or_else(|| {
+            TransportError::new(FailureKind::Connect, "the HTTP/2 connection ended at once".to_owned())
+        })
+    }
+
+    async fn answer(
+        &self,
+        exchange: Result<Exchange, TransportError>,
+        route: &Arc<Route>,
+    ) -> Result<Response, TransportError> {
+        let mut exchange = exchange?;
+        let head = exchange.head().await?;
+        let decoder = ContentDecoder::of(&head.headers)?;
+        Ok(Response {
+            status: head.status,
+            headers: head.headers,
+            exchange,
+            decoder,
+            route: Arc::clone(route),
+        })
+    }
+
+    /// A new connection to the request's server, in no more than this time.
+    async fn connected(&self, request: &Outgoing, limit: Option<Duration>) -> Result<Io, TransportError> {
+        let connecting = self.connect(&request.target);
+        match limit {
+            None => connecting.await,
+            Some(limit) => timeout(limit, connecting).await.unwrap_or_else(|_| {
+                let message = format!("waited {} s (connect timeout)", limit.as_secs_f64());
+                Err(TransportError::new(FailureKind::ConnectTimeout, message))
+            }),
+        }
+    }
+
+    async fn connect(&self, target: &Target) -> Result<Io, TransportError> {
+        let io = match self.proxies.of(target)? {
+            None => Io::Plain(connect::connect(&target.origin).await?),
+            Some(proxy) => {
+                let io =
+                    self.connect_to_proxy(&proxy).await.map_err(|error| error.through(proxy.to_string()))?;
+                if self.forwards(&proxy, target) {
+                    return Ok(io);
+                }
+                proxy.tunnel(io, &target.origin).await?
+            }
+        };
+        if !target.origin.is_tls {
+            return Ok(io);
+        }
+        tls::handshake(self.tls().await?, Offered::Chosen, &target.origin, io).await
+    }
+
+    async fn connect_to_proxy(&self, proxy: &Proxy) -> Result<Io, TransportError> {
+        let io = Io::Plain(connect::connect(&proxy.origin).await?);
+        if !proxy.origin.is_tls {
+            return Ok(io);
+        }
+        tls::handshake(self.tls().await?, Offered::Http1, &proxy.origin, io).await
+    }
+
+    /// The TLS configuration, which is made when it is first needed: a small container may have no certificates to load.
+    async fn tls(&self) -> Result<&Arc<ClientConfig>, TransportError> {
+        let (options, http2) = (self.options.tls.clone(), self.options.http2);
+        let make = || async move {
+            // Reading the system's certificates takes some milliseconds.
+            let made = tokio::task::spawn_blocking(move || tls::config(&options, http2)).await;
+            made.unwrap_or_else(|error| Err(TransportError::new(FailureKind::Internal, error.to_string())))
+        };
+        self.tls.get_or_try_init(make).await
+    }
+}
+
+fn over_http2(reservation: Reservation, request: &Outgoing) -> Result<Exchange, TransportError> {
+    http2::Exchange::new(reservation, request).map(|exchange| Exchange::Http2(Box::new(exchange)))
+}
+
+#[derive(Debug)]
+enum Exchange {
+    Http1(Box<http1::Exchange>, OwnedSemaphorePermit),
+    Http2(Box<http2::Exchange>),
+    /// The response has ended.
+    Done,
+}
+
+impl Exchange {
+    async fn head(&mut self) -> Result<Head, TransportError> {
+        match self {
+            Self::Http1(exchange, _) => exchange.head().await,
+            Self::Http2(exchange) => exchange.head().await,
+            Self::Done => std::future::pending().await,
+        }
+    }
+
+    fn poll_body(
+        &mut self,
+        context: &mut Context<'_>,
+        each: &mut dyn FnMut(&[u8], Stamp),
+    ) -> Poll<Result<bool, TransportError>> {
+        match self {
+            Self::Http1(exchange, _) => exchange.poll_body(context, each),
+            Self::Http2(exchange) => exchange.poll_body(context, each),
+            Self::Done => Poll::Ready(Ok(true)),
+        }
+    }
+}
+
+/// A response whose head has come. Dropping it before it has ended closes its connection, or its stream of it.
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    pub(crate) headers: Headers,
+    exchange: Exchange,
+    decoder: Option<ContentDecoder>,
+    route: Arc<Route>,
+}
+
+impl Response {
+    /// Whether all of the response has been read.
+    pub(crate) const fn has_ended(&self) -> bool {
+        matches!(self.exchange, Exchange::Done)
+    }
+
+    /// Reads once, and hands over the bytes of the body that came, perhaps none.
+    ///
+    /// Once the response has ended, its connection is free for the next request.
+    pub(crate) fn poll_body(
+        &mut self,
+        context: &mut Context<'_>,
+        each: &mut dyn FnMut(&[u8], Stamp),
+    ) -> Poll<Result<(), TransportError>> {
+        let mut damaged = Ok(());
+        let ended = match &mut self.decoder {
+            None => self.exchange.poll_body(context, each),
+            Some(decoder) => self.exchange.poll_body(context, &mut |bytes, stamp| {
+                if damaged.is_ok() {
+                    damaged = decoder.decode(bytes, &mut |decoded| each(decoded, stamp));
+                }
+            }),
+        };
+        if ready!(ended)? {
+            self.end();
+        }
+        Poll::Ready(damaged)
+    }
+
+    /// Frees the connection for the next request. The permit for it comes back after it.
+    fn end(&mut self) {
+        if let Exchange::Http1(exchange, _permit) = std::mem::replace(&mut self.exchange, Exchange::Done)
+            && let Some(io) = exchange.into_reusable()
+        {
+            self.route.keep(io, keep_alive(&self.headers));
+        }
+    }
+}
+
+/// How long the server keeps the connection open, as its header `Keep-Alive` says, less a margin.
+fn keep_alive(headers: &Headers) -> Option<Duration> {
+    let parameters = headers.all("keep-alive").flat_map(|value| value.split(','));
+    let seconds = parameters
+        .filter_map(|parameter| parameter.split_once('='))
+        .find(|(name, _)| name.trim().eq_ignore_ascii_case("timeout"))
+        .and_then(|(_, seconds)| seconds.trim().trim_matches('"').parse().ok());
+    seconds.map(|seconds| Duration::from_secs(seconds).saturating_sub(KEEP_ALIVE_MARGIN))
+}
+
+/// A status with its reason phrase, if it has one (529 has none).
+pub(crate) fn with_reason(status: u16) -> String {
+    match http::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()) {
+        Some(reason) => format!("{status} {reason}"),
+        None => status.to_string(),
+    }
+}
