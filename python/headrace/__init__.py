@@ -13,7 +13,8 @@ Example:
 from typing import TYPE_CHECKING, Any
 
 from .agent import Agent
-from .connection import Connection, InsecureConnectionWarning, configure
+from .connection import Connection, InsecureConnectionWarning
+from .defaults import configure
 from .errors import (
     AuthenticationError,
     BadRequestError,

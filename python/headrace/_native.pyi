@@ -449,9 +449,7 @@ class StreamOptions:
         model: str | None,
     ) -> StreamOptions: ...
 
-def open_stream(
-    url: str, headers: list[tuple[str, str]], body: bytes, dialect: str, options: StreamOptions
-) -> Stream:
+def open_stream(url: str, headers: list[tuple[str, str]], body: bytes, dialect: str, options: StreamOptions) -> Stream:
     """Sends a request. Returns its stream at once; the stream reports tokens and failures.
 
     Args:

@@ -22,7 +22,7 @@ from ._agent.config import (
 from ._conversation.output import format_output
 from ._run.read import View
 from ._run.run import Run
-from .connection import defaults
+from .defaults import defaults
 from .streams import AsyncRunStream, RunStream
 from .tools import Toolbox
 

@@ -1,7 +1,7 @@
-"""How headrace connects to providers: certificates, proxies, HTTP/2, limits; and the defaults of a process.
+"""How headrace connects to providers: certificates, proxies, HTTP/2, limits.
 
-Agents with equal options share their connections. The options are for the requests that headrace itself sends, which are
-all but those of the few providers whose requests litellm must send.
+Agents with equal options share their connections. The options are for the requests that headrace itself sends: all but
+those of the few providers whose requests litellm must send.
 
 Example:
     >>> from headrace import Agent, Connection
@@ -13,24 +13,21 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final, Literal, cast
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from . import _native
+from ._value import Value
 from .errors import ConfigurationError
-from .types import Timeouts, Value
 
 if TYPE_CHECKING:
     from os import PathLike
     from typing import TypeAlias
 
-    from .types import ModelSettings
-
     Pem: TypeAlias = str | PathLike[str] | bytes
     """Certificates or a key in PEM form: the path of a file, or the bytes."""
 
-__all__ = ["Connection", "InsecureConnectionWarning", "configure", "stream_options"]
+__all__ = ["Connection", "InsecureConnectionWarning", "native_connection"]
 
 
 class InsecureConnectionWarning(UserWarning):
@@ -75,28 +72,26 @@ class Connection(Value):
 
     def __post_init__(self) -> None:
         _check(self)
-        _native_connection(self)
+        native_connection(self)
         if not self.verify:
             message = "Connection(verify=False) trusts every server: the API key and the answers can be stolen"
             warnings.warn(message, InsecureConnectionWarning, stacklevel=4)
 
-    def __reduce__(self) -> tuple[object, ...]:
-        values = tuple(getattr(self, name) for name in self.__slots__)
-        return _unpickled, (*(_without_secrets(name, value) for name, value in zip(self.__slots__, values)),)
+    def __getstate__(self) -> list[object]:
+        """What a pickle contains: paths, but neither keys nor passwords."""
+        kept: dict[str, object] = {"client_cert": _path_alone(self.client_cert), "proxy": _without_password(self.proxy)}
+        return [kept.get(name, getattr(self, name)) for name in self.__slots__]
 
 
-def _unpickled(*values: Any) -> Connection:
-    return Connection(*values)
+def _path_alone(given: Pem | tuple[Pem, Pem] | None) -> Pem | tuple[Pem, Pem] | None:
+    return None if any(isinstance(part, bytes) for part in _pair(given)) else given
 
 
-def _without_secrets(name: str, value: object) -> object:
-    """A pickle contains paths, but neither keys nor passwords."""
-    if name == "proxy" and isinstance(value, str) and "@" in value:
-        scheme, _, rest = value.rpartition("@")[0].partition("://")
-        return f"{scheme}://{value.rpartition('@')[2]}" if rest else value.rpartition("@")[2]
-    if name == "client_cert" and (isinstance(value, bytes) or (isinstance(value, tuple) and isinstance(value[1], bytes))):
-        return None
-    return value
+def _without_password(proxy: str | Literal[False] | None) -> str | Literal[False] | None:
+    if not proxy or "@" not in proxy:
+        return proxy
+    scheme, slashes, rest = proxy.partition("://")
+    return f"{scheme}{slashes}{rest.rpartition('@')[2]}" if slashes else proxy.rpartition("@")[2]
 
 
 def _check(connection: Connection) -> None:
@@ -132,12 +127,13 @@ def _pair(given: Pem | tuple[Pem, Pem] | None) -> tuple[Pem, ...]:
         return ()
     if not isinstance(given, tuple):
         return (given, given)
-    if len(given) != 2:
+    if len(given) != len(("certificate", "key")):
         raise ConfigurationError("Connection: client_cert must be one PEM file, or the pair (certificate, key)")
     return given
 
 
-def _native_connection(connection: Connection) -> _native.Connection:
+def native_connection(connection: Connection) -> _native.Connection:
+    """The native form of a connection's options. Raises ``ConfigurationError`` if they cannot work."""
     pair = _pair(connection.client_cert)
     return _native.Connection(
         ca=connection.ca,
@@ -152,96 +148,3 @@ def _native_connection(connection: Connection) -> _native.Connection:
         resend_on_stale=connection.resend_on_stale,
         ping=connection.ping,
     )
-
-
-class _Defaults:
-    """What agents use that do not say otherwise."""
-
-    def __init__(self) -> None:
-        self.connection = Connection()
-        self.timeouts = Timeouts()
-        self.headers: dict[str, str] = {}
-
-
-defaults: Final = _Defaults()
-
-
-def configure(
-    *,
-    connection: Connection | None = None,
-    timeouts: Timeouts | None = None,
-    headers: Mapping[str, str] | None = None,
-) -> None:
-    """Sets the defaults of this process, for the agents that are made from now on.
-
-    An agent's own options are used instead; its own headers are added. What is not given here stays as it is.
-
-    Args:
-        connection: How to connect.
-        timeouts: The time limits.
-        headers: Headers of every request.
-
-    Raises:
-        ConfigurationError: A value has a wrong type.
-
-    Example:
-        >>> import headrace
-        >>> headrace.configure(timeouts=headrace.Timeouts(first_token=60.0))
-        >>> headrace.configure(timeouts=headrace.Timeouts())
-    """
-    for name, value, kind in (
-        ("connection", connection, Connection),
-        ("timeouts", timeouts, Timeouts),
-        ("headers", headers, Mapping),
-    ):
-        if value is not None and not isinstance(value, kind):
-            raise ConfigurationError(f"configure: {name} must be a {kind.__name__}, not {type(value).__name__}")
-    if connection is not None:
-        defaults.connection = connection
-    if timeouts is not None:
-        defaults.timeouts = timeouts
-    if headers is not None:
-        defaults.headers = dict(headers)
-
-
-_MOST_KNOWN: Final = 256
-_known: Final[dict[tuple[object, ...], tuple[object, ...]]] = {}
-"""Native options by the identities of what they are made of, which are kept alive beside them. Their values would take
-longer to compare than the options take to be made."""
-
-
-def stream_options(settings: ModelSettings, *, direct: bool = False) -> _native.StreamOptions:
-    """The native form of the options of a model's streams.
-
-    Args:
-        settings: How to reach the model.
-        direct: Use no proxy: the server is a helper process of ours.
-
-    Returns:
-        The options.
-
-    Raises:
-        ConfigurationError: A timeout is not a number of seconds.
-    """
-    connection, timeouts = settings.connection, settings.timeouts
-    key = (id(connection), id(timeouts), settings.max_event_bytes, settings.model, direct)
-    known = _known.get(key)
-    if known is not None:
-        return cast("_native.StreamOptions", known[0])
-    chosen = connection or Connection()
-    if direct:
-        chosen = replace(chosen, proxy=False)
-    options = _native.StreamOptions(
-        _native_connection(chosen),
-        connect=timeouts.connect,
-        pool=timeouts.pool,
-        first_token=timeouts.first_token,
-        idle=timeouts.idle,
-        total=timeouts.total,
-        max_event_bytes=settings.max_event_bytes,
-        model=settings.model,
-    )
-    if len(_known) >= _MOST_KNOWN:
-        _known.clear()
-    _known[key] = (options, connection, timeouts)
-    return options

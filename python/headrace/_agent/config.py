@@ -173,9 +173,7 @@ def _headers(option: str, given: object) -> dict[str, str]:
             # Without the value in the message: it may be a secret.
             raise ConfigurationError(f"{option}: the header {name!r} must be a string with a string for its value")
         if name.strip().lower() in _OF_THE_CONNECTION:
-            raise ConfigurationError(
-                f"{option}: {name!r} is written by headrace, which knows the body and the URL"
-            )
+            raise ConfigurationError(f"{option}: {name!r} is written by headrace, which knows the body and the URL")
     return cast("dict[str, str]", dict(headers))
 
 

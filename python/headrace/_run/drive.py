@@ -16,7 +16,7 @@ from headrace._concurrency.wakeups import notifier_of_running_loop
 from headrace._loop.effects import Connect, Effect, Emit, OpenTurn, Recall, Remember, RunTools, Sleep
 from headrace._providers.prepare import preparation
 from headrace._providers.requests import FedRequest, PreparedRequest
-from headrace.connection import stream_options
+from headrace.defaults import stream_options
 
 from .read import TextReader
 

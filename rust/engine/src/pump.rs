@@ -136,14 +136,13 @@ impl Pump {
             Ok((transport, Outgoing::new(&self.request.url, &self.request.headers, body)?))
         });
         let (transport, outgoing) = prepared.map_err(|error| failed(self, error))?;
-        let ticket = match transport.try_ticket(&outgoing) {
-            Some(ticket) => ticket,
-            None => {
-                let limit = self.request.timeouts.pool;
-                let waited = self.deadline.limit_total(transport.ticket(&outgoing, limit)).await?;
-                self.deadline.sent(now_ns());
-                waited.map_err(|error| failed(self, error))?
-            }
+        let ticket = if let Some(ticket) = transport.try_ticket(&outgoing) {
+            ticket
+        } else {
+            let limit = self.request.timeouts.pool;
+            let waited = self.deadline.limit_total(transport.ticket(&outgoing, limit)).await?;
+            self.deadline.sent(now_ns());
+            waited.map_err(|error| failed(self, error))?
         };
         let connect_limit = self.request.timeouts.connect;
         let sent = self.deadline.limit(transport.send(&outgoing, ticket, connect_limit)).await?;

@@ -1,7 +1,5 @@
 //! HTTP/1.1 responses, in whatever pieces they come.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
-
 use headrace_wire::http1::{Http1Error, ResponseReader, Step};
 use proptest::prelude::*;
 
