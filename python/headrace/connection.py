@@ -75,7 +75,7 @@ class Connection(Value):
         native_connection(self)
         if not self.verify:
             message = "Connection(verify=False) trusts every server: the API key and the answers can be stolen"
-            warnings.warn(message, InsecureConnectionWarning, stacklevel=4)
+            warnings.warn(message, InsecureConnectionWarning, stacklevel=3)
 
     def __getstate__(self) -> list[object]:
         """What a pickle contains: paths, but neither keys nor passwords."""
@@ -132,15 +132,18 @@ def _pair(given: Pem | tuple[Pem, Pem] | None) -> tuple[Pem, ...]:
     return given
 
 
-def native_connection(connection: Connection) -> _native.Connection:
-    """The native form of a connection's options. Raises ``ConfigurationError`` if they cannot work."""
+def native_connection(connection: Connection, *, direct: bool = False) -> _native.Connection:
+    """The native form of a connection's options, perhaps without a proxy.
+
+    Raises ``ConfigurationError`` if they cannot work.
+    """
     pair = _pair(connection.client_cert)
     return _native.Connection(
         ca=connection.ca,
         client_cert=cast("tuple[Pem, Pem]", pair) if pair else None,
         verify=connection.verify,
-        proxy=connection.proxy or None,
-        direct=connection.proxy is False,
+        proxy=None if direct else connection.proxy or None,
+        direct=direct or connection.proxy is False,
         http2=connection.http2 is True,
         prior_knowledge=connection.http2 == "always",
         max_connections=connection.max_connections,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final, cast
 
 from . import _native
@@ -93,11 +92,8 @@ def stream_options(settings: ModelSettings, *, direct: bool = False) -> _native.
     known = _known.get(key)
     if known is not None:
         return cast("_native.StreamOptions", known[0])
-    chosen = connection or Connection()
-    if direct:
-        chosen = replace(chosen, proxy=False)
     options = _native.StreamOptions(
-        native_connection(chosen),
+        native_connection(connection or Connection(), direct=direct),
         connect=timeouts.connect,
         pool=timeouts.pool,
         first_token=timeouts.first_token,
