@@ -39,6 +39,21 @@ def response(body: bytes, *headers: str, status: str = "200 OK") -> bytes:
     return "\r\n".join(lines).encode() + body
 
 
+_of_thread = threading.local()
+
+
+def secured(context: ssl.SSLContext, connection: socket.socket) -> ssl.SSLSocket:
+    """The server's end of TLS over a connection, which is shut down with its server."""
+    tls = context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+    _of_thread.open_connections.append(tls)
+    try:
+        tls.do_handshake()
+    except OSError:
+        tls.close()
+        raise
+    return tls
+
+
 @contextmanager
 def serving_each(handle: Callable[[socket.socket], None]) -> Iterator[int]:
     """A TCP server that handles every connection in a thread of its own. Yields its port."""
@@ -46,6 +61,7 @@ def serving_each(handle: Callable[[socket.socket], None]) -> Iterator[int]:
     threads: list[threading.Thread] = []
 
     def run(connection: socket.socket) -> None:
+        _of_thread.open_connections = open_connections
         with connection, suppress(OSError, ssl.SSLError, AssertionError):
             handle(connection)
 
@@ -54,8 +70,7 @@ def serving_each(handle: Callable[[socket.socket], None]) -> Iterator[int]:
             while True:
                 connection, _ = listener.accept()
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                # A second handle on it, because TLS takes the first one away.
-                open_connections.append(connection.dup())
+                open_connections.append(connection)
                 threads.append(threading.Thread(target=run, args=(connection,)))
                 threads[-1].start()
 
@@ -68,7 +83,7 @@ def serving_each(handle: Callable[[socket.socket], None]) -> Iterator[int]:
             listener.shutdown(socket.SHUT_RDWR)
             accepting.join()
             for connection in open_connections:
-                with connection, suppress(OSError):
+                with suppress(OSError):
                     connection.shutdown(socket.SHUT_RDWR)
             for thread in threads:
                 thread.join()
@@ -89,7 +104,7 @@ def serving_tls(context: ssl.SSLContext, answer: bytes, seen: list[ssl.SSLSocket
     """A TLS server that gives every request the same response. Yields its port."""
 
     def handle(connection: socket.socket) -> None:
-        with context.wrap_socket(connection, server_side=True) as tls:
+        with secured(context, connection) as tls:
             if seen is not None:
                 seen.append(tls)
             while True:
@@ -146,7 +161,7 @@ def http_proxy(
     def handle(connection: socket.socket) -> None:
         with ExitStack() as stack:
             if context is not None:
-                connection = stack.enter_context(context.wrap_socket(connection, server_side=True))
+                connection = stack.enter_context(secured(context, connection))
             head = b""
             while b"\r\n\r\n" not in head:
                 received = connection.recv(1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import trustme
@@ -11,6 +12,9 @@ import trustme
 from headrace import ConfigurationError, Connection, InsecureConnectionWarning, TLSError
 from support.harness import KEY, Reader, agent_at
 from support.network import answer_of, response, serving_tls, tls_context
+
+if TYPE_CHECKING:
+    import ssl
 
 ANSWER = response(answer_of("safe", "ly"))
 
@@ -30,7 +34,7 @@ def ca(authority: trustme.CA, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("form", ["path", "string", "bytes"])
 def test_the_given_authority_is_trusted(reader: Reader, authority: trustme.CA, ca: Path, form: str) -> None:
-    given = {"path": ca, "string": str(ca), "bytes": ca.read_bytes()}[form]
+    given: Any = {"path": ca, "string": str(ca), "bytes": ca.read_bytes()}[form]
     with serving_tls(tls_context(authority.issue_cert("localhost", "127.0.0.1")), ANSWER) as port:
         for host in ("localhost", "127.0.0.1"):
             agent = agent_at(f"https://{host}:{port}/v1", connection=Connection(ca=given))
@@ -71,7 +75,7 @@ def test_a_server_that_asks_for_a_certificate_gets_it(
     mine.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "both.pem"))
     mine.cert_chain_pems[0].write_to_path(str(tmp_path / "cert.pem"))
     mine.private_key_pem.write_to_path(str(tmp_path / "key.pem"))
-    given = {
+    given: Any = {
         "one file": tmp_path / "both.pem",
         "two files": (tmp_path / "cert.pem", str(tmp_path / "key.pem")),
         "bytes": (mine.cert_chain_pems[0].bytes(), mine.private_key_pem.bytes()),
@@ -86,7 +90,7 @@ def test_a_server_that_asks_for_a_certificate_gets_it(
 
 
 def test_connections_with_tls_are_used_again(reader: Reader, authority: trustme.CA, ca: Path) -> None:
-    seen: list[object] = []
+    seen: list[ssl.SSLSocket] = []
     with serving_tls(tls_context(authority.issue_cert("localhost")), ANSWER, seen) as port:
         agent = agent_at(f"https://localhost:{port}/v1", connection=Connection(ca=ca))
         for _ in range(3):
@@ -97,7 +101,7 @@ def test_connections_with_tls_are_used_again(reader: Reader, authority: trustme.
 def test_files_that_cannot_be_used_are_said_when_the_connection_is_made(tmp_path: Path) -> None:
     (tmp_path / "empty.pem").write_text("")
     trustme.CA().issue_cert("a").cert_chain_pems[0].write_to_path(str(tmp_path / "cert.pem"))
-    for options, said in (
+    wrong: tuple[tuple[dict[str, Any], str], ...] = (
         ({"ca": "/nonexistent.pem"}, "ca: /nonexistent.pem cannot be read"),
         ({"ca": tmp_path / "empty.pem"}, "there is no certificate in"),
         ({"ca": b"secret"}, "there is no certificate in the given bytes"),
@@ -106,9 +110,10 @@ def test_files_that_cannot_be_used_are_said_when_the_connection_is_made(tmp_path
         ({"ca": 5}, "ca must be the path of a PEM file, or its bytes, not int"),
         ({"verify": "no"}, "verify must be True or False, not str"),
         ({"verify": False, "ca": tmp_path / "cert.pem"}, "give one"),
-    ):
+    )
+    for options, said in wrong:
         with pytest.raises(ConfigurationError, match=said) as raised:
-            Connection(**options)  # type: ignore[arg-type]
+            Connection(**options)
         assert "secret" not in str(raised.value)
 
 

@@ -61,6 +61,7 @@ impl TransportError {
             FailureKind::ConnectTimeout => "no connection in time to",
             FailureKind::PoolTimeout => "no free connection in time to",
             FailureKind::Proxy => "the proxy refused to connect to",
+            FailureKind::Protocol => "cannot read the body of the response from",
             _ => "the connection broke with",
         };
         match &self.proxy {
