@@ -73,11 +73,11 @@ bench-instructions: setup
 	cargo build --locked --release -p headrace-benches --bin hot-path
 	$(BIN)/python benches/instructions/run.py
 
-# Looks for bytes that make the decoders panic, or that depend on how they are cut: a target for each dialect, and one
-# that compares cuts. Needs clang's runtime, which Rust brings; the variable lets a stable Rust use the sanitizers.
+# Looks for bytes that make the decoders panic, or that depend on how they are cut: a target for each dialect, one that
+# compares cuts, and one that compares our reader of HTTP/1.1 with hyper's. Needs clang's runtime, which Rust brings; the variable lets a stable Rust use the sanitizers.
 FUZZ_SECONDS ?= 60
-FUZZ_TARGETS := openai_chat openai_responses anthropic gemini ollama cohere bedrock splits
-FUZZ_SEEDS = $(CURDIR)/tests/conformance/$(if $(filter openai_chat,$(1)),openai,$(if $(filter splits,$(1)),openai,$(1)))
+FUZZ_TARGETS := openai_chat openai_responses anthropic gemini ollama cohere bedrock splits http1
+FUZZ_SEEDS = $(CURDIR)/$(if $(filter http1,$(1)),rust/fuzz/seeds/http1,tests/conformance/$(if $(filter openai_chat splits,$(1)),openai,$(1)))
 fuzz: $(FUZZ_TARGETS:%=fuzz-%)
 
 fuzz-%: target/cargo-fuzz/bin/cargo-fuzz

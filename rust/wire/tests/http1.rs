@@ -110,6 +110,7 @@ fn some_statuses_have_no_body() {
 fn a_body_of_no_known_length_lasts_until_the_connection_is_closed() {
     ok("HTTP/1.1 200 OK\r\n\r\nhello", "hello", false);
     ok("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nhello", "hello", false);
+    ok("HTTP/1.1 200 OK\r\nTransfer-Encoding: é, chunked\r\n\r\nhello", "hello", false);
     ok(
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, gzip\r\nContent-Length: 2\r\n\r\nhello",
         "hello",
@@ -143,6 +144,9 @@ fn wrong_chunks_are_errors_after_what_came_before() {
         ("5\r\nhello!\r\n", "hello", Http1Error::ChunkEnd),
         ("5\r\nhello\rx", "hello", Http1Error::ChunkEnd),
         ("0\r\nX: y\rz", "", Http1Error::Trailers),
+        ("0\r\nno header\r\n\r\n", "", Http1Error::Trailers),
+        ("0\r\n: no name\r\n\r\n", "", Http1Error::Trailers),
+        ("0\r\nA: b\nC: d\r\n\r\n", "", Http1Error::Trailers),
         ("0\r\n\rx", "", Http1Error::Trailers),
         ("5\r\nhel", "hel", Http1Error::Cut),
         ("5\r\nhello", "hello", Http1Error::Cut),

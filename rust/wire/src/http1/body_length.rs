@@ -27,8 +27,9 @@ impl BodyLength {
             if is_http_10 {
                 return Err(Http1Error::TransferEncoding);
             }
-            let is_chunked =
-                tokens(last).next_back().is_some_and(|coding| coding.eq_ignore_ascii_case("chunked"));
+            // A value of other than ASCII is no list of encodings, whatever it ends with.
+            let is_chunked = last.is_ascii()
+                && tokens(last).next_back().is_some_and(|coding| coding.eq_ignore_ascii_case("chunked"));
             return Ok(if is_chunked { Self::Chunked } else { Self::UntilClose });
         }
         content_length(headers).map(|length| length.map_or(Self::UntilClose, Self::Known))

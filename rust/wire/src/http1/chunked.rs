@@ -1,6 +1,7 @@
 //! Bodies of `Transfer-Encoding: chunked`: RFC 9112, section 7.1.
 
 use super::error::Http1Error;
+use super::head::MAX_HEADERS;
 use super::{Step, take};
 
 /// The most bytes of chunk extensions, and of trailers, of one body.
@@ -12,7 +13,8 @@ pub(super) struct Chunked {
     /// The size read so far, then what is left of the chunk.
     left: u64,
     extension_bytes: usize,
-    trailer_bytes: usize,
+    trailers: Vec<u8>,
+    trailer_lines: usize,
 }
 
 /// What the next byte is.
@@ -38,7 +40,7 @@ enum Place {
 
 impl Chunked {
     pub(super) const fn new() -> Self {
-        Self { place: Place::Size, left: 0, extension_bytes: 0, trailer_bytes: 0 }
+        Self { place: Place::Size, left: 0, extension_bytes: 0, trailers: Vec::new(), trailer_lines: 0 }
     }
 
     /// The next bytes of the body. The trailers are checked and dropped.
@@ -54,7 +56,7 @@ impl Chunked {
             }
             *input = &input[1..];
             if self.place == Place::EndLf {
-                return if byte == b'\n' { Ok(Step::End) } else { Err(Http1Error::Trailers) };
+                return self.end(byte).map(|()| Step::End);
             }
             self.place = self.next(byte)?;
         }
@@ -72,7 +74,10 @@ impl Chunked {
             (Place::Extension, b'\n') | (Place::Size | Place::MoreSize | Place::AfterSize, _) => {
                 Err(Http1Error::ChunkSize)
             }
-            (Place::Extension, _) => extra(&mut self.extension_bytes).map(|()| Place::Extension),
+            (Place::Extension, _) => {
+                self.extension_bytes += 1;
+                bounded(self.extension_bytes).map(|()| Place::Extension)
+            }
             (Place::SizeLf, b'\n') if self.left == 0 => Ok(Place::TrailerStart),
             (Place::SizeLf, b'\n') => Ok(Place::Body),
             (Place::SizeLf, _) => Err(Http1Error::ChunkSize),
@@ -80,12 +85,36 @@ impl Chunked {
             (Place::BodyLf, b'\n') => Ok(Place::Size),
             (Place::Body | Place::BodyCr | Place::BodyLf, _) => Err(Http1Error::ChunkEnd),
             (Place::TrailerStart, b'\r') => Ok(Place::EndLf),
-            (Place::Trailer, b'\r') => Ok(Place::TrailerLf),
-            (Place::TrailerStart | Place::Trailer, _) => {
-                extra(&mut self.trailer_bytes).map(|()| Place::Trailer)
+            (Place::Trailer, b'\r') => self.trailer(byte, Place::TrailerLf),
+            (Place::TrailerStart | Place::Trailer, _) => self.trailer(byte, Place::Trailer),
+            (Place::TrailerLf, b'\n') => {
+                self.trailer_lines += 1;
+                self.trailer(byte, Place::TrailerStart)
             }
-            (Place::TrailerLf, b'\n') => Ok(Place::TrailerStart),
             (Place::TrailerLf | Place::EndLf, _) => Err(Http1Error::Trailers),
+        }
+    }
+
+    fn trailer(&mut self, byte: u8, next: Place) -> Result<Place, Http1Error> {
+        self.trailers.push(byte);
+        bounded(self.trailers.len()).map(|()| next)
+    }
+
+    /// The last byte of the body. The trailers must be headers.
+    fn end(&mut self, byte: u8) -> Result<(), Http1Error> {
+        if byte != b'\n' {
+            return Err(Http1Error::Trailers);
+        }
+        if self.trailers.is_empty() {
+            return Ok(());
+        }
+        self.trailers.extend_from_slice(b"\r\n");
+        let mut space = [httparse::EMPTY_HEADER; MAX_HEADERS];
+        // Room for a trailer in each line: a bare line feed, which some readers take for a line's end, makes no more.
+        let Some(space) = space.get_mut(..self.trailer_lines) else { return Err(Http1Error::Trailers) };
+        match httparse::parse_headers(&self.trailers, space) {
+            Ok(httparse::Status::Complete(_)) => Ok(()),
+            Ok(httparse::Status::Partial) | Err(_) => Err(Http1Error::Trailers),
         }
     }
 
@@ -97,8 +126,6 @@ impl Chunked {
     }
 }
 
-/// Counts a byte of extensions or trailers.
-fn extra(count: &mut usize) -> Result<(), Http1Error> {
-    *count += 1;
-    if *count >= MAX_EXTRA_BYTES { Err(Http1Error::ExtrasTooLarge(MAX_EXTRA_BYTES)) } else { Ok(()) }
+const fn bounded(count: usize) -> Result<(), Http1Error> {
+    if count >= MAX_EXTRA_BYTES { Err(Http1Error::ExtrasTooLarge(MAX_EXTRA_BYTES)) } else { Ok(()) }
 }
