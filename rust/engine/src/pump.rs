@@ -6,6 +6,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use headrace_channel::PushError;
+use headrace_wire::http1::Headers;
 use headrace_wire::{BodyDecoder, BodyError, Delta, DeltaKind, Ending, Progress, ProviderError};
 use tokio::sync::mpsc::Receiver;
 use tokio::time::timeout;
@@ -121,6 +122,8 @@ impl Pump {
             let limit = self.deadline.remaining();
             return Err(rejection::read(response, &self.endpoint(), limit).await.into());
         }
+        // A kilobyte that a stream does not need while it waits.
+        response.headers = Headers::default();
         while self.read(&mut response).await? != Progress::Ended {}
         self.finish().await?;
         Ok(response)
@@ -145,7 +148,9 @@ impl Pump {
             waited.map_err(|error| failed(self, error))?
         };
         let connect_limit = self.request.timeouts.connect;
-        let sent = self.deadline.limit(transport.send(&outgoing, ticket, connect_limit)).await?;
+        // In a box, which is freed afterwards: connecting takes much more memory than waiting for tokens does.
+        let sending = Box::pin(transport.send(&outgoing, ticket, connect_limit));
+        let sent = self.deadline.limit(sending).await?;
         sent.map_err(|error| failed(self, error))
     }
 

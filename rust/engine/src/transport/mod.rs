@@ -206,6 +206,7 @@ impl Transport {
         let decoder = ContentDecoder::of(&head.headers)?;
         Ok(Response {
             status: head.status,
+            keep_alive: keep_alive(&head.headers),
             headers: head.headers,
             exchange,
             decoder,
@@ -301,6 +302,8 @@ impl Exchange {
 pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) headers: Headers,
+    /// How long the server keeps the connection open.
+    keep_alive: Option<Duration>,
     exchange: Exchange,
     decoder: Option<ContentDecoder>,
     route: Arc<Route>,
@@ -340,7 +343,7 @@ impl Response {
         if let Exchange::Http1(exchange, _permit) = std::mem::replace(&mut self.exchange, Exchange::Done)
             && let Some(io) = exchange.into_reusable()
         {
-            self.route.keep(io, keep_alive(&self.headers));
+            self.route.keep(io, self.keep_alive);
         }
     }
 }
