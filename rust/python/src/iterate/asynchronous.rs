@@ -7,7 +7,7 @@ use std::task::{Poll, Waker};
 use pyo3::exceptions::{PyRuntimeError, PyStopAsyncIteration, PyStopIteration};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::sync::MutexExt;
+use pyo3::sync::{MutexExt, PyOnceLock};
 use pyo3::types::{PyList, PyString, PyTuple, PyWeakrefMethods, PyWeakrefReference};
 use pyo3::{PyTraverseError, PyVisit};
 
@@ -89,7 +89,7 @@ impl AsyncTokenIterator {
         if state.at_once > 0 {
             state.at_once -= 1;
             drop(state);
-            return this.driver.call_method0(py, intern!(py, "__anext__"));
+            return this.next_of_driver(py);
         }
         drop(state);
         Ok(Py::new(py, Anext::new(slf.clone().unbind()))?.into_any())
@@ -122,6 +122,12 @@ impl AsyncTokenIterator {
 }
 
 impl AsyncTokenIterator {
+    /// The driver's next item, as an awaitable. Python's function finds the method in its slot, and not by its name.
+    fn next_of_driver(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        static ANEXT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        ANEXT.import(py, "builtins", "anext")?.call1((&self.driver,)).map(Bound::unbind)
+    }
+
     /// A read begins.
     pub(super) fn begin(&self, py: Python<'_>) -> PyResult<()> {
         let mut state = self.lock(py);
@@ -157,7 +163,7 @@ impl AsyncTokenIterator {
             }
             let Some(stream) = state.stream.as_ref().map(|stream| stream.clone_ref(py)) else {
                 drop(state);
-                let awaitable = self.driver.call_method0(py, intern!(py, "__anext__"))?;
+                let awaitable = self.next_of_driver(py)?;
                 self.lock(py).phase = Phase::Driving(awaitable);
                 continue;
             };
