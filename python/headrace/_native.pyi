@@ -431,6 +431,8 @@ class Connection:
         resend_on_stale: bool,
         ping: float,
     ) -> Connection: ...
+    def without_proxy(self) -> Connection:
+        """The same without a proxy."""
 
 @final
 class StreamOptions:

@@ -13,11 +13,10 @@ from __future__ import annotations
 
 import os
 import warnings
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, cast
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Literal
 
 from . import _native
-from ._value import Value
 from .errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -27,15 +26,15 @@ if TYPE_CHECKING:
     Pem: TypeAlias = str | PathLike[str] | bytes
     """Certificates or a key in PEM form: the path of a file, or the bytes."""
 
-__all__ = ["Connection", "InsecureConnectionWarning", "native_connection"]
+__all__ = ["Connection", "InsecureConnectionWarning"]
 
 
 class InsecureConnectionWarning(UserWarning):
     """``Connection(verify=False)``: whoever is on the way can read and change everything, the API key included."""
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Connection(Value):
+@dataclass(frozen=True, slots=True)
+class Connection:
     """How to connect.
 
     Attributes:
@@ -55,6 +54,7 @@ class Connection(Value):
             response, as the SDKs of the providers do. The server may have received the request all the same.
         ping: How long an HTTP/2 server may say nothing while streams are open, in seconds, before it is asked whether
             it is there. It has the same time to answer.
+        native: The same for the Rust core. Certificates are read once, when the object is made.
 
     Raises:
         ConfigurationError: A certificate cannot be read, or the proxy is no URL.
@@ -69,18 +69,39 @@ class Connection(Value):
     idle: float = _native.DEFAULT_IDLE_CONNECTION
     resend_on_stale: bool = True
     ping: float = _native.DEFAULT_PING
+    native: _native.Connection = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         _check(self)
-        native_connection(self)
+        pair = _pair(self.client_cert)
+        native = _native.Connection(
+            ca=self.ca,
+            client_cert=(pair[0], pair[1]) if pair else None,
+            verify=self.verify,
+            proxy=self.proxy or None,
+            direct=self.proxy is False,
+            http2=self.http2 is True,
+            prior_knowledge=self.http2 == "always",
+            max_connections=self.max_connections,
+            idle=self.idle,
+            resend_on_stale=self.resend_on_stale,
+            ping=self.ping,
+        )
+        object.__setattr__(self, "native", native)
         if not self.verify:
             message = "Connection(verify=False) trusts every server: the API key and the answers can be stolen"
             warnings.warn(message, InsecureConnectionWarning, stacklevel=3)
 
-    def __getstate__(self) -> list[object]:
-        """What a pickle contains: paths, but neither keys nor passwords."""
+    def __reduce__(self) -> tuple[object, ...]:
+        """What a pickle contains: paths, but neither keys nor passwords.
+
+        Not ``__getstate__``, which a dataclass with slots replaces in Python 3.10.
+        """
         kept: dict[str, object] = {"client_cert": _path_alone(self.client_cert), "proxy": _without_password(self.proxy)}
-        return [kept.get(name, getattr(self, name)) for name in self.__slots__]
+        return Connection, tuple(kept.get(item.name, getattr(self, item.name)) for item in fields(self) if item.init)
+
+    def __copy__(self) -> Connection:
+        return self  # It never changes.
 
 
 def _path_alone(given: Pem | tuple[Pem, Pem] | None) -> Pem | tuple[Pem, Pem] | None:
@@ -130,24 +151,3 @@ def _pair(given: Pem | tuple[Pem, Pem] | None) -> tuple[Pem, ...]:
     if len(given) != len(("certificate", "key")):
         raise ConfigurationError("Connection: client_cert must be one PEM file, or the pair (certificate, key)")
     return given
-
-
-def native_connection(connection: Connection, *, direct: bool = False) -> _native.Connection:
-    """The native form of a connection's options, perhaps without a proxy.
-
-    Raises ``ConfigurationError`` if they cannot work.
-    """
-    pair = _pair(connection.client_cert)
-    return _native.Connection(
-        ca=connection.ca,
-        client_cert=cast("tuple[Pem, Pem]", pair) if pair else None,
-        verify=connection.verify,
-        proxy=None if direct else connection.proxy or None,
-        direct=direct or connection.proxy is False,
-        http2=connection.http2 is True,
-        prior_knowledge=connection.http2 == "always",
-        max_connections=connection.max_connections,
-        idle=connection.idle,
-        resend_on_stale=connection.resend_on_stale,
-        ping=connection.ping,
-    )

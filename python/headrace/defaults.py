@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from . import _native
-from .connection import Connection, native_connection
+from .connection import Connection
 from .errors import ConfigurationError
 from .types import Timeouts
 
@@ -68,18 +68,12 @@ def _expect(name: str, value: object, kind: type) -> None:
         raise ConfigurationError(f"configure: {name} must be a {kind.__name__}, not {type(value).__name__}")
 
 
-_MOST_KNOWN: Final = 256
-_known: Final[dict[tuple[object, ...], tuple[object, ...]]] = {}
-"""Native options by the identities of what they are made of, which are kept alive beside them. Their values would take
-longer to compare than the options take to be made."""
-
-
-def stream_options(settings: ModelSettings, *, direct: bool = False) -> _native.StreamOptions:
+def stream_options(settings: ModelSettings, *, is_local: bool = False) -> _native.StreamOptions:
     """The native form of the options of a model's streams.
 
     Args:
         settings: How to reach the model.
-        direct: Use no proxy: the server is a helper process of ours.
+        is_local: The server is a helper process of ours, so no proxy leads to it.
 
     Returns:
         The options.
@@ -87,13 +81,9 @@ def stream_options(settings: ModelSettings, *, direct: bool = False) -> _native.
     Raises:
         ConfigurationError: A timeout is not a number of seconds.
     """
-    connection, timeouts = settings.connection, settings.timeouts
-    key = (id(connection), id(timeouts), settings.max_event_bytes, settings.model, direct)
-    known = _known.get(key)
-    if known is not None:
-        return cast("_native.StreamOptions", known[0])
-    options = _native.StreamOptions(
-        native_connection(connection or Connection(), direct=direct),
+    connection, timeouts = (settings.connection or defaults.connection).native, settings.timeouts
+    return _native.StreamOptions(
+        connection.without_proxy() if is_local else connection,
         connect=timeouts.connect,
         pool=timeouts.pool,
         first_token=timeouts.first_token,
@@ -102,7 +92,3 @@ def stream_options(settings: ModelSettings, *, direct: bool = False) -> _native.
         max_event_bytes=settings.max_event_bytes,
         model=settings.model,
     )
-    if len(_known) >= _MOST_KNOWN:
-        _known.clear()
-    _known[key] = (options, connection, timeouts)
-    return options

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from headrace import Agent, BadRequestError
+from headrace import Agent, BadRequestError, Connection
 
 if TYPE_CHECKING:
     from support.harness import Reader
@@ -36,6 +36,11 @@ def test_it_streams_token_by_token(agent: Agent, reader: Reader) -> None:
     assert (stream.usage.output_tokens or 0) >= len(result.tokens)
     assert stream.timing is not None
     assert stream.timing.chunks == len(result.tokens)
+
+
+def test_no_proxy_leads_to_a_helper_of_ours(agent: Agent, reader: Reader) -> None:
+    agent.connection = Connection(proxy="http://127.0.0.1:9")
+    assert reader.read(agent, TASK).tokens
 
 
 def test_sync_and_async_streams_yield_the_same(agent: Agent) -> None:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 import pytest
 from typing_extensions import Self
 
-from headrace import Agent, AsyncRunStream, RunStream
+from headrace import Agent, AsyncRunStream, RunStream, StreamClosedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -225,6 +225,12 @@ async def collect(stream: AsyncRunStream[str]) -> list[str]:
 # --- inspecting ------------------------------------------------------------------------------------------------
 
 
+def read_until_closed(stream: RunStream[str]) -> None:
+    """Reads a stream that another thread closes."""
+    with suppress(StreamClosedError):
+        next(stream, None)
+
+
 def wait_for_outcomes(simulator: Simulator, outcome: str, count: int = 1) -> None:
     """Waits until this many requests have this outcome."""
 
@@ -328,26 +334,49 @@ def run_headrace(simulator: Simulator, *arguments: str, cwd: Path | None = None)
     return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False, cwd=cwd)
 
 
+_of_thread = threading.local()
+
+
+def shut_down_later(connection: socket.socket) -> None:
+    """Shuts a connection down together with the server whose handler this is called in."""
+    _of_thread.connections.append(connection)
+
+
 @contextmanager
 def serving(handle: Callable[[socket.socket], None]) -> Iterator[int]:
-    """A TCP server that calls ``handle`` for one connection after the other. Yields its port."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    """A TCP server that handles each connection in a thread of its own. Yields its port."""
+    connections: list[socket.socket] = []
+    threads: list[threading.Thread] = []
 
-        def accept() -> None:
-            # Shutting the listener down ends this loop. A client that disconnects ends only its connection.
-            with suppress(OSError):
-                while True:
-                    connection, _ = listener.accept()
-                    with connection, suppress(OSError):
-                        handle(connection)
+    def run(connection: socket.socket) -> None:
+        _of_thread.connections = connections
+        # A client that disconnects ends only its connection.
+        with connection, suppress(OSError):
+            handle(connection)
 
-        thread = threading.Thread(target=accept)
-        thread.start()
+    def accept() -> None:
+        # Shutting the listener down ends this loop.
+        with suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                connections.append(connection)
+                threads.append(threading.Thread(target=run, args=(connection,)))
+                threads[-1].start()
+
+    with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
+        accepting = threading.Thread(target=accept)
+        accepting.start()
         try:
             yield listener.getsockname()[1]
         finally:
             listener.shutdown(socket.SHUT_RDWR)
-            thread.join()
+            accepting.join()
+            for connection in connections:
+                with suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+            for thread in threads:
+                thread.join()
 
 
 def answer_on_demand(tokens: Sequence[str], wanted: threading.Semaphore) -> Callable[[socket.socket], None]:

@@ -13,7 +13,8 @@ import h2.events
 import h2.exceptions
 import h2.settings
 
-from support.network import secured, serving_each
+from support.harness import serving
+from support.network import secured
 
 if TYPE_CHECKING:
     import socket
@@ -31,6 +32,8 @@ class Peer:
         h2: The state of the protocol.
         streams: The streams that the client opened, in order.
         closed: The streams that the client reset.
+        saw_reset: Set once there is one.
+        answers_pings: False to ignore the client's pings.
     """
 
     def __init__(self, number: int, connection: socket.socket, most_streams: int | None) -> None:
@@ -45,6 +48,7 @@ class Peer:
         self.streams: list[int] = []
         self.closed: list[int] = []
         self.answers_pings = True
+        self.saw_reset = threading.Event()
         self.flush()
 
     def flush(self) -> None:
@@ -126,6 +130,7 @@ class Peer:
         elif isinstance(event, h2.events.StreamReset):
             assert event.stream_id is not None
             self.closed.append(event.stream_id)
+            self.saw_reset.set()
 
 
 @dataclass
@@ -176,5 +181,5 @@ def serving_http2(
             with suppress(h2.exceptions.ProtocolError):
                 peer.serve(asked)
 
-    with serving_each(handle) as server.port:
+    with serving(handle) as server.port:
         yield server

@@ -10,10 +10,10 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from support.harness import receive_request
+from support.harness import receive_request, serving, shut_down_later
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     import trustme
 
@@ -39,54 +39,16 @@ def response(body: bytes, *headers: str, status: str = "200 OK") -> bytes:
     return "\r\n".join(lines).encode() + body
 
 
-_of_thread = threading.local()
-
-
 def secured(context: ssl.SSLContext, connection: socket.socket) -> ssl.SSLSocket:
     """The server's end of TLS over a connection, which is shut down with its server."""
     tls = context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
-    _of_thread.open_connections.append(tls)
+    shut_down_later(tls)
     try:
         tls.do_handshake()
     except OSError:
         tls.close()
         raise
     return tls
-
-
-@contextmanager
-def serving_each(handle: Callable[[socket.socket], None]) -> Iterator[int]:
-    """A TCP server that handles every connection in a thread of its own. Yields its port."""
-    open_connections: list[socket.socket] = []
-    threads: list[threading.Thread] = []
-
-    def run(connection: socket.socket) -> None:
-        _of_thread.open_connections = open_connections
-        with connection, suppress(OSError, ssl.SSLError, AssertionError):
-            handle(connection)
-
-    def accept() -> None:
-        with suppress(OSError):
-            while True:
-                connection, _ = listener.accept()
-                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                open_connections.append(connection)
-                threads.append(threading.Thread(target=run, args=(connection,)))
-                threads[-1].start()
-
-    with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
-        accepting = threading.Thread(target=accept)
-        accepting.start()
-        try:
-            yield listener.getsockname()[1]
-        finally:
-            listener.shutdown(socket.SHUT_RDWR)
-            accepting.join()
-            for connection in open_connections:
-                with suppress(OSError):
-                    connection.shutdown(socket.SHUT_RDWR)
-            for thread in threads:
-                thread.join()
 
 
 def tls_context(certificate: trustme.LeafCert, *, client_ca: trustme.CA | None = None) -> ssl.SSLContext:
@@ -111,7 +73,7 @@ def serving_tls(context: ssl.SSLContext, answer: bytes, seen: list[ssl.SSLSocket
                 receive_request(tls)
                 tls.sendall(answer)
 
-    with serving_each(handle) as port:
+    with serving(handle) as port:
         yield port
 
 
@@ -181,7 +143,7 @@ def http_proxy(
             connection.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
             _join(connection, server)
 
-    with serving_each(handle) as proxy.port:
+    with serving(handle) as proxy.port:
         yield proxy
 
 
@@ -227,5 +189,5 @@ def socks_proxy(*, leads_to: int, password: bool = False, reply: int = 0) -> Ite
         with socket.create_connection(("127.0.0.1", leads_to)) as server:
             _join(connection, server)
 
-    with serving_each(handle) as proxy.port:
+    with serving(handle) as proxy.port:
         yield proxy

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,15 +16,14 @@ from headrace import (
     ConnectionFailedError,
     PoolTimeoutError,
     ServerError,
-    StreamClosedError,
     Timeouts,
 )
-from support.harness import Reader, agent_at, collect
+from support.harness import Reader, agent_at, collect, read_until_closed
 from support.http2 import Http2Server, Peer, serving_http2
 from support.network import TOKEN, answer_of, tls_context
 
 if TYPE_CHECKING:
-    from headrace import Agent, RunStream
+    from headrace import Agent
 
 ALWAYS = Connection(http2="always")
 WHOLE = answer_of("by ", "two")
@@ -95,8 +94,7 @@ def test_a_stream_that_is_closed_leaves_the_others_alone() -> None:
         assert (next(first), next(second)) == ("one", "one")
         first.close()
         (peer,) = server.peers
-        while not peer.closed:
-            pass
+        assert peer.saw_reset.wait(timeout=30)
         peer.data(peer.streams[1], answer_of("more"), end=True)
         assert list(second) == ["more"]
         assert peer.closed == [peer.streams[0]]
@@ -150,10 +148,22 @@ def test_over_the_servers_limit_another_connection_is_made() -> None:
         assert len(server.peers) >= 4
 
 
-def read_until_closed(stream: RunStream[str]) -> None:
-    """Reads a stream that another thread closes."""
-    with suppress(StreamClosedError):
-        next(stream, None)
+@pytest.mark.parametrize("negotiated", [True, False])
+def test_a_first_burst_shares_connections(negotiated: bool) -> None:
+    authority = trustme.CA()
+    context = tls_context(authority.issue_cert("localhost"))
+    context.set_alpn_protocols(["h2"])
+
+    async def main(server: Http2Server) -> list[list[str]]:
+        url = f"https://localhost:{server.port}/v1" if negotiated else server.url
+        connection = Connection(ca=authority.cert_pem.bytes(), http2=True if negotiated else "always")
+        agent = agent_at(url, connection=connection)
+        return await asyncio.gather(*(collect(agent.arun_stream("Go.")) for _ in range(30)))
+
+    with serving_http2(whole, context=context if negotiated else None) as server:
+        assert asyncio.run(main(server)) == [["by ", "two"]] * 30
+        # Connections that were made before it was known that they are not needed carry nothing.
+        assert sum(1 for peer in server.peers if peer.streams) == 1
 
 
 def test_waiting_for_a_stream_has_a_limit_and_words_of_its_own(reader: Reader) -> None:
@@ -265,6 +275,34 @@ def test_a_stream_that_is_reset_in_its_middle(reader: Reader, code: ErrorCodes) 
     assert result.tokens == ["by "]
     assert type(result.error) is ConnectionFailedError
     assert "the server reset the HTTP/2 stream" in str(result.error)
+
+
+@pytest.mark.parametrize("code", [ErrorCodes.INTERNAL_ERROR, ErrorCodes.CANCEL, ErrorCodes.NO_ERROR])
+def test_a_request_that_the_server_resets_is_not_sent_again(reader: Reader, code: ErrorCodes) -> None:
+    def asked(peer: Peer, stream: int) -> None:
+        if len(peer.streams) == 1:
+            peer.answer(stream, WHOLE)
+        else:
+            peer.reset(stream, code)
+
+    with serving_http2(asked) as server:
+        agent = agent_of(server)
+        assert reader.read(agent).tokens == ["by ", "two"]
+        assert type(reader.read(agent).error) is ConnectionFailedError
+        assert [len(peer.streams) for peer in server.peers] == [2]
+
+
+def test_a_request_whose_connection_ends_without_an_answer_is_sent_once_more(reader: Reader) -> None:
+    def asked(peer: Peer, stream: int) -> None:
+        if peer.number == 0 and len(peer.streams) == 2:
+            peer.hang_up()
+        else:
+            peer.answer(stream, WHOLE)
+
+    with serving_http2(asked) as server:
+        agent = agent_of(server)
+        assert [reader.read(agent).tokens for _ in range(2)] == [["by ", "two"]] * 2
+        assert [len(peer.streams) for peer in server.peers] == [2, 1]
 
 
 def test_a_stream_that_is_reset_after_its_answer_is_whole(reader: Reader) -> None:

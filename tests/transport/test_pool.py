@@ -5,8 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,18 +14,15 @@ from headrace import (
     Connection,
     ConnectionFailedError,
     PoolTimeoutError,
-    StreamClosedError,
     Timeouts,
     TotalTimeoutError,
     configure,
 )
-from support.harness import Reader, Simulate, agent_at, receive_request
-from support.network import TOKEN, answer_of, response, serving_each
+from support.harness import Reader, Simulate, agent_at, read_until_closed, receive_request, serving
+from support.network import TOKEN, answer_of, response
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-    from headrace import RunStream
 
 ANSWER = response(answer_of("fine"))
 
@@ -90,7 +86,7 @@ def read_times(reader: Reader, port: int, times: int, **options: object) -> list
 
 def test_connections_are_used_again(reader: Reader) -> None:
     server = Server(nothing)
-    with serving_each(server.handle) as port:
+    with serving(server.handle) as port:
         assert read_times(reader, port, 5) == [["fine"]] * 5
     assert server.requests == [5]
 
@@ -98,19 +94,19 @@ def test_connections_are_used_again(reader: Reader) -> None:
 @pytest.mark.parametrize("how", [close, reset])
 def test_a_server_that_closes_late_fails_no_request(reader: Reader, how: Callable[[socket.socket], None]) -> None:
     server = Server(on_the_next_request(how))
-    with serving_each(server.handle) as port:
+    with serving(server.handle) as port:
         assert read_times(reader, port, 10) == [["fine"]] * 10
 
 
 def test_a_server_that_closes_early_fails_no_request(reader: Reader) -> None:
     server = Server(close)
-    with serving_each(server.handle) as port:
+    with serving(server.handle) as port:
         assert read_times(reader, port, 10) == [["fine"]] * 10
 
 
 def test_a_request_is_not_sent_twice_if_that_is_not_wanted(reader: Reader) -> None:
     server = Server(on_the_next_request(close))
-    with serving_each(server.handle) as port:
+    with serving(server.handle) as port:
         read = read_times(reader, port, 4, connection=Connection(resend_on_stale=False))
     assert read == [["fine"], ConnectionFailedError, ["fine"], ConnectionFailedError]
 
@@ -120,21 +116,28 @@ def test_a_new_connection_that_closes_without_an_answer_is_an_error(reader: Read
         requests.append(receive_request(connection))
 
     requests: list[bytes] = []
-    with serving_each(handle) as port:
+    with serving(handle) as port:
         assert read_times(reader, port, 1) == [ConnectionFailedError]
     assert len(requests) == 1
 
 
-def test_an_answer_that_has_begun_is_not_asked_for_again(reader: Reader) -> None:
+@pytest.mark.parametrize(
+    "begun",
+    [b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 103 Early Hints\r\n\r\n", b"SSH-2.0-OpenSSH\r\n", b"\r\n"],
+    ids=["part of a head", "an informational response", "not HTTP", "an empty line"],
+)
+def test_a_response_that_has_begun_is_not_asked_for_again(reader: Reader, begun: bytes) -> None:
+    requests: list[bytes] = []
+
     def after(connection: socket.socket) -> None:
-        receive_request(connection)
-        connection.sendall(b"HTTP/1.1 200 OK\r\n")
+        requests.append(receive_request(connection))
+        connection.sendall(begun)
         close(connection)
 
     server = Server(after)
-    with serving_each(server.handle) as port:
+    with serving(server.handle) as port:
         assert read_times(reader, port, 2) == [["fine"], ConnectionFailedError]
-    assert server.requests == [1]
+    assert (server.requests, len(requests)) == ([1], 1)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +145,7 @@ def test_an_answer_that_has_begun_is_not_asked_for_again(reader: Reader) -> None
 )
 def test_what_the_server_says_of_the_connection_is_kept(reader: Reader, headers: list[str]) -> None:
     server = Server(nothing, *headers)
-    with serving_each(server.handle) as port:
+    with serving(server.handle) as port:
         assert read_times(reader, port, 3) == [["fine"]] * 3
     assert server.requests == [1, 1, 1]
 
@@ -155,7 +158,7 @@ def test_a_server_that_says_what_nobody_asked_for_is_not_asked_again(reader: Rea
         said.release()
 
     server = Server(after)
-    with serving_each(server.handle) as port:
+    with serving(server.handle) as port:
         for _ in range(3):
             assert read_times(reader, port, 1) == [["fine"]]
             assert said.acquire(timeout=30)
@@ -170,21 +173,21 @@ def test_idle_connections_are_kept_as_long_as_is_said(reader: Reader) -> None:
             closed.set()
 
     server = Server(after)
-    with serving_each(server.handle) as port:
+    with serving(server.handle) as port:
         assert read_times(reader, port, 1, connection=Connection(idle=0.05)) == [["fine"]]
         assert closed.wait(timeout=30)
 
 
 def test_no_connections_are_kept_if_so_is_said(reader: Reader) -> None:
     server = Server(nothing)
-    with serving_each(server.handle) as port:
+    with serving(server.handle) as port:
         assert read_times(reader, port, 3, connection=Connection(idle=0)) == [["fine"]] * 3
     assert server.requests == [1, 1, 1]
 
 
 def test_agents_with_other_options_have_other_connections(reader: Reader) -> None:
     server = Server(nothing)
-    with serving_each(server.handle) as port:
+    with serving(server.handle) as port:
         for connection in (Connection(ping=1.0), Connection(ping=2.0), Connection(ping=1.0)):
             assert read_times(reader, port, 1, connection=connection) == [["fine"]]
     assert server.requests == [2, 1]
@@ -216,16 +219,10 @@ class Holding:
                 self._open -= 1
 
 
-def read_until_closed(stream: RunStream[str]) -> None:
-    """Reads a stream that another thread closes."""
-    with suppress(StreamClosedError):
-        next(stream, None)
-
-
 def test_no_more_connections_than_asked_for() -> None:
     server = Holding()
     results: list[list[str]] = []
-    with serving_each(server.handle) as port:
+    with serving(server.handle) as port:
         agent = agent_at(f"http://127.0.0.1:{port}/v1", connection=Connection(max_connections=2))
         threads = [threading.Thread(target=lambda: results.append(list(agent.run_stream("Go.")))) for _ in range(8)]
         for thread in threads:
@@ -241,7 +238,7 @@ def test_no_more_connections_than_asked_for() -> None:
 
 def test_waiting_for_a_connection_has_a_limit_and_words_of_its_own(reader: Reader) -> None:
     server = Holding()
-    with serving_each(server.handle) as port:
+    with serving(server.handle) as port:
         connection = Connection(max_connections=1)
         agent = agent_at(f"http://127.0.0.1:{port}/v1", connection=connection, timeouts=Timeouts(pool=0.2))
         with agent.run_stream("Go.") as first:
@@ -256,25 +253,20 @@ def test_waiting_for_a_connection_has_a_limit_and_words_of_its_own(reader: Reade
     assert "waited 0.2 s (pool timeout); all 1 connections are in use (max_connections)" in str(result.error)
 
 
-def test_the_time_for_the_first_token_begins_when_the_request_is_sent() -> None:
+def test_the_time_for_the_first_token_does_not_run_before_the_request_is_sent(reader: Reader) -> None:
     server = Holding()
-    results: list[list[str]] = []
-    with serving_each(server.handle) as port:
-        agent = agent_at(
-            f"http://127.0.0.1:{port}/v1",
-            connection=Connection(max_connections=1),
-            timeouts=Timeouts(first_token=2.0),
-        )
-        threads = [threading.Thread(target=lambda: results.append(list(agent.run_stream("Go.")))) for _ in range(3)]
-        for thread in threads:
-            thread.start()
-        for _ in threads:
+    with serving(server.handle) as port:
+        url = f"http://127.0.0.1:{port}/v1"
+        connection = Connection(max_connections=1)
+        with agent_at(url, connection=connection).run_stream("Go.") as first:
+            reading = threading.Thread(target=read_until_closed, args=(first,))
+            reading.start()
             assert server.asked.acquire(timeout=30)
-            time.sleep(1.0)  # together more than the limit; a slow machine makes only the sum larger
-            server.told.release()
-        for thread in threads:
-            thread.join()
-    assert results == [["fine"]] * 3
+            limits = Timeouts(first_token=0.1, pool=0.3)
+            result = reader.read(agent_at(url, connection=connection, timeouts=limits))
+        server.told.release()
+        reading.join()
+    assert type(result.error) is PoolTimeoutError
 
 
 # --- the whole answer ------------------------------------------------------------------------------------------
@@ -290,7 +282,7 @@ def drip(connection: socket.socket) -> None:
 
 
 def test_an_answer_has_a_total_limit_however_steadily_it_comes(reader: Reader) -> None:
-    with serving_each(drip) as port:
+    with serving(drip) as port:
         result = reader.read(agent_at(f"http://127.0.0.1:{port}/v1", timeouts=Timeouts(total=0.5)))
     assert type(result.error) is TotalTimeoutError
     assert set(result.tokens) <= {"drip "}
@@ -299,7 +291,7 @@ def test_an_answer_has_a_total_limit_however_steadily_it_comes(reader: Reader) -
 
 def test_the_total_limit_holds_before_the_first_token_too(reader: Reader) -> None:
     server = Holding()
-    with serving_each(server.handle) as port:
+    with serving(server.handle) as port:
         result = reader.read(agent_at(f"http://127.0.0.1:{port}/v1", timeouts=Timeouts(total=0.2)))
         server.told.release()
     assert type(result.error) is TotalTimeoutError
@@ -329,9 +321,9 @@ def test_a_process_has_defaults(reader: Reader, simulate: Simulate) -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"connection": "proxy"}, {"timeouts": 5}, {"headers": ["a"]}])
-def test_wrong_defaults_are_errors(wrong: dict[str, object]) -> None:
+def test_wrong_defaults_are_errors(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match=f"configure: {next(iter(wrong))} must be"):
-        configure(**wrong)  # type: ignore[arg-type]
+        configure(**wrong)
 
 
 @pytest.mark.parametrize(
@@ -345,12 +337,12 @@ def test_wrong_defaults_are_errors(wrong: dict[str, object]) -> None:
         ({"max_event_bytes": 0}, "max_event_bytes must be a number above 0"),
     ],
 )
-def test_wrong_options_of_an_agent_are_errors(wrong: dict[str, object], said: str) -> None:
+def test_wrong_options_of_an_agent_are_errors(wrong: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigurationError, match=said):
         agent_at("http://127.0.0.1:9/v1", **wrong).run("Go.")
 
 
 @pytest.mark.parametrize("wrong", [{"max_connections": 0}, {"max_connections": True}, {"idle": "x"}, {"ping": -1}])
-def test_wrong_limits_are_errors(wrong: dict[str, object]) -> None:
+def test_wrong_limits_are_errors(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match=next(iter(wrong))):
-        Connection(**wrong)  # type: ignore[arg-type]
+        Connection(**wrong)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import trustme
@@ -77,6 +77,28 @@ def test_a_request_without_tls_is_forwarded(reader: Reader) -> None:
     assert f"proxy-authorization: Basic {b64encode(b'user:pass').decode()}" in lines
 
 
+def test_a_proxy_that_refuses_to_forward_is_named(reader: Reader) -> None:
+    def refuse(connection: socket.socket) -> None:
+        receive_request(connection)
+        connection.sendall(response(b"who are you?", status="407 Proxy Authentication Required"))
+
+    with serving(refuse) as port:
+        connection = Connection(proxy=f"http://127.0.0.1:{port}")
+        result = reader.read(agent_at("http://model.invalid/v1", connection=connection))
+    assert type(result.error) is ProxyError
+    assert f"the proxy http://127.0.0.1:{port} refused to connect to http://model.invalid" in str(result.error)
+
+
+@pytest.mark.parametrize(
+    "written", [" http://{at} ", "HTTP://{at}", "http://{at}/", "http://{at}/path?query", "http://us%20er:p%2Fss@{at}"]
+)
+def test_a_proxy_is_never_left_out_for_how_it_is_written(reader: Reader, simulate: Simulate, written: str) -> None:
+    url = written.format(at=f"127.0.0.1:{port_of(simulate('by proxy'))}")
+    # Without the proxy, this host would not be found.
+    result = reader.read(agent_at("http://model.invalid/v1", connection=Connection(proxy=url)))
+    assert "".join(result.tokens) == "by proxy"
+
+
 @pytest.mark.parametrize(("scheme", "asked"), [("socks5h", "model.invalid:80"), ("socks5", "127.0.0.1:80")])
 def test_socks_proxies(reader: Reader, simulate: Simulate, scheme: str, asked: str) -> None:
     simulator = simulate("by socks")
@@ -131,9 +153,9 @@ def test_a_proxy_that_is_not_trusted_is_named(reader: Reader, authority: trustme
 
 
 @pytest.mark.parametrize("proxy", ["http://", "ftp://proxy.example", "http://a b", "socks4://proxy.example", 5, True])
-def test_what_is_no_proxy_is_said_at_once(proxy: object) -> None:
+def test_what_is_no_proxy_is_said_at_once(proxy: Any) -> None:
     with pytest.raises(ConfigurationError, match="Connection: proxy"):
-        Connection(proxy=proxy)  # type: ignore[arg-type]
+        Connection(proxy=proxy)
 
 
 def test_a_wrong_proxy_is_said_without_its_password() -> None:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.harness import Reader, Simulate, agent_at, receive_request
-from support.network import TOKEN, answer_of, serving_each
+from support.harness import Reader, Simulate, agent_at, receive_request, serving
+from support.network import TOKEN, answer_of
 
 if TYPE_CHECKING:
     import socket
@@ -60,7 +60,7 @@ def test_a_stamp_is_of_the_arrival_and_not_of_the_read() -> None:
         connection.sendall(answer_of("last"))
         written.append(time.monotonic_ns())
 
-    with serving_each(handle) as port:
+    with serving(handle) as port:
         command = [sys.executable, "-c", READ, f"http://127.0.0.1:{port}/v1"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None

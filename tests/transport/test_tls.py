@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -128,5 +129,6 @@ def test_no_key_is_in_a_repr_or_a_pickle(authority: trustme.CA) -> None:
     pickled = pickle.dumps(connection)
     assert KEY.encode() not in pickled
     assert b"PRIVATE KEY" not in pickled
-    copy = pickle.loads(pickled)
-    assert copy == Connection(proxy="http://proxy.example:3128")
+    unpickled = pickle.loads(pickled)
+    assert unpickled == Connection(proxy="http://proxy.example:3128")
+    assert copy.copy(connection) == connection

@@ -217,7 +217,7 @@ def _open(run: Run, effect: OpenTurn, request: PreparedRequest | FedRequest) -> 
     run.status.check_open()
     settings = effect.call.settings
     if isinstance(request, PreparedRequest):
-        options = stream_options(settings, direct=request.is_local)
+        options = stream_options(settings, is_local=request.is_local)
         stream = _native.open_stream(request.url, request.headers, request.body, request.dialect, options)
         return run.turn_opened(stream, effect, request.provider)
     source, stream = _native.open_fed_stream(request.name, "openai_chat", stream_options(settings))

@@ -102,6 +102,8 @@ struct Pump {
     producer: ArrivalProducer,
     body: BodyDecoder,
     deltas: Vec<Delta>,
+    /// When the last bytes arrived.
+    stamp: Stamp,
     deadline: Deadline,
 }
 
@@ -111,6 +113,7 @@ impl Pump {
             body: BodyDecoder::new(request.dialect, request.max_event_bytes),
             deadline: Deadline::new(request.timeouts),
             deltas: Vec::new(),
+            stamp: Stamp::now(),
             request,
             producer,
         }
@@ -131,27 +134,27 @@ impl Pump {
 
     /// Sends the request and waits for the head of the response.
     async fn send(&mut self, engine: &Engine) -> Result<Response, Stop> {
-        let failed = |pump: &Self, error: TransportError| {
-            Stop::from(Failure::new(error.kind, error.message(&pump.endpoint())))
-        };
         let body = std::mem::take(&mut self.request.body);
-        let prepared = engine.transport(&self.request.connection).and_then(|transport| {
-            Ok((transport, Outgoing::new(&self.request.url, &self.request.headers, body)?))
-        });
-        let (transport, outgoing) = prepared.map_err(|error| failed(self, error))?;
-        let ticket = if let Some(ticket) = transport.try_ticket(&outgoing) {
-            ticket
+        let outgoing = Outgoing::new(&self.request.url, &self.request.headers, body);
+        let outgoing = outgoing.map_err(|error| self.failed(&error))?;
+        let transport = engine.transport(&self.request.connection).map_err(|error| self.failed(&error))?;
+        let route = transport.route(&outgoing).map_err(|error| self.failed(&error))?;
+        let slot = if let Some(slot) = route.try_slot() {
+            slot
         } else {
-            let limit = self.request.timeouts.pool;
-            let waited = self.deadline.limit_total(transport.ticket(&outgoing, limit)).await?;
+            let waiting = route.slot_within(self.request.timeouts.pool);
+            let waited = self.deadline.limit_total(waiting).await?;
             self.deadline.sent(now_ns());
-            waited.map_err(|error| failed(self, error))?
+            waited.map_err(|error| self.failed(&error))?
         };
-        let connect_limit = self.request.timeouts.connect;
         // In a box, which is freed afterwards: connecting takes much more memory than waiting for tokens does.
-        let sending = Box::pin(transport.send(&outgoing, ticket, connect_limit));
+        let sending = Box::pin(transport.send(&outgoing, &route, slot, self.request.timeouts.connect));
         let sent = self.deadline.limit(sending).await?;
-        sent.map_err(|error| failed(self, error))
+        sent.map_err(|error| self.failed(&error))
+    }
+
+    fn failed(&self, error: &TransportError) -> Stop {
+        Failure::new(error.kind, error.message(&self.endpoint())).into()
     }
 
     async fn stream_fed(&mut self, pieces: &mut Receiver<Fed>) -> Result<(), Stop> {
@@ -200,7 +203,7 @@ impl Pump {
             None | Some(Ok(())) => Ok(Progress::Ended),
             // Some servers close the connection without ending the HTTP message. That is fine if the answer is whole.
             Some(Err(_)) if self.body.ending() == Ending::Complete => Ok(Progress::Ended),
-            Some(Err(error)) => Err(Failure::new(error.kind, error.message(&self.endpoint())).into()),
+            Some(Err(error)) => Err(self.failed(&error)),
         }
     }
 
@@ -214,14 +217,15 @@ impl Pump {
             self.deadline.data_arrived(stamp.read_ns, self.deltas.iter().any(Delta::is_output));
         }
         self.deadline.answered(self.body.is_answered().then_some(stamp.read_ns));
-        self.deliver(stamp).await?;
+        self.stamp = stamp;
+        self.deliver().await?;
         Ok(decoded?)
     }
 
     /// Handles the end of the answer: its end marker, or the end of the bytes.
     async fn finish(&mut self) -> Result<(), Stop> {
         let ending = self.body.finish(&mut self.deltas);
-        self.deliver(Stamp::now()).await?;
+        self.deliver().await?;
         self.whole(ending?)
     }
 
@@ -238,7 +242,7 @@ impl Pump {
     }
 
     /// Pushes what was decoded. Waits while the channel is full; meanwhile the socket is not read.
-    async fn deliver(&mut self, stamp: Stamp) -> Result<(), Stop> {
+    async fn deliver(&mut self) -> Result<(), Stop> {
         if self.deltas.is_empty() {
             return Ok(());
         }
@@ -249,7 +253,7 @@ impl Pump {
                 self.redact(reported);
                 error = Some(rejection::in_band(reported, &self.endpoint()));
             }
-            self.push(Arrival::new(stamp, delta)).await?;
+            self.push(Arrival::new(self.stamp, delta)).await?;
         }
         self.producer.notify();
         self.deltas = deltas;

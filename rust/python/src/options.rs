@@ -36,6 +36,12 @@ impl From<PemOrPath> for Pem {
 
 #[pymethods]
 impl Connection {
+    /// The same without a proxy.
+    fn without_proxy(&self) -> Self {
+        let options = ConnectionOptions { proxy: ProxyChoice::Direct, ..(*self.options).clone() };
+        Self { options: Arc::new(options) }
+    }
+
     #[new]
     #[pyo3(signature = (*, ca, client_cert, verify, proxy, direct, http2, prior_knowledge, max_connections, idle, resend_on_stale, ping))]
     #[expect(

@@ -12,12 +12,14 @@ struct Outcome {
     rest: usize,
     error: Option<Http1Error>,
     reusable: bool,
+    begun: bool,
 }
 
 /// Reads a connection that carries these pieces and is then closed.
 fn read(pieces: &[&[u8]]) -> Outcome {
     let mut reader = ResponseReader::new();
-    let mut outcome = Outcome { status: None, body: Vec::new(), rest: 0, error: None, reusable: false };
+    let mut outcome =
+        Outcome { status: None, body: Vec::new(), rest: 0, error: None, reusable: false, begun: false };
     'pieces: for piece in pieces {
         let mut input = *piece;
         loop {
@@ -40,6 +42,7 @@ fn read(pieces: &[&[u8]]) -> Outcome {
         }
     }
     outcome.reusable = reader.is_reusable();
+    outcome.begun = reader.has_begun();
     if outcome.error.is_none() {
         outcome.error = reader.finish().err();
     }
@@ -64,7 +67,8 @@ fn read_every_way(bytes: &[u8]) -> Outcome {
 
 fn ok(bytes: &str, body: &str, reusable: bool) {
     let outcome = read_every_way(bytes.as_bytes());
-    let expected = Outcome { status: Some(200), body: body.into(), rest: 0, error: None, reusable };
+    let expected =
+        Outcome { status: Some(200), body: body.into(), rest: 0, error: None, reusable, begun: true };
     assert_eq!(outcome, expected, "{bytes:?}");
 }
 
@@ -88,7 +92,18 @@ fn a_body_has_the_length_that_the_head_says() {
 
 #[test]
 fn wrong_lengths_are_errors() {
-    for value in ["", "-1", "+5", "5, 6", "0x5", "5 5", "99999999999999999999", "18446744073709551615"] {
+    for value in [
+        "",
+        "-1",
+        "+5",
+        "5, 6",
+        "0x5",
+        "5 5",
+        "\u{a0}5",
+        "5\u{2003}",
+        "99999999999999999999",
+        "18446744073709551615",
+    ] {
         fails(
             &format!("HTTP/1.1 200 OK\r\nContent-Length: {value}\r\n\r\nhello"),
             "",
@@ -202,6 +217,30 @@ fn bytes_after_the_end_are_left() {
 }
 
 #[test]
+fn whatever_a_server_says_is_a_beginning() {
+    for said in
+        ["H", "\r\n", "\n", "SSH-2.0\r\n", "HTTP/1.1 103 Early Hints\r\n\r\n", "HTTP/1.1 101 X\r\n\r\n"]
+    {
+        assert!(read_every_way(said.as_bytes()).begun, "{said:?}");
+    }
+}
+
+#[test]
+fn empty_lines_before_a_head_are_passed_over() {
+    ok("\r\n\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx", "x", true);
+    fails(
+        "\r\rHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+        "",
+        Http1Error::Head("a line break is invalid"),
+    );
+    // More than a head may have: they are no part of it.
+    let lines = "\r\n".repeat(500_000);
+    let mut pieces: Vec<&[u8]> = lines.as_bytes().chunks(1).collect();
+    pieces.push(b"HTTP/1.1 204 No Content\r\n\r\n");
+    assert_eq!(read(&pieces).status, Some(204));
+}
+
+#[test]
 fn what_is_not_http_is_said_to_be_something_else() {
     for bytes in [
         "SSH-2.0-OpenSSH_9\r\n",
@@ -222,7 +261,7 @@ fn a_connection_that_closes_early_left_no_answer() {
     for bytes in ["", "HTTP", "HTTP/1.1 200 OK\r\nContent-Le", "HTTP/1.1 100 Continue\r\n\r\n"] {
         fails(bytes, "", Http1Error::NoHead);
     }
-    assert!(!ResponseReader::new().has_begun());
+    assert!(!read(&[b""]).begun);
 }
 
 #[test]

@@ -36,7 +36,7 @@ pub(super) async fn connect(origin: &Origin) -> Result<Socket, TransportError> {
     Ok(Socket::new(stream))
 }
 
-/// The addresses of a host.
+/// The addresses of a host, at least one.
 pub(super) async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, TransportError> {
     let failed =
         |why: String| TransportError::new(FailureKind::Dns, format!("no address for the host {host:?}{why}"));

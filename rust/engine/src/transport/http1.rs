@@ -26,7 +26,7 @@ pub(super) struct Exchange {
     is_flushed: bool,
     /// Why sending stopped. The server may have said more about it.
     send_error: Option<io::Error>,
-    /// The start of the body, if it came with the head.
+    /// What came with the head of the body, perhaps nothing: a body may have ended with its head.
     early: Option<(Vec<u8>, Stamp)>,
     /// The server sent more than its response.
     has_surplus: bool,

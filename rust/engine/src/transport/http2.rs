@@ -131,7 +131,7 @@ impl Http2Connection {
 
 /// A stream that is reserved or open. Dropping it makes room for another.
 #[derive(Debug)]
-pub(super) struct Reservation(Arc<Http2Connection>);
+pub(crate) struct Reservation(Arc<Http2Connection>);
 
 impl Drop for Reservation {
     fn drop(&mut self) {
@@ -238,7 +238,14 @@ impl Exchange {
         if went_away {
             self.reservation.0.close();
         }
-        let fate = if was_refused || went_away { Fate::Unprocessed } else { Fate::Silent };
+        let fate = if was_refused || went_away {
+            Fate::Unprocessed
+        } else if error.is_io() {
+            Fate::Silent
+        } else {
+            // A reset is an answer, if a short one.
+            Fate::Final
+        };
         self.reservation.0.error(error).with_fate(fate)
     }
 
@@ -248,6 +255,7 @@ impl Exchange {
             stream.reserve_capacity(unsent.len());
             match stream.poll_capacity(context) {
                 Poll::Pending => return,
+                Poll::Ready(Some(Ok(0))) => {}
                 Poll::Ready(Some(Ok(capacity))) => {
                     let part = unsent.split_to(capacity.min(unsent.len()));
                     let is_last = unsent.is_empty();
@@ -270,7 +278,6 @@ impl Exchange {
         self.poll_send(context);
         let connection = &self.reservation.0;
         let Some(body) = &mut self.body else { return Poll::Ready(Ok(true)) };
-        let stamp = connection.last_stamp.load();
         for frame in 0..FRAMES_AT_ONCE {
             match body.poll_data(context) {
                 Poll::Pending if frame == 0 => return Poll::Pending,
@@ -278,7 +285,8 @@ impl Exchange {
                 Poll::Ready(None) => return Poll::Ready(Ok(true)),
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(connection.error(&error))),
                 Poll::Ready(Some(Ok(bytes))) => {
-                    each(&bytes, stamp);
+                    // After the bytes were taken: the connection's task may have read them just now.
+                    each(&bytes, connection.last_stamp.load());
                     // Fails only if the stream has ended.
                     let _ = body.flow_control().release_capacity(bytes.len());
                 }

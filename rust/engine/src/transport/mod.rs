@@ -41,19 +41,19 @@ pub(crate) use self::error::{Fate, TransportError};
 use self::http2::{Http2Connection, Reservation};
 use self::io::Io;
 use self::options::{ConnectionOptions, Http2};
-use self::pool::{Limits, Pool, Route, Slot};
-use self::proxy::{Proxies, Proxy, ProxyKind};
-use self::request::Form;
+use self::pool::{Limits, Pool, Way};
+pub(crate) use self::pool::{Route, Slot};
+use self::proxy::{Proxies, Proxy};
 pub(crate) use self::request::Outgoing;
 pub(crate) use self::stamp::Stamp;
-use self::target::Target;
+use self::target::Origin;
 use self::tls::Offered;
 use crate::end::FailureKind;
 
-/// How often a request is sent anew that servers say they did not look at.
+/// How many times a request is sent again that the server refused without looking at it.
 const MAX_UNPROCESSED: usize = 3;
 
-/// What servers keep connections open for beyond what they say: a request takes some time to arrive.
+/// How long before the server closes an idle connection it is used no more: a request takes some time to arrive.
 const KEEP_ALIVE_MARGIN: Duration = Duration::from_secs(1);
 
 /// Sends requests, and keeps the connections that all of them share.
@@ -65,54 +65,32 @@ pub(crate) struct Transport {
     pool: Pool,
 }
 
-/// What allows one request to be sent.
-#[derive(Debug)]
-pub(crate) struct Ticket {
-    route: Arc<Route>,
-    slot: Slot,
-}
-
 impl Transport {
     pub(crate) fn new(options: ConnectionOptions) -> Result<Self, TransportError> {
-        let limits = Limits {
-            connections: options.max_connections,
-            http2_connections: options
-                .max_connections
-                .unwrap_or(ConnectionOptions::DEFAULT_HTTP2_CONNECTIONS),
-            idle: options.idle,
-        };
-        Ok(Self {
-            proxies: Proxies::new(&options.proxy)?,
-            tls: OnceCell::new(),
-            pool: Pool::new(limits),
-            options,
+        let proxies = Proxies::new(&options.proxy)?;
+        Ok(Self { options, proxies, tls: OnceCell::new(), pool: Pool::default() })
+    }
+
+    /// The route to a request's server.
+    pub(crate) fn route(&self, request: &Outgoing) -> Result<Arc<Route>, TransportError> {
+        let target = &request.target;
+        self.pool.route(&target.origin, || {
+            let most = self.options.max_connections;
+            let limits = Limits {
+                connections: most,
+                http2_connections: most.unwrap_or(ConnectionOptions::DEFAULT_HTTP2_CONNECTIONS),
+                idle: self.options.idle,
+            };
+            let speaks_http2 = self.options.http2 == Http2::PriorKnowledge;
+            let way = match self.proxies.of(target)? {
+                None => Way::Direct,
+                Some(proxy) if proxy.forwards() && !target.origin.is_tls && !speaks_http2 => {
+                    Way::Forwarded(proxy)
+                }
+                Some(proxy) => Way::Tunnel(proxy),
+            };
+            Ok(Route::new(way, limits, speaks_http2))
         })
-    }
-
-    /// A ticket, if a connection is free or may be made.
-    pub(crate) fn try_ticket(&self, request: &Outgoing) -> Option<Ticket> {
-        let route = self.pool.route(&request.target.origin);
-        route.try_slot().map(|slot| Ticket { route, slot })
-    }
-
-    /// Waits for a ticket.
-    pub(crate) async fn ticket(
-        &self,
-        request: &Outgoing,
-        limit: Option<Duration>,
-    ) -> Result<Ticket, TransportError> {
-        let route = self.pool.route(&request.target.origin);
-        let slot = match limit {
-            None => route.slot().await,
-            Some(limit) => timeout(limit, route.slot()).await.map_err(|_| {
-                let (seconds, shortage) = (limit.as_secs_f64(), route.shortage());
-                TransportError::new(
-                    FailureKind::PoolTimeout,
-                    format!("waited {seconds} s (pool timeout); {shortage}"),
-                )
-            })?,
-        };
-        Ok(Ticket { route, slot })
     }
 
     /// Sends a request and reads the head of its response.
@@ -122,27 +100,25 @@ impl Transport {
     pub(crate) async fn send(
         &self,
         request: &Outgoing,
-        ticket: Ticket,
+        route: &Arc<Route>,
+        mut slot: Slot,
         connect_limit: Option<Duration>,
     ) -> Result<Response, TransportError> {
-        let Ticket { route, slot } = ticket;
-        let mut slot = Some(slot);
         let (mut unprocessed, mut resent) = (0, false);
         loop {
-            let slot = match slot.take() {
-                Some(slot) => slot,
-                None => route.slot().await,
-            };
-            let (reused, exchange) = self.exchange(request, &route, slot, connect_limit, resent).await?;
-            let error = match self.answer(exchange, &route).await {
-                Ok(response) => return Ok(response),
-                Err(error) => error,
+            let (reused, error) = match self.exchange(request, route, slot, connect_limit, resent).await {
+                Err(error) => (false, error),
+                Ok((reused, exchange)) => match answer(exchange, route).await {
+                    Err(error) => (reused, error),
+                    Ok(response) => return Ok(response),
+                },
             };
             match error.fate {
                 Fate::Unprocessed if unprocessed < MAX_UNPROCESSED => unprocessed += 1,
                 Fate::Silent if reused && self.options.resend_on_stale && !resent => resent = true,
                 _ => return Err(error),
             }
+            slot = route.slot().await;
         }
     }
 
@@ -151,72 +127,50 @@ impl Transport {
         &self,
         request: &Outgoing,
         route: &Arc<Route>,
-        slot: Slot,
+        mut slot: Slot,
         limit: Option<Duration>,
         fresh: bool,
-    ) -> Result<(bool, Result<Exchange, TransportError>), TransportError> {
-        let permit = match slot {
-            Slot::Stream(reservation) => return Ok((true, over_http2(reservation, request))),
-            Slot::NewHttp2(_connecting) => {
-                let io = self.connected(request, limit).await?;
-                return Ok((false, over_http2(self.add_http2(io, route).await?, request)));
+    ) -> Result<(bool, Exchange), TransportError> {
+        // A connection that turned out to speak HTTP/2. Another may carry the request too.
+        let mut spare = None;
+        loop {
+            let permit = match slot {
+                Slot::Stream(reservation) => return Ok((true, over_http2(reservation, request)?)),
+                Slot::NewHttp2(_connecting) => {
+                    let io = match spare {
+                        Some(io) => io,
+                        None => self.connected(request, route, limit).await?,
+                    };
+                    let connection = Http2Connection::start(io, self.options.ping, route).await?;
+                    return Ok((false, over_http2(route.add_http2(connection)?, request)?));
+                }
+                Slot::Connection(permit) => permit,
+            };
+            let idle = if fresh { None } else { route.take_idle() };
+            let reused = idle.is_some();
+            let io = match idle {
+                Some(io) => io,
+                None => self.connected(request, route, limit).await?,
+            };
+            if !tls::chose_http2(&io) {
+                let exchange = http1::Exchange::new(io, request.http1_head(&route.way), request.body.clone());
+                return Ok((reused, Exchange::Http1(Box::new(exchange), permit)));
             }
-            Slot::Connection(permit) => permit,
-        };
-        let idle = if fresh { None } else { route.take_idle() };
-        let reused = idle.is_some();
-        let io = match idle {
-            Some(io) => io,
-            None => self.connected(request, limit).await?,
-        };
-        if tls::chose_http2(&io) || self.options.http2 == Http2::PriorKnowledge {
             drop(permit);
-            return Ok((false, over_http2(self.add_http2(io, route).await?, request)));
+            route.speaks_http2();
+            spare = Some(io);
+            slot = route.slot().await;
         }
-        let head = match self.proxies.of(&request.target)? {
-            Some(proxy) if self.forwards(&proxy, &request.target) => {
-                request.http1_head(Form::Url(proxy.authorization()))
-            }
-            _ => request.http1_head(Form::Path),
-        };
-        let exchange = http1::Exchange::new(io, head, request.body.clone());
-        Ok((reused, Ok(Exchange::Http1(Box::new(exchange), permit))))
-    }
-
-    /// Whether a proxy reads and forwards the request, instead of its bytes.
-    fn forwards(&self, proxy: &Proxy, target: &Target) -> bool {
-        let is_http1 = self.options.http2 != Http2::PriorKnowledge;
-        proxy.kind == ProxyKind::Http && !target.origin.is_tls && is_http1
-    }
-
-    async fn add_http2(&self, io: Io, route: &Arc<Route>) -> Result<Reservation, TransportError> {
-        let connection = Http2Connection::start(io, self.options.ping, route).await?;
-        route.add_http2(connection).ok_or_else(|| {
-            TransportError::new(FailureKind::Connect, "the HTTP/2 connection ended at once".to_owned())
-        })
-    }
-
-    async fn answer(
-        &self,
-        exchange: Result<Exchange, TransportError>,
-        route: &Arc<Route>,
-    ) -> Result<Response, TransportError> {
-        let mut exchange = exchange?;
-        let head = exchange.head().await?;
-        let decoder = ContentDecoder::of(&head.headers)?;
-        Ok(Response {
-            status: head.status,
-            keep_alive: keep_alive(&head.headers),
-            headers: head.headers,
-            exchange,
-            decoder,
-            route: Arc::clone(route),
-        })
     }
 
     /// A new connection to the request's server, in no more than this time.
-    async fn connected(&self, request: &Outgoing, limit: Option<Duration>) -> Result<Io, TransportError> {
-        let connecting = self.connect(&request.target);
+    async fn connected(
+        &self,
+        request: &Outgoing,
+        route: &Route,
+        limit: Option<Duration>,
+    ) -> Result<Io, TransportError> {
+        let connecting = self.connect(&request.target.origin, &route.way);
         match limit {
             None => connecting.await,
             Some(limit) => timeout(limit, connecting).await.unwrap_or_else(|_| {
@@ -226,30 +180,26 @@ impl Transport {
         }
     }
 
-    async fn connect(&self, target: &Target) -> Result<Io, TransportError> {
-        let io = match self.proxies.of(target)? {
-            None => Io::Plain(connect::connect(&target.origin).await?),
-            Some(proxy) => {
-                let io =
-                    self.connect_to_proxy(&proxy).await.map_err(|error| error.through(proxy.to_string()))?;
-                if self.forwards(&proxy, target) {
-                    return Ok(io);
-                }
-                proxy.tunnel(io, &target.origin).await?
-            }
+    async fn connect(&self, server: &Origin, way: &Way) -> Result<Io, TransportError> {
+        let io = match way {
+            Way::Direct => Io::Plain(connect::connect(server).await?),
+            Way::Forwarded(proxy) => return self.connect_to_proxy(proxy).await,
+            Way::Tunnel(proxy) => proxy.tunnel(self.connect_to_proxy(proxy).await?, server).await?,
         };
-        if !target.origin.is_tls {
-            return Ok(io);
-        }
-        tls::handshake(self.tls().await?, Offered::Chosen, &target.origin, io).await
+        self.secured(io, server, Offered::Chosen).await
     }
 
     async fn connect_to_proxy(&self, proxy: &Proxy) -> Result<Io, TransportError> {
-        let io = Io::Plain(connect::connect(&proxy.origin).await?);
-        if !proxy.origin.is_tls {
-            return Ok(io);
-        }
-        tls::handshake(self.tls().await?, Offered::Http1, &proxy.origin, io).await
+        let connecting = async {
+            let io = Io::Plain(connect::connect(&proxy.origin).await?);
+            self.secured(io, &proxy.origin, Offered::Http1).await
+        };
+        connecting.await.map_err(|error: TransportError| error.through(proxy.to_string()))
+    }
+
+    /// The connection, with TLS if the server wants it.
+    async fn secured(&self, io: Io, server: &Origin, offered: Offered) -> Result<Io, TransportError> {
+        if server.is_tls { tls::handshake(self.tls().await?, offered, server, io).await } else { Ok(io) }
     }
 
     /// The TLS configuration, which is made when it is first needed: a small container may have no certificates to load.
@@ -262,6 +212,22 @@ impl Transport {
         };
         self.tls.get_or_try_init(make).await
     }
+}
+
+/// The response to a request. Its head has come when this returns.
+async fn answer(mut exchange: Exchange, route: &Arc<Route>) -> Result<Response, TransportError> {
+    let head = exchange.head().await?;
+    if let (407, Way::Forwarded(proxy)) = (head.status, &route.way) {
+        return Err(proxy.refusal(head.status));
+    }
+    Ok(Response {
+        status: head.status,
+        keep_alive: keep_alive(&head.headers),
+        decoder: ContentDecoder::of(&head.headers)?,
+        headers: head.headers,
+        exchange,
+        route: Arc::clone(route),
+    })
 }
 
 fn over_http2(reservation: Reservation, request: &Outgoing) -> Result<Exchange, TransportError> {

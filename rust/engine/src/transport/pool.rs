@@ -5,17 +5,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
+use super::TransportError;
 use super::http2::{Http2Connection, Reservation};
 use super::io::Io;
+use super::proxy::Proxy;
 use super::target::Origin;
+use crate::end::FailureKind;
 
 /// The connections to all servers.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Pool {
     routes: Mutex<HashMap<Origin, Arc<Route>>>,
-    limits: Limits,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -28,11 +30,23 @@ pub(super) struct Limits {
     pub(super) idle: Duration,
 }
 
+/// How to get to a server.
+#[derive(Debug)]
+pub(super) enum Way {
+    Direct,
+    /// A proxy reads the request and forwards it.
+    Forwarded(Proxy),
+    /// A proxy forwards the bytes.
+    Tunnel(Proxy),
+}
+
 /// The connections to one server.
 #[derive(Debug)]
-pub(super) struct Route {
+pub(crate) struct Route {
+    pub(super) way: Way,
     limits: Limits,
-    /// A permit for each HTTP/1.1 connection that is in use. There are idle ones only while there is a permit for each.
+    /// A permit for each HTTP/1.1 connection that is in use. A new one is made only if none is idle, so those in use and
+    /// the idle ones together are never more than there are permits.
     in_use: Arc<Semaphore>,
     state: Mutex<State>,
     /// Something that a request may wait for has changed.
@@ -46,8 +60,8 @@ struct State {
     http2: Vec<Arc<Http2Connection>>,
     /// The server is known to speak HTTP/2.
     speaks_http2: bool,
-    /// HTTP/2 connections that are being made.
-    connecting: usize,
+    /// An HTTP/2 connection is being made.
+    is_connecting: bool,
 }
 
 #[derive(Debug)]
@@ -58,7 +72,7 @@ struct Idle {
 
 /// What allows a request to be sent.
 #[derive(Debug)]
-pub(super) enum Slot {
+pub(crate) enum Slot {
     /// A connection of HTTP/1.1 may be used, or made; which version a new one speaks is seen then.
     Connection(OwnedSemaphorePermit),
     /// A stream of an HTTP/2 connection.
@@ -69,39 +83,41 @@ pub(super) enum Slot {
 
 /// An HTTP/2 connection that is being made.
 #[derive(Debug)]
-pub(super) struct Connecting(Arc<Route>);
+pub(crate) struct Connecting(Arc<Route>);
 
 impl Drop for Connecting {
     fn drop(&mut self) {
-        self.0.state().connecting -= 1;
-        self.0.changed.notify_waiters();
+        self.0.state().is_connecting = false;
+        self.0.notify();
     }
 }
 
 impl Pool {
-    pub(super) fn new(limits: Limits) -> Self {
-        Self { routes: Mutex::default(), limits }
-    }
-
-    pub(super) fn route(&self, origin: &Origin) -> Arc<Route> {
+    /// The route to a server, made at the first call.
+    pub(super) fn route<E>(
+        &self,
+        origin: &Origin,
+        make: impl FnOnce() -> Result<Route, E>,
+    ) -> Result<Arc<Route>, E> {
         let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(route) = routes.get(origin) {
-            return Arc::clone(route);
+            return Ok(Arc::clone(route));
         }
-        let route = Arc::new(Route::new(self.limits));
+        let route = Arc::new(make()?);
         routes.insert(origin.clone(), Arc::clone(&route));
-        route
+        Ok(route)
     }
 }
 
 impl Route {
-    fn new(limits: Limits) -> Self {
+    pub(super) fn new(way: Way, limits: Limits, speaks_http2: bool) -> Self {
         let permits =
             limits.connections.map_or(Semaphore::MAX_PERMITS, |most| most.min(Semaphore::MAX_PERMITS));
         Self {
+            way,
             limits,
             in_use: Arc::new(Semaphore::new(permits)),
-            state: Mutex::default(),
+            state: Mutex::new(State { speaks_http2, ..State::default() }),
             changed: Notify::new(),
         }
     }
@@ -111,7 +127,7 @@ impl Route {
     }
 
     /// A slot, if there is one now.
-    pub(super) fn try_slot(self: &Arc<Self>) -> Option<Slot> {
+    pub(crate) fn try_slot(self: &Arc<Self>) -> Option<Slot> {
         let mut state = self.state();
         state.http2.retain(|connection| !connection.is_closed());
         if let Some(reservation) = state.http2.iter().find_map(Http2Connection::reserve) {
@@ -122,13 +138,33 @@ impl Route {
         }
         // One that is new may have room for everybody, as soon as the server has said for how many.
         let is_settling =
-            state.connecting > 0 || state.http2.iter().any(|connection| !connection.is_settled());
+            state.is_connecting || state.http2.iter().any(|connection| !connection.is_settled());
         if is_settling || state.http2.len() >= self.limits.http2_connections {
             return None;
         }
-        state.connecting += 1;
-        drop(state);
+        state.is_connecting = true;
         Some(Slot::NewHttp2(Connecting(Arc::clone(self))))
+    }
+
+    /// A connection of this server turned out to speak HTTP/2.
+    pub(super) fn speaks_http2(&self) {
+        self.state().speaks_http2 = true;
+        self.notify();
+    }
+
+    /// Waits for a slot, for no longer than this.
+    pub(crate) async fn slot_within(
+        self: &Arc<Self>,
+        limit: Option<Duration>,
+    ) -> Result<Slot, TransportError> {
+        let Some(limit) = limit else { return Ok(self.slot().await) };
+        timeout(limit, self.slot()).await.map_err(|_| {
+            let (seconds, shortage) = (limit.as_secs_f64(), self.shortage());
+            TransportError::new(
+                FailureKind::PoolTimeout,
+                format!("waited {seconds} s (pool timeout); {shortage}"),
+            )
+        })
     }
 
     /// Waits for a slot.
@@ -153,7 +189,7 @@ impl Route {
     }
 
     /// What a request that waits for a slot waits for.
-    pub(super) fn shortage(&self) -> String {
+    fn shortage(&self) -> String {
         if self.state().speaks_http2 {
             let most = self.limits.http2_connections;
             return format!(
@@ -193,13 +229,12 @@ impl Route {
     }
 
     /// Adds an HTTP/2 connection, which carries streams from now on, and takes one of them.
-    pub(super) fn add_http2(&self, connection: Arc<Http2Connection>) -> Option<Reservation> {
-        let reservation = connection.reserve();
-        let mut state = self.state();
-        state.speaks_http2 = true;
-        state.http2.push(connection);
-        drop(state);
-        self.changed.notify_waiters();
+    pub(super) fn add_http2(&self, connection: Arc<Http2Connection>) -> Result<Reservation, TransportError> {
+        let reservation = connection.reserve().ok_or_else(|| {
+            TransportError::new(FailureKind::Connect, "the HTTP/2 connection ended at once".to_owned())
+        });
+        self.state().http2.push(connection);
+        self.notify();
         reservation
     }
 

@@ -7,6 +7,7 @@ use http::header::{
 };
 
 use super::TransportError;
+use super::pool::Way;
 use super::target::Target;
 
 /// A request, for whichever version of HTTP.
@@ -15,14 +16,6 @@ pub(crate) struct Outgoing {
     pub(super) target: Target,
     headers: HeaderMap,
     pub(super) body: Bytes,
-}
-
-/// Whether the path stands alone in a request's first line, or the whole URL, for a proxy that forwards it.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Form<'a> {
-    Path,
-    /// With the header `Proxy-Authorization`.
-    Url(Option<&'a str>),
 }
 
 impl Outgoing {
@@ -59,14 +52,13 @@ impl Outgoing {
         Ok(Self { target, headers, body })
     }
 
-    /// The head for HTTP/1.1.
-    pub(super) fn http1_head(&self, form: Form<'_>) -> Vec<u8> {
-        let Target { origin, authority, path, .. } = &self.target;
+    /// The head for HTTP/1.1. A proxy that forwards it wants the whole URL, and to know who asks.
+    pub(super) fn http1_head(&self, way: &Way) -> Vec<u8> {
+        let Target { authority, path, .. } = &self.target;
         let mut head = Vec::with_capacity(512);
         head.extend_from_slice(b"POST ");
-        if let Form::Url(_) = form {
-            let scheme = if origin.is_tls { "https" } else { "http" };
-            head.extend_from_slice(format!("{scheme}://{authority}").as_bytes());
+        if let Way::Forwarded(_) = way {
+            head.extend_from_slice(format!("http://{authority}").as_bytes());
         }
         head.extend_from_slice(path.as_bytes());
         head.extend_from_slice(b" HTTP/1.1\r\n");
@@ -79,7 +71,8 @@ impl Outgoing {
             write("host", authority.as_bytes());
         }
         write("content-length", self.body.len().to_string().as_bytes());
-        if let Form::Url(Some(authorization)) = form
+        if let Way::Forwarded(proxy) = way
+            && let Some(authorization) = proxy.authorization()
             && !self.headers.contains_key(PROXY_AUTHORIZATION)
         {
             write("proxy-authorization", authorization.as_bytes());

@@ -52,7 +52,7 @@ fn content_length(headers: &Headers) -> Result<Option<u64>, Http1Error> {
     Ok(length)
 }
 
-/// The elements of a comma-separated list.
+/// The elements of a comma-separated list. Only a space and a tab are white space in HTTP: RFC 9110, section 5.6.3.
 pub(super) fn tokens(value: &str) -> impl DoubleEndedIterator<Item = &str> {
-    value.split(',').map(str::trim)
+    value.split(',').map(|element| element.trim_matches([' ', '\t']))
 }

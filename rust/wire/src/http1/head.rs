@@ -69,10 +69,6 @@ impl HeadReader {
         Self { collected: Vec::new(), tunnel }
     }
 
-    pub(super) const fn has_begun(&self) -> bool {
-        !self.collected.is_empty()
-    }
-
     /// The head and what it says of the body, once it is whole. Informational responses are passed over.
     pub(super) fn read(&mut self, input: &mut &[u8]) -> Result<Option<(Head, BodyLength)>, Http1Error> {
         while !input.is_empty() {
@@ -97,7 +93,12 @@ impl HeadReader {
 
     /// The next head, of whatever status.
     fn next(&mut self, input: &mut &[u8]) -> Result<Option<Parsed>, Http1Error> {
+        if *self.collected == *b"\r" && input.starts_with(b"\n") {
+            self.collected.clear();
+            *input = &input[1..];
+        }
         if self.collected.is_empty() {
+            *input = after_empty_lines(input);
             // A head mostly comes in one piece.
             if let Some((parsed, length)) = parse(input)? {
                 *input = &input[length..];
@@ -121,6 +122,15 @@ impl HeadReader {
         }
         Ok(None)
     }
+}
+
+/// What follows empty lines before a head, which are passed over: RFC 9112, section 2.2. Were they collected, each would
+/// make all before it be parsed anew.
+fn after_empty_lines(mut bytes: &[u8]) -> &[u8] {
+    while let [b'\n', rest @ ..] | [b'\r', b'\n', rest @ ..] = bytes {
+        bytes = rest;
+    }
+    bytes
 }
 
 struct Parsed {
@@ -151,7 +161,7 @@ fn parse(bytes: &[u8]) -> Result<Option<(Parsed, usize)>, Http1Error> {
     Ok(Some((Parsed { head: Head { status, headers, keep_alive }, is_http_10 }, length)))
 }
 
-/// HTTP/1.1 keeps the connection unless the server says otherwise; HTTP/1.0 closes it unless.
+/// HTTP/1.1 keeps the connection unless the server says `close`; HTTP/1.0 closes it unless the server says `keep-alive`.
 fn keeps_alive(headers: &Headers, is_http_10: bool) -> bool {
     let says = |word: &str| {
         headers.all("connection").flat_map(tokens).any(|option| option.eq_ignore_ascii_case(word))

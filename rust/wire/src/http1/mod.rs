@@ -35,6 +35,7 @@ pub use self::head::{Head, Headers};
 #[derive(Debug)]
 pub struct ResponseReader {
     state: State,
+    has_begun: bool,
     keep_alive: bool,
 }
 
@@ -64,13 +65,17 @@ impl ResponseReader {
     /// A reader that expects a response's first byte.
     #[must_use]
     pub fn new() -> Self {
-        Self { state: State::Head(HeadReader::new(Tunnel::No)), keep_alive: false }
+        Self::expecting(Tunnel::No)
     }
 
     /// A reader for the response to a CONNECT request: a success has no body.
     #[must_use]
     pub fn of_connect() -> Self {
-        Self { state: State::Head(HeadReader::new(Tunnel::Yes)), keep_alive: false }
+        Self::expecting(Tunnel::Yes)
+    }
+
+    const fn expecting(tunnel: Tunnel) -> Self {
+        Self { state: State::Head(HeadReader::new(tunnel)), has_begun: false, keep_alive: false }
     }
 
     /// Reads on, and takes from the front of `input` what it read.
@@ -80,6 +85,7 @@ impl ResponseReader {
     pub fn step<'a>(&mut self, input: &mut &'a [u8]) -> Result<Step<'a>, Http1Error> {
         match &mut self.state {
             State::Head(reader) => {
+                self.has_begun |= !input.is_empty();
                 let Some((head, length)) = reader.read(input)? else { return Ok(Step::More) };
                 self.keep_alive = head.keep_alive && length != BodyLength::UntilClose;
                 self.state = match length {
@@ -127,13 +133,10 @@ impl ResponseReader {
         }
     }
 
-    /// Whether a byte of the response has been read.
+    /// Whether the server has said anything: a byte of the response, of an informational one, or of what is not HTTP.
     #[must_use]
     pub const fn has_begun(&self) -> bool {
-        match &self.state {
-            State::Head(reader) => reader.has_begun(),
-            _ => true,
-        }
+        self.has_begun
     }
 
     /// Whether the whole response has been read.
