@@ -140,11 +140,8 @@ impl Stream {
         if self.is_forked() {
             return Readiness::Forked;
         }
-        match self.consumer.as_mut().map(ArrivalConsumer::look) {
-            Some(Some(Ready::Value)) => Readiness::Ready,
-            Some(None) => Readiness::Pending,
-            Some(Some(Ready::Closed)) | None => self.closed(),
-        }
+        let looked = self.consumer.as_mut().map(ArrivalConsumer::look);
+        self.unless_cancelled(looked.unwrap_or(Some(Ready::Closed)))
     }
 
     /// Blocks this thread until there is something to take, for at most `timeout`.
@@ -152,11 +149,8 @@ impl Stream {
         if self.is_forked() {
             return Readiness::Forked;
         }
-        match self.consumer.as_mut().map(|consumer| consumer.wait(timeout)) {
-            Some(Some(Ready::Value)) => Readiness::Ready,
-            Some(None) => Readiness::Pending,
-            Some(Some(Ready::Closed)) | None => self.closed(),
-        }
+        let waited = self.consumer.as_mut().map(|consumer| consumer.wait(timeout));
+        self.unless_cancelled(waited.unwrap_or(Some(Ready::Closed)))
     }
 
     /// Whether there is something to take; if not, the context's waker is woken when there is.
@@ -164,11 +158,12 @@ impl Stream {
         if self.is_forked() {
             return Readiness::Forked;
         }
-        match self.consumer.as_mut().map(|consumer| consumer.poll_ready(context)) {
-            Some(Poll::Ready(Ready::Value)) => Readiness::Ready,
-            Some(Poll::Pending) => Readiness::Pending,
-            Some(Poll::Ready(Ready::Closed)) | None => self.closed(),
-        }
+        let polled = self.consumer.as_mut().map(|consumer| consumer.poll_ready(context));
+        self.unless_cancelled(match polled {
+            Some(Poll::Ready(ready)) => Some(ready),
+            Some(Poll::Pending) => None,
+            None => Some(Ready::Closed),
+        })
     }
 
     /// Whether the connection has been released, even if there is still something to take; if not, the context's waker
@@ -180,8 +175,11 @@ impl Stream {
     }
 
     /// Takes everything that has arrived, in order, and passes it to `each`. Each delta is added to
-    /// [`Stream::response`] and [`Stream::recorder`].
+    /// [`Stream::response`] and [`Stream::recorder`]. Nothing, once the stream was closed.
     pub fn take(&mut self, mut each: impl FnMut(Arrival)) {
+        if self.is_cancelled() {
+            return self.discard();
+        }
         let Some(consumer) = &mut self.consumer else { return };
         let mut any = false;
         for arrival in consumer.drain() {
@@ -227,6 +225,24 @@ impl Stream {
     #[must_use]
     pub const fn recorder(&self) -> &Recorder {
         &self.recorder
+    }
+
+    /// What the channel says, unless the reader has closed the stream: it gets nothing more. The pump may push once more
+    /// after that, because it can be stopped only where it waits.
+    fn unless_cancelled(&mut self, ready: Option<Ready>) -> Readiness {
+        if self.is_cancelled() {
+            self.discard();
+            return self.closed();
+        }
+        match ready {
+            Some(Ready::Value) => Readiness::Ready,
+            Some(Ready::Closed) => self.closed(),
+            None => Readiness::Pending,
+        }
+    }
+
+    fn is_cancelled(&self) -> bool {
+        matches!(self.closer.end.get(), Some(End::Cancelled))
     }
 
     /// The channel is closed: the end is known, unless the pump died.
