@@ -15,10 +15,9 @@ from ._agent.config import (
     check_task,
     check_tasks,
     default_model,
-    limits_of,
     or_default,
-    spec_of,
 )
+from ._agent.prepared import Prepared
 from ._conversation.output import format_output
 from ._run.read import View
 from ._run.run import Run
@@ -160,6 +159,10 @@ class Agent:
         >>> agent.run("Greet me.")
         'Hello, world.'
     """
+
+    # Not in `__dict__`, so neither a copy nor a pickle has it.
+    __slots__ = ("__dict__", "__weakref__", "_prepared")
+    _prepared: Prepared
 
     def __init__(  # noqa: PLR0915 - one statement for each option
         self,
@@ -521,7 +524,8 @@ class Agent:
     ) -> Run:
         check_task(task)
         inbox: list[str] = []
-        spec = spec_of(self, inbox)
+        prepared = self._prepared_now()
+        spec = prepared.spec_with(inbox)
         images = check_images(img, imgs)
         loop = spec.loop(spec, [on_demand.opening(task, images)])
         checked_function("streaming_callback", callback)
@@ -530,7 +534,14 @@ class Agent:
             events, reasoning, None if self.stream else wanted, wanted if self.stream else None, self.turn_separator
         )
         note = display.note if self.verbose else None
-        return Run(self.agent_name, task, loop, view, inbox, note, limits_of(self))
+        return Run(self.agent_name, task, loop, view, inbox, note, prepared.limits)
+
+    def _prepared_now(self) -> Prepared:
+        """What all runs have in common, for the attributes as they are now."""
+        prepared = getattr(self, "_prepared", None)
+        if prepared is None or not prepared.fits(self):
+            prepared = self._prepared = Prepared(self)
+        return prepared
 
     def _output(self, stream: RunStream[Any] | AsyncRunStream[Any]) -> Any:
         return format_output(self.output_type, stream.messages, stream.final)

@@ -114,6 +114,7 @@ class ModelSettings(Value):
         prompt_caching: Mark the prompt for the provider's cache, if the provider needs marks.
         as_given: Names of parameters that the user wrote in the provider's own form, so that they are sent as they are.
         key_of: The provider whose key is looked for in the environment; None for the one that the model's name tells.
+        derived: What was computed of these settings alone, so that it need not be computed for each request.
     """
 
     model: str
@@ -128,6 +129,7 @@ class ModelSettings(Value):
     prompt_caching: bool = False
     key_of: str | None = None
     as_given: frozenset[str] = frozenset()
+    derived: dict[str, Any] = field(default_factory=dict[str, Any], init=False, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

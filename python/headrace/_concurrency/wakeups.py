@@ -29,14 +29,14 @@ class EventLoopNotifier:
     def __init__(self, event_loop: asyncio.AbstractEventLoop) -> None:
         # A weak reference, because the event loop holds this object too. We keep it rather than call
         # `get_running_loop` for each wait, because that asks the kernel for the process id each time.
-        self._event_loop = weakref.ref(event_loop)
+        self.event_loop = weakref.ref(event_loop)
         self.native = _native.Notifier()
         # With this the event loop holds the native notifier.
         event_loop.add_reader(self.native.fileno(), self.native.drain)
 
     def new_future(self) -> asyncio.Future[None]:
         """A future of the event loop."""
-        event_loop = self._event_loop()
+        event_loop = self.event_loop()
         if event_loop is None:
             raise RuntimeError("the event loop that this stream was read on is gone: start a new run on another")
         return event_loop.create_future()
@@ -119,12 +119,11 @@ def notifier_of_running_loop() -> EventLoopNotifier:
     return notifier
 
 
-def running_loop() -> tuple[asyncio.AbstractEventLoop, _native.Notifier]:
-    """The event loop that runs in this thread, and what wakes it; for native iterators.
+def running_loop() -> tuple[weakref.ref[asyncio.AbstractEventLoop], _native.Notifier]:
+    """A weak reference to the event loop that runs in this thread, and what wakes it; for native iterators.
 
     Raises:
         ConfigurationError: No event loop of asyncio is running in this thread.
     """
-    from asyncio import get_running_loop
-
-    return get_running_loop(), notifier_of_running_loop().native
+    notifier = notifier_of_running_loop()
+    return notifier.event_loop, notifier.native

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 # Imported here and not in the first run, although that would make our import 2 ms faster: if the process forks during
 # an import in a function, the child inherits the locked import lock.
@@ -20,6 +20,8 @@ from .reasoning_settings import in_form
 from .requests import PreparedRequest, encoded, has_authorization
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from headrace.types import ModelCall, ModelSettings
 
 __all__ = ["request", "serves"]
@@ -67,29 +69,68 @@ def request(call: ModelCall) -> PreparedRequest:
         ConfigurationError: The base URL is not valid, or a message or parameter cannot be written as JSON.
     """
     settings = call.settings
-    name, base_url, api_key = _endpoint(settings)
-    url = _chat_url(base_url)
-    prefix = settings.model.partition("/")[0]
-    mistral = has_mistrals_rules(prefix, name, base_url)
-    plain = "refused" if mistral else plain_reasoning(prefix, base_url)
+    frame = settings.derived.get("openai_compatible")
+    if frame is None:
+        frame = _frame(settings)
+        if settings.base_url is not None and settings.api_key is not None:
+            settings.derived["openai_compatible"] = frame  # nothing of it is from the environment, which may change
+    plain = frame.plain
     messages = with_reasoning_for(call.messages, "openai_chat", plain=plain != "refused", demanded=plain == "demanded")
     body: dict[str, object] = {
-        "model": name,
-        "messages": legal_messages(messages, mistral=mistral),
+        "model": frame.model,
+        "messages": legal_messages(messages, mistral=frame.mistral),
         "stream": True,
         "stream_options": {"include_usage": True},
-        **in_form(settings),
+        **frame.parameters,
     }
     if call.tools:
         body["tools"] = call.tools
         if call.tool_choice is not None:
             body["tool_choice"] = call.tool_choice
+    return PreparedRequest(frame.url, frame.headers, encoded(body), "openai_chat", frame.provider, frame.is_local)
+
+
+class _Frame(NamedTuple):
+    """What all requests to a model have in common.
+
+    Attributes:
+        url: The full URL.
+        headers: Names and values.
+        model: The model's name at its endpoint.
+        parameters: More members of the body.
+        mistral: Whether Mistral's rules hold for the messages.
+        plain: What the endpoint does with plain reasoning.
+        provider: Who answers; None for an endpoint that is known by its URL alone.
+        is_local: It goes to a helper process of ours.
+    """
+
+    url: str
+    headers: list[tuple[str, str]]
+    model: str
+    parameters: Mapping[str, Any]
+    mistral: bool
+    plain: str | None
+    provider: str | None
+    is_local: bool
+
+
+def _frame(settings: ModelSettings) -> _Frame:
+    name, base_url, api_key = _endpoint(settings)
+    prefix = settings.model.partition("/")[0]
+    mistral = has_mistrals_rules(prefix, name, base_url)
     headers = list(settings.headers.items())
     if api_key and not has_authorization(settings):
         headers.append(("authorization", f"Bearer {api_key}"))
-    provider = "openai" if base_url == OPENAI_BASE_URL else None
-    is_local = settings.base_url is None and prefix == "local"
-    return PreparedRequest(url, headers, encoded(body), "openai_chat", provider, is_local)
+    return _Frame(
+        url=_chat_url(base_url),
+        headers=headers,
+        model=name,
+        parameters=in_form(settings),
+        mistral=mistral,
+        plain="refused" if mistral else plain_reasoning(prefix, base_url),
+        provider="openai" if base_url == OPENAI_BASE_URL else None,
+        is_local=settings.base_url is None and prefix == "local",
+    )
 
 
 def _endpoint(settings: ModelSettings) -> tuple[str, str, str | None]:

@@ -21,9 +21,7 @@ from headrace.defaults import stream_options
 from .read import TextReader
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Coroutine, Generator
-
-    from headrace.types import ModelCall
+    from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 
     from .read import Item, Reader
     from .run import Run
@@ -92,7 +90,9 @@ async def adrive(run: Run) -> AsyncGenerator[Yielded, list[str] | None]:
                 if isinstance(effect, OpenTurn):
                     for item in run.turn_begun(effect):
                         yield item
-                    reader = _open(run, effect, await _prepare(effect.call))
+                    prepared = preparation(effect.call)
+                    request = await _in_thread(prepared.request) if prepared.blocks else prepared.request()
+                    reader = _open(run, effect, request)
                     if isinstance(reader, TextReader) and not calls_back:
                         # The iterator waits for tokens, and sends several that came together to be yielded here.
                         while (batch := (yield reader.stream)) is not None:
@@ -158,19 +158,17 @@ async def _arun_effect(run: Run, effect: Effect) -> Done:
     """Carries out an effect other than ``OpenTurn`` and ``RunTools`` on the running event loop."""
     import asyncio
 
-    from headrace._concurrency.threads import in_thread
-
     match effect:
         case Emit():
             return None, run.emitted(effect)
         case Sleep():
             await _unless_closed(run, asyncio.sleep(effect.seconds))
         case Remember():
-            await in_thread(lambda: effect.memory.append(effect.messages, run_id=run.id))
+            await _in_thread(lambda: effect.memory.append(effect.messages, run_id=run.id))
         case Recall():
-            return await in_thread(effect.memory.read), []
+            return await _in_thread(effect.memory.read), []
         case Connect():
-            return await in_thread(effect.servers.connect), []
+            return await _in_thread(effect.servers.connect), []
         case OpenTurn() | RunTools():  # the driver does these itself
             pass
     return None, []
@@ -203,13 +201,10 @@ async def _unless_closed(run: Run, work: Coroutine[Any, Any, T]) -> T:
         run.work.on_stop(None)
 
 
-async def _prepare(call: ModelCall) -> PreparedRequest | FedRequest:
-    prepared = preparation(call)
-    if not prepared.blocks:
-        return prepared.request()
+async def _in_thread(function: Callable[[], T]) -> T:
     from headrace._concurrency.threads import in_thread
 
-    return await in_thread(prepared.request)
+    return await in_thread(function)
 
 
 def _open(run: Run, effect: OpenTurn, request: PreparedRequest | FedRequest) -> Reader:

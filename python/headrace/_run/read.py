@@ -71,10 +71,16 @@ class TextReader:
 
     def __init__(self, stream: _native.Stream, separator: str = "") -> None:
         self.stream = stream
-        self.wait = stream.next_batch
-        self.take = stream.take
         if separator:
             stream.separate(separator)
+
+    def wait(self) -> list[str] | None:
+        """Blocks until there are tokens. None at the end."""
+        return self.stream.next_batch()
+
+    def take(self) -> list[str] | None:
+        """The tokens that are there now, without waiting. None at the end."""
+        return self.stream.take()
 
     @property
     def text(self) -> str:

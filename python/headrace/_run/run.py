@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import weakref
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from headrace import _native
@@ -57,7 +57,6 @@ class Run:
         work: What must be stopped when the stream is closed.
         inbox: See above.
         tool_time: Seconds spent waiting for tools.
-        id: Different for each run, so that a memory keeps its messages together.
     """
 
     def __init__(
@@ -76,7 +75,6 @@ class Run:
         self.work = Work()
         self.inbox = inbox
         self.tool_time = 0.0
-        self.id = os.urandom(8).hex()
         self._agent = agent
         self._task = task
         self._loop = loop
@@ -96,6 +94,11 @@ class Run:
         if leaver is not None and leaver.done():
             self._reader_ended(leaver)
         return self.status.name
+
+    @cached_property
+    def id(self) -> str:
+        """Different for each run, so that a memory keeps its messages together."""
+        return os.urandom(8).hex()
 
     @property
     def text(self) -> str:
@@ -247,6 +250,8 @@ class Run:
 
     def begun(self) -> list[Item]:
         """The run begins. Returns the items to yield, as the methods below do."""
+        if not self.output.wants_events:
+            return []
         return self.output.event(partial(RunStart, self._task, agent=self._agent))
 
     def ended(self) -> list[Item]:
@@ -271,6 +276,8 @@ class Run:
         model = effect.call.settings.model
         if self._note is not None:
             self._note(f"{effect.agent} asks {model} ({len(effect.call.messages)} messages)")
+        if not self.output.wants_events:
+            return []
         return self.output.event(partial(TurnStart, len(self.log) + 1, model, effect.resumed, agent=effect.agent))
 
     def turn_opened(

@@ -138,7 +138,7 @@ class Toolbox:
     @property
     def schemas(self) -> list[dict[str, Any]]:
         """The ``tools`` of a request. It is a copy that the caller may change."""
-        schemas: list[dict[str, Any]] = json.loads(self._schemas)
+        schemas: list[dict[str, Any]] = json.loads(self._schemas) if self._by_name else []
         return schemas
 
     async def run(
