@@ -14,12 +14,13 @@
 //! - [`source`]: a stream whose bytes the caller feeds;
 //! - [`end`]: how a stream ended;
 //! - [`timing`]: latencies computed from the timestamps;
-//! - [`notifier`]: how many streams wake one event loop;
+//! - [`notifier`]: how many streams wake one event loop; `bell`: once for all that became ready together;
 //! - `fork`: detects a forked child;
 //! - [`clock`]: the clock of all timestamps.
 //!
 //! Nothing here knows of Python, and no thread of the engine ever runs any.
 
+mod bell;
 mod body;
 pub mod clock;
 mod deadline;

@@ -1,5 +1,6 @@
 //! How many streams wake one event loop: a queue of the streams that became ready, and a file descriptor that the loop
-//! watches. However many streams become ready before the loop looks, the descriptor is written once.
+//! watches. However many streams become ready before the loop looks, the descriptor is written once; a network thread
+//! writes it when it has read all sockets that had something.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -8,6 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Wake, Waker};
 
 use crossbeam_queue::SegQueue;
+
+use crate::bell::{self, Bell};
 
 /// Wakes one event loop. Notifying takes no lock, and makes no system call while an earlier notification has not been
 /// drained.
@@ -51,12 +54,18 @@ impl Notifier {
         std::iter::from_fn(|| self.ready.pop()).collect()
     }
 
-    fn notify(&self, key: u64) {
+    fn notify(self: &Arc<Self>, key: u64) {
         self.ready.push(key);
         if !self.notified.swap(true, Ordering::SeqCst) {
-            // The descriptor cannot be full: at most one write is pending, plus one made during a `drain`.
-            let _ = rustix::io::write(&self.writer, &1_u64.to_ne_bytes());
+            bell::ring_soon(self);
         }
+    }
+}
+
+impl Bell for Notifier {
+    fn ring(&self) {
+        // The descriptor cannot be full: at most one write is pending, plus one made during a `drain`.
+        let _ = rustix::io::write(&self.writer, &1_u64.to_ne_bytes());
     }
 }
 

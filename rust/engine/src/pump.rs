@@ -11,6 +11,7 @@ use headrace_wire::{BodyDecoder, BodyError, Delta, DeltaKind, Ending, Progress, 
 use tokio::sync::mpsc::Receiver;
 use tokio::time::timeout;
 
+use crate::bell;
 use crate::clock::now_ns;
 use crate::deadline::Deadline;
 use crate::end::{End, Failure, FailureKind, redact};
@@ -23,6 +24,9 @@ use crate::transport::{Outgoing, Response, Stamp, TransportError};
 
 /// How long to read on after a stream's end marker for the end of the HTTP body, so that the connection can be reused.
 const LINGER: Duration = Duration::from_millis(500);
+
+/// A read that brings more deltas than this is of a burst.
+const BURST: usize = 8;
 
 /// Runs one stream to its end. Dropping this future closes the connection.
 pub(crate) async fn run(
@@ -248,6 +252,7 @@ impl Pump {
         }
         let mut error = None;
         let mut deltas = std::mem::take(&mut self.deltas);
+        let is_burst = deltas.len() > BURST;
         for mut delta in deltas.drain(..) {
             if let DeltaKind::Error(reported) = &mut delta.kind {
                 self.redact(reported);
@@ -256,6 +261,12 @@ impl Pump {
             self.push(Arrival::new(self.stamp, delta)).await?;
         }
         self.producer.notify();
+        // So many keep the reader busy while this thread reads on.
+        if is_burst {
+            bell::ring_now()
+        } else {
+            bell::ring_if_late(self.stamp.read_ns)
+        }
         self.deltas = deltas;
         error.map_or(Ok(()), |failure| Err(failure.into()))
     }

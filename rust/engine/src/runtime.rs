@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwapOption;
 use tokio::runtime::{Builder, Runtime};
 
+use crate::bell;
 use crate::fork::Process;
 use crate::transport::options::ConnectionOptions;
 use crate::transport::{Transport, TransportError};
@@ -83,6 +84,7 @@ fn build() -> Result<Engine, RuntimeError> {
     let runtime = Builder::new_multi_thread()
         .worker_threads(worker_threads()?.get())
         .thread_name("headrace-net")
+        .on_thread_park(bell::about_to_sleep)
         .enable_all()
         .build()
         .map_err(RuntimeError::Io)?;

@@ -309,7 +309,8 @@ impl AsyncTokenIterator {
     /// Looks up the running event loop.
     fn bind(&self, py: Python<'_>) -> PyResult<()> {
         let found = self.running_loop.call0(py)?;
-        let (reference, notifier): (Bound<'_, PyWeakrefReference>, Bound<'_, Notifier>) = found.extract(py)?;
+        let (reference, notifier): (Bound<'_, PyWeakrefReference>, Bound<'_, Notifier>) =
+            found.extract(py)?;
         let reference = reference.unbind();
         let mut state = self.lock(py);
         let key = state.stream.as_ref().map_or(0, |stream| stream.as_ptr().addr() as u64);
