@@ -93,6 +93,7 @@ async def adrive(run: Run) -> AsyncGenerator[Yielded, list[str] | None]:
                     prepared = preparation(effect.call)
                     request = await _in_thread(prepared.request) if prepared.blocks else prepared.request()
                     reader = _open(run, effect, request)
+                    del prepared, request  # a copy of the conversation is in them, and the answer may take long
                     if isinstance(reader, TextReader) and not calls_back:
                         # The iterator waits for tokens, and sends several that came together to be yielded here.
                         while (batch := (yield reader.stream)) is not None:

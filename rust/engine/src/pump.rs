@@ -124,7 +124,8 @@ impl Pump {
     }
 
     async fn stream(&mut self, engine: &Engine) -> Result<Response, Stop> {
-        let mut response = self.send(engine).await?;
+        // In a box, which is freed afterwards: connecting takes much more memory than waiting for tokens does.
+        let mut response = Box::pin(self.send(engine)).await?;
         if !(200..300).contains(&response.status) {
             let limit = self.deadline.remaining();
             return Err(rejection::read(response, &self.endpoint(), limit).await.into());
@@ -151,8 +152,7 @@ impl Pump {
             self.deadline.sent(now_ns());
             waited.map_err(|error| self.failed(&error))?
         };
-        // In a box, which is freed afterwards: connecting takes much more memory than waiting for tokens does.
-        let sending = Box::pin(transport.send(&outgoing, &route, slot, self.request.timeouts.connect));
+        let sending = transport.send(&outgoing, &route, slot, self.request.timeouts.connect);
         let sent = self.deadline.limit(sending).await?;
         sent.map_err(|error| self.failed(&error))
     }
@@ -263,9 +263,9 @@ impl Pump {
         self.producer.notify();
         // So many keep the reader busy while this thread reads on.
         if is_burst {
-            bell::ring_now()
+            bell::ring_now();
         } else {
-            bell::ring_if_late(self.stamp.read_ns)
+            bell::ring_if_late(self.stamp.read_ns);
         }
         self.deltas = deltas;
         error.map_or(Ok(()), |failure| Err(failure.into()))

@@ -11,6 +11,7 @@ const TOKEN: &[u8] = b"data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\
 
 /// A stream that was closed while there was something to take. The pump may push as much after the close, because it can
 /// be stopped only where it waits.
+#[expect(clippy::expect_used, reason = "a test")]
 fn closed_with_a_token() -> Stream {
     let (source, mut stream) = Stream::fed(Request::fed("a test", Dialect::OpenAiChat)).expect("an engine");
     assert!(source.feed(Bytes::from_static(TOKEN)));

@@ -93,6 +93,10 @@ impl Response {
     fn choice(&mut self, index: u32) -> &mut Choice {
         let at = self.choices.partition_point(|choice| choice.index < index);
         if self.choices.get(at).is_none_or(|choice| choice.index != index) {
+            if self.choices.is_empty() {
+                // Nearly every response has one choice.
+                self.choices.reserve_exact(1);
+            }
             self.choices.insert(at, Choice { index, ..Choice::default() });
         }
         &mut self.choices[at]

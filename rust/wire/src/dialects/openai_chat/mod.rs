@@ -199,6 +199,9 @@ impl OpenAiChat {
         };
         if place == self.choices.len() {
             let calls = ToolCalls::for_choice(index);
+            if self.choices.is_empty() {
+                self.choices.reserve_exact(1);
+            }
             self.choices.push(ChoiceState { index, calls, ..ChoiceState::default() });
             self.unfinished += 1;
         }
