@@ -76,6 +76,56 @@ async def aiohttp_orjson(url: str) -> AsyncIterator[Connect]:
         yield connect
 
 
+def tokens_of(events: list[bytes]) -> Iterator[str]:
+    """The tokens of events."""
+    import orjson
+
+    for event in events:
+        if event.startswith(b"data: {"):
+            choices = orjson.loads(event[6:])["choices"]
+            if choices and (token := choices[0]["delta"].get("content")):
+                yield token
+
+
+@asynccontextmanager
+async def pyreqwest_orjson(url: str) -> AsyncIterator[Connect]:
+    from pyreqwest.client import ClientBuilder
+
+    def connect(model: str) -> Ask:
+        async def ask() -> AsyncIterator[str]:
+            request = client.post(f"{url}/chat/completions").bearer_auth(KEY).body_json(body(model))
+            async with request.build_streamed() as response:
+                rest = b""
+                while (block := await response.body_reader.read_chunk()) is not None:
+                    *events, rest = (rest + bytes(block)).split(b"\n\n")
+                    for token in tokens_of(events):
+                        yield token
+
+        return ask
+
+    async with ClientBuilder().build() as client:
+        yield connect
+
+
+@contextmanager
+def pyreqwest_orjson_sync(url: str) -> Iterator[Connect]:
+    from pyreqwest.client import SyncClientBuilder
+
+    def connect(model: str) -> Ask:
+        def ask() -> Iterator[str]:
+            request = client.post(f"{url}/chat/completions").bearer_auth(KEY).body_json(body(model))
+            with request.build_streamed() as response:
+                rest = b""
+                while (block := response.body_reader.read_chunk()) is not None:
+                    *events, rest = (rest + bytes(block)).split(b"\n\n")
+                    yield from tokens_of(events)
+
+        return ask
+
+    with SyncClientBuilder().build() as client:
+        yield connect
+
+
 @asynccontextmanager
 async def httpx_json(url: str) -> AsyncIterator[Connect]:
     import json
@@ -255,6 +305,7 @@ class Client:
         return not self.key.endswith("_sync")
 
 
+BEFORE: dict[str, Any] = {"packages": ("headrace",), "environment": "venv-before"}
 SWARMS: dict[str, Any] = {"packages": ("swarms",), "environment": "venv-swarms", "own_agent": True}
 
 CLIENTS = {
@@ -262,7 +313,17 @@ CLIENTS = {
     for client in (
         Client("headrace_sync", "headrace `run_stream`", headrace_sync, ("headrace",), "from headrace import Agent"),
         Client("headrace_async", "headrace `arun_stream`", headrace_async, ("headrace",)),
+        Client("headrace_before_sync", "the earlier build, `run_stream`", headrace_sync, **BEFORE),
+        Client("headrace_before_async", "the earlier build, `arun_stream`", headrace_async, **BEFORE),
         Client("aiohttp", "aiohttp + orjson", aiohttp_orjson, ("aiohttp", "orjson"), "import aiohttp, orjson"),
+        Client(
+            "pyreqwest",
+            "pyreqwest + orjson",
+            pyreqwest_orjson,
+            ("pyreqwest", "orjson"),
+            "import orjson, pyreqwest.client",
+        ),
+        Client("pyreqwest_sync", "pyreqwest + orjson, sync", pyreqwest_orjson_sync, ("pyreqwest", "orjson")),
         Client("httpx", "httpx + json", httpx_json, ("httpx",), "import httpx, json"),
         Client("openai", "openai SDK", openai_sdk, ("openai",), "from openai import AsyncOpenAI"),
         Client("openai_agents", "openai-agents", openai_agents, ("openai-agents",), "from agents import Agent"),

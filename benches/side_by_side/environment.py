@@ -24,7 +24,8 @@ WORK = BENCH / "work"
 MISSING = BENCH / "missing.json"
 SIMULATOR = BENCH / "headrace-simulator"
 DEPENDENCIES = ("docstring-parser", "pydantic", "rich", "typer", "typing-extensions")  # headrace's, except litellm
-TOOLS = ("matplotlib", "maturin")  # for the plots and the wheel
+TOOLS = ("matplotlib", "maturin", "uvloop")  # for the plots, the wheel, and the second server
+EARLIER = "venv-before"  # the environment of an earlier build of headrace
 PROXIES = {"http_proxy", "https_proxy", "all_proxy"}
 
 
@@ -45,7 +46,7 @@ class Environments:
     def install_peers(self) -> None:
         """Installs all peers. For those that cannot be installed, records the reason."""
         BENCH.mkdir(exist_ok=True)
-        for name in dict.fromkeys(client.environment for client in CLIENTS.values()):
+        for name in dict.fromkeys(client.environment for client in CLIENTS.values() if client.environment != EARLIER):
             clients = [client for client in CLIENTS.values() if client.environment == name]
             packages = {package for client in clients for package in client.packages} - {"headrace"}
             tools = set(TOOLS) if name == "venv" else set()
@@ -81,12 +82,36 @@ class Environments:
         shutil.copy2(target / "release" / "headrace-simulator", SIMULATOR)
         wheels = BENCH / "wheels"
         shutil.rmtree(wheels, ignore_errors=True)
+        self._install_wheel(ROOT, wheels, build, "venv")
+
+    def install_earlier(self, commit: str | None) -> None:
+        """Builds an earlier headrace, which is then measured beside this tree's. None: there is none."""
+        python = BENCH / EARLIER / "bin" / "python"
+        if commit is not None:
+            say(f"building headrace as it was at {commit}")
+            tree = BENCH / "before"
+            if tree.exists():
+                run(["git", "worktree", "remove", "--force", str(tree)], cwd=ROOT)
+            run(["git", "worktree", "add", "--quiet", "--detach", str(tree), commit], cwd=ROOT)
+            run([base_python(), "-m", "venv", str(BENCH / EARLIER)])
+            build = {**environ(), "CARGO_TARGET_DIR": str(BENCH / "target-before")}
+            self._install_wheel(tree, BENCH / "wheels-before", build, EARLIER)
+        for key, client in CLIENTS.items():
+            if client.environment == EARLIER:
+                self.missing.pop(key, None)
+                if not python.exists():
+                    self.missing[key] = "no earlier build was asked for (--before)"
+        MISSING.write_text(json.dumps(self.missing))
+
+    def _install_wheel(self, tree: Path, wheels: Path, build: dict[str, str], environment: str) -> None:
+        """Builds headrace in a tree and installs it."""
         maturin = [str(self.python()), "-m", "maturin", "build", "--release", "--locked", "--quiet"]
-        run([*maturin, "--interpreter", str(self.python()), "--out", str(wheels)], cwd=ROOT, env=build)
+        run([*maturin, "--interpreter", str(self.python()), "--out", str(wheels)], cwd=tree, env=build)
         [wheel] = wheels.glob("*.whl")
-        problem = self._pip("venv", HERE / "constraints" / "venv.txt", "--force-reinstall", "--no-deps", str(wheel))
+        pins = HERE / "constraints" / "venv.txt"
+        problem = self._pip(environment, pins, "--force-reinstall", "--no-deps", str(wheel))
         # Without litellm, which needs another openai SDK than the peers. Nothing measured here imports it.
-        problem = problem or self._pip("venv", HERE / "constraints" / "venv.txt", *DEPENDENCIES)
+        problem = problem or self._pip(environment, pins, *DEPENDENCIES)
         if problem is not None:
             raise SystemExit(f"headrace cannot be installed: {problem}")
 
@@ -100,6 +125,7 @@ class Environments:
                 )
             }
             for name in dict.fromkeys(client.environment for client in CLIENTS.values())
+            if self.python(name).exists()
         }
 
     def _pip(self, environment: str, pins: Path, *arguments: str) -> str | None:
@@ -136,6 +162,7 @@ def machine() -> dict[str, str]:
         "python": platform.python_version(),
         "rustc": output(["rustc", "--version"]).strip(),
         "headrace": extension_hash(),
+        "before": earlier_build(),
     }
 
 
@@ -143,6 +170,12 @@ def extension_hash() -> str:
     """The hash of the wheel, to identify the build."""
     [wheel] = (BENCH / "wheels").glob("*.whl")
     return f"{wheel.name}, sha256 {hashlib.sha256(wheel.read_bytes()).hexdigest()[:12]}…"
+
+
+def earlier_build() -> str:
+    """The commit of the earlier build; empty if there is none."""
+    tree = BENCH / "before"
+    return output(["git", "-C", str(tree), "log", "-1", "--format=%h of %cs"]).strip() if tree.exists() else ""
 
 
 def run(command: list[str], cwd: Path | None = None, env: dict[str, str] | None = None) -> None:

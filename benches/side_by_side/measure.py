@@ -150,6 +150,40 @@ async def ttft(client: Client, job: Job, result: Result) -> None:
         )
 
 
+async def short(client: Client, job: Job, result: Result) -> None:
+    """Short answers, many at a time on one event loop: as soon as one is read, the next is asked for."""
+    took: list[float] = []
+    tokens = 0
+    async with opened(client, job["url"]) as connect:
+        ask = connect("t100")
+        await check(client, connect)
+        until = time.monotonic() + job["seconds"]
+
+        async def work() -> None:
+            nonlocal tokens
+            while len(took) < job["requests"] and time.monotonic() < until:
+                before, first = time.perf_counter(), 0.0
+                async for _token in (connect("t100") if client.own_agent else ask)():
+                    tokens += 1
+                    first = first or time.perf_counter() - before
+                took.append(first * 1e6)
+
+        spent, before = cpu(), time.perf_counter()
+        await asyncio.gather(*(work() for _ in range(job["at_once"])))
+        wall, spent = time.perf_counter() - before, cpu() - spent
+    assert tokens == 100 * len(took), (tokens, len(took))
+    took.sort()
+    result.update(
+        requests=len(took),
+        seconds=wall,
+        rate=len(took) / wall,
+        cpu_s=spent,
+        cpu_us=spent / len(took) * 1e6,
+        p50_us=quantile(took, 0.5),
+        p99_us=quantile(took, 0.99),
+    )
+
+
 class Arrivals:
     """The record of many parallel streams: when each token was sent, and how late it was received."""
 
@@ -340,6 +374,7 @@ async def growth(client: Client, job: Job, result: Result) -> None:
 SCENARIOS = {
     "burst": burst,
     "ttft": ttft,
+    "short": short,
     "paced": paced,
     "paced_floor": paced_floor,
     "cancel": cancel,

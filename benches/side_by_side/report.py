@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import plots
 from clients import CLIENTS
+from environment import EARLIER
 from results import LABELS, Results, Spread, number
-from scenarios import ASYNC, FLOOR, ONE_STREAM, STREAMS
+from scenarios import ASYNC, FLOOR, IMPORTED, ONE_STREAM, OTHER, OURS_ASYNC, STREAMS
 from targets import targets
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 MARKS = ("<!-- written by side_by_side/run.py -->", "<!-- end of what run.py writes -->")
 QUIET = 5.0  # per cent of the processors that other processes may use before the report warns
 README = Path(__file__).parent.parent / "README.md"
+WITHOUT_LOOP = {"headrace_sync", "headrace_before_sync", "pyreqwest_sync"}
 Row = list[str]
 
 
@@ -26,7 +29,14 @@ def write(raw: Path, folder: Path) -> Path:
     results = Results(raw)
     drawn = plots.draw(results, folder)
     sections = [*head(results), *judged(results), *bursts(results, drawn), *ttft(results), *paced(results, drawn)]
-    sections += [*idle(results), *cancel(results), *imports(results), *growth(results, drawn), *server(results)]
+    sections += [
+        *short(results),
+        *idle(results),
+        *cancel(results),
+        *imports(results),
+        *growth(results, drawn),
+        *server(results),
+    ]
     path = folder / "results.md"
     path.write_text("\n".join([*sections, *versions(results)]) + "\n")
     if folder == Path(__file__).parent and README.exists():
@@ -58,6 +68,17 @@ def failed(results: Results, scenario: str, client: str, columns: int) -> Row:
     """The row of a client without a result, which says why."""
     why = results.sitting["missing"].get(client) or "; ".join(results.problems(scenario, client)) or "not measured"
     return [LABELS[client], f"did not run: {one_line(why)}", *["–"] * (columns - 2)]
+
+
+def asked(results: Results, scenario: str, clients: Iterable[str]) -> list[str]:
+    """The clients that were measured, or that were to be measured and could not be."""
+    missing = {key for key in results.sitting["missing"] if CLIENTS[key].environment != EARLIER}
+    return [client for client in clients if results.of(scenario, client) or client in missing]
+
+
+def of_server(scenario: str) -> str:
+    """What the title of a scenario says about its server."""
+    return ", second server" if scenario.endswith(OTHER) else ""
 
 
 def one_line(text: str) -> str:
@@ -94,7 +115,8 @@ def machine(results: Results) -> list[str]:
     lines = [
         f"- {about['processor']}; {about['memory']}; {software}; all over loopback",
         f"- from {began} to {ended} UTC, {sitting['repeats']} repeat(s); {sitting['files']} open files allowed",
-        f"- headrace: {about['headrace']}",
+        f"- headrace: {about['headrace']}"
+        + (f"; the earlier build: {earlier}" if (earlier := about["before"]) else ""),
         f"- other processes had {share.median:.1f} % of the processors (median), {max(share.values):.0f} % at most",
     ]
     if share.median > QUIET:
@@ -105,8 +127,8 @@ def machine(results: Results) -> list[str]:
 def overview(results: Results) -> list[str]:
     """The table of the issue."""
     rows = []
-    for client in (*FLOOR, *ONE_STREAM):
-        many = {"headrace_sync": None, "swarms_sync": "swarms_async"}.get(client, client)
+    for client in asked(results, "burst-coalesce", (*FLOOR, *ONE_STREAM)):
+        many = None if client in WITHOUT_LOOP else client.replace("swarms_sync", "swarms_async")
         late = results.spread("paced-1000", many, "p99_ms") if many else None
         spent = results.spread("paced-1000", many, "cpu_us") if many else None
         cut = many and any(record["result"].get("cut") for record in results.of("paced-1000", many))
@@ -125,7 +147,7 @@ def overview(results: Results) -> list[str]:
 
 
 def judged(results: Results, level: str = "##") -> list[str]:
-    """The targets of issue 5."""
+    """The targets of issues 5 and 12."""
     marks = {True: "met", False: "**missed**", None: "not measured here"}
     rows = [[target.what, target.wanted, target.measured, marks[target.met]] for target in targets(results)]
     return [f"{level} The targets", "", *table(["what", "target", "this run", ""], rows)]
@@ -139,12 +161,14 @@ def bursts(results: Results, drawn: set[str]) -> list[str]:
     lines = ["## One burst stream", ""]
     lines += ["The whole process's processor time, all threads. The server writes as fast as the socket takes it.", ""]
     lines += picture(drawn, "burst.svg", "tokens per second")
-    titles = {"burst-coalesce": "HTTP chunks of 64 KiB", "burst-frame": "one HTTP chunk for each token"}
+    frame = "one HTTP chunk for each token"
+    titles = {"burst-coalesce": "HTTP chunks of 64 KiB", "burst-frame": frame}
+    titles[f"burst-frame{OTHER}"] = f"{frame}, second server"
     for scenario, title in titles.items():
         if scenario not in results.records:
             continue
         rows = []
-        for client in (*FLOOR, *ONE_STREAM):
+        for client in asked(results, scenario, (*FLOOR, *ONE_STREAM)):
             rate = results.spread(scenario, client, "rate")
             if rate is None:
                 if client not in FLOOR:
@@ -161,25 +185,71 @@ def bursts(results: Results, drawn: set[str]) -> list[str]:
 
 def ttft(results: Results) -> list[str]:
     """The first token of a warm client."""
-    if "ttft" not in results.records:
-        return []
-    rows = []
-    for client in ("socket_sync", *ONE_STREAM):
-        middle = results.spread("ttft", client, "p50_us")
-        if middle is None:
-            rows.append(failed(results, "ttft", client, 6))
-            continue
-        rest = (results.spread("ttft", client, field) for field in ("p90_us", "cpu_us", "requests"))
-        ratio = results.ratio("ttft", "p50_us", client, "headrace_async")
-        rows.append([LABELS[client], middle.text(), *map(shown, rest), times(ratio)])
-    header = ["client", "p50, µs", "p90, µs", "CPU µs/request", "requests", "p50 over `arun_stream`’s"]
-    about = "From the call to the first token, connection and caches warm, one request at a time, a server that"
-    return ["## Warm time to the first token", "", f"{about} answers at once.", "", *table(header, rows)]
+    lines = ["## Warm time to the first token", ""]
+    lines += ["From the call to the first token, connection and caches warm, one request at a time, a server that"]
+    lines += ["answers at once.", ""]
+    for scenario in ("ttft", f"ttft{OTHER}"):
+        rows = []
+        for client in asked(results, scenario, ("socket_sync", *ONE_STREAM)):
+            middle = results.spread(scenario, client, "p50_us")
+            if middle is None:
+                rows.append(failed(results, scenario, client, 7))
+                continue
+            rest = (results.spread(scenario, client, field) for field in ("p90_us", "cpu_us", "requests"))
+            ratios = (results.ratio(scenario, "p50_us", client, other) for other in ("headrace_async", "socket_sync"))
+            rows.append([LABELS[client], middle.text(), *map(shown, rest), *map(times, ratios)])
+        if rows:
+            header = ["client", "p50, µs", "p90, µs", "CPU µs/request", "requests", "p50 over `arun_stream`’s"]
+            title = f"### One request at a time{of_server(scenario)}"
+            lines += [title, "", *table([*header, "over a socket’s"], rows)]
+    return lines
+
+
+def short(results: Results) -> list[str]:
+    """Answers of 100 tokens."""
+    lines = ["## Short answers", ""]
+    lines += [
+        "Answers of 100 tokens, 64 at a time on one event loop; as soon as one is read, the next is asked for.",
+        "",
+    ]
+    for scenario in ("short", f"short{OTHER}"):
+        rows = []
+        for client in asked(results, scenario, ASYNC):
+            rate = results.spread(scenario, client, "rate")
+            if rate is None:
+                rows.append(failed(results, scenario, client, 8))
+                continue
+            rest = (results.spread(scenario, client, field) for field in ("cpu_us", "p50_us", "p99_us"))
+            ratio = results.ratio(scenario, "rate", "headrace_async", client)
+            shares = shares_of_machine(results.of(scenario, client))
+            rows.append([LABELS[client], rate.text(), times(ratio), *map(shown, rest), *shares])
+        if rows:
+            header = [
+                "client",
+                "answers/s",
+                "`arun_stream` is faster by",
+                "CPU µs/answer",
+                "TTFT p50, µs",
+                "TTFT p99, µs",
+            ]
+            lines += [f"### 64 at a time{of_server(scenario)}", "", *table([*header, *SHARES], rows)]
+    return lines
+
+
+SHARES = ["client, % of the machine", "server, % of the machine"]
+
+
+def shares_of_machine(records: list[dict[str, Any]]) -> list[str]:
+    """The share of all processors that a client and its server took: of all of it, latency says only who is late."""
+    cores = os.cpu_count() or 1
+    ours = [100 * r["result"]["cpu_s"] / r["result"]["seconds"] / cores for r in records if "cpu_s" in r["result"]]
+    servers = [100 * r["server_cpu_s"] / r["result"]["seconds"] / cores for r in records if "cpu_s" in r["result"]]
+    return [Spread(tuple(share)).text() if share else "–" for share in (ours, servers)]
 
 
 def paced(results: Results, drawn: set[str]) -> list[str]:
     """Many parallel streams."""
-    lines = ["## Many streams at once, a token every 20 ms in each", ""]
+    lines = ["## Many streams at once, a token every 20 ms in each (every 100 ms in each of 3000)", ""]
     lines += [
         "Latency is from the stamp that the server writes into the token to the moment when the reading coroutine has",
         "it. All streams are asked for at the same moment, in one process, on one event loop, and all tokens count;",
@@ -189,16 +259,16 @@ def paced(results: Results, drawn: set[str]) -> list[str]:
         "",
     ]
     lines += picture(drawn, "latency.svg", "latency at 200 and 1000 streams")
-    for streams in (200, 1000):
-        scenario = f"paced-{streams}"
+    for scenario in ("paced-200", "paced-1000", "paced-3000", f"paced-1000{OTHER}"):
         if scenario not in results.records:
             continue
+        streams = int(scenario.split("-")[1])
         rows = []
-        for client in ("socket_sync", *ASYNC):
+        for client in asked(results, scenario, ("socket_sync", *ASYNC)):
             late = results.spread(scenario, client, "p99_ms")
             records = [record["result"] for record in results.of(scenario, client)]
             if late is None:
-                row = failed(results, scenario, client, 10)
+                row = failed(results, scenario, client, 12)
                 rows.append([row[0], "no token in time", *row[2:]] if any(r.get("cut") for r in records) else row)
                 continue
             cut = "> " if any(record.get("cut") for record in records) else ""
@@ -211,10 +281,10 @@ def paced(results: Results, drawn: set[str]) -> list[str]:
             )
             ratio = results.ratio(scenario, "p99_ms", client, "headrace_async")
             row = [LABELS[client], complete, p50, cut + late.text(), times(ratio), settled, first, spent, rss, threads]
-            rows.append(row)
+            rows.append([*row, *shares_of_machine(results.of(scenario, client))])
         header = ["client", "complete, at the worst", "p50, ms", "p99, ms", "p99 over headrace’s", "settled p99, ms"]
-        header += ["TTFT p99, ms", "CPU µs/token", "peak RSS, MB", "threads"]
-        lines += [f"### {streams} streams", "", *table(header, rows)]
+        header += ["TTFT p99, ms", "CPU µs/token", "peak RSS, MB", "threads", *SHARES]
+        lines += [f"### {streams} streams{of_server(scenario)}", "", *table(header, rows)]
     return lines
 
 
@@ -222,16 +292,18 @@ def idle(results: Results) -> list[str]:
     """Very many streams with few tokens."""
     if "idle" not in results.records:
         return []
-    records = results.of("idle", "headrace_async")
-    streams = records[0]["streams"]
-    least = min(record["result"].get("complete", 0) for record in records)
-    about = f"`arun_stream`, a token a second in each, one process, one event loop: {least} of {streams} were complete"
-    problems = "; ".join(map(one_line, results.problems("idle", "headrace_async")))
     fields = {"p50_ms": "p50, ms", "p99_ms": "p99, ms", "settled_p99_ms": "settled p99, ms", "cpu_us": "CPU µs/token"}
     fields |= {"rss_mb": "peak RSS, MB", "threads": "threads"}
-    row = [shown(results.spread("idle", "headrace_async", field)) for field in fields]
-    lines = [f"## {streams} streams", "", f"{about} at the worst.{f' {problems}' if problems else ''}", ""]
-    return [*lines, *table(list(fields.values()), [row])]
+    rows = []
+    for client in asked(results, "idle", OURS_ASYNC):
+        least = min(record["result"].get("complete", 0) for record in results.of("idle", client))
+        problems = "; ".join(map(one_line, results.problems("idle", client)))
+        cells = [shown(results.spread("idle", client, field)) for field in fields]
+        rows.append([LABELS[client], f"{least}{f': {problems}' if problems else ''}", *cells])
+    streams = next(iter(results.records["idle"].values()))[0]["streams"]
+    about = "A token a second in each, one process, one event loop."
+    header = ["client", "complete, at the worst", *fields.values()]
+    return [f"## {streams} streams", "", about, "", *table(header, rows)]
 
 
 def cancel(results: Results) -> list[str]:
@@ -239,7 +311,7 @@ def cancel(results: Results) -> list[str]:
     if "cancel" not in results.records:
         return []
     rows = []
-    for client in ("headrace_sync", *ASYNC):
+    for client in asked(results, "cancel", ("headrace_sync", *ASYNC)):
         records = [record["result"] for record in results.of("cancel", client)]
         if not records or all("times" not in record for record in records):
             rows.append(failed(results, "cancel", client, 5))
@@ -257,7 +329,7 @@ def imports(results: Results) -> list[str]:
     if "import" not in results.records:
         return []
     rows = []
-    for client in ("headrace_sync", *ASYNC[1:-1], "swarms_sync"):
+    for client in asked(results, "import", IMPORTED):
         took = results.spread("import", client, "import_ms")
         if took is None:
             rows.append(failed(results, "import", client, 3))
@@ -283,6 +355,7 @@ def growth(results: Results, drawn: set[str]) -> list[str]:
         rows = [
             [LABELS[client], *(shown(results.spread(f"paced-{streams}", client, "cpu_us")) for streams in counts)]
             for client in ASYNC
+            if any(results.of(f"paced-{streams}", client) for streams in counts)
         ]
         lines += ["### Paced streams at once", "", *table(["client", *map(str, counts)], rows)]
     return lines

@@ -194,6 +194,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="one short repeat, into .bench/quick")
     parser.add_argument("--repeats", type=int, help="how often each measurement is made")
     parser.add_argument("--only", metavar="NAME,…", help="only these scenarios; the others keep the results they have")
+    parser.add_argument("--before", metavar="COMMIT", help="also build headrace as it was then, and measure it beside")
+    parser.add_argument("--clients", metavar="NAME,…", help="only these clients")
     parser.add_argument("--no-build", action="store_true", help="measure what was built and installed last")
     parser.add_argument("--report", action="store_true", help="measure nothing, write the report again")
     return parser.parse_args()
@@ -210,6 +212,7 @@ def main() -> None:
         environments.install_peers()
         if not options.no_build:
             environments.install_headrace()
+            environments.install_earlier(options.before)
     if Path(sys.prefix) != BENCH / "venv":
         # The rest needs matplotlib, which is there.
         rest = ["--no-build", *sys.argv[1:]]
@@ -218,16 +221,23 @@ def main() -> None:
     raw.mkdir(parents=True, exist_ok=True)
     WORK.mkdir(parents=True, exist_ok=True)
     if not options.report:
-        sit(environments, size, raw, options.only.split(",") if options.only else None)
+        sit(environments, size, raw, options.only, options.clients)
     import report  # here, because it needs matplotlib
 
     written = report.write(raw, raw if options.quick else HERE)
     say(f"written: {written}")
 
 
-def sit(environments: Environments, size: Size, raw: Path, only: list[str] | None) -> None:
+def sit(environments: Environments, size: Size, raw: Path, only: str | None, clients: str | None) -> None:
     """Measures."""
-    scenarios = [scenario for scenario in plan(size) if only is None or scenario.name in only]
+    scenarios = [scenario for scenario in plan(size) if only is None or scenario.name in only.split(",")]
+    if clients is not None:
+        asked = clients.split(",")
+        scenarios = [
+            replace(scenario, clients=tuple(client for client in scenario.clients if client in asked))
+            for scenario in scenarios
+        ]
+        scenarios = [scenario for scenario in scenarios if scenario.clients]
     if not scenarios:
         raise SystemExit(f"no such scenario; there are {', '.join(scenario.name for scenario in plan(size))}")
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -247,8 +257,10 @@ def sit(environments: Environments, size: Size, raw: Path, only: list[str] | Non
         for name, script in scripts().items():
             path = WORK / f"{name}.json"
             path.write_text(json.dumps(script))
-            servers[name] = Server(SIMULATOR, path)
+            servers[name] = Server.simulator(SIMULATOR, path)
             stack.callback(servers[name].stop)
+        servers["other"] = Server.other()
+        stack.callback(servers["other"].stop)
         session = Sitting(environments, servers, raw)
         for scenario in scenarios:
             session.measure(scenario, size)

@@ -12,10 +12,18 @@ if TYPE_CHECKING:
 
 Job = dict[str, Any]
 
-ASYNC = ("headrace_async", "aiohttp", "httpx", "openai", "openai_agents", "pydantic_ai", "litellm", "swarms_async")
-ONE_STREAM = ("headrace_sync", *ASYNC[:-1], "swarms_sync")
+BY_HAND = ("aiohttp", "pyreqwest")
+SLOW = ("httpx", "openai", "openai_agents", "pydantic_ai", "litellm")
+OURS_ASYNC = ("headrace_async", "headrace_before_async")
+OURS = ("headrace_sync", "headrace_before_sync", *OURS_ASYNC)
+ASYNC = (*OURS_ASYNC, *BY_HAND, *SLOW, "swarms_async")
+ONE_STREAM = (*OURS, *BY_HAND, "pyreqwest_sync", *SLOW, "swarms_sync")
+FAST = (*OURS, *BY_HAND, "pyreqwest_sync")
 FLOOR = ("list_sync", "socket_sync")
+IMPORTED = ("headrace_sync", *BY_HAND, *SLOW, "swarms_sync")
 STREAMS = (1, 10, 100, 200, 1000)
+OTHER = "-other"
+"""What the names of scenarios end with that are measured with the second server."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +38,8 @@ class Size:
         paced_tokens: Tokens of each of 200 or 1000 paced streams.
         growth_tokens: Tokens of each of fewer streams.
         limit: After how many seconds paced streams are stopped.
+        tenth_tokens: Tokens of each of 3000 paced streams, ten a second.
+        short_requests: The number of short answers, if they fit into ``short_seconds``.
         idle_streams: The number of streams with one token per second.
         idle_tokens: Tokens of each.
         cancels: How many streams are cancelled or closed.
@@ -45,6 +55,9 @@ class Size:
     paced_tokens: int
     growth_tokens: int
     limit: float
+    tenth_tokens: int
+    short_requests: int
+    short_seconds: float
     idle_streams: int
     idle_tokens: int
     cancels: int
@@ -52,8 +65,9 @@ class Size:
     few: tuple[str, ...] | None = None
 
 
-FULL = Size(5, 1.5, 1.0, 300, 4.0, 250, 100, 25.0, 10_000, 10, 50, 0.5)
-QUICK = Size(1, 0.6, 0.3, 100, 1.0, 50, 50, 5.0, 10_000, 5, 10, 0.15, ("headrace_sync", "headrace_async", "aiohttp"))
+FULL = Size(5, 1.5, 1.0, 300, 4.0, 250, 100, 25.0, 50, 4000, 4.0, 10_000, 10, 50, 0.5)
+QUICK_CLIENTS = ("headrace_sync", "headrace_async", "aiohttp")
+QUICK = Size(1, 0.6, 0.3, 100, 1.0, 50, 50, 5.0, 20, 500, 1.0, 10_000, 5, 10, 0.15, QUICK_CLIENTS)
 
 
 @dataclass(frozen=True)
@@ -77,9 +91,9 @@ class Scenario:
     calibrated: bool = False
 
 
-def fitting(rate: float, seconds: float) -> int:
+def fitting(rate: float, seconds: float, most: int = LADDER[-1]) -> int:
     """As many tokens as a client that reads ``rate`` a second gets in so many seconds, as far as the server has it."""
-    return max([count for count in LADDER if count <= rate * seconds], default=LADDER[0])
+    return max([count for count in LADDER if count <= min(most, rate * seconds)], default=LADDER[0])
 
 
 def calibration(size: Size) -> Job:
@@ -94,6 +108,13 @@ def plan(size: Size) -> list[Scenario]:
     def burst(_client: str, rate: float) -> Job:
         tokens = fitting(rate, size.burst_longest)
         return {"scenario": "burst", "tokens": tokens, "seconds": size.burst_seconds, "streams": 50}
+
+    def other_burst(_client: str, rate: float) -> Job:
+        tokens = fitting(rate, size.burst_longest, 300_000)  # the second server keeps its answers in memory
+        return {"scenario": "burst", "tokens": tokens, "seconds": size.burst_seconds, "streams": 50}
+
+    def short(_client: str, _rate: float) -> Job:
+        return {"scenario": "short", "requests": size.short_requests, "seconds": size.short_seconds, "at_once": 64}
 
     def ttft(_client: str, _rate: float) -> Job:
         return {"scenario": "ttft", "requests": size.ttft_requests, "seconds": size.ttft_seconds, "warm": 20}
@@ -132,11 +153,29 @@ def plan(size: Size) -> list[Scenario]:
         Scenario(
             "idle",
             "stamped",
-            ("headrace_async",),
+            OURS_ASYNC,
             paced(size.idle_streams, size.idle_tokens, "idle"),
             paced_ms=(size.idle_tokens - 1) * 1000.0,
         ),
+        Scenario(
+            "paced-3000",
+            "stamped",
+            (*OURS_ASYNC, *BY_HAND, "socket_sync"),
+            paced(3000, size.tenth_tokens, "tenth"),
+            paced_ms=(size.tenth_tokens - 1) * 100.0,
+        ),
+        Scenario("short", "frame", (*OURS_ASYNC, *BY_HAND, "httpx", "openai"), short),
+        Scenario(f"ttft{OTHER}", "other", ("socket_sync", *FAST), ttft),
+        Scenario(f"burst-frame{OTHER}", "other", ("socket_sync", *FAST), other_burst, calibrated=True),
+        Scenario(f"short{OTHER}", "other", (*OURS_ASYNC, *BY_HAND), short),
+        Scenario(
+            f"paced-1000{OTHER}",
+            "other",
+            (*OURS_ASYNC, *BY_HAND, "socket_sync"),
+            paced(1000, size.paced_tokens, "paced"),
+            paced_ms=(size.paced_tokens - 1) * 20.0,
+        ),
         Scenario("cancel", "frame", ("headrace_sync", *ASYNC), cancel),
         Scenario("growth", "coalesce", tuple(client for client in ONE_STREAM if client in few), growth),
-        Scenario("import", "frame", ("headrace_sync", *ASYNC[1:-1], "swarms_sync"), lambda _client, _rate: {}),
+        Scenario("import", "frame", IMPORTED, lambda _client, _rate: {}),
     ]

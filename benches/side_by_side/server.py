@@ -1,7 +1,8 @@
-"""The server: headrace's simulator in its own processes, and its processor time.
+"""The servers, in their own processes, and their processor time: headrace's simulator, and one independent of it.
 
-The model's name selects the answer: ``t1000`` are 1000 tokens at once, ``paced100`` are 100 stamped tokens
-20 ms apart, ``idle10`` are 10 stamped tokens a second apart, ``stall`` is one token and then a stall.
+The model's name selects the answer: ``t1000`` are 1000 tokens at once, ``paced100`` are 100 stamped tokens 20 ms apart,
+``tenth50`` are 50 stamped tokens 100 ms apart, ``idle10`` are 10 stamped tokens a second apart, ``stall`` is one token
+and then a stall.
 """
 
 from __future__ import annotations
@@ -9,14 +10,19 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import sys
 import urllib.request
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 LADDER = (1, 10, 100, 300, 1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000)
 PACED = (50, 100, 250)
+TENTH = (20, 50)
 IDLE = (5, 10, 20)
-INTERVAL_MS = 20
+INTERVALS_MS = {"paced": 20, "tenth": 100, "idle": 1000}
 
 # Tokens like those of a model: short and long ones, some need escapes in JSON, some are not ASCII. No two equal tokens
 # follow each other, because litellm raises an error if a model repeats itself.
@@ -53,33 +59,43 @@ def said(tokens: int) -> str:
 def scripts() -> dict[str, dict[str, Any]]:
     """The script of each server."""
     at_once = [{"when": {"model": f"t{count}"}, **text(count)} for count in LADDER]
-    steady = {"mode": "steady", "interval_ms": INTERVAL_MS}
-    slow = {"mode": "steady", "interval_ms": 1000}
-    paced = [{"when": {"model": f"paced{count}"}, **text(count), "pacing": steady} for count in PACED]
-    idle = [{"when": {"model": f"idle{count}"}, **text(count), "pacing": slow} for count in IDLE]
+    paced = [
+        {
+            "when": {"model": f"{kind}{count}"},
+            **text(count),
+            "pacing": {"mode": "steady", "interval_ms": INTERVALS_MS[kind]},
+        }
+        for kind, counts in (("paced", PACED), ("tenth", TENTH), ("idle", IDLE))
+        for count in counts
+    ]
     warm = [{"when": {"model": "t1"}, "text": ["0 "]}]
     stall = {"when": {"model": "stall"}, "text": ["a", " b"], "fault": {"kind": "stall", "after": 1}}
     common = {"model": MODEL}
     return {
         "coalesce": {**common, "turns": at_once, "chunking": "coalesce"},
         "frame": {**common, "turns": [stall, *at_once], "chunking": "frame"},
-        "stamped": {**common, "turns": [*warm, *paced, *idle], "chunking": "frame", "stamp": True},
+        "stamped": {**common, "turns": [*warm, *paced], "chunking": "frame", "stamp": True},
     }
 
 
 class Server:
-    """A running simulator."""
+    """A running server, which prints its URL first and ends with its standard input."""
 
-    def __init__(self, binary: Path, script: Path) -> None:
+    def __init__(self, command: Sequence[str | Path]) -> None:
         # It stops when its standard input ends, so it never outlives this process.
-        self._process = subprocess.Popen(
-            [binary, "--script", script, "--keep", "20000", "--until-stdin-closes"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         self.url = self._process.stdout.readline().strip()
+
+    @classmethod
+    def simulator(cls, binary: Path, script: Path) -> Server:
+        """Starts headrace's simulator."""
+        return cls([binary, "--script", script, "--keep", "20000", "--until-stdin-closes"])
+
+    @classmethod
+    def other(cls) -> Server:
+        """Starts the independent server."""
+        return cls([sys.executable, Path(__file__).parent / "other_server.py"])
 
     def cpu(self) -> float:
         """Seconds of processor time of all its threads, to the nanosecond as the scheduler keeps them."""

@@ -1,4 +1,4 @@
-"""The targets of issue 5, and whether a run met them. The medians count."""
+"""The targets of issues 5 and 12, and whether a run met them. The medians count."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from results import Results, Spread
+from results import LABELS, Results, Spread
 from scenarios import STREAMS
 
 CRITERION = Path(__file__).parent.parent.parent / "target" / "criterion"
@@ -56,11 +56,40 @@ def targets(results: Results) -> list[Target]:
         most(results, "`import headrace`", "import", sync, "import_ms", 60, "ms"),
         most(results, "", "import", sync, "rss_mb", 25, "MB over bare Python"),
         no_litellm(results),
+        *of_issue_12(results),
         throughput("SSE decode alone", "sse", 2),
         throughput("SSE and OpenAI dialect", "sse_openai_chat", 1),
         flat_answers(results),
         flat_streams(results),
     ]
+
+
+def of_issue_12(results: Results) -> list[Target]:
+    """The targets of issue 12, in its order."""
+    sync, awaited, floor = "headrace_sync", "headrace_async", "socket_sync"
+    return [
+        at_most(results, "1000 paced streams, CPU µs/token", "paced-1000", awaited, floor, 1.4, "cpu_us"),
+        at_most(results, "", "paced-1000", awaited, "aiohttp", 0.6, "cpu_us"),
+        most(results, "", "paced-1000", awaited, "settled_p99_ms", 5, "ms, p99 once all streams have begun"),
+        ratio(results, "", "paced-1000", "aiohttp", awaited, 10, "p99_ms", "aiohttp’s p99 over ours"),
+        all_complete(results, "3000 `arun_stream`s, a token every 100 ms", "paced-3000"),
+        most(results, "", "paced-3000", awaited, "p99_ms", 20, "ms, p99 latency of all tokens"),
+        ratio(results, "one HTTP chunk per token, `run_stream`", "burst-frame", sync, "aiohttp", 10),
+        ratio(results, "the same, `arun_stream`", "burst-frame", awaited, "aiohttp", 10),
+        ratio(results, "burst, of unparsed socket bytes", "burst-coalesce", sync, floor, 0.5),
+        most(results, "10 000 waiting streams", "idle", awaited, "rss_mb", 180, "MB RSS"),
+        at_most(results, "warm TTFT, `run_stream`", "ttft", sync, floor, 1.6, "p50_us"),
+        at_most(results, "", "ttft", sync, "pyreqwest_sync", 1, "p50_us"),
+        at_most(results, "warm TTFT, `arun_stream`", "ttft", awaited, floor, 1.9, "p50_us"),
+        at_most(results, "", "ttft", awaited, "pyreqwest", 1, "p50_us"),
+    ]
+
+
+def at_most(results: Results, what: str, scenario: str, over: str, under: str, limit: float, field: str) -> Target:
+    """An upper limit of the ratio of two clients' fields."""
+    found = results.ratio(scenario, field, over, under)
+    wanted = f"≤ {limit} × {LABELS[under]}"
+    return judge(what, wanted, found, " ×", None if found is None else found.median <= limit)
 
 
 def ratio(
