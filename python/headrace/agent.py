@@ -11,13 +11,12 @@ from ._agent import display, on_demand
 from ._agent.arguments import checked_dict, checked_function, checked_list
 from ._agent.config import (
     check_agent,
-    check_images,
-    check_task,
     check_tasks,
     default_model,
     or_default,
 )
 from ._agent.prepared import Prepared
+from ._agent.run_input import RunInput
 from ._conversation.output import format_output
 from ._run.read import View
 from ._run.run import Run
@@ -37,12 +36,21 @@ if TYPE_CHECKING:
     from .types import Timeouts
 
     class _RunOptions(TypedDict, total=False):
-        """The options of ``run_stream`` and ``arun_stream`` other than ``with_events``."""
+        """The options of all methods that run one task; ``run_stream`` documents them."""
 
         img: str | None
         imgs: Sequence[str] | None
-        reasoning: bool
+        messages: Sequence[Mapping[str, Any]] | None
+        system_prompt: str | None
+        temperature: float | None
+        headers: Mapping[str, str] | None
+        metadata: Mapping[str, Any] | None
         streaming_callback: Callable[[Any], object] | None
+
+    class _StreamOptions(_RunOptions, total=False):
+        """The options of ``run_stream`` and ``arun_stream`` other than ``with_events``."""
+
+        reasoning: bool
 
 
 __all__ = ["Agent"]
@@ -301,21 +309,12 @@ class Agent:
         self.memory = on_demand.memory(agent_name, memory_path) if persistent_memory else None
         check_agent(self)
 
-    def run(
-        self,
-        task: str,
-        *,
-        img: str | None = None,
-        imgs: Sequence[str] | None = None,
-        streaming_callback: Callable[[Any], object] | None = None,
-    ) -> Any:
+    def run(self, task: str | None = None, **options: Unpack[_RunOptions]) -> Any:
         """Runs a task and waits for the answer.
 
         Args:
             task: What the user wants.
-            img: An image for the task: a path, URL, data URI or base64 text.
-            imgs: More images.
-            streaming_callback: Used instead of the agent's own callback.
+            **options: The options of :meth:`run_stream`, except ``with_events``.
 
         Returns:
             The answer, or the messages in the form that ``output_type`` names. The answer is the model's last text or
@@ -328,7 +327,7 @@ class Agent:
             StreamError: The run did not end complete. The subclass says how.
             ConfigurationError: The task or the agent is configured in a way that cannot work.
         """
-        stream = self.run_stream(task, img=img, imgs=imgs, streaming_callback=streaming_callback)
+        stream = self.run_stream(task, **options)
         with stream:
             if self.print_on and self.streaming_on:
                 display.show_live(self.agent_name, _or_final(stream))
@@ -338,20 +337,13 @@ class Agent:
             display.show_answer(self.agent_name, stream.text or stream.final)
         return self._output(stream)
 
-    async def arun(
-        self,
-        task: str,
-        *,
-        img: str | None = None,
-        imgs: Sequence[str] | None = None,
-        streaming_callback: Callable[[Any], object] | None = None,
-    ) -> Any:
+    async def arun(self, task: str | None = None, **options: Unpack[_RunOptions]) -> Any:
         """Runs a task on the running event loop and returns what :meth:`run` returns.
 
         Arguments and errors are those of :meth:`run`. The answer is printed only at the end, also with
         ``streaming_on``.
         """
-        stream = self.arun_stream(task, img=img, imgs=imgs, streaming_callback=streaming_callback)
+        stream = self.arun_stream(task, **options)
         async with stream:
             async for _token in stream:
                 pass
@@ -416,22 +408,27 @@ class Agent:
 
     @overload
     def run_stream(
-        self, task: str, *, with_events: Literal[False] = ..., **options: Unpack[_RunOptions]
+        self, task: str | None = ..., *, with_events: Literal[False] = ..., **options: Unpack[_StreamOptions]
     ) -> RunStream[str]: ...
     @overload
     def run_stream(
-        self, task: str, *, with_events: Literal[True], **options: Unpack[_RunOptions]
+        self, task: str | None = ..., *, with_events: Literal[True], **options: Unpack[_StreamOptions]
     ) -> RunStream[Event]: ...
     @overload
     def run_stream(
-        self, task: str, *, with_events: bool, **options: Unpack[_RunOptions]
+        self, task: str | None = ..., *, with_events: bool, **options: Unpack[_StreamOptions]
     ) -> RunStream[str] | RunStream[Event]: ...
     def run_stream(
         self,
-        task: str,
+        task: str | None = None,
         *,
         img: str | None = None,
         imgs: Sequence[str] | None = None,
+        messages: Sequence[Mapping[str, Any]] | None = None,
+        system_prompt: str | None = None,
+        temperature: float | None = None,
+        headers: Mapping[str, str] | None = None,
+        metadata: Mapping[str, Any] | None = None,
         with_events: bool = False,
         reasoning: bool = False,
         streaming_callback: Callable[[Any], object] | None = None,
@@ -441,9 +438,16 @@ class Agent:
         The first request is sent when the first token is read.
 
         Args:
-            task: What the user wants.
+            task: What the user wants. May be left out if there are ``messages``.
             img: An image for the task: a path, URL, data URI or base64 text.
             imgs: More images.
+            messages: The conversation so far, in OpenAI's format: the user's words and images, answers, tool calls and
+                results. The task is added to it; without a task, it ends with what is to be answered. System messages
+                at its beginning are added to the system prompt. The agent's memory is neither read nor written.
+            system_prompt: Used instead of the agent's; ``""`` for none.
+            temperature: Used instead of the agent's.
+            headers: HTTP headers for the requests of this run, besides the agent's.
+            metadata: Your own notes about the run; ``stream.metadata`` has them. They are not sent anywhere.
             with_events: Yield events (``headrace.events``) instead of tokens.
             reasoning: Yield the model's reasoning too, as tokens among the others.
             streaming_callback: Used instead of the agent's own callback.
@@ -460,27 +464,36 @@ class Agent:
             ['Hello', ', ', 'world.']
             >>> [event.type for event in agent.run_stream("Greet me.", with_events=True)]
             ['run_start', 'turn_start', 'token', 'token', 'token', 'turn_end', 'run_end']
+            >>> history = [{"role": "user", "content": "I am Ann."}, {"role": "assistant", "content": "Hello, Ann."}]
+            >>> "".join(agent.run_stream("Who am I?", messages=history, temperature=0.0))
+            'Hello, world.'
         """
-        return RunStream(self._run(task, img, imgs, with_events, reasoning, streaming_callback))
+        given = RunInput(task, img, imgs, messages, system_prompt, temperature, headers, metadata)
+        return RunStream(self._run(given, with_events, reasoning, streaming_callback))
 
     @overload
     def arun_stream(
-        self, task: str, *, with_events: Literal[False] = ..., **options: Unpack[_RunOptions]
+        self, task: str | None = ..., *, with_events: Literal[False] = ..., **options: Unpack[_StreamOptions]
     ) -> AsyncRunStream[str]: ...
     @overload
     def arun_stream(
-        self, task: str, *, with_events: Literal[True], **options: Unpack[_RunOptions]
+        self, task: str | None = ..., *, with_events: Literal[True], **options: Unpack[_StreamOptions]
     ) -> AsyncRunStream[Event]: ...
     @overload
     def arun_stream(
-        self, task: str, *, with_events: bool, **options: Unpack[_RunOptions]
+        self, task: str | None = ..., *, with_events: bool, **options: Unpack[_StreamOptions]
     ) -> AsyncRunStream[str] | AsyncRunStream[Event]: ...
     def arun_stream(
         self,
-        task: str,
+        task: str | None = None,
         *,
         img: str | None = None,
         imgs: Sequence[str] | None = None,
+        messages: Sequence[Mapping[str, Any]] | None = None,
+        system_prompt: str | None = None,
+        temperature: float | None = None,
+        headers: Mapping[str, str] | None = None,
+        metadata: Mapping[str, Any] | None = None,
         with_events: bool = False,
         reasoning: bool = False,
         streaming_callback: Callable[[Any], object] | None = None,
@@ -489,7 +502,8 @@ class Agent:
 
         Arguments and errors are those of :meth:`run_stream`; :class:`AsyncRunStream` has an example.
         """
-        return AsyncRunStream(self._run(task, img, imgs, with_events, reasoning, streaming_callback))
+        given = RunInput(task, img, imgs, messages, system_prompt, temperature, headers, metadata)
+        return AsyncRunStream(self._run(given, with_events, reasoning, streaming_callback))
 
     def __repr__(self) -> str:
         return f"Agent(agent_name={self.agent_name!r}, model_name={self.model_name!r}, max_loops={self.max_loops!r})"
@@ -513,28 +527,18 @@ class Agent:
         other.__dict__.update(self.__dict__)
         return other
 
-    def _run(
-        self,
-        task: str,
-        img: str | None,
-        imgs: Sequence[str] | None,
-        events: bool,
-        reasoning: bool,
-        callback: Callable[[Any], object] | None,
-    ) -> Run:
-        check_task(task)
+    def _run(self, given: RunInput, events: bool, reasoning: bool, callback: Callable[[Any], object] | None) -> Run:
         inbox: list[str] = []
         prepared = self._prepared_now()
-        spec = prepared.spec_with(inbox)
-        images = check_images(img, imgs)
-        loop = spec.loop(spec, [on_demand.opening(task, images)])
+        task, loop = given.loop(prepared.spec_with(inbox))
         checked_function("streaming_callback", callback)
         wanted = callback or self.streaming_callback
         view = View(
             events, reasoning, None if self.stream else wanted, wanted if self.stream else None, self.turn_separator
         )
         note = display.note if self.verbose else None
-        return Run(self.agent_name, task, loop, view, inbox, note, prepared.limits)
+        metadata = checked_dict("metadata", given.metadata)
+        return Run(self.agent_name, task, loop, view, inbox, note, prepared.limits, metadata)
 
     def _prepared_now(self) -> Prepared:
         """What all runs have in common, for the attributes as they are now."""

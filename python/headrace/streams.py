@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from . import _native
 from ._concurrency.wakeups import running_loop
@@ -11,6 +11,8 @@ from ._run.run import Run
 from ._run.streams import AsyncStream, Stream, StreamInfo
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ._run.streams import AsyncTokenIterator, TokenIterator
     from .types import Timing
 
@@ -38,6 +40,11 @@ class _AgentStreamInfo(StreamInfo[Run]):
         """
         timings = self._run.timings
         return timings[-1] if timings else None
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """The notes about the run that it was started with."""
+        return self._run.metadata
 
     def steer(self, message: str) -> None:
         """Adds a message of the user before the next turn. May be called from any thread.

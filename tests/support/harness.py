@@ -128,10 +128,10 @@ class Reader(ABC):
     """One way of streaming."""
 
     @abstractmethod
-    def start(self, agent: Agent, task: str = "Go.", **options: Any) -> Reading[Any]:
+    def start(self, agent: Agent, task: str | None = "Go.", **options: Any) -> Reading[Any]:
         """Starts a run."""
 
-    def read(self, agent: Agent, task: str = "Go.", **options: Any) -> Result:
+    def read(self, agent: Agent, task: str | None = "Go.", **options: Any) -> Result:
         """Runs to the end."""
         return self.start(agent, task, **options).to_end()
 
@@ -164,7 +164,7 @@ class _SyncReading(Reading[RunStream[str]]):
 class SyncReader(Reader):
     """``Agent.run_stream``."""
 
-    def start(self, agent: Agent, task: str = "Go.", **options: Any) -> Reading[RunStream[str]]:
+    def start(self, agent: Agent, task: str | None = "Go.", **options: Any) -> Reading[RunStream[str]]:
         return _SyncReading(agent.run_stream(task, **options))
 
     def __exit__(self, *exception: object) -> None:
@@ -209,7 +209,7 @@ class AsyncReader(Reader):
     def __init__(self) -> None:
         self._event_loop = asyncio.new_event_loop()
 
-    def start(self, agent: Agent, task: str = "Go.", **options: Any) -> Reading[AsyncRunStream[str]]:
+    def start(self, agent: Agent, task: str | None = "Go.", **options: Any) -> Reading[AsyncRunStream[str]]:
         return _AsyncReading(agent.arun_stream(task, **options), self._event_loop)
 
     def __exit__(self, *exception: object) -> None:

@@ -31,6 +31,7 @@ __all__ = [
     "check_images",
     "check_task",
     "check_tasks",
+    "checked_headers",
     "default_model",
     "limits_of",
     "or_default",
@@ -122,7 +123,10 @@ def _spec_without_handoffs(agent: AgentOptions, inbox: list[str]) -> AgentSpec:
 
 def _settings(agent: AgentOptions) -> ModelSettings:
     extra = dict(agent.llm_args)
-    headers = {**_headers("headers", agent.headers), **_headers("extra_headers", extra.pop("extra_headers", None))}
+    headers = {
+        **checked_headers("headers", agent.headers),
+        **checked_headers("extra_headers", extra.pop("extra_headers", None)),
+    }
     thinking = {"type": "enabled", "budget_tokens": agent.thinking_tokens} if agent.thinking_tokens else None
     given = {
         "temperature": agent.temperature,
@@ -162,7 +166,12 @@ def _fallback(settings: ModelSettings, model: str) -> ModelSettings:
     return replace(settings, model=model, llm=None, base_url=None, api_key=None)
 
 
-def _headers(option: str, given: object) -> dict[str, str]:
+def checked_headers(option: str, given: object) -> dict[str, str]:
+    """The headers of an option; empty for None.
+
+    Raises:
+        ConfigurationError: They are no dict of strings, or one of them is not for the caller to write.
+    """
     if given is None:
         return {}
     if not isinstance(given, Mapping):

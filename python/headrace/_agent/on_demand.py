@@ -11,12 +11,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from headrace._conversation.given import Given
     from headrace._loop.spec import RunLoop, Transform
     from headrace.mcp import MCPTools
     from headrace.memory import Memory
     from headrace.types import Message
 
-__all__ = ["autonomous_loop", "autonomous_tools", "fitting", "memory", "opening", "refuse_keywords", "servers"]
+__all__ = [
+    "autonomous_loop",
+    "autonomous_tools",
+    "fitting",
+    "given_conversation",
+    "memory",
+    "opening",
+    "refuse_keywords",
+    "servers",
+    "words_of",
+]
 
 
 def servers(
@@ -53,6 +64,20 @@ def opening(task: str, images: list[str]) -> Message:
     from headrace._conversation.images import user_message
 
     return user_message(task, images)
+
+
+def given_conversation(messages: object) -> Given:
+    """A conversation that the caller gives, checked and divided."""
+    from headrace._conversation.given import given_conversation
+
+    return given_conversation(messages)
+
+
+def words_of(message: Message) -> str:
+    """The text of a message."""
+    from headrace._conversation.given import words_of
+
+    return words_of(message)
 
 
 def autonomous_loop() -> RunLoop:

@@ -1,4 +1,4 @@
 """Messages of a conversation: parts, trimming, images, signed reasoning, repairs, export and output forms."""
 
-OFFERED = ("export", "images", "legal", "output", "parts", "reasoning", "trimming")
+OFFERED = ("export", "given", "images", "legal", "output", "parts", "reasoning", "trimming")
 """The modules that other rooms may import."""

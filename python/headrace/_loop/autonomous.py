@@ -153,7 +153,9 @@ class _Progress:
         return turn
 
 
-def autonomous_turns(spec: AgentSpec, opening: Sequence[Message]) -> Loop[Outcome]:
+def autonomous_turns(
+    spec: AgentSpec, opening: Sequence[Message], history: Sequence[Message] | None = None
+) -> Loop[Outcome]:
     """Lets the model make a plan, carry it out, and write a summary.
 
     If the model makes no plan within ``AutoSpec.plan_attempts`` turns, it goes on as in :func:`agent_turns`.
@@ -161,6 +163,7 @@ def autonomous_turns(spec: AgentSpec, opening: Sequence[Message]) -> Loop[Outcom
     Args:
         spec: The agent.
         opening: The messages that the run begins with: the task.
+        history: Earlier messages; None for those in the agent's memory.
 
     Yields:
         The effects that the driver carries out.
@@ -173,7 +176,7 @@ def autonomous_turns(spec: AgentSpec, opening: Sequence[Message]) -> Loop[Outcom
         EmptyAnswerError: The model never said anything, and the agent does not allow that.
     """
     spec = yield from with_mcp_tools(spec)
-    progress = _Progress(spec, (yield from begin(spec, opening)), reasons=_reasons_natively(spec))
+    progress = _Progress(spec, (yield from begin(spec, opening, history)), reasons=_reasons_natively(spec))
     yield emit(PhaseStart, "plan", agent=spec.name)
     yield from _plan(progress)
     yield emit(PhaseEnd, "plan", agent=spec.name)

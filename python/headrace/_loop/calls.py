@@ -125,7 +125,7 @@ def _hand_off(spec: AgentSpec, call: ToolCall) -> Loop[ToolResult]:
         return ToolResult(call, refusal, error="refused")
     other = other._replace(waiting=(*spec.waiting, spec.agent_id))
     yield emit(AgentStart, agent=name)
-    outcome = yield from other.loop(other, [{"role": "user", "content": task}])
+    outcome = yield from other.loop(other, [{"role": "user", "content": task}], None)
     yield emit(AgentEnd, outcome.final, agent=name)
     return ToolResult(call, outcome.final, value=outcome.final)
 

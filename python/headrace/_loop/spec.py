@@ -21,8 +21,9 @@ __all__ = ["AgentSpec", "AutoSpec", "ResultLimit", "RetryPolicy", "RunLoop", "St
 Stop = Callable[[str], bool]
 """A stop condition: gets the text of a turn, and returns whether the run ends with this turn."""
 
-RunLoop = Callable[["AgentSpec", Sequence[Message]], "Loop[Outcome]"]
-"""Makes the loop of a run, from the agent and the messages that the run begins with."""
+RunLoop = Callable[["AgentSpec", Sequence[Message], "Sequence[Message] | None"], "Loop[Outcome]"]
+"""Makes the loop of a run, from the agent, the messages that the run begins with, and earlier messages; None for those
+in the agent's memory."""
 
 Transform = Callable[[Sequence[Message]], Sequence[Message]]
 """Makes the messages of a request from those of the conversation."""

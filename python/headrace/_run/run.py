@@ -20,7 +20,7 @@ from .work import Work
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from types import TracebackType
 
     from typing_extensions import Self
@@ -49,6 +49,7 @@ class Run:
         inbox: The list for messages that the user sends during the run.
         note: Called with a line about each request and each answer; None for no notes.
         limits: What the run may cost.
+        metadata: The caller's notes about the run.
 
     Attributes:
         status: The run's state.
@@ -56,6 +57,7 @@ class Run:
         output: What it yields to the caller.
         work: What must be stopped when the stream is closed.
         inbox: See above.
+        metadata: See above.
         tool_time: Seconds spent waiting for tools.
     """
 
@@ -68,6 +70,7 @@ class Run:
         inbox: list[str],
         note: Callable[[str], None] | None = None,
         limits: RunLimits = _DEFAULT_LIMITS,
+        metadata: Mapping[str, Any] | None = None,
     ) -> None:
         self.status = RunState()
         self.log = TurnLog()
@@ -80,6 +83,7 @@ class Run:
         self._loop = loop
         self._note = note
         self._limits = limits
+        self.metadata = metadata or {}
         self._outcome = Outcome()
         # The task whose read was cancelled, until the stream is read again; and the task whose end is watched for that.
         self._leaver: weakref.ref[asyncio.Task[Any]] | None = None
