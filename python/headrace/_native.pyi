@@ -225,6 +225,82 @@ class Notifier:
         """Wakes all who wait for streams that became ready. To be called by the event loop."""
 
 @final
+class Server:
+    """A running HTTP server, which reads requests for somebody to answer.
+
+    Args:
+        host: The address to listen on.
+        port: The port; 0 for any free one.
+        models: The names of what is served.
+        waker: Woken when there is something to take.
+    """
+
+    def __new__(cls, host: str, port: int, models: list[str], waker: Waker) -> Server: ...
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where it listens."""
+
+    def take(self) -> list[Exchange | int]:
+        """What has happened: exchanges to answer, and the ids of those whose client has left."""
+
+    def drain(self) -> None:
+        """Accepts nothing more. Requests under way go on."""
+
+    def stop(self) -> None:
+        """Closes all connections."""
+
+@final
+class Exchange:
+    """One request and its response."""
+
+    @property
+    def id(self) -> int:
+        """Different for each request."""
+
+    @property
+    def api(self) -> Literal["openai_chat", "anthropic"]:
+        """The protocol that the client speaks."""
+
+    @property
+    def model(self) -> str:
+        """The name of what is asked."""
+
+    @property
+    def temperature(self) -> float | None:
+        """The sampling temperature that the client wants."""
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the client has left."""
+
+    def messages(self) -> str:
+        """The conversation in OpenAI's format, as JSON."""
+
+    def relay(self, stream: Stream) -> Relay:
+        """Writes what a turn's stream says, without Python, until it ends or the client leaves."""
+
+    def write(self, tokens: list[str]) -> None:
+        """Writes tokens."""
+
+    def arm_room(self, waker: Waker) -> bool:
+        """True if there is room to write, or the client has left. If not, the waker will be woken later."""
+
+    def finish(
+        self, reason: str, input_tokens: int | None, output_tokens: int | None, total_tokens: int | None
+    ) -> None:
+        """Ends the answer."""
+
+    def fail(self, kind: str, message: str, retry_after: float | None = None) -> None:
+        """Ends the answer with an error."""
+
+@final
+class Relay:
+    """A relay of one turn."""
+
+    def arm(self, waker: Waker) -> bool:
+        """True once the relay has ended. If not, the waker will be woken then."""
+
+@final
 class TokenIterator:
     """Reads a run for ``for``: it calls the driver, and reads by itself the streams that the driver yields.
 

@@ -33,6 +33,7 @@ FLOORS: Final = (
     *("_run", "streams"),
     *("_agent", "agent"),
     *("_workflow", "workflow"),
+    *("_serve", "serve"),
     "_cli",
     *("__init__", "__main__"),
 )

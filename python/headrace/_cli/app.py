@@ -96,6 +96,26 @@ def run(
         raise typer.Exit(130) from None
 
 
+@app.command("serve")
+def serve(
+    agents: Annotated[
+        list[str] | None, typer.Argument(help="Agents and workflows, as module:name; none for the local model.")
+    ] = None,
+    *,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="A model to serve without an agent. May be repeated."),
+    ] = None,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="The port; 0 for any free one.")] = 8000,
+    drain_seconds: Annotated[float, typer.Option(help="How long running answers may take after SIGTERM.")] = 30.0,
+) -> None:
+    """Serve agents to clients of OpenAI's and Anthropic's protocols, on this machine."""
+    from .serve import serve_agents
+
+    serve_agents(agents or [], model or [], host, port, drain_seconds)
+
+
 @app.command("decode")
 def decode(
     file: Annotated[

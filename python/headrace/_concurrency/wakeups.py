@@ -47,7 +47,16 @@ class EventLoopNotifier:
 
     async def gone(self, stream: _native.Stream) -> None:
         """Waits until a closed stream has released its connection."""
-        with Listener(self, id(stream), stream.arm_gone) as listener:
+        await self.armed(stream, stream.arm_gone)
+
+    async def armed(self, what: object, arm: Callable[[_native.Waker], bool]) -> None:
+        """Waits until there is no need to wait.
+
+        Args:
+            what: What is waited for. A stream keeps one waker only, so all who wait for it share a key.
+            arm: Registers a waker; True if there is no need to wait.
+        """
+        with Listener(self, id(what), arm) as listener:
             while (ready := listener.listen()) is not None:
                 await ready
 

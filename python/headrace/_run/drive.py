@@ -8,34 +8,27 @@ asyncio is imported inside the functions that need it, since it would take half 
 
 from __future__ import annotations
 
-import contextlib
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeAlias
 
-from headrace import _native
 from headrace._concurrency.wakeups import notifier_of_running_loop
-from headrace._loop.effects import Connect, Effect, Emit, OpenTurn, Recall, Remember, RunTools, Sleep
+from headrace._loop.effects import OpenTurn, RunTools
 from headrace._providers.prepare import preparation
-from headrace._providers.requests import FedRequest, PreparedRequest
-from headrace.defaults import stream_options
 
+from .carry_out import arun_effect, in_thread, open_turn, run_effect, tool_turn
 from .read import TextReader
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+    from collections.abc import AsyncGenerator, Generator
+
+    from headrace import _native
 
     from .read import Item, Reader
     from .run import Run
-    from .tool_turn import ToolTurn
 
 __all__ = ["adrive", "drive"]
 
-T = TypeVar("T")
-
 Yielded: TypeAlias = "Item | _native.Stream"
 """A token, an event, or a turn for the native iterator to read."""
-
-Done: TypeAlias = "tuple[object, list[Item]]"
-"""The effect's result, which goes back into the loop, and the items to yield."""
 
 
 def drive(run: Run) -> Generator[Yielded, None, None]:
@@ -51,7 +44,7 @@ def drive(run: Run) -> Generator[Yielded, None, None]:
             try:
                 if isinstance(effect, OpenTurn):
                     yield from run.turn_begun(effect)
-                    reader = _open(run, effect, preparation(effect.call).request())
+                    reader = open_turn(run, effect, preparation(effect.call).request())
                     if isinstance(reader, TextReader) and not calls_back:
                         yield reader.stream
                     # A stream that was read to its end raises its error here, if it has one.
@@ -60,12 +53,12 @@ def drive(run: Run) -> Generator[Yielded, None, None]:
                         yield from output.called_back(batch) if calls_back else batch
                     result, shown = run.turn_ended(effect)
                 elif isinstance(effect, RunTools):
-                    turn = _tool_turn(run, effect)
+                    turn = tool_turn(run, effect)
                     while (returned := run.run_on_loop(turn.next)) is not None:
                         yield from run.tool_ended(effect, returned)
                     result = turn.results
                 else:
-                    result, shown = _run_effect(run, effect)
+                    result, shown = run_effect(run, effect)
                 effect = run.send(result)
             except Exception as error:  # noqa: BLE001 — the loop decides; what it does not handle is raised below
                 effect = run.throw(error)
@@ -91,8 +84,8 @@ async def adrive(run: Run) -> AsyncGenerator[Yielded, list[str] | None]:
                     for item in run.turn_begun(effect):
                         yield item
                     prepared = preparation(effect.call)
-                    request = await _in_thread(prepared.request) if prepared.blocks else prepared.request()
-                    reader = _open(run, effect, request)
+                    request = await in_thread(prepared.request) if prepared.blocks else prepared.request()
+                    reader = open_turn(run, effect, request)
                     del prepared, request  # a copy of the conversation is in them, and the answer may take long
                     if isinstance(reader, TextReader) and not calls_back:
                         # The iterator waits for tokens, and sends several that came together to be yielded here.
@@ -105,7 +98,7 @@ async def adrive(run: Run) -> AsyncGenerator[Yielded, list[str] | None]:
                             yield output.call_back(item) if calls_back else item
                     result, shown = run.turn_ended(effect)
                 elif isinstance(effect, RunTools):
-                    turn = _tool_turn(run, effect)
+                    turn = tool_turn(run, effect)
                     try:
                         while (returned := await turn.next()) is not None:
                             for item in run.tool_ended(effect, returned):
@@ -114,7 +107,7 @@ async def adrive(run: Run) -> AsyncGenerator[Yielded, list[str] | None]:
                         await turn.close()
                     result = turn.results
                 else:
-                    result, shown = await _arun_effect(run, effect)
+                    result, shown = await arun_effect(run, effect)
                 effect = run.send(result)
             except Exception as error:  # noqa: BLE001 — the loop decides; what it does not handle is raised below
                 effect = run.throw(error)
@@ -135,86 +128,3 @@ async def _items(run: Run, reader: Reader) -> AsyncGenerator[Item, None]:
                 return
             for item in run.hold(batch):
                 yield item
-
-
-def _run_effect(run: Run, effect: Effect) -> Done:
-    """Carries out an effect other than ``OpenTurn`` and ``RunTools``. Blocks the calling thread."""
-    match effect:
-        case Emit():
-            return None, run.emitted(effect)
-        case Sleep():
-            run.work.sleep(effect.seconds)
-        case Remember():
-            effect.memory.append(effect.messages, run_id=run.id)
-        case Recall():
-            return effect.memory.read(), []
-        case Connect():
-            return effect.servers.connect(), []
-        case OpenTurn() | RunTools():  # the driver does these itself
-            pass
-    return None, []
-
-
-async def _arun_effect(run: Run, effect: Effect) -> Done:
-    """Carries out an effect other than ``OpenTurn`` and ``RunTools`` on the running event loop."""
-    import asyncio
-
-    match effect:
-        case Emit():
-            return None, run.emitted(effect)
-        case Sleep():
-            await _unless_closed(run, asyncio.sleep(effect.seconds))
-        case Remember():
-            await _in_thread(lambda: effect.memory.append(effect.messages, run_id=run.id))
-        case Recall():
-            return await _in_thread(effect.memory.read), []
-        case Connect():
-            return await _in_thread(effect.servers.connect), []
-        case OpenTurn() | RunTools():  # the driver does these itself
-            pass
-    return None, []
-
-
-def _tool_turn(run: Run, effect: RunTools) -> ToolTurn:
-    from .tool_turn import ToolTurn
-
-    return ToolTurn(run, effect)
-
-
-async def _unless_closed(run: Run, work: Coroutine[Any, Any, T]) -> T:
-    """Awaits a coroutine, and cancels it when the stream is closed, by whichever thread."""
-    import asyncio
-
-    loop = asyncio.get_running_loop()
-    task = asyncio.ensure_future(work)
-
-    def cancel() -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is gone
-            loop.call_soon_threadsafe(task.cancel)
-
-    run.work.on_stop(cancel)
-    try:
-        return await task
-    except asyncio.CancelledError:
-        run.status.check_open()
-        raise
-    finally:
-        run.work.on_stop(None)
-
-
-async def _in_thread(function: Callable[[], T]) -> T:
-    from headrace._concurrency.threads import in_thread
-
-    return await in_thread(function)
-
-
-def _open(run: Run, effect: OpenTurn, request: PreparedRequest | FedRequest) -> Reader:
-    """Opens the turn's stream: in the native lane, Rust sends the request; in the fed lane, Python feeds the stream."""
-    run.status.check_open()
-    settings = effect.call.settings
-    if isinstance(request, PreparedRequest):
-        options = stream_options(settings, is_local=request.is_local)
-        stream = _native.open_stream(request.url, request.headers, request.body, request.dialect, options)
-        return run.turn_opened(stream, effect, request.provider)
-    source, stream = _native.open_fed_stream(request.name, "openai_chat", stream_options(settings))
-    return run.turn_opened(stream, effect, request.provider, request.start(source))

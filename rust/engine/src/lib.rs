@@ -42,7 +42,7 @@ pub use end::{End, Failure, FailureKind};
 pub use fork::forked;
 pub use request::{Request, Timeouts};
 pub use retry_after::{rate_limit_reset, retry_after};
-pub use runtime::RuntimeError;
+pub use runtime::{RuntimeError, spawn};
 pub use source::Source;
 pub use stream::{Arrival, Closer, ReadLag, Readiness, Stream};
 pub use transport::options::ConnectionOptions;

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwapOption;
 use tokio::runtime::{Builder, Runtime};
+use tokio::task::AbortHandle;
 
 use crate::bell;
 use crate::fork::Process;
@@ -78,6 +79,14 @@ pub(crate) fn engine() -> Result<&'static Engine, RuntimeError> {
         _ => std::sync::Arc::clone(&built),
     });
     Ok(CURRENT.load().as_ref().map_or(built.engine, |owned| owned.engine))
+}
+
+/// Runs a task on the network threads of this process.
+///
+/// # Errors
+/// [`RuntimeError`] when the network threads cannot be started.
+pub fn spawn(task: impl Future<Output = ()> + Send + 'static) -> Result<AbortHandle, RuntimeError> {
+    Ok(engine()?.runtime.spawn(task).abort_handle())
 }
 
 fn build() -> Result<Engine, RuntimeError> {

@@ -9,6 +9,7 @@
 //! - `decode`: the decoder of recorded bodies;
 //! - `convert`: responses and timings as Python objects;
 //! - `errors`: failures as the exceptions of `headrace.errors`;
+//! - `serve`: the server, and the exchanges that Python answers;
 //! - `simulator`: the scripted provider.
 
 mod convert;
@@ -19,6 +20,8 @@ mod iterate;
 #[cfg(unix)]
 mod notifier;
 mod options;
+#[cfg(unix)]
+mod serve;
 mod simulator;
 mod source;
 mod sse;
@@ -41,6 +44,9 @@ mod _native {
     use crate::notifier::{Notifier, Waker};
     #[pymodule_export]
     use crate::options::{Connection, StreamOptions};
+    #[cfg(unix)]
+    #[pymodule_export]
+    use crate::serve::{Exchange, Relay, Server};
     #[pymodule_export]
     use crate::simulator::Simulator;
     #[pymodule_export]

@@ -26,7 +26,7 @@ const SLICE: Duration = Duration::from_millis(50);
 pub(crate) struct Stream {
     // To avoid a deadlock: wait for this lock only while detached from the interpreter, and never wait for the
     // interpreter while holding it.
-    inner: Mutex<EngineStream>,
+    inner: Arc<Mutex<EngineStream>>,
     closer: Closer,
     dialect: Dialect,
     model: Option<String>,
@@ -139,12 +139,18 @@ impl Stream {
     fn new(stream: EngineStream, dialect: Dialect, model: Option<String>, raised: Raised) -> Self {
         Self {
             closer: stream.closer(),
-            inner: Mutex::new(stream),
+            inner: Arc::new(Mutex::new(stream)),
             dialect,
             model,
             raised,
             separator: Mutex::default(),
         }
+    }
+
+    /// For a relay: the stream, and the token to yield before the first one.
+    pub(crate) fn for_relay(&self, py: Python<'_>) -> (Arc<Mutex<EngineStream>>, Option<String>) {
+        let separator = self.separator.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner).take();
+        (Arc::clone(&self.inner), separator.map(|token| token.bind(py).to_string()))
     }
 
     fn lock<'a>(&'a self, py: Python<'_>) -> MutexGuard<'a, EngineStream> {

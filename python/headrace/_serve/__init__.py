@@ -1,0 +1,4 @@
+"""Serving agents over HTTP: what answers the requests that the native server has read."""
+
+OFFERED = ("answer", "events")
+"""The modules that other rooms may import."""

@@ -1,0 +1,181 @@
+//! The server, and the exchanges that Python answers.
+
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use headrace_server::server::StartError;
+use headrace_server::{Event, Refusal, RefusalKind, Relay as NativeRelay, Server as NativeServer};
+use headrace_wire::encode::Api;
+use headrace_wire::{Delta, DeltaKind, FinishReason, Usage};
+use pyo3::prelude::*;
+use pyo3::sync::MutexExt;
+use pyo3::types::PyList;
+
+use crate::errors;
+use crate::notifier::Waker;
+use crate::stream::Stream;
+
+/// A running server.
+#[pyclass(frozen, module = "headrace._native")]
+pub(crate) struct Server {
+    server: Mutex<Option<NativeServer>>,
+    #[pyo3(get)]
+    address: (String, u16),
+}
+
+#[pymethods]
+impl Server {
+    /// Starts a server. The waker is woken when there is something to take.
+    #[new]
+    fn new(py: Python<'_>, host: &str, port: u16, models: Vec<String>, waker: &Waker) -> PyResult<Self> {
+        let waker = waker.waker.clone();
+        let started = py.detach(|| NativeServer::start(TcpListener::bind((host, port))?, models, waker));
+        let server = started.map_err(|error| match error {
+            StartError::Io(error) => error.into(),
+            StartError::Runtime(error) => errors::runtime(py, &error),
+        })?;
+        let address = server.address();
+        Ok(Self { server: Mutex::new(Some(server)), address: (address.ip().to_string(), address.port()) })
+    }
+
+    /// What has happened: exchanges to answer, and the ids of those whose client has left.
+    fn take<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let events = self.server.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner);
+        let events = events.as_ref().map(NativeServer::take).unwrap_or_default();
+        let taken = PyList::empty(py);
+        for event in events {
+            match event {
+                Event::Asked(exchange) => taken.append(Exchange { exchange })?,
+                Event::Left(id) => taken.append(id)?,
+            }
+        }
+        Ok(taken)
+    }
+
+    /// Accepts nothing more. Requests under way go on.
+    fn drain(&self, py: Python<'_>) {
+        if let Some(server) = &*self.server.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner) {
+            server.drain();
+        }
+    }
+
+    /// Closes all connections.
+    fn stop(&self, py: Python<'_>) {
+        drop(self.server.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner).take());
+    }
+}
+
+/// One request and its response.
+#[pyclass(frozen, module = "headrace._native")]
+pub(crate) struct Exchange {
+    exchange: Arc<headrace_server::Exchange>,
+}
+
+#[pymethods]
+impl Exchange {
+    #[getter]
+    fn id(&self) -> u64 {
+        self.exchange.id
+    }
+
+    #[getter]
+    fn api(&self) -> &'static str {
+        match self.exchange.asked.api {
+            Api::Anthropic => "anthropic",
+            _ => "openai_chat",
+        }
+    }
+
+    #[getter]
+    fn model(&self) -> &str {
+        &self.exchange.asked.model
+    }
+
+    #[getter]
+    fn temperature(&self) -> Option<f64> {
+        self.exchange.asked.temperature
+    }
+
+    #[getter]
+    fn is_gone(&self) -> bool {
+        self.exchange.is_gone()
+    }
+
+    /// The conversation in OpenAI's format, as JSON.
+    fn messages(&self) -> String {
+        serde_json::Value::from(self.exchange.asked.messages.clone()).to_string()
+    }
+
+    /// Writes what a turn's stream says, without Python, until it ends or the client leaves.
+    fn relay(&self, py: Python<'_>, stream: &Stream) -> PyResult<Relay> {
+        let (stream, separator) = stream.for_relay(py);
+        let relay = NativeRelay::start(stream, Arc::clone(&self.exchange), separator);
+        Ok(Relay { relay: relay.map_err(|error| errors::runtime(py, &error))? })
+    }
+
+    /// Writes tokens.
+    fn write(&self, tokens: Vec<String>) {
+        let deltas: Vec<Delta> = tokens
+            .into_iter()
+            .filter(|token| !token.is_empty())
+            .map(|token| Delta::first(DeltaKind::Text(token.into())))
+            .collect();
+        self.exchange.write(&deltas);
+    }
+
+    /// True if there is room to write, or the client has left. If not, the waker will be woken when that may have
+    /// changed.
+    fn arm_room(&self, waker: &Waker) -> bool {
+        self.exchange.poll_room(&mut Context::from_waker(&waker.waker)).is_ready()
+    }
+
+    /// Ends the answer.
+    #[pyo3(signature = (reason, input_tokens, output_tokens, total_tokens))]
+    fn finish(
+        &self,
+        reason: &str,
+        input_tokens: Option<u64>,
+        output_tokens: Option<u64>,
+        total_tokens: Option<u64>,
+    ) {
+        let reason = match reason {
+            "length" => FinishReason::Length,
+            "tool_calls" => FinishReason::ToolCalls,
+            "content_filter" => FinishReason::ContentFilter,
+            _ => FinishReason::Stop,
+        };
+        let usage = Usage { input_tokens, output_tokens, total_tokens, ..Usage::default() };
+        let is_known = input_tokens.is_some() || output_tokens.is_some();
+        self.exchange.finish(reason, is_known.then_some(usage));
+    }
+
+    /// Ends the answer with an error.
+    #[pyo3(signature = (kind, message, retry_after = None))]
+    fn fail(&self, kind: &str, message: String, retry_after: Option<f64>) {
+        let kind = match kind {
+            "invalid" => RefusalKind::Invalid,
+            "not_found" => RefusalKind::NotFound,
+            "rate_limit" => RefusalKind::RateLimit,
+            "upstream" => RefusalKind::Upstream,
+            "timeout" => RefusalKind::Timeout,
+            "unavailable" => RefusalKind::Unavailable,
+            _ => RefusalKind::Internal,
+        };
+        self.exchange.fail(Refusal { kind, message, retry_after });
+    }
+}
+
+/// A relay of one turn.
+#[pyclass(frozen, module = "headrace._native")]
+pub(crate) struct Relay {
+    relay: Arc<NativeRelay>,
+}
+
+#[pymethods]
+impl Relay {
+    /// True once the relay has ended. If not, the waker will be woken then.
+    fn arm(&self, waker: &Waker) -> bool {
+        self.relay.poll_done(&mut Context::from_waker(&waker.waker)) == Poll::Ready(())
+    }
+}

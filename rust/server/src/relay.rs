@@ -1,0 +1,125 @@
+//! From the stream of a model's turn to a response: a token passes on network threads only.
+
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use headrace_engine::{Readiness, RuntimeError, Stream, spawn};
+use headrace_wire::{Delta, DeltaKind};
+
+use crate::exchange::Exchange;
+
+/// A relay of one turn.
+#[derive(Debug, Default)]
+pub struct Relay {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    done: bool,
+    waiting: Option<Waker>,
+}
+
+impl Relay {
+    /// Starts to relay what a stream says to the client, until the stream ends or the client leaves.
+    ///
+    /// # Errors
+    /// [`RuntimeError`] when the network threads cannot be started.
+    pub fn start(
+        stream: Arc<Mutex<Stream>>,
+        exchange: Arc<Exchange>,
+        separator: Option<String>,
+    ) -> Result<Arc<Self>, RuntimeError> {
+        let relay = Arc::new(Self::default());
+        let running = Arc::clone(&relay);
+        spawn(async move {
+            run(&stream, &exchange, separator).await;
+            // Before anybody is told: the stream is theirs again.
+            drop(stream);
+            running.end();
+        })?;
+        Ok(relay)
+    }
+
+    /// Ready once the stream has ended, or the client has left.
+    pub fn poll_done(&self, context: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.done {
+            return Poll::Ready(());
+        }
+        state.waiting = Some(context.waker().clone());
+        Poll::Pending
+    }
+
+    fn end(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.done = true;
+        if let Some(waiting) = state.waiting.take() {
+            waiting.wake();
+        }
+    }
+}
+
+/// What a relay does next.
+enum Step {
+    Write,
+    End,
+}
+
+async fn run(stream: &Mutex<Stream>, exchange: &Arc<Exchange>, mut separator: Option<String>) {
+    let mut deltas = Vec::new();
+    loop {
+        let step = poll_fn(|context| poll(stream, exchange, &mut deltas, context)).await;
+        if let Step::End = step {
+            return;
+        }
+        if let Some(at) = deltas.iter().position(is_text)
+            && let Some(separator) = separator.take()
+        {
+            deltas.insert(at, Delta::first(DeltaKind::Text(separator.into())));
+        }
+        exchange.write(&deltas);
+        deltas.clear();
+    }
+}
+
+/// Takes what has arrived, as soon as there is room for it.
+fn poll(
+    stream: &Mutex<Stream>,
+    exchange: &Exchange,
+    deltas: &mut Vec<Delta>,
+    context: &mut Context<'_>,
+) -> Poll<Step> {
+    let room = exchange.poll_room(context);
+    let mut stream = stream.lock().unwrap_or_else(PoisonError::into_inner);
+    match room {
+        Poll::Pending => return Poll::Pending,
+        Poll::Ready(false) => {
+            stream.closer().close();
+            return Poll::Ready(Step::End);
+        }
+        Poll::Ready(true) => {}
+    }
+    loop {
+        match stream.poll(context) {
+            Readiness::Ready => {
+                stream.take(|arrival| deltas.extend(Some(arrival.delta).filter(is_shown)));
+                if !deltas.is_empty() {
+                    return Poll::Ready(Step::Write);
+                }
+            }
+            Readiness::Pending => return Poll::Pending,
+            Readiness::Ended | Readiness::Forked => return Poll::Ready(Step::End),
+        }
+    }
+}
+
+/// Whether the client gets to see it. Calls of the agent's own tools are the agent's affair.
+fn is_shown(delta: &Delta) -> bool {
+    delta.choice == 0 && (is_text(delta) || matches!(delta.kind, DeltaKind::Reasoning(_)))
+}
+
+const fn is_text(delta: &Delta) -> bool {
+    matches!(delta.kind, DeltaKind::Text(_) | DeltaKind::Refusal(_))
+}
