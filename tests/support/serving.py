@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from headrace.serve import Server
-
-from .harness import PATIENCE
+from support.harness import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
