@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 use super::io::Io;
 use super::stamp::Stamp;
 
-const BUFFER_BYTES: usize = 64 * 1024;
+const BUFFER_BYTES: usize = 256 * 1024;
 
 thread_local! {
     static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; BUFFER_BYTES].into_boxed_slice());
