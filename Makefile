@@ -64,7 +64,7 @@ bench: setup
 	cargo bench --locked -p headrace-benches
 	$(BIN)/python -m pytest benches --benchmark-only --benchmark-autosave -o addopts= -p no:xdist
 
-# headrace beside its peers, in one sitting: about three quarters of an hour on a machine that does nothing else.
+# headrace beside its peers, in one sitting: about an hour on a machine that does nothing else.
 bench-peers:
 	$(PYTHON) benches/side_by_side/run.py
 

@@ -10,7 +10,7 @@ import json
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from headrace.errors import StreamError
-from headrace.events import Event, Reasoning, Refusal, Token, ToolCallDelta
+from headrace.events import Event, Reasoning, Refusal, Token, ToolCallDelta, make_token
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -145,15 +145,19 @@ class EventReader:
 
     def _events(self, deltas: list[Delta]) -> list[Event]:
         events: list[Event] = []
+        agent, numbers, said = self._agent, self._numbers, self._said.append
         for delta in deltas:
-            if delta[0] == "text":
+            if delta[0] == "text" and self._logprobs is None:  # nearly all of them
+                said(delta[2])
+                events.append(make_token(delta[2], None, agent, next(numbers), delta[1]))
+            elif delta[0] == "text":
                 events.append(self._say(Token, delta[2], delta[1]))
             elif delta[0] == "refusal":
                 events.append(self._say(Refusal, delta[2], delta[1]))
             elif delta[0] == "logprobs":
                 self._logprobs = json.loads(delta[2])
             elif delta[0] == "reasoning":
-                events.append(Reasoning(delta[2], agent=self._agent, seq=next(self._numbers), at_ns=delta[1]))
+                events.append(Reasoning(delta[2], agent=agent, seq=next(numbers), at_ns=delta[1]))
             elif delta[0] == "tool_call_start":
                 self._begin_call(delta[2], delta[3], delta[4])
                 events.append(self._piece(delta[2], "", delta[1]))
