@@ -23,8 +23,8 @@ impl ChunkEncoder {
     /// [`DeltaKind::Response`] becomes the first chunk, which has the role; id and model are those of the encoder.
     pub fn encode(&self, delta: &Delta, out: &mut Vec<u8>) {
         let body = match &delta.kind {
-            DeltaKind::Text(text) => self.message(delta.choice, &json!({ "content": text })),
-            DeltaKind::Reasoning(text) => self.message(delta.choice, &json!({ "reasoning_content": text })),
+            DeltaKind::Text(text) => return self.piece(delta.choice, "content", text, out),
+            DeltaKind::Reasoning(text) => return self.piece(delta.choice, "reasoning_content", text, out),
             DeltaKind::Refusal(text) => self.message(delta.choice, &json!({ "refusal": text })),
             DeltaKind::ToolCallStart(start) => {
                 let function = json!({ "name": start.name, "arguments": "" });
@@ -53,6 +53,22 @@ impl ChunkEncoder {
         out.extend_from_slice(b"data: ");
         out.extend_from_slice(body.to_string().as_bytes());
         out.extend_from_slice(b"\n\n");
+    }
+
+    /// Appends the event of a piece of text. Nearly all events are such, so it is written without a tree of values; the
+    /// members are in the order in which [`Value`] writes them.
+    fn piece(&self, choice: u32, member: &str, text: &str, out: &mut Vec<u8>) {
+        let Self { id, model, created } = self;
+        out.extend_from_slice(b"data: {\"choices\":[{\"delta\":{\"");
+        out.extend_from_slice(member.as_bytes());
+        out.extend_from_slice(b"\":");
+        write_string(text, out);
+        out.extend_from_slice(format!("}},\"finish_reason\":null,\"index\":{choice}}}],").as_bytes());
+        out.extend_from_slice(format!("\"created\":{created},\"id\":").as_bytes());
+        write_string(id, out);
+        out.extend_from_slice(b",\"model\":");
+        write_string(model, out);
+        out.extend_from_slice(b",\"object\":\"chat.completion.chunk\"}\n\n");
     }
 
     /// Appends the end marker, `[DONE]`.
@@ -89,6 +105,12 @@ impl ChunkEncoder {
         }
         chunk
     }
+}
+
+/// Appends a JSON string.
+fn write_string(text: &str, out: &mut Vec<u8>) {
+    // Writing a string to a `Vec` does not fail.
+    let _ = serde_json::to_writer(out, text);
 }
 
 /// The signature of a call as Google sends it, of reasoning as `OpenRouter` does. OpenAI's client library requires an
@@ -171,4 +193,25 @@ fn usage_object(usage: &Usage) -> Value {
 
 fn error_object(error: &ProviderError) -> Value {
     json!({ "message": error.message, "type": error.kind, "code": error.code })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_are_written_as_a_tree_of_values_would_be() {
+        let encoder = ChunkEncoder { id: "a\"b".to_owned(), model: "m\\n\u{7}".to_owned(), created: 7 };
+        for text in ["", "plain", "\"quoted\" \\ / \n\t\u{1}\u{7f}", "é “x” \u{1f600} \u{2028}"] {
+            for (member, kind) in [
+                ("content", DeltaKind::Text(text.into())),
+                ("reasoning_content", DeltaKind::Reasoning(text.into())),
+            ] {
+                let mut written = Vec::new();
+                encoder.encode(&Delta { choice: 3, kind }, &mut written);
+                let tree = encoder.message(3, &json!({ member: text }));
+                assert_eq!(String::from_utf8(written).unwrap(), format!("data: {tree}\n\n"));
+            }
+        }
+    }
 }
