@@ -22,11 +22,13 @@ GO: list[Any] = [{"role": "user", "content": "Go."}]
 
 
 def openai_at(running: Running) -> openai.OpenAI:
-    return openai.OpenAI(base_url=f"{running.url}/v1", api_key="none", max_retries=0, timeout=60)
+    client = openai.OpenAI(base_url=f"{running.url}/v1", api_key="none", max_retries=0, timeout=60)
+    return running.clients.enter_context(client)
 
 
 def anthropic_at(running: Running) -> anthropic.Anthropic:
-    return anthropic.Anthropic(base_url=running.url, api_key="none", max_retries=0, timeout=60)
+    client = anthropic.Anthropic(base_url=running.url, api_key="none", max_retries=0, timeout=60)
+    return running.clients.enter_context(client)
 
 
 def streamed(running: Running, **options: Any) -> list[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from headrace.serve import Server
@@ -22,11 +22,13 @@ class Running:
     Attributes:
         url: Its URL.
         server: The server, which belongs to the event loop of its thread.
+        clients: What is closed before the server is.
     """
 
     def __init__(self, server: Server, event_loop: asyncio.AbstractEventLoop) -> None:
         self.server = server
         self.url = server.url
+        self.clients = ExitStack()
         self._event_loop = event_loop
 
     def call(self, function: Callable[[], Any]) -> Any:
@@ -68,7 +70,8 @@ def serving_agents(agents: Any) -> Iterator[Running]:
     [running] = started
     assert isinstance(running, Running), running
     try:
-        yield running
+        with running.clients:
+            yield running
     finally:
         while not stopping:
             begun.wait(0.001)
