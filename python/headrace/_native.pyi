@@ -249,6 +249,9 @@ class Server:
     def drain(self) -> None:
         """Accepts nothing more. Requests under way go on."""
 
+    def arm_drained(self, waker: Waker) -> bool:
+        """True once it was drained: all responses have been sent. If not, the waker will be woken then."""
+
     def stop(self) -> None:
         """Closes all connections."""
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from . import _native
 from ._concurrency.wakeups import notifier_of_running_loop
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from ._serve.answer import Served
 
 __all__ = ["Server", "sse"]
+
+_LAST_WORDS: Final = 1.0
+"""How many seconds a client has at least to take the end of its answer."""
 
 
 class Server:
@@ -110,11 +113,18 @@ class Server:
         Args:
             seconds: How long to wait at most.
         """
-        server = self._running()
+        server, loop = self._running(), asyncio.get_running_loop()
+        until = loop.time() + seconds
         server.drain()
+        self.wake()  # takes the requests that had come before
         if self._answering:
-            await asyncio.wait(self._answering.values(), timeout=seconds)
+            await asyncio.wait(list(self._answering.values()), timeout=seconds)
         await self._cancel()
+        # An answer that has ended is not yet an answer that was sent.
+        sent = asyncio.ensure_future(notifier_of_running_loop().armed(server, server.arm_drained))
+        await asyncio.wait({sent}, timeout=max(_LAST_WORDS, until - loop.time()))
+        sent.cancel()
+        await asyncio.wait({sent})
 
     async def stop(self) -> None:
         """Stops: cancels what is running, and closes all connections. Does nothing if it is not running."""

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import anthropic
 import httpx
 import openai
 import pytest
 
-from headrace import SequentialWorkflow
+from headrace import Agent, SequentialWorkflow, Timeouts
 from support.conversations import add, bodies, calling, refusing
 from support.harness import Simulate, agent_at, asking
 from support.serving import Running, serving_agents
-
-if TYPE_CHECKING:
-    from headrace import Agent
 
 TEXT = ["Water", " turns", " the", " wheel."]
 GO: list[Any] = [{"role": "user", "content": "Go."}]
@@ -202,6 +199,23 @@ def test_a_failure_of_the_provider_is_a_bad_gateway(simulate: Simulate) -> None:
     with serving_agents(agent) as running, pytest.raises(openai.InternalServerError) as caught:
         streamed(running)
     assert caught.value.status_code == 502
+
+
+def test_a_silent_provider_is_a_gateway_timeout(simulate: Simulate) -> None:
+    simulator = simulate(turns=[{"text": TEXT, "fault": {"kind": "stall", "after": 0}}])
+    agent = agent_at(simulator, timeouts=Timeouts(first_token=0.05))
+    with serving_agents(agent) as running, pytest.raises(openai.InternalServerError) as caught:
+        streamed(running)
+    assert caught.value.status_code == 504
+
+
+def test_a_key_that_the_server_lacks_is_no_fault_of_the_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    agent = Agent(model_name="openai/gpt-4o", print_on=False)
+    with serving_agents(agent) as running, pytest.raises(openai.InternalServerError) as caught:
+        streamed(running)
+    assert caught.value.status_code == 500
 
 
 def test_an_error_within_the_stream_comes_after_its_tokens(simulate: Simulate) -> None:

@@ -173,6 +173,22 @@ def test_draining_lets_running_answers_end_and_takes_no_more(simulate: Simulate)
         wait_until_refused(f"{running.url}/health/live")
 
 
+def test_draining_waits_until_a_slow_client_has_everything(simulate: Simulate) -> None:
+    agent = agent_at(simulate(turns=[{"text": ["word "], "repeat": 100_000}]))
+    with serving_agents({"agent": agent}) as running, ask(running) as connection, ThreadPoolExecutor(1) as pool:
+        got = connection.recv(1000)
+
+        async def drain_and_stop() -> None:
+            await running.server.drain(PATIENCE)
+            await running.server.stop()
+
+        stopped = pool.submit(running.call, drain_and_stop)
+        while block := connection.recv(256):
+            got = got[-1000:] + block
+        stopped.result(PATIENCE)
+    assert b"[DONE]" in got
+
+
 def test_stopping_cancels_what_runs(simulate: Simulate) -> None:
     simulator = simulate(turns=[STALL])
     with serving_agents({"agent": agent_at(simulator)}) as running, ask(running) as connection:

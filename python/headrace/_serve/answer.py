@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import json
 import logging
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
-from headrace._concurrency.wakeups import notifier_of_running_loop
+from headrace._concurrency.wakeups import Listener, notifier_of_running_loop
 from headrace.agent import Agent
 from headrace.errors import (
     BadRequestError,
     ConfigurationError,
-    ConnectTimeoutError,
-    FirstTokenTimeoutError,
     HeadraceError,
-    IdleTimeoutError,
     OverloadedError,
-    PoolTimeoutError,
     RateLimitError,
     StreamClosedError,
     StreamError,
-    TotalTimeoutError,
+    StreamTimeoutError,
 )
 
 if TYPE_CHECKING:
@@ -35,14 +31,6 @@ Served: TypeAlias = "Agent | SequentialWorkflow | ConcurrentWorkflow | AgentRear
 
 Kind: TypeAlias = Literal["invalid", "not_found", "rate_limit", "upstream", "timeout", "unavailable", "internal"]
 
-_TIMEOUTS: Final = (
-    ConnectTimeoutError,
-    FirstTokenTimeoutError,
-    IdleTimeoutError,
-    PoolTimeoutError,
-    TotalTimeoutError,
-)
-
 _logger = logging.getLogger("headrace.serve")
 
 
@@ -55,6 +43,10 @@ async def answer(served: Served, exchange: _native.Exchange) -> None:
     """
     try:
         stream = _stream(served, exchange)
+    except ConfigurationError as error:
+        exchange.fail("invalid", str(error))  # the conversation cannot work
+        return
+    try:
         async with stream:
             if isinstance(served, Agent) and _is_plain(served):
                 await cast("AsyncRunStream[str]", stream).relay_to(exchange)
@@ -94,10 +86,11 @@ def _stream(served: Served, exchange: _native.Exchange) -> AsyncRunStream[str] |
 
 async def _write(stream: AsyncRunStream[str] | AsyncWorkflowStream[str], exchange: _native.Exchange) -> None:
     """Writes the tokens of a stream, at the speed of the client."""
-    notifier = notifier_of_running_loop()
-    async for token in stream:
-        exchange.write([token])
-        await notifier.armed(exchange, exchange.arm_room)
+    with Listener(notifier_of_running_loop(), id(exchange), exchange.arm_room) as room:
+        async for token in stream:
+            exchange.write([token])
+            while (full := room.listen()) is not None:
+                await full
 
 
 def _refusal(error: Exception) -> tuple[Kind, str, float | None]:
@@ -107,10 +100,10 @@ def _refusal(error: Exception) -> tuple[Kind, str, float | None]:
             return "rate_limit", str(error), error.retry_after
         case OverloadedError():
             return "unavailable", str(error), error.retry_after
-        case BadRequestError() | ConfigurationError():
+        case BadRequestError():
             return "invalid", str(error), None
         case StreamError():
-            return ("timeout" if isinstance(error, _TIMEOUTS) else "upstream"), str(error), error.retry_after
+            return ("timeout" if isinstance(error, StreamTimeoutError) else "upstream"), str(error), error.retry_after
         case HeadraceError():
             return "internal", str(error), None
         case _:

@@ -60,6 +60,13 @@ impl Server {
         }
     }
 
+    /// True once it was drained: all responses have been sent. If not, the waker will be woken then.
+    fn arm_drained(&self, py: Python<'_>, waker: &Waker) -> bool {
+        let server = self.server.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner);
+        let context = &mut Context::from_waker(&waker.waker);
+        server.as_ref().is_none_or(|server| server.poll_drained(context).is_ready())
+    }
+
     /// Closes all connections.
     fn stop(&self, py: Python<'_>) {
         drop(self.server.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner).take());

@@ -106,7 +106,8 @@ fn user_messages(number: usize, blocks: &[Value], out: &mut Vec<Value>) -> Resul
                 out.push(json!({ "role": "tool", "tool_call_id": id, "content": text }));
             }
             kind => {
-                return Err(wrong(number, &format!("has a block of the type {kind:?}, which is not served")));
+                let kind = kind.unwrap_or("none");
+                return Err(wrong(number, &format!("has a block of the type {kind}, which is not served")));
             }
         }
     }
@@ -239,6 +240,6 @@ mod tests {
     fn a_message_that_cannot_be_converted_is_named() {
         let messages = json!([{ "role": "user", "content": "Hi." }, { "role": "user", "content": [{ "type": "audio" }] }]);
         let refused = read(Api::Anthropic, &json!({ "model": "poet", "messages": messages })).unwrap_err();
-        assert!(refused.message.starts_with("messages[1] has a block of the type Some(\"audio\")"));
+        assert!(refused.message.starts_with("messages[1] has a block of the type audio"));
     }
 }

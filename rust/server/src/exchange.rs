@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use crate::asked::Asked;
 use crate::body::{Pipe, StreamingBody};
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, RefusalKind};
 use crate::server::Arrivals;
 
 /// The beginning of a response, and where its body comes from.
@@ -134,10 +134,14 @@ impl Exchange {
         self.pipe.poll_room(context)
     }
 
-    /// The client has left.
-    pub(crate) fn leave(&self) {
-        self.pipe.leave();
-        self.arrivals.left(self.id);
+    /// What is to happen when the client leaves. It does not hold the exchange: if whoever was to answer drops that, the
+    /// client is told.
+    pub(crate) fn on_leave(&self) -> impl FnOnce() + Send + use<> {
+        let (pipe, arrivals, id) = (self.pipe.clone(), Arc::clone(&self.arrivals), self.id);
+        move || {
+            pipe.leave();
+            arrivals.left(id);
+        }
     }
 
     /// Encodes deltas. The first ones begin the response.
@@ -146,12 +150,7 @@ impl Exchange {
             state.encoder = Some(StreamEncoder::new(self.asked.api, state.head.clone()));
             let begin = Delta::first(DeltaKind::Response(Box::default()));
             self.encode_with(state, |encoder, out| encoder.encode(&begin, out));
-            // Without the exchange: whoever answers may drop it, and then the response ends.
-            let (pipe, arrivals, id) = (self.pipe.clone(), Arc::clone(&self.arrivals), self.id);
-            let body = self.pipe.body(move || {
-                pipe.leave();
-                arrivals.left(id);
-            });
+            let body = self.pipe.body(self.on_leave());
             state.answer(Answer::Stream(body));
         }
         self.encode_with(state, |encoder, out| {
@@ -186,8 +185,8 @@ impl State {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        // Whoever was to answer has dropped it.
-        self.pipe.end();
+        // Does nothing if it was answered.
+        self.fail(Refusal::new(RefusalKind::Internal, "the request was dropped without an answer"));
     }
 }
 

@@ -2,23 +2,18 @@
 
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use headrace_engine::{Readiness, RuntimeError, Stream, spawn};
 use headrace_wire::{Delta, DeltaKind};
 
+use crate::done::Done;
 use crate::exchange::Exchange;
 
 /// A relay of one turn.
 #[derive(Debug, Default)]
 pub struct Relay {
-    state: Mutex<State>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    done: bool,
-    waiting: Option<Waker>,
+    done: Done,
 }
 
 impl Relay {
@@ -37,27 +32,14 @@ impl Relay {
             run(&stream, &exchange, separator).await;
             // Before anybody is told: the stream is theirs again.
             drop(stream);
-            running.end();
+            running.done.set();
         })?;
         Ok(relay)
     }
 
     /// Ready once the stream has ended, or the client has left.
     pub fn poll_done(&self, context: &mut Context<'_>) -> Poll<()> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.done {
-            return Poll::Ready(());
-        }
-        state.waiting = Some(context.waker().clone());
-        Poll::Pending
-    }
-
-    fn end(&self) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.done = true;
-        if let Some(waiting) = state.waiting.take() {
-            waiting.wake();
-        }
+        self.done.poll(context)
     }
 }
 

@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::Waker;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -28,6 +28,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use crate::asked::Asked;
+use crate::done::Done;
 use crate::exchange::{Answer, Exchange};
 use crate::refusal::{Refusal, RefusalKind};
 
@@ -75,6 +76,7 @@ pub struct Server {
     arrivals: Arc<Arrivals>,
     stop: watch::Sender<bool>,
     accepting: AbortHandle,
+    drained: Arc<Done>,
 }
 
 impl Server {
@@ -97,8 +99,13 @@ impl Server {
         let arrivals = Arc::new(Arrivals { events: SegQueue::new(), waker, next_id: AtomicU64::new(1) });
         let routes = Arc::new(Routes { models, arrivals: Arc::clone(&arrivals) });
         let (stop, stopped) = watch::channel(false);
-        let accepting = spawn(accept(listener, routes, stopped))?;
-        Ok(Self { address, arrivals, stop, accepting })
+        let drained = Arc::new(Done::default());
+        let done = Arc::clone(&drained);
+        let accepting = spawn(async move {
+            accept(listener, routes, stopped).await;
+            done.set();
+        })?;
+        Ok(Self { address, arrivals, stop, accepting, drained })
     }
 
     /// Where it listens.
@@ -116,6 +123,11 @@ impl Server {
     /// Accepts no more connections and no more requests. Those under way go on.
     pub fn drain(&self) {
         self.stop.send_replace(true);
+    }
+
+    /// Ready once it was drained: all responses have been sent, and all connections are closed.
+    pub fn poll_drained(&self, context: &mut Context<'_>) -> Poll<()> {
+        self.drained.poll(context)
     }
 }
 
@@ -226,12 +238,13 @@ impl Routes {
         let id = self.arrivals.next_id.fetch_add(1, Ordering::Relaxed);
         let (exchange, answered) = Exchange::new(id, asked, Arc::clone(&self.arrivals));
         // If the client leaves before the response has begun, hyper drops this future.
-        let waiting = LeaveOnDrop(Some(Arc::clone(&exchange)));
+        let waiting = OnDrop(Some(exchange.on_leave()));
         self.arrivals.asked(exchange);
+        // An exchange that is dropped answers too, so this does not fail.
         let answer = answered.await.unwrap_or_else(|_| {
-            Answer::Refusal(Refusal::new(RefusalKind::Internal, "the request was dropped without an answer"))
+            Answer::Refusal(Refusal::new(RefusalKind::Internal, "the request was not answered"))
         });
-        waiting.answered();
+        waiting.defuse();
         begin(api, answer)
     }
 
@@ -259,18 +272,19 @@ impl Routes {
     }
 }
 
-struct LeaveOnDrop(Option<Arc<Exchange>>);
+/// Calls a function when it is dropped, unless it was defused.
+struct OnDrop<F: FnOnce()>(Option<F>);
 
-impl LeaveOnDrop {
-    fn answered(mut self) {
+impl<F: FnOnce()> OnDrop<F> {
+    fn defuse(mut self) {
         self.0 = None;
     }
 }
 
-impl Drop for LeaveOnDrop {
+impl<F: FnOnce()> Drop for OnDrop<F> {
     fn drop(&mut self) {
-        if let Some(exchange) = &self.0 {
-            exchange.leave();
+        if let Some(function) = self.0.take() {
+            function();
         }
     }
 }
