@@ -264,10 +264,6 @@ class Exchange:
         """Different for each request."""
 
     @property
-    def api(self) -> Literal["openai_chat", "anthropic"]:
-        """The protocol that the client speaks."""
-
-    @property
     def model(self) -> str:
         """The name of what is asked."""
 

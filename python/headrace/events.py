@@ -33,8 +33,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from .types import Value
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from .types import Timing, ToolCall, Usage
 
 __all__ = [
@@ -56,7 +54,6 @@ __all__ = [
     "ToolResultReturned",
     "TurnEnd",
     "TurnStart",
-    "make_token",
 ]
 
 
@@ -368,37 +365,3 @@ def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {item.name: _plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
     return value
-
-
-def _token_maker() -> Callable[[str, Any, str, int, int], Token]:
-    # A frozen dataclass sets each field through a method of `object` that looks the field up by its name.
-    new: Callable[[type[Token]], Token] = object.__new__
-    cls: Any = Token
-    set_text, set_logprobs = cls.text.__set__, cls.logprobs.__set__
-    set_agent, set_seq, set_at_ns = cls.agent.__set__, cls.seq.__set__, cls.at_ns.__set__
-
-    def make(text: str, logprobs: Any, agent: str, seq: int, at_ns: int) -> Token:
-        """Makes a ``Token`` in half the time of the class itself: there are very many.
-
-        Args:
-            text: The text.
-            logprobs: Its log probabilities; None if there are none.
-            agent: The name of the agent.
-            seq: The event's number within the run.
-            at_ns: When it arrived.
-
-        Returns:
-            The event.
-        """
-        token = new(Token)
-        set_text(token, text)
-        set_logprobs(token, logprobs)
-        set_agent(token, agent)
-        set_seq(token, seq)
-        set_at_ns(token, at_ns)
-        return token
-
-    return make
-
-
-make_token = _token_maker()

@@ -75,7 +75,7 @@ def test_an_error_comes_after_the_text_as_one_line_and_code_1(simulator: Simulat
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["--tool", "nowhere"], "module:function"),
+        (["--tool", "nowhere"], "module:name"),
         (["--tool", "nowhere:add"], "cannot be imported"),
         (["--max-loops", "many"], "whole number or 'auto'"),
         (["--max-loops", "0"], "max_loops"),

@@ -80,13 +80,14 @@ def run(
     """Run a task: text to standard output as it arrives, tool calls and timing to standard error."""
     from headrace.agent import Agent
 
-    from .run import load_tool, read_loops, show_run
+    from .references import load
+    from .run import read_loops, show_run
 
     agent = Agent(
         model_name=model,
         llm_base_url=base_url,
         system_prompt=system,
-        tools=[load_tool(reference) for reference in tool or ()],
+        tools=[load(reference, "the tool") for reference in tool or ()],
         max_loops=read_loops(max_loops),
     )
     try:

@@ -2,44 +2,19 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
-from typing import TYPE_CHECKING, Any, Literal, TextIO
+from typing import TYPE_CHECKING, Literal, TextIO
 
 from headrace._agent.terminal import printable, printable_json
 from headrace.errors import ConfigurationError
 from headrace.events import Event, Refusal, RunEnd, Token, ToolCallRequested, ToolResultReturned, TurnEnd
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from headrace.agent import Agent
 
-__all__ = ["load_tool", "read_loops", "show_run"]
-
-
-def load_tool(reference: str) -> Callable[..., Any]:
-    """Imports a tool.
-
-    Args:
-        reference: ``module:function``. The module may be in the working directory.
-
-    Returns:
-        The function.
-
-    Raises:
-        ConfigurationError: There is no such module or function.
-    """
-    module, colon, name = reference.partition(":")
-    if not (module and colon and name):
-        raise ConfigurationError(f"--tool must be module:function, not {reference!r}")
-    if "" not in sys.path:
-        sys.path.insert(0, "")
-    try:
-        found: Callable[..., Any] = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise ConfigurationError(f"the tool {reference!r} cannot be imported: {error}") from error
-    return found
+__all__ = ["read_loops", "show_run"]
 
 
 def read_loops(text: str) -> int | Literal["auto"]:

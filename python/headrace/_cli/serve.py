@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import signal
 import sys
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,8 @@ from headrace.agent import Agent
 from headrace.errors import ConfigurationError
 from headrace.local import DEFAULT_MODEL
 from headrace.serve import Server
+
+from .references import load
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +36,7 @@ def serve_agents(references: Sequence[str], models: Sequence[str], host: str, po
     """
     served: dict[str, Any] = {}
     for reference in references:
-        agent = _load(reference)
+        agent = load(reference, "the agent")
         name = str(getattr(agent, "agent_name", None) or getattr(agent, "name", reference))
         if name in served:
             raise ConfigurationError(f"two agents are called {name!r}: clients could not tell them apart")
@@ -71,15 +72,3 @@ async def _serve(server: Server, drain_seconds: float) -> None:
 
 def _say(line: str) -> None:
     print(printable(line, sys.stderr), file=sys.stderr, flush=True)
-
-
-def _load(reference: str) -> Any:
-    module, colon, name = reference.partition(":")
-    if not (module and colon and name):
-        raise ConfigurationError(f"an agent must be module:name, not {reference!r}")
-    if "" not in sys.path:
-        sys.path.insert(0, "")
-    try:
-        return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise ConfigurationError(f"the agent {reference!r} cannot be imported: {error}") from error

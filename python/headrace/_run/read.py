@@ -10,7 +10,7 @@ import json
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from headrace.errors import StreamError
-from headrace.events import Event, Reasoning, Refusal, Token, ToolCallDelta, make_token
+from headrace.events import Event, Reasoning, Refusal, Token, ToolCallDelta
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -59,6 +59,40 @@ class View(NamedTuple):
     def text_events(self) -> tuple[type[Token | Refusal | Reasoning], ...]:
         """The events whose text is a token: it goes to the callback, and is yielded if events are not wanted."""
         return (Token, Refusal, Reasoning) if self.reasoning and not self.events else (Token, Refusal)
+
+
+def _token_maker() -> Callable[[str, Any, str, int, int], Token]:
+    # A frozen dataclass sets each field through a method of `object` that looks the field up by its name.
+    new: Callable[[type[Token]], Token] = object.__new__
+    cls: Any = Token
+    set_text, set_logprobs = cls.text.__set__, cls.logprobs.__set__
+    set_agent, set_seq, set_at_ns = cls.agent.__set__, cls.seq.__set__, cls.at_ns.__set__
+
+    def make(text: str, logprobs: Any, agent: str, seq: int, at_ns: int) -> Token:
+        """Makes a ``Token`` in half the time of the class itself: there are very many.
+
+        Args:
+            text: The text.
+            logprobs: Its log probabilities; None if there are none.
+            agent: The name of the agent.
+            seq: The event's number within the run.
+            at_ns: When it arrived.
+
+        Returns:
+            The event.
+        """
+        token = new(Token)
+        set_text(token, text)
+        set_logprobs(token, logprobs)
+        set_agent(token, agent)
+        set_seq(token, seq)
+        set_at_ns(token, at_ns)
+        return token
+
+    return make
+
+
+_make_token = _token_maker()
 
 
 class TextReader:
@@ -149,7 +183,7 @@ class EventReader:
         for delta in deltas:
             if delta[0] == "text" and self._logprobs is None:  # nearly all of them
                 said(delta[2])
-                events.append(make_token(delta[2], None, agent, next(numbers), delta[1]))
+                events.append(_make_token(delta[2], None, agent, next(numbers), delta[1]))
             elif delta[0] == "text":
                 events.append(self._say(Token, delta[2], delta[1]))
             elif delta[0] == "refusal":

@@ -29,7 +29,7 @@ __all__ = ["Served", "answer"]
 Served: TypeAlias = "Agent | SequentialWorkflow | ConcurrentWorkflow | AgentRearrange"
 """What can be served."""
 
-Kind: TypeAlias = Literal["invalid", "not_found", "rate_limit", "upstream", "timeout", "unavailable", "internal"]
+Kind: TypeAlias = Literal["invalid", "rate_limit", "upstream", "timeout", "unavailable", "internal"]
 
 _logger = logging.getLogger("headrace.serve")
 

@@ -6,7 +6,6 @@ use std::task::{Context, Poll};
 
 use headrace_server::server::StartError;
 use headrace_server::{Event, Refusal, RefusalKind, Relay as NativeRelay, Server as NativeServer};
-use headrace_wire::encode::Api;
 use headrace_wire::{Delta, DeltaKind, FinishReason, Usage};
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
@@ -87,14 +86,6 @@ impl Exchange {
     }
 
     #[getter]
-    fn api(&self) -> &'static str {
-        match self.exchange.asked.api {
-            Api::Anthropic => "anthropic",
-            _ => "openai_chat",
-        }
-    }
-
-    #[getter]
     fn model(&self) -> &str {
         &self.exchange.asked.model
     }
@@ -162,7 +153,6 @@ impl Exchange {
     fn fail(&self, kind: &str, message: String, retry_after: Option<f64>) {
         let kind = match kind {
             "invalid" => RefusalKind::Invalid,
-            "not_found" => RefusalKind::NotFound,
             "rate_limit" => RefusalKind::RateLimit,
             "upstream" => RefusalKind::Upstream,
             "timeout" => RefusalKind::Timeout,

@@ -86,7 +86,8 @@ impl Exchange {
             return;
         }
         let usage = usage.map(|usage| Delta::first(DeltaKind::Usage(Box::new(usage))));
-        let finish = Finish::new(reason, word(self.asked.api, reason).into());
+        // In OpenAI's words. The encoders of other APIs have their own.
+        let finish = Finish::new(reason, reason.as_str().into());
         let last = [Some(Delta::first(DeltaKind::Finish(Box::new(finish)))), usage];
         let last: Vec<Delta> = last.into_iter().flatten().collect();
         for delta in &last {
@@ -187,20 +188,6 @@ impl Drop for Exchange {
     fn drop(&mut self) {
         // Does nothing if it was answered.
         self.fail(Refusal::new(RefusalKind::Internal, "the request was dropped without an answer"));
-    }
-}
-
-/// An API's word for the reason why an answer ended.
-const fn word(api: Api, reason: FinishReason) -> &'static str {
-    match (api, reason) {
-        (Api::Anthropic, FinishReason::Length) => "max_tokens",
-        (Api::Anthropic, FinishReason::ToolCalls) => "tool_use",
-        (Api::Anthropic, FinishReason::ContentFilter) => "refusal",
-        (Api::Anthropic, _) => "end_turn",
-        (_, FinishReason::Length) => "length",
-        (_, FinishReason::ToolCalls) => "tool_calls",
-        (_, FinishReason::ContentFilter) => "content_filter",
-        _ => "stop",
     }
 }
 
