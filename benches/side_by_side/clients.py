@@ -126,6 +126,24 @@ def pyreqwest_orjson_sync(url: str) -> Iterator[Connect]:
         yield connect
 
 
+@contextmanager
+def httpr_orjson_sync(url: str) -> Iterator[Connect]:
+    import httpr
+
+    def connect(model: str) -> Ask:
+        def ask() -> Iterator[str]:
+            with client.stream("POST", f"{url}/chat/completions", json=body(model)) as response:
+                rest = b""
+                for block in response.iter_bytes():
+                    *events, rest = (rest + block).split(b"\n\n")
+                    yield from tokens_of(events)
+
+        return ask
+
+    with httpr.Client(auth_bearer=KEY, timeout=600) as client:
+        yield connect
+
+
 @asynccontextmanager
 async def httpx_json(url: str) -> AsyncIterator[Connect]:
     import json
@@ -147,6 +165,46 @@ async def httpx_json(url: str) -> AsyncIterator[Connect]:
     headers = {"authorization": f"Bearer {KEY}"}
     async with httpx.AsyncClient(limits=unlimited, timeout=None, headers=headers) as client:
         yield connect
+
+
+# --- clients with a Rust core --------------------------------------------------------------------------------------
+
+
+@contextmanager
+def f3dx_sync(url: str) -> Iterator[Connect]:
+    import f3dx
+
+    client = f3dx.OpenAI(api_key=KEY, base_url=url, http2=False)
+
+    def connect(model: str) -> Ask:
+        def ask() -> Iterator[str]:
+            for chunk in client.chat_completions_create_stream(body(model)):
+                if chunk["choices"] and (token := chunk["choices"][0]["delta"].get("content")):
+                    yield token
+
+        return ask
+
+    yield connect
+
+
+@asynccontextmanager
+async def liter_llm(url: str) -> AsyncIterator[Connect]:
+    import liter_llm
+
+    client = liter_llm.create_client(KEY, url, timeout_secs=600, max_retries=0, model_hint="openai")
+
+    def connect(model: str) -> Ask:
+        async def ask() -> AsyncIterator[str]:
+            request = liter_llm.ChatCompletionRequest(
+                model=model, messages=[{"role": "user", "content": PROMPT}], stream=True
+            )
+            async for chunk in liter_llm.chat_stream(client, request):
+                if chunk.choices and (token := chunk.choices[0].delta.content):
+                    yield token
+
+        return ask
+
+    yield connect
 
 
 # --- SDKs and agents -----------------------------------------------------------------------------------------------
@@ -324,6 +382,9 @@ CLIENTS = {
             "import orjson, pyreqwest.client",
         ),
         Client("pyreqwest_sync", "pyreqwest + orjson, sync", pyreqwest_orjson_sync, ("pyreqwest", "orjson")),
+        Client("httpr_sync", "httpr + orjson, sync", httpr_orjson_sync, ("httpr", "orjson"), "import httpr, orjson"),
+        Client("f3dx_sync", "f3dx, sync", f3dx_sync, ("f3dx",), "import f3dx"),
+        Client("liter_llm", "liter-llm", liter_llm, ("liter-llm",), "import liter_llm"),
         Client("httpx", "httpx + json", httpx_json, ("httpx",), "import httpx, json"),
         Client("openai", "openai SDK", openai_sdk, ("openai",), "from openai import AsyncOpenAI"),
         Client("openai_agents", "openai-agents", openai_agents, ("openai-agents",), "from agents import Agent"),

@@ -13,14 +13,16 @@ if TYPE_CHECKING:
 Job = dict[str, Any]
 
 BY_HAND = ("aiohttp", "pyreqwest")
-SLOW = ("httpx", "openai", "openai_agents", "pydantic_ai", "litellm")
+RUST = ("httpr_sync", "f3dx_sync")
+"""Clients with a Rust core. Their streams are sync; httpr's async client reads in threads."""
+SLOW = ("liter_llm", "httpx", "openai", "openai_agents", "pydantic_ai", "litellm")
 OURS_ASYNC = ("headrace_async", "headrace_before_async")
 OURS = ("headrace_sync", "headrace_before_sync", *OURS_ASYNC)
 ASYNC = (*OURS_ASYNC, *BY_HAND, *SLOW, "swarms_async")
-ONE_STREAM = (*OURS, *BY_HAND, "pyreqwest_sync", *SLOW, "swarms_sync")
-FAST = (*OURS, *BY_HAND, "pyreqwest_sync")
+ONE_STREAM = (*OURS, *BY_HAND, "pyreqwest_sync", *RUST, *SLOW, "swarms_sync")
+FAST = (*OURS, *BY_HAND, "pyreqwest_sync", *RUST)
 FLOOR = ("list_sync", "socket_sync")
-IMPORTED = ("headrace_sync", *BY_HAND, *SLOW, "swarms_sync")
+IMPORTED = ("headrace_sync", *BY_HAND, *RUST, *SLOW, "swarms_sync")
 STREAMS = (1, 10, 100, 200, 1000)
 OTHER = "-other"
 """What the names of scenarios end with that are measured with the second server."""
