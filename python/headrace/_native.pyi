@@ -234,17 +234,42 @@ class Server:
     Args:
         host: The address to listen on.
         port: The port; 0 for any free one.
-        models: The names of what is served.
         waker: Woken when there is something to take.
+        models: The names of what is served.
+        keys: The file of the keys; None to ask for none.
+        max_streams: How many answers may run at a time; None for no limit.
+        max_waiting: How many requests may wait for one of these to end.
+        cors: The origins whose pages may ask; ``*`` for all.
+        goes_on: Whether a run goes on when its client leaves.
+        keep_alive: After how many seconds of silence a comment is sent.
+        access_log: The file that gets a line for each request; None for none.
+        page: The page at ``/``; None for none.
+        shares_port: Whether other processes may listen at the same port.
     """
 
-    def __new__(cls, host: str, port: int, models: list[str], waker: Waker) -> Server: ...
+    def __new__(
+        cls,
+        host: str,
+        port: int,
+        waker: Waker,
+        *,
+        models: list[str],
+        keys: PathLike[str] | str | None,
+        max_streams: int | None,
+        max_waiting: int,
+        cors: list[str],
+        goes_on: bool,
+        keep_alive: float,
+        access_log: PathLike[str] | str | None,
+        page: str | None,
+        shares_port: bool,
+    ) -> Server: ...
     @property
     def address(self) -> tuple[str, int]:
         """Where it listens."""
 
-    def take(self) -> list[Exchange | int]:
-        """What has happened: exchanges to answer, and the ids of those whose client has left."""
+    def take(self) -> list[Exchange | int | tuple[int, str]]:
+        """What has happened: exchanges to answer; the ids of those whose client has gone; ids with what users say."""
 
     def drain(self) -> None:
         """Accepts nothing more. Requests under way go on."""
@@ -268,21 +293,30 @@ class Exchange:
         """The name of what is asked."""
 
     @property
-    def temperature(self) -> float | None:
-        """The sampling temperature that the client wants."""
-
-    @property
     def is_gone(self) -> bool:
         """Whether the client has left."""
 
-    def messages(self) -> str:
-        """The conversation in OpenAI's format, as JSON."""
+    @property
+    def is_kept(self) -> bool:
+        """Whether the conversation is kept, for a response that goes on from this one."""
+
+    def asked(self) -> str:
+        """What is asked for, as JSON in OpenAI's format: ``messages``, ``parameters``, ``tools``, ``tool_choice``."""
+
+    def keep(self, conversation: str) -> None:
+        """Keeps a conversation, a list of messages as JSON."""
+
+    def tell(self, event: str) -> None:
+        """Tells the client what the agent does: an event as JSON."""
 
     def relay(self, stream: Stream) -> Relay:
         """Writes what a turn's stream says, without Python, until it ends or the client leaves."""
 
     def write(self, tokens: list[str]) -> None:
         """Writes tokens."""
+
+    def write_calls(self, calls: list[tuple[str, str, str]]) -> None:
+        """Writes whole calls of the client's tools: id, name and arguments."""
 
     def arm_room(self, waker: Waker) -> bool:
         """True if there is room to write, or the client has left. If not, the waker will be woken later."""

@@ -45,6 +45,9 @@ if TYPE_CHECKING:
         temperature: float | None
         headers: Mapping[str, str] | None
         metadata: Mapping[str, Any] | None
+        llm_args: Mapping[str, Any] | None
+        client_tools: Sequence[Mapping[str, Any]] | None
+        tool_choice: object
         streaming_callback: Callable[[Any], object] | None
 
     class _StreamOptions(_RunOptions, total=False):
@@ -429,6 +432,9 @@ class Agent:
         temperature: float | None = None,
         headers: Mapping[str, str] | None = None,
         metadata: Mapping[str, Any] | None = None,
+        llm_args: Mapping[str, Any] | None = None,
+        client_tools: Sequence[Mapping[str, Any]] | None = None,
+        tool_choice: object = None,
         with_events: bool = False,
         reasoning: bool = False,
         streaming_callback: Callable[[Any], object] | None = None,
@@ -448,6 +454,12 @@ class Agent:
             temperature: Used instead of the agent's.
             headers: HTTP headers for the requests of this run, besides the agent's.
             metadata: Your own notes about the run; ``stream.metadata`` has them. They are not sent anywhere.
+            llm_args: More members of the requests' bodies, besides the agent's; one of the same name replaces the
+                agent's.
+            client_tools: Tools that you run yourself, as OpenAI schemas. A turn that calls one ends the run:
+                ``stream.turns[-1].tool_calls`` has the calls. Go on with another run, whose ``messages`` have their
+                results. Calls of the agent's own tools in the same turn are not run; the model makes them again.
+            tool_choice: Used instead of the agent's.
             with_events: Yield events (``headrace.events``) instead of tokens.
             reasoning: Yield the model's reasoning too, as tokens among the others.
             streaming_callback: Used instead of the agent's own callback.
@@ -468,7 +480,19 @@ class Agent:
             >>> "".join(agent.run_stream("Who am I?", messages=history, temperature=0.0))
             'Hello, world.'
         """
-        given = RunInput(task, img, imgs, messages, system_prompt, temperature, headers, metadata)
+        given = RunInput(
+            task,
+            img,
+            imgs,
+            messages,
+            system_prompt,
+            temperature,
+            headers,
+            metadata,
+            llm_args,
+            client_tools,
+            tool_choice,
+        )
         return RunStream(self._run(given, with_events, reasoning, streaming_callback))
 
     @overload
@@ -494,6 +518,9 @@ class Agent:
         temperature: float | None = None,
         headers: Mapping[str, str] | None = None,
         metadata: Mapping[str, Any] | None = None,
+        llm_args: Mapping[str, Any] | None = None,
+        client_tools: Sequence[Mapping[str, Any]] | None = None,
+        tool_choice: object = None,
         with_events: bool = False,
         reasoning: bool = False,
         streaming_callback: Callable[[Any], object] | None = None,
@@ -502,7 +529,19 @@ class Agent:
 
         Arguments and errors are those of :meth:`run_stream`; :class:`AsyncRunStream` has an example.
         """
-        given = RunInput(task, img, imgs, messages, system_prompt, temperature, headers, metadata)
+        given = RunInput(
+            task,
+            img,
+            imgs,
+            messages,
+            system_prompt,
+            temperature,
+            headers,
+            metadata,
+            llm_args,
+            client_tools,
+            tool_choice,
+        )
         return AsyncRunStream(self._run(given, with_events, reasoning, streaming_callback))
 
     def __repr__(self) -> str:

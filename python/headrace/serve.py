@@ -1,4 +1,4 @@
-"""Serves agents and workflows over HTTP, to every client that speaks OpenAI's or Anthropic's protocol.
+"""Serves agents and workflows over HTTP: to clients of OpenAI's and Anthropic's protocols, and to front ends.
 
 Example:
     >>> import asyncio
@@ -14,23 +14,28 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import math
+import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from . import _native
 from ._concurrency.wakeups import notifier_of_running_loop
-from ._serve.answer import answer
+from ._serve.answer import Answering
 from ._serve.events import sse
+from ._serve.notices import EXPOSED
 from .agent import Agent
 from .errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from os import PathLike
     from types import TracebackType
 
     from typing_extensions import Self
 
     from ._serve.answer import Served
+    from ._serve.notices import Exposed
 
 __all__ = ["Server", "sse"]
 
@@ -41,24 +46,39 @@ _LAST_WORDS: Final = 1.0
 class Server:
     """Serves agents and workflows.
 
-    ``POST /v1/chat/completions`` (OpenAI) and ``POST /v1/messages`` (Anthropic), streamed or whole, ``GET /v1/models``,
-    ``/health/live`` and ``/health/ready``. The ``model`` of a request is the name of an agent. An agent gets the whole
-    conversation of the request, and runs its own tools; its calls are not shown to the client. Reasoning is, where the
-    protocol has a place for it. If the client leaves, the run is cancelled and its connection closed.
+    OpenAI's ``POST /v1/chat/completions`` and ``/v1/responses``, Anthropic's ``/v1/messages``, AG-UI (``/ag-ui``) and
+    the UI messages of Vercel's AI SDK (``/api/chat``); ``GET /v1/models``, ``/health/live``, ``/health/ready``,
+    ``/metrics`` (Prometheus), and a page to try it at ``/``. The ``model`` of a request is the name of an agent. An
+    agent gets the whole conversation of the request, and runs its own tools; calls of tools that the client brings are
+    handed back to it. If the client leaves, the run is cancelled and its connection closed.
 
     The tokens of an agent pass from the model's socket to the client's without entering Python, unless it is autonomous
     or has a callback for tokens.
 
-    There are no keys yet, so only this machine is served.
-
     Args:
         agents: One agent, several (served under their ``agent_name``), or a dict by name. Workflows are served like
             agents, and get what the user said last.
-        host: The address to listen on.
+        host: The address to listen on. One that other machines can reach needs ``keys``, or ``public``.
         port: The port; 0 for any free one.
+        keys: The file of the keys that clients need; ``headrace keys new`` adds one to it. None: no key is needed.
+        public: Serve other machines without keys.
+        max_streams: How many answers may run at a time; None for no limit. Further requests wait.
+        max_waiting: How many requests may wait; None for as many as may run. More are refused with 429.
+        on_disconnect: ``"cancel"`` the run of a client that leaves, or ``"continue"`` it: its events are kept for ten
+            minutes, and ``GET /v1/runs/{id}/events`` goes on where the client left off. The header ``headrace-run`` of
+            each response has the id.
+        expose: What clients are told besides text: ``"text"`` for nothing more, ``"tools"`` for the tool calls of the
+            agent and their results, ``"all"`` for all that it does. None: everything where no key is needed, else only
+            text. OpenAI's and Anthropic's protocols have no place for this, so there they are comments of the stream.
+        cors: The origins whose pages may ask; ``["*"]`` for all.
+        keep_alive: After how many seconds of silence a stream sends a comment. A response whose first token is not
+            there by then begins without it, so that a later error has no status but is in the stream.
+        access_log: A file that gets a line of JSON for each request.
+        page: Whether there is a page at ``/``.
+        shares_port: Whether other processes may listen at the same port; the system then divides the connections.
 
     Raises:
-        ConfigurationError: Two agents have the same name, there is none, or the address is not this machine's own.
+        ConfigurationError: Two agents have the same name, there is none, or an option cannot work.
     """
 
     def __init__(
@@ -67,12 +87,41 @@ class Server:
         *,
         host: str = "127.0.0.1",
         port: int = 8000,
+        keys: str | PathLike[str] | None = None,
+        public: bool = False,
+        max_streams: int | None = None,
+        max_waiting: int | None = None,
+        on_disconnect: Literal["cancel", "continue"] = "cancel",
+        expose: Exposed | None = None,
+        cors: Iterable[str] = (),
+        keep_alive: float = 15.0,
+        access_log: str | PathLike[str] | None = None,
+        page: bool = True,
+        shares_port: bool = False,
     ) -> None:
         self._served = _by_name(agents)
-        _check_host(host)
+        if not public and keys is None:
+            _check_host(host)
+        _check_choice("on_disconnect", on_disconnect, ("cancel", "continue"))
+        _check_choice("expose", expose, (*EXPOSED, None))
+        _check_above_zero("keep_alive", keep_alive)
+        _check_above_zero("max_streams", max_streams)
         self._host, self._port = host, port
+        self._exposed: Exposed = expose or ("all" if keys is None else "text")
+        self._options: dict[str, Any] = {
+            "models": list(self._served),
+            "keys": keys,
+            "max_streams": max_streams,
+            "max_waiting": max_waiting if max_waiting is not None else max_streams or 0,
+            "cors": [*_listed_origins(cors)],
+            "goes_on": on_disconnect == "continue",
+            "keep_alive": float(keep_alive),
+            "access_log": access_log,
+            "page": _page() if page else None,
+            "shares_port": shares_port,
+        }
         self._native: _native.Server | None = None
-        self._answering: dict[int, asyncio.Task[None]] = {}
+        self._running_answers: dict[int, tuple[Answering, asyncio.Task[None]]] = {}
 
     @property
     def url(self) -> str:
@@ -89,19 +138,24 @@ class Server:
         """The names of what is served."""
         return tuple(self._served)
 
+    @property
+    def needs_key(self) -> bool:
+        """Whether clients need a key."""
+        return self._options["keys"] is not None
+
     async def start(self) -> Self:
         """Starts to serve, on the running event loop.
 
         Raises:
-            ConfigurationError: It is running already.
-            OSError: The port is in use.
+            ConfigurationError: It is running already, or the file of the keys cannot be used.
+            OSError: The port is in use, or the access log cannot be written.
         """
         if self._native is not None:
             raise ConfigurationError("this server is running already")
         native = notifier_of_running_loop().native
         native.add(id(self), self)
         try:
-            self._native = _native.Server(self._host, self._port, list(self._served), native.waker(id(self)))
+            self._native = _native.Server(self._host, self._port, native.waker(id(self)), **self._options)
         except BaseException:
             native.remove(id(self), self)
             raise
@@ -117,8 +171,8 @@ class Server:
         until = loop.time() + seconds
         server.drain()
         self.wake()  # takes the requests that had come before
-        if self._answering:
-            await asyncio.wait(list(self._answering.values()), timeout=seconds)
+        if running := self._tasks():
+            await asyncio.wait(running, timeout=seconds)
         await self._cancel()
         # An answer that has ended is not yet an answer that was sent.
         sent = asyncio.ensure_future(notifier_of_running_loop().armed(server, server.arm_drained))
@@ -147,20 +201,29 @@ class Server:
         if self._native is None:
             return
         for event in self._native.take():
-            if not isinstance(event, int):
+            if isinstance(event, tuple):
+                number, message = event
+                if number in self._running_answers:
+                    self._running_answers[number][0].steer(message)
+            elif not isinstance(event, int):
                 self._begin(event)
-            elif event in self._answering:  # its client has left
-                self._answering[event].cancel()
+            elif event in self._running_answers:  # its client has left
+                self._running_answers[event][1].cancel()
 
     def _begin(self, exchange: _native.Exchange) -> None:
-        task = asyncio.get_running_loop().create_task(answer(self._served[exchange.model], exchange))
-        self._answering[exchange.id] = task
-        task.add_done_callback(lambda _task: self._answering.pop(exchange.id, None))
+        answering = Answering(self._served[exchange.model], exchange, self._exposed)
+        task = asyncio.get_running_loop().create_task(answering.run())
+        self._running_answers[exchange.id] = answering, task
+        task.add_done_callback(lambda _task: self._running_answers.pop(exchange.id, None))
+
+    def _tasks(self) -> list[asyncio.Task[None]]:
+        return [task for _, task in self._running_answers.values()]
 
     async def _cancel(self) -> None:
-        for task in list(self._answering.values()):
+        running = self._tasks()
+        for task in running:
             task.cancel()
-        await asyncio.gather(*self._answering.values(), return_exceptions=True)
+        await asyncio.gather(*running, return_exceptions=True)
 
     def _running(self) -> _native.Server:
         if self._native is None:
@@ -200,6 +263,32 @@ def _check_host(host: str) -> None:
         is_own = host == "localhost"
     if not is_own:
         raise ConfigurationError(
-            f"{host!r} can be reached from other machines, and there are no keys yet: serve 127.0.0.1, and put a proxy "
-            "with keys in front of it"
+            f"{host!r} can be reached from other machines: give a file of keys (keys=…, --keys), or say that everybody "
+            "may ask (public=True, --public)"
         )
+
+
+def _check_choice(name: str, value: object, choices: tuple[object, ...]) -> None:
+    if value not in choices:
+        raise ConfigurationError(f"{name} must be one of {', '.join(map(repr, choices))}, not {value!r}")
+
+
+def _check_above_zero(name: str, value: object) -> None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if value is not None and not (is_number and 0 < cast("float", value) < math.inf):
+        raise ConfigurationError(f"{name} must be a number above 0, not {value!r}")
+
+
+def _listed_origins(cors: Iterable[str]) -> Iterable[str]:
+    if isinstance(cors, str):
+        raise ConfigurationError(f"cors must be a list of origins: [{cors!r}]")
+    for origin in cors:
+        if origin != "*" and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/]+", origin):
+            raise ConfigurationError(f"cors: {origin!r} is no origin, such as https://example.org, without a path")
+        yield origin
+
+
+def _page() -> str:
+    from importlib.resources import files
+
+    return (files("headrace") / "_serve" / "page.html").read_text("utf-8")

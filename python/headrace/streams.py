@@ -11,8 +11,9 @@ from ._run.run import Run
 from ._run.streams import AsyncStream, Stream, StreamInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
+    from ._run.read import Item
     from ._run.streams import AsyncTokenIterator, TokenIterator
     from .types import Timing
 
@@ -121,13 +122,14 @@ class AsyncRunStream(_AgentStreamInfo, AsyncStream[Run, T], Generic[T]):
         items = _native.AsyncTokenIterator(adrive(run), run, running_loop)
         super().__init__(run, cast("AsyncTokenIterator[T]", items))
 
-    async def relay_to(self, exchange: _native.Exchange) -> None:
+    async def relay_to(self, exchange: _native.Exchange, tell: Callable[[list[Item]], None]) -> None:
         """Reads the stream to its end, for the client of a server, without entering Python for each token.
 
         For ``headrace.serve``. It cannot be read in another way then.
 
         Args:
             exchange: Where the text goes.
+            tell: Called with the events that :meth:`with_notices` asks for.
 
         Raises:
             StreamError: The run did not end complete.
@@ -135,7 +137,7 @@ class AsyncRunStream(_AgentStreamInfo, AsyncStream[Run, T], Generic[T]):
         """
         from ._run.relay import relay_drive
 
-        await relay_drive(self._run, exchange)
+        await relay_drive(self._run, exchange, tell)
 
     async def _wait_closed(self) -> None:
         await self._run.work.released()

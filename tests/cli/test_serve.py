@@ -112,7 +112,7 @@ def test_a_second_signal_ends_them(simulate: Simulate, tmp_path: Path) -> None:
         (["app"], "the agent must be module:name, not 'app'"),
         (["app:nobody"], "the agent 'app:nobody' cannot be imported"),
         (["app:poet", "app:poet"], "two agents are called 'poet'"),
-        (["app:poet", "--host", "0.0.0.0"], "there are no keys yet"),
+        (["app:poet", "--host", "0.0.0.0"], "give a file of keys"),
         (["elsewhere:poet"], "cannot be imported"),
     ],
 )

@@ -217,7 +217,7 @@ def test_a_stopped_server_can_be_started_again(simulate: Simulate) -> None:
         ([], {}, "there is nothing to serve"),
         ("twice", {}, "two agents have the same name"),
         ({"agent": 7}, {}, "'agent' is of type int, and neither an agent nor a workflow"),
-        ("one", {"host": "0.0.0.0"}, "can be reached from other machines, and there are no keys yet"),
+        ("one", {"host": "0.0.0.0"}, "can be reached from other machines: give a file of keys"),
         ("one", {"host": "example.org"}, "can be reached from other machines"),
     ],
 )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
+from headrace._loop.client_tools import offered
 from headrace.errors import ConfigurationError
 
 from . import on_demand
@@ -12,13 +14,16 @@ from .arguments import check_type, checked_dict
 from .config import check_images, check_task, checked_headers
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from headrace._loop.effects import Loop
     from headrace._loop.spec import AgentSpec
     from headrace.types import ModelSettings, Outcome
 
 __all__ = ["RunInput"]
+
+_SAME: Final = (("max_tokens", "max_completion_tokens"), ("reasoning_effort", "thinking"))
+"""Parameters that say the same: one of a run replaces those of the agent."""
 
 
 class RunInput(NamedTuple):
@@ -32,6 +37,9 @@ class RunInput(NamedTuple):
     temperature: float | None = None
     headers: Mapping[str, str] | None = None
     metadata: Mapping[str, Any] | None = None
+    llm_args: Mapping[str, Any] | None = None
+    client_tools: Sequence[Mapping[str, Any]] | None = None
+    tool_choice: object = None
 
     def loop(self, spec: AgentSpec) -> tuple[str, Loop[Outcome]]:
         """Checks the input, and makes the loop of a run.
@@ -69,20 +77,48 @@ class RunInput(NamedTuple):
         if self.system_prompt is not None:
             check_type("system_prompt", self.system_prompt, str, "a string")
             spec = spec._replace(system_prompt=self.system_prompt or None)
-        if self.temperature is None and self.headers is None:
+        if self.tool_choice is not None:
+            spec = spec._replace(tool_choice=self.tool_choice)
+        if self.client_tools is not None:
+            spec = self._with_client_tools(spec, self.client_tools)
+        if self.temperature is None and self.headers is None and self.llm_args is None:
             return spec
         check_type("temperature", self.temperature, int | float, "a number")
         headers = checked_headers("headers", checked_dict("headers", self.headers))
-        fallbacks = tuple(self._with_options(settings, headers) for settings in spec.retries.fallbacks)
-        return spec._replace(
-            settings=self._with_options(spec.settings, headers), retries=spec.retries._replace(fallbacks=fallbacks)
-        )
-
-    def _with_options(self, settings: ModelSettings, headers: Mapping[str, str]) -> ModelSettings:
-        parameters = settings.parameters
+        parameters = dict(checked_dict("llm_args", self.llm_args))
+        headers |= checked_headers("extra_headers", parameters.pop("extra_headers", None))
+        given = frozenset(parameters)
         if self.temperature is not None:
-            parameters = {**parameters, "temperature": self.temperature}
-        return replace(settings, parameters=parameters, headers={**settings.headers, **headers})
+            parameters["temperature"] = self.temperature
+
+        def changed(settings: ModelSettings) -> ModelSettings:
+            replaced = {name for names in _SAME if not given.isdisjoint(names) for name in names}
+            kept = {name: value for name, value in settings.parameters.items() if name not in replaced}
+            return replace(
+                settings,
+                parameters={**kept, **parameters},
+                as_given=settings.as_given | given,
+                headers={**settings.headers, **headers},
+            )
+
+        fallbacks = tuple(map(changed, spec.retries.fallbacks))
+        return spec._replace(settings=changed(spec.settings), retries=spec.retries._replace(fallbacks=fallbacks))
+
+    @staticmethod
+    def _with_client_tools(spec: AgentSpec, tools: Sequence[Mapping[str, Any]]) -> AgentSpec:
+        """The specification with the caller's tools."""
+        check_type("client_tools", tools, list | tuple, "a list of tools in OpenAI's format")
+        for number, tool in enumerate(tools):
+            function: object = tool.get("function") if isinstance(cast("object", tool), Mapping) else None
+            if not isinstance(function, Mapping) or not isinstance(cast("dict[str, Any]", function).get("name"), str):
+                raise ConfigurationError(f"client_tools[{number}] must be a tool in OpenAI's format, with a name")
+        if tools and spec.max_loops is None:
+            raise ConfigurationError(
+                "client_tools: an autonomous agent (max_loops='auto') goes on by itself, and cannot wait for its caller"
+            )
+        spec = spec._replace(client_tools=tuple(tools))
+        offered(spec)  # raises if one has the name of a tool of the agent's
+        return spec
 
 
 def _joined(ours: str | None, given: str) -> str | None:

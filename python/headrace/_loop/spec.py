@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from headrace.types import Message, ModelSettings
 
@@ -87,7 +87,8 @@ class AgentSpec(NamedTuple):
 
     Do not compare two specs: their ``handoffs`` may refer to each other. ``agent_id`` stands for the agent that this is
     made from, and ``waiting`` holds those of the agents that wait for this one's answer, because they handed it a task.
-    ``own_toolbox`` is the toolbox without the tools of MCP servers, once these are in ``toolbox``.
+    ``own_toolbox`` is the toolbox without the tools of MCP servers, once these are in ``toolbox``. ``client_tools`` are
+    the schemas of tools that the caller runs itself.
     """
 
     name: str
@@ -110,6 +111,7 @@ class AgentSpec(NamedTuple):
     waiting: tuple[int, ...] = ()
     servers: MCPTools | None = None
     own_toolbox: Toolbox | None = None
+    client_tools: tuple[Mapping[str, Any], ...] = ()
     memory: Memory | None = None
     transform: Transform | None = None
     keeps_task: bool = True

@@ -11,7 +11,8 @@ from headrace.events import MCPServerFailed
 from headrace.types import Message, ModelCall, Outcome, Turn
 
 from .answers import is_paused, joined
-from .calls import HANDOFF, handoff_schemas, run_calls, tool_name
+from .calls import HANDOFF, run_calls, tool_name
+from .client_tools import calls_for_client, leave_to_client, offered
 from .conversation import Conversation
 from .effects import Loop, OpenTurn, Sleep, connect, emit, recall
 from .retries import ask_with_retries
@@ -30,7 +31,8 @@ def agent_turns(spec: AgentSpec, opening: Sequence[Message], history: Sequence[M
     """Asks the model, runs its tool calls, and asks again.
 
     The loop ends with the first turn that has no tool call or that meets a stop condition, and at the latest after
-    ``max_loops`` turns. The tool calls of the last turn are run too, because the model wanted their effects.
+    ``max_loops`` turns. The tool calls of the last turn are run too, because the model wanted their effects. It also
+    ends with a turn that calls a tool of the caller's: the caller runs it, and goes on with another run.
 
     Args:
         spec: The agent.
@@ -43,8 +45,8 @@ def agent_turns(spec: AgentSpec, opening: Sequence[Message], history: Sequence[M
     Returns:
         The messages of the run, and its answer: the text of the last turn that had text. The refusal of a turn, and the
         other agent's answer after a handoff, count as text. If no turn had text, the answer is what the tools of the
-        last turn with tool calls returned. If the last turn called tools that have no function, the answer is these
-        calls.
+        last turn with tool calls returned. If the last turn called tools that have no function, or that the caller
+        runs, the answer is these calls.
     """
     spec = yield from with_mcp_tools(spec)
     conversation = yield from begin(spec, opening, history)
@@ -52,9 +54,14 @@ def agent_turns(spec: AgentSpec, opening: Sequence[Message], history: Sequence[M
     last = spec.max_loops or 1
     for number in range(1, last + 1):
         spec = yield from with_mcp_tools(spec)  # a server may have changed them
-        schemas = (*spec.toolbox.schemas, *handoff_schemas(spec))
+        schemas = offered(spec)
         turn = yield from take_turn(spec, conversation, schemas)
         final, recorded = turn.text or turn.refusal or final, ""
+        if handed_back := calls_for_client(spec, turn):
+            conversation.add_results((yield from leave_to_client(spec, turn)))
+            recorded = _as_json((call.id or "", call.name, call.arguments) for call in handed_back)
+            yield from conversation.remember()
+            break
         if turn.tool_calls:
             results = yield from run_calls(spec, turn, schemas)
             conversation.add_results(results)
@@ -78,16 +85,20 @@ def _joined(results: Iterable[ToolResult]) -> str:
 def _recorded(spec: AgentSpec, results: Iterable[ToolResult]) -> str:
     """The calls of raw schemas, as a JSON list in OpenAI's format; empty if there is none."""
     raw = spec.toolbox.raw_names
-    calls = [
-        {
-            "id": result.call.id,
-            "type": "function",
-            "function": {"name": result.call.name, "arguments": json.dumps(result.value, ensure_ascii=False)},
-        }
+    return _as_json(
+        (result.call.id or "", result.call.name, json.dumps(result.value, ensure_ascii=False))
         for result in results
         if result.call.name in raw and result.error is None
+    )
+
+
+def _as_json(calls: Iterable[tuple[str, str, str]]) -> str:
+    """Calls, each with its id, name and arguments, as a JSON list in OpenAI's format; empty if there is none."""
+    listed = [
+        {"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}
+        for call_id, name, arguments in calls
     ]
-    return json.dumps(calls, ensure_ascii=False) if calls else ""
+    return json.dumps(listed, ensure_ascii=False) if listed else ""
 
 
 def with_mcp_tools(spec: AgentSpec) -> Loop[AgentSpec]:

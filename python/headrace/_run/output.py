@@ -29,11 +29,13 @@ class Output:
 
     Attributes:
         calls_back: Whether there is a callback for tokens.
+        tells: Whether events other than tokens are made, although the caller wants tokens.
         held: The batch that is being yielded.
     """
 
     def __init__(self, view: View) -> None:
         self.calls_back = view.callback is not None or view.detailed is not None
+        self.tells = False
         self._view = view
         self._text_events = view.text_events
         self._numbers = itertools.count()
@@ -49,9 +51,14 @@ class Output:
         return "" if self._view.events else self._view.separator
 
     @property
-    def wants_events(self) -> bool:
+    def yields_events(self) -> bool:
         """Whether the caller wants events instead of tokens."""
         return self._view.events
+
+    @property
+    def wants_events(self) -> bool:
+        """Whether the caller wants events, instead of tokens or among them."""
+        return self._view.events or self.tells
 
     def event(self, make: Callable[..., Event]) -> list[Item]:
         """Makes an event with the next number and the current time.
@@ -62,7 +69,7 @@ class Output:
         Returns:
             The event in a list; an empty list if the caller does not want events.
         """
-        return [make(seq=next(self._numbers), at_ns=time.monotonic_ns())] if self._view.events else []
+        return [make(seq=next(self._numbers), at_ns=time.monotonic_ns())] if self.wants_events else []
 
     def renumbered(self, event: Event) -> Event:
         """Gives an event of a member's run its number in the workflow's run.

@@ -15,19 +15,23 @@ from headrace._providers.prepare import preparation
 from .carry_out import arun_effect, in_thread, open_turn, tool_turn
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from headrace import _native
 
+    from .read import Item
     from .run import Run
 
 __all__ = ["relay_drive"]
 
 
-async def relay_drive(run: Run, exchange: _native.Exchange) -> None:
+async def relay_drive(run: Run, exchange: _native.Exchange, tell: Callable[[list[Item]], None]) -> None:
     """Drives a run on the running event loop, and relays its text.
 
     Args:
         run: The run. Nobody else reads it, and it has no callback for tokens.
         exchange: Where the text goes. It is neither finished nor failed here.
+        tell: Called with the events of the run, if there are to be any.
 
     Raises:
         StreamError: The run did not end complete.
@@ -35,12 +39,14 @@ async def relay_drive(run: Run, exchange: _native.Exchange) -> None:
     """
     notifier = notifier_of_running_loop()
     with run:
+        tell(run.begun())
         effect = run.start()
         while effect is not None:
             result: object
+            told: list[Item] = []
             try:
                 if isinstance(effect, OpenTurn):
-                    run.turn_begun(effect)
+                    tell(run.turn_begun(effect))
                     prepared = preparation(effect.call)
                     request = await in_thread(prepared.request) if prepared.blocks else prepared.request()
                     reader = open_turn(run, effect, request)
@@ -50,19 +56,20 @@ async def relay_drive(run: Run, exchange: _native.Exchange) -> None:
                     reader.take()  # it has ended: raises its error, if it has one
                     if exchange.is_gone:
                         run.close()
-                    result, _ = run.turn_ended(effect)
+                    result, told = run.turn_ended(effect)
                 elif isinstance(effect, RunTools):
                     turn = tool_turn(run, effect)
                     try:
                         while (returned := await turn.next()) is not None:
-                            run.tool_ended(effect, returned)
+                            tell(run.tool_ended(effect, returned))
                     finally:
                         await turn.close()
                     result = turn.results
                 else:
-                    result, _ = await arun_effect(run, effect)
+                    result, told = await arun_effect(run, effect)
                 effect = run.send(result)
             except Exception as error:  # noqa: BLE001 — the loop decides; what it does not handle is raised below
                 effect = run.throw(error)
-        run.ended()
+            tell(told)
+        tell(run.ended())
         run.status.raise_error()

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from headrace.types import Message, Timing, Turn, Usage
 
+    from .output import Output
+
 __all__ = ["AsyncStream", "AsyncTokenIterator", "Stream", "StreamInfo", "TokenIterator"]
 
 T = TypeVar("T")
@@ -37,6 +39,8 @@ class Running(Protocol):
     def cost(self) -> float | None: ...
     @property
     def timings(self) -> tuple[Timing, ...]: ...
+    @property
+    def output(self) -> Output: ...
 
     def check_open(self) -> None:
         """Raises ``StreamClosedError`` if the stream was closed."""
@@ -222,6 +226,10 @@ class AsyncStream(StreamInfo[R], AsyncIterator[T], Generic[R, T]):
         # Not a coroutine around it: `wait_for` makes a task of it before Python 3.12, and that must be the read alone.
         self._run.check_open()
         return self._items.__anext__()
+
+    def with_notices(self) -> None:
+        """Yields events other than tokens among the tokens. For ``headrace.serve``; before the stream is read."""
+        self._run.output.tells = True
 
     async def aclose(self) -> None:
         """Closes the stream, and returns when its connections are gone. May be called from any task, and repeatedly.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from headrace._concurrency.wakeups import Listener, notifier_of_running_loop
 from headrace.agent import Agent
@@ -18,13 +18,19 @@ from headrace.errors import (
     StreamError,
     StreamTimeoutError,
 )
+from headrace.events import Event
+from headrace.streams import AsyncRunStream
+
+from .notices import Exposed, notices
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from headrace import _native
-    from headrace.streams import AsyncRunStream
+    from headrace.types import ToolCall, Turn
     from headrace.workflow import AgentRearrange, AsyncWorkflowStream, ConcurrentWorkflow, SequentialWorkflow
 
-__all__ = ["Served", "answer"]
+__all__ = ["Answering", "Served"]
 
 Served: TypeAlias = "Agent | SequentialWorkflow | ConcurrentWorkflow | AgentRearrange"
 """What can be served."""
@@ -34,63 +40,114 @@ Kind: TypeAlias = Literal["invalid", "rate_limit", "upstream", "timeout", "unava
 _logger = logging.getLogger("headrace.serve")
 
 
-async def answer(served: Served, exchange: _native.Exchange) -> None:
-    """Answers a request, whatever happens.
+class Answering:
+    """The answer to one request.
 
     Args:
         served: Who answers.
         exchange: The request and its response.
+        exposed: What the client is told besides text.
     """
-    try:
-        stream = _stream(served, exchange)
-    except ConfigurationError as error:
-        exchange.fail("invalid", str(error))  # the conversation cannot work
-        return
-    try:
-        async with stream:
-            if isinstance(served, Agent) and _is_plain(served):
-                await cast("AsyncRunStream[str]", stream).relay_to(exchange)
-            else:
-                await _write(stream, exchange)
-        if not stream.text and stream.final:
-            exchange.write([stream.final])  # the answer is what a tool returned
+
+    def __init__(self, served: Served, exchange: _native.Exchange, exposed: Exposed) -> None:
+        self._served = served
+        self._exchange = exchange
+        self._exposed: Exposed = exposed
+        self._asked: dict[str, Any] = json.loads(exchange.asked())
+        self._client_tools = frozenset(str(tool["function"]["name"]) for tool in self._asked["tools"])
+        self._stream: AsyncRunStream[str] | AsyncWorkflowStream[str] | None = None
+
+    async def run(self) -> None:
+        """Answers, whatever happens."""
+        try:
+            stream = self._stream = self._started()
+        except ConfigurationError as error:
+            self._exchange.fail("invalid", str(error))  # the conversation cannot work
+            return
+        try:
+            async with stream:
+                await self._write(stream)
+            self._finish(stream)
+        except StreamClosedError:
+            # The client has left, and hears nothing of this; or the server is being stopped.
+            self._exchange.fail("unavailable", "the run was stopped")
+        except Exception as error:  # noqa: BLE001 — each error is an answer
+            self._exchange.fail(*_refusal(error))
+        except BaseException:
+            self._exchange.fail("unavailable", "the server is being stopped")
+            raise
+
+    def steer(self, message: str) -> None:
+        """Gives the agent another message of the user, before its next turn. A workflow takes none."""
+        if isinstance(self._stream, AsyncRunStream):
+            self._stream.steer(message)
+
+    def _started(self) -> AsyncRunStream[str] | AsyncWorkflowStream[str]:
+        asked, messages = self._asked, self._asked["messages"]
+        if isinstance(self._served, Agent):
+            return self._served.arun_stream(
+                messages=messages,
+                llm_args=asked["parameters"] or None,
+                client_tools=asked["tools"] or None,
+                tool_choice=asked["tool_choice"],
+            )
+        if asked["tools"]:
+            raise ConfigurationError("tools: a workflow cannot hand calls back to its client; ask an agent")
+        # A workflow has no conversation: its agents get what the user said last.
+        from headrace._conversation.given import given_conversation, words_of
+
+        given = given_conversation(messages)
+        return self._served.arun_stream(words_of(given.opening[0]) if given.opening else "")
+
+    async def _write(self, stream: AsyncRunStream[str] | AsyncWorkflowStream[str]) -> None:
+        if self._exposed != "text":
+            stream.with_notices()
+        if isinstance(stream, AsyncRunStream) and isinstance(self._served, Agent) and _is_plain(self._served):
+            await stream.relay_to(self._exchange, self._tell)
+            return
+        with Listener(notifier_of_running_loop(), id(self._exchange), self._exchange.arm_room) as room:
+            async for item in stream:
+                if isinstance(item, Event):
+                    self._tell([item])
+                else:
+                    self._exchange.write([item])
+                # At the speed of the client.
+                while (full := room.listen()) is not None:
+                    await full
+        # In the relay they are written as they come.
+        self._exchange.write_calls(
+            [(call.id or "", call.name, call.arguments) for call in self._for_client(stream.turns)]
+        )
+
+    def _tell(self, items: Iterable[object]) -> None:
+        for notice in notices(items, self._exposed, self._client_tools):
+            self._exchange.tell(notice)
+
+    def _finish(self, stream: AsyncRunStream[str] | AsyncWorkflowStream[str]) -> None:
+        turns = stream.turns
+        for_client = self._for_client(turns)
+        if not stream.text and stream.final and not for_client:
+            self._exchange.write([stream.final])  # the answer is what a tool returned
+        if self._exchange.is_kept:
+            from headrace._conversation.given import given_conversation
+
+            history = given_conversation(self._asked["messages"]).history
+            self._exchange.keep(json.dumps([*history, *stream.messages]))
+        reason = (turns[-1].finish_reason if turns else None) or "stop"
+        if reason == "tool_calls" and not for_client:
+            reason = "stop"  # its calls were the agent's own affair
         usage = stream.usage
         counts = (None, None, None) if usage is None else (usage.input_tokens, usage.output_tokens, usage.total_tokens)
-        turns = stream.turns
-        exchange.finish((turns[-1].finish_reason if turns else None) or "stop", *counts)
-    except StreamClosedError:
-        # The client has left, and hears nothing of this; or the server is being stopped.
-        exchange.fail("unavailable", "the run was stopped")
-    except Exception as error:  # noqa: BLE001 — each error is an answer
-        exchange.fail(*_refusal(error))
-    except BaseException:
-        exchange.fail("unavailable", "the server is being stopped")
-        raise
+        self._exchange.finish(reason, *counts)
+
+    def _for_client(self, turns: tuple[Turn, ...]) -> list[ToolCall]:
+        """The calls that are handed back."""
+        return [call for call in turns[-1].tool_calls if call.name in self._client_tools] if turns else []
 
 
 def _is_plain(agent: Agent) -> bool:
     """Whether each token of the agent is a token of a turn, and nobody is called with it."""
     return agent.max_loops != "auto" and agent.streaming_callback is None
-
-
-def _stream(served: Served, exchange: _native.Exchange) -> AsyncRunStream[str] | AsyncWorkflowStream[str]:
-    messages: list[dict[str, Any]] = json.loads(exchange.messages())
-    if isinstance(served, Agent):
-        return served.arun_stream(messages=messages, temperature=exchange.temperature)
-    # A workflow has no conversation: its agents get what the user said last.
-    from headrace._conversation.given import given_conversation, words_of
-
-    given = given_conversation(messages)
-    return served.arun_stream(words_of(given.opening[0]) if given.opening else "")
-
-
-async def _write(stream: AsyncRunStream[str] | AsyncWorkflowStream[str], exchange: _native.Exchange) -> None:
-    """Writes the tokens of a stream, at the speed of the client."""
-    with Listener(notifier_of_running_loop(), id(exchange), exchange.arm_room) as room:
-        async for token in stream:
-            exchange.write([token])
-            while (full := room.listen()) is not None:
-                await full
 
 
 def _refusal(error: Exception) -> tuple[Kind, str, float | None]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Approve", "Tool", "ToolErrorKind", "ToolResult", "as_tool", "check_name", "check_timeout"]
 
 ToolErrorKind: TypeAlias = Literal[
-    "invalid_arguments", "unknown_tool", "exception", "timeout", "refused", "unserialisable", "cut_off"
+    "invalid_arguments", "unknown_tool", "exception", "timeout", "refused", "unserialisable", "cut_off", "not_run"
 ]
 
 Approve: TypeAlias = Callable[[ToolCall, dict[str, Any]], bool | str | Awaitable[bool | str | None] | None]

@@ -127,13 +127,15 @@ class ParallelReader:
     Args:
         members: The members.
         events: Whether events are wanted instead of tokens.
+        notices: Whether events other than tokens are wanted among the tokens.
         stop_on_error: Whether a member that fails cancels the others, at once and not when the caller gets there.
     """
 
-    def __init__(self, members: Sequence[Member], *, events: bool, stop_on_error: bool) -> None:
+    def __init__(self, members: Sequence[Member], *, events: bool, notices: bool, stop_on_error: bool) -> None:
         self._queues = [_MemberQueue(member) for member in members]
         self._running = len(self._queues)
         self._events = events
+        self._notices = notices
         self._stop_on_error = stop_on_error
         self._closed = False
         self._waiter: asyncio.Future[None] | None = None
@@ -190,6 +192,8 @@ class ParallelReader:
         member = queue.member
         stream: AsyncRunStream[Any] = member.agent.arun_stream(member.task, with_events=self._events)
         member.stream = stream
+        if self._notices:
+            stream.with_notices()
         items = cast("AsyncGenerator[Item, None]", aiter(stream))
         # Without this, asyncio would close the generator in a task that nobody waits for.
         async with contextlib.aclosing(items):

@@ -42,7 +42,7 @@ def _drive(run: WorkflowRun) -> Generator[Item, None, None]:
 def _reader(run: WorkflowRun, members: Sequence[Member]) -> SingleReader | ParallelReaderInThread:
     # A single agent is read in the caller's thread.
     return (
-        SingleReader(members[0], events=run.output.wants_events)
+        SingleReader(members[0], events=run.output.yields_events)
         if len(members) == 1
         else ParallelReaderInThread(_parallel_reader(run, members))
     )
@@ -68,7 +68,8 @@ async def _adrive(run: WorkflowRun) -> AsyncGenerator[Item, None]:
 
 
 def _parallel_reader(run: WorkflowRun, members: Sequence[Member]) -> ParallelReader:
-    return ParallelReader(members, events=run.output.wants_events, stop_on_error=run.stop_on_error)
+    output = run.output
+    return ParallelReader(members, events=output.yields_events, notices=output.tells, stop_on_error=run.stop_on_error)
 
 
 class _WorkflowStreamInfo(StreamInfo[WorkflowRun]):

@@ -1,15 +1,18 @@
 //! The server, and the exchanges that Python answers.
 
-use std::net::TcpListener;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
-use headrace_server::server::StartError;
-use headrace_server::{Event, Refusal, RefusalKind, Relay as NativeRelay, Server as NativeServer};
-use headrace_wire::{Delta, DeltaKind, FinishReason, Usage};
+use headrace_server::server::{StartError, listen};
+use headrace_server::{Event, Options, Refusal, RefusalKind, Relay as NativeRelay, Server as NativeServer};
+use headrace_wire::{Delta, DeltaKind, FinishReason, ToolCallStart, Usage};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
 use pyo3::types::PyList;
+use serde_json::json;
 
 use crate::errors;
 use crate::notifier::Waker;
@@ -27,18 +30,42 @@ pub(crate) struct Server {
 impl Server {
     /// Starts a server. The waker is woken when there is something to take.
     #[new]
-    fn new(py: Python<'_>, host: &str, port: u16, models: Vec<String>, waker: &Waker) -> PyResult<Self> {
+    #[pyo3(signature = (host, port, waker, *, models, keys, max_streams, max_waiting, cors, goes_on, keep_alive,
+        access_log, page, shares_port))]
+    #[expect(clippy::too_many_arguments, reason = "one for each option")]
+    fn new(
+        py: Python<'_>,
+        host: &str,
+        port: u16,
+        waker: &Waker,
+        models: Vec<String>,
+        keys: Option<PathBuf>,
+        max_streams: Option<usize>,
+        max_waiting: usize,
+        cors: Vec<String>,
+        goes_on: bool,
+        keep_alive: f64,
+        access_log: Option<PathBuf>,
+        page: Option<String>,
+        shares_port: bool,
+    ) -> PyResult<Self> {
         let waker = waker.waker.clone();
-        let started = py.detach(|| NativeServer::start(TcpListener::bind((host, port))?, models, waker));
+        let keep_alive = Duration::try_from_secs_f64(keep_alive)
+            .map_err(|error| PyValueError::new_err(format!("keep_alive: {error}")))?;
+        let options =
+            Options { models, keys, max_streams, max_waiting, cors, goes_on, keep_alive, access_log, page };
+        let started = py.detach(|| NativeServer::start(listen(host, port, shares_port)?, options, waker));
         let server = started.map_err(|error| match error {
             StartError::Io(error) => error.into(),
+            StartError::Keys(why) => errors::configuration(py, &why),
             StartError::Runtime(error) => errors::runtime(py, &error),
         })?;
         let address = server.address();
         Ok(Self { server: Mutex::new(Some(server)), address: (address.ip().to_string(), address.port()) })
     }
 
-    /// What has happened: exchanges to answer, and the ids of those whose client has left.
+    /// What has happened: exchanges to answer; the ids of those whose client has left or has cancelled; and ids with
+    /// what their users say.
     fn take<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let events = self.server.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner);
         let events = events.as_ref().map(NativeServer::take).unwrap_or_default();
@@ -47,6 +74,7 @@ impl Server {
             match event {
                 Event::Asked(exchange) => taken.append(Exchange { exchange })?,
                 Event::Left(id) => taken.append(id)?,
+                Event::Steered(id, message) => taken.append((id, message))?,
             }
         }
         Ok(taken)
@@ -91,18 +119,40 @@ impl Exchange {
     }
 
     #[getter]
-    fn temperature(&self) -> Option<f64> {
-        self.exchange.asked.temperature
-    }
-
-    #[getter]
     fn is_gone(&self) -> bool {
         self.exchange.is_gone()
     }
 
-    /// The conversation in OpenAI's format, as JSON.
-    fn messages(&self) -> String {
-        serde_json::Value::from(self.exchange.asked.messages.clone()).to_string()
+    /// Whether the conversation is kept, for a response that goes on from this one.
+    #[getter]
+    fn is_kept(&self) -> bool {
+        self.exchange.asked.response.store
+    }
+
+    /// What is asked for, as JSON in OpenAI's format: `messages`, `parameters`, `tools` and `tool_choice`.
+    fn asked(&self) -> String {
+        let asked = &self.exchange.asked;
+        json!({
+            "messages": asked.messages, "parameters": asked.parameters, "tools": asked.tools,
+            "tool_choice": asked.tool_choice,
+        })
+        .to_string()
+    }
+
+    /// Keeps a conversation, a list of messages as JSON.
+    fn keep(&self, conversation: &str) -> PyResult<()> {
+        let messages = serde_json::from_str(conversation)
+            .map_err(|error| PyValueError::new_err(format!("a conversation cannot be read: {error}")))?;
+        self.exchange.keep(messages);
+        Ok(())
+    }
+
+    /// Tells the client what the agent does: an event as JSON.
+    fn tell(&self, event: &str) -> PyResult<()> {
+        let notice = serde_json::from_str(event)
+            .map_err(|error| PyValueError::new_err(format!("an event cannot be read: {error}")))?;
+        self.exchange.tell(notice);
+        Ok(())
     }
 
     /// Writes what a turn's stream says, without Python, until it ends or the client leaves.
@@ -119,7 +169,22 @@ impl Exchange {
             .filter(|token| !token.is_empty())
             .map(|token| Delta::first(DeltaKind::Text(token.into())))
             .collect();
-        self.exchange.write(&deltas);
+        self.exchange.write(&deltas, None);
+    }
+
+    /// Writes whole calls of the client's tools: id, name and arguments.
+    fn write_calls(&self, calls: Vec<(String, String, String)>) {
+        let mut deltas = Vec::with_capacity(calls.len() * 3);
+        for (index, (id, name, arguments)) in (0..).zip(calls) {
+            let start = ToolCallStart { index, id: Some(id.into()), name: name.into() };
+            deltas.extend([
+                DeltaKind::ToolCallStart(Box::new(start)),
+                DeltaKind::ToolCallArguments { index, fragment: arguments.into() },
+                DeltaKind::ToolCallEnd { index },
+            ]);
+        }
+        let deltas: Vec<Delta> = deltas.into_iter().map(Delta::first).collect();
+        self.exchange.write(&deltas, None);
     }
 
     /// True if there is room to write, or the client has left. If not, the waker will be woken when that may have

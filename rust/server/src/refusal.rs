@@ -1,8 +1,9 @@
-//! Errors in the form of each API.
+//! Errors in the form of each protocol.
 
-use headrace_wire::encode::Api;
 use http::StatusCode;
 use serde_json::{Value, json};
+
+use crate::protocol::Protocol;
 
 /// Why a request is not answered, or its answer breaks off.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,13 +24,19 @@ pub struct Refusal {
 pub enum RefusalKind {
     /// The request is wrong.
     Invalid,
+    /// The request has no key, or an unknown one.
+    NoKey,
+    /// The key may not do this.
+    Forbidden,
     /// There is no such path, or no such model.
     NotFound,
     /// The path has no such method.
     Method,
     /// The body is too large.
     TooLarge,
-    /// The model's provider refuses for now: too many requests.
+    /// The run was cancelled by its client.
+    Cancelled,
+    /// Too many requests: of the key, or of the server to the model's provider.
     RateLimit,
     /// The model's provider failed, or could not be reached.
     Upstream,
@@ -41,40 +48,68 @@ pub enum RefusalKind {
     Internal,
 }
 
+/// What a kind of error is called: its outcome in metrics and logs, its status, OpenAI's type, and Anthropic's.
+struct Names(&'static str, StatusCode, &'static str, &'static str);
+
 impl RefusalKind {
+    const fn names(self) -> Names {
+        match self {
+            Self::Invalid => {
+                Names("invalid", StatusCode::BAD_REQUEST, "invalid_request_error", "invalid_request_error")
+            }
+            Self::NoKey => {
+                Names("no_key", StatusCode::UNAUTHORIZED, "authentication_error", "authentication_error")
+            }
+            Self::Forbidden => {
+                Names("forbidden", StatusCode::FORBIDDEN, "permission_error", "permission_error")
+            }
+            Self::NotFound => {
+                Names("not_found", StatusCode::NOT_FOUND, "invalid_request_error", "not_found_error")
+            }
+            Self::Method => Names(
+                "method",
+                StatusCode::METHOD_NOT_ALLOWED,
+                "invalid_request_error",
+                "invalid_request_error",
+            ),
+            Self::TooLarge => Names(
+                "too_large",
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "invalid_request_error",
+                "request_too_large",
+            ),
+            Self::Cancelled => Names("cancelled", StatusCode::CONFLICT, "cancelled", "api_error"),
+            Self::RateLimit => {
+                Names("rate_limit", StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", "rate_limit_error")
+            }
+            Self::Upstream => Names("upstream", StatusCode::BAD_GATEWAY, "server_error", "api_error"),
+            Self::Timeout => Names("timeout", StatusCode::GATEWAY_TIMEOUT, "server_error", "timeout_error"),
+            Self::Unavailable => {
+                Names("unavailable", StatusCode::SERVICE_UNAVAILABLE, "server_error", "overloaded_error")
+            }
+            Self::Internal => {
+                Names("internal", StatusCode::INTERNAL_SERVER_ERROR, "server_error", "api_error")
+            }
+        }
+    }
+
     /// The HTTP status.
     #[must_use]
     pub const fn status(self) -> StatusCode {
-        match self {
-            Self::Invalid => StatusCode::BAD_REQUEST,
-            Self::NotFound => StatusCode::NOT_FOUND,
-            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
-            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::RateLimit => StatusCode::TOO_MANY_REQUESTS,
-            Self::Upstream => StatusCode::BAD_GATEWAY,
-            Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
-            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-        }
+        self.names().1
     }
 
-    const fn openai(self) -> &'static str {
-        match self {
-            Self::Invalid | Self::NotFound | Self::Method | Self::TooLarge => "invalid_request_error",
-            Self::RateLimit => "rate_limit_error",
-            Self::Upstream | Self::Timeout | Self::Unavailable | Self::Internal => "server_error",
-        }
+    /// Its name in metrics and logs.
+    pub(crate) const fn outcome(self) -> &'static str {
+        self.names().0
     }
 
-    const fn anthropic(self) -> &'static str {
+    /// OpenAI's code for the few kinds that have one.
+    const fn code(self) -> Option<&'static str> {
         match self {
-            Self::Invalid | Self::Method => "invalid_request_error",
-            Self::NotFound => "not_found_error",
-            Self::TooLarge => "request_too_large",
-            Self::RateLimit => "rate_limit_error",
-            Self::Timeout => "timeout_error",
-            Self::Unavailable => "overloaded_error",
-            Self::Upstream | Self::Internal => "api_error",
+            Self::NoKey => Some("invalid_api_key"),
+            Self::RateLimit => Some("rate_limit_exceeded"),
+            _ => None,
         }
     }
 }
@@ -85,20 +120,23 @@ impl Refusal {
         Self { kind, message: message.into(), retry_after: None }
     }
 
-    /// The name of its kind in an API.
-    pub(crate) const fn name(&self, api: Api) -> &'static str {
-        match api {
-            Api::Anthropic => self.kind.anthropic(),
-            _ => self.kind.openai(),
+    /// The name of its kind in a protocol.
+    pub(crate) const fn name(&self, protocol: Protocol) -> &'static str {
+        let Names(_, _, openai, anthropic) = self.kind.names();
+        match protocol {
+            Protocol::Messages => anthropic,
+            _ => openai,
         }
     }
 
     /// The body of an error response.
-    pub(crate) fn body(&self, api: Api) -> Value {
-        let (name, message) = (self.name(api), &self.message);
-        match api {
-            Api::Anthropic => json!({ "type": "error", "error": { "type": name, "message": message } }),
-            _ => json!({ "error": { "message": message, "type": name, "param": null, "code": null } }),
+    pub(crate) fn body(&self, protocol: Protocol) -> Value {
+        let (name, message) = (self.name(protocol), &self.message);
+        match protocol {
+            Protocol::Messages => json!({ "type": "error", "error": { "type": name, "message": message } }),
+            _ => {
+                json!({ "error": { "message": message, "type": name, "param": null, "code": self.kind.code() } })
+            }
         }
     }
 }

@@ -50,9 +50,10 @@ enum Step {
 }
 
 async fn run(stream: &Mutex<Stream>, exchange: &Arc<Exchange>, mut separator: Option<String>) {
-    let mut deltas = Vec::new();
+    let (mut deltas, mut arrived) = (Vec::new(), 0);
+    exchange.begin_turn();
     loop {
-        let step = poll_fn(|context| poll(stream, exchange, &mut deltas, context)).await;
+        let step = poll_fn(|context| poll(stream, exchange, &mut deltas, &mut arrived, context)).await;
         if let Step::End = step {
             return;
         }
@@ -61,7 +62,7 @@ async fn run(stream: &Mutex<Stream>, exchange: &Arc<Exchange>, mut separator: Op
         {
             deltas.insert(at, Delta::first(DeltaKind::Text(separator.into())));
         }
-        exchange.write(&deltas);
+        exchange.write(&deltas, Some(arrived));
         deltas.clear();
     }
 }
@@ -71,8 +72,10 @@ fn poll(
     stream: &Mutex<Stream>,
     exchange: &Exchange,
     deltas: &mut Vec<Delta>,
+    arrived: &mut u64,
     context: &mut Context<'_>,
 ) -> Poll<Step> {
+    let with_calls = exchange.shows_calls();
     let room = exchange.poll_room(context);
     let mut stream = stream.lock().unwrap_or_else(PoisonError::into_inner);
     match room {
@@ -86,7 +89,10 @@ fn poll(
     loop {
         match stream.poll(context) {
             Readiness::Ready => {
-                stream.take(|arrival| deltas.extend(Some(arrival.delta).filter(is_shown)));
+                stream.take(|arrival| {
+                    *arrived = arrival.arrived_ns;
+                    deltas.extend(Some(arrival.delta).filter(|delta| is_shown(delta, with_calls)));
+                });
                 if !deltas.is_empty() {
                     return Poll::Ready(Step::Write);
                 }
@@ -97,9 +103,14 @@ fn poll(
     }
 }
 
-/// Whether the client gets to see it. Calls of the agent's own tools are the agent's affair.
-fn is_shown(delta: &Delta) -> bool {
-    delta.choice == 0 && (is_text(delta) || matches!(delta.kind, DeltaKind::Reasoning(_)))
+/// Whether the client may get to see it. Which calls it sees is the exchange's affair.
+fn is_shown(delta: &Delta, with_calls: bool) -> bool {
+    let is_call = matches!(
+        delta.kind,
+        DeltaKind::ToolCallStart(_) | DeltaKind::ToolCallArguments { .. } | DeltaKind::ToolCallEnd { .. }
+    );
+    let is_said = is_text(delta) || matches!(delta.kind, DeltaKind::Reasoning(_));
+    delta.choice == 0 && (is_said || (is_call && with_calls))
 }
 
 const fn is_text(delta: &Delta) -> bool {
