@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -123,3 +124,58 @@ def test_what_cannot_be_served_is_said(simulate: Simulate, tmp_path: Path, argum
     assert done.returncode == 1
     assert error in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_server_with_keys_says_so_and_asks_for_them(simulate: Simulate, tmp_path: Path) -> None:
+    made = run_headrace_here(tmp_path, "keys", "new", "ann", "--requests-per-minute", "5")
+    assert made.returncode == 0, made.stderr
+    key = made.stdout.strip()
+    twice = run_headrace_here(tmp_path, "keys", "new", "ann")
+    assert (twice.returncode, "already" in twice.stderr) == (1, True)
+    with serving(simulate(TEXT), tmp_path, "app:poet", "--keys", "keys.toml", "--host", "0.0.0.0") as server:
+        assert "clients need a key" in server.line
+        url = server.url.replace("0.0.0.0", "127.0.0.1")
+        assert ask(url).status_code == 401
+        body = {"model": "poet", "messages": [{"role": "user", "content": "Go."}]}
+        headers = {"authorization": f"Bearer {key}"}
+        answer = httpx.post(f"{url}/chat/completions", json=body, headers=headers, timeout=PATIENCE)
+        assert answer.json()["choices"][0]["message"]["content"] == "".join(TEXT)
+
+
+def test_several_processes_serve_at_one_port(simulate: Simulate, tmp_path: Path) -> None:
+    with serving(simulate(TEXT), tmp_path, "app:poet", "--workers", "2") as server:
+        for _ in range(10):
+            assert ask(server.url).json()["choices"][0]["message"]["content"] == "".join(TEXT)
+        listening = subprocess.run(["pgrep", "-P", str(server.process.pid)], capture_output=True, text=True, check=True)
+        assert len(listening.stdout.split()) == 2
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(PATIENCE) == 0
+
+
+def test_if_one_process_fails_the_command_does(simulate: Simulate, tmp_path: Path) -> None:
+    with serving(simulate(TEXT), tmp_path, "app:poet", "--workers", "2") as server:
+        children = subprocess.run(["pgrep", "-P", str(server.process.pid)], capture_output=True, text=True, check=True)
+        os.kill(int(children.stdout.split()[0]), signal.SIGKILL)
+        assert server.process.wait(PATIENCE) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (("--workers", "2", "--on-disconnect", "continue"), "needs one process"),
+        (("--expose", "everything"), "expose must be one of"),
+        (("--keys", "missing.toml"), "missing.toml: No such file"),
+    ],
+)
+def test_options_that_cannot_work_are_told(
+    simulate: Simulate, tmp_path: Path, arguments: tuple[str, ...], error: str
+) -> None:
+    (tmp_path / "app.py").write_text(MODULE.format(url=simulate(TEXT).base_url))
+    done = run_headrace_here(tmp_path, "serve", "app:poet", "--port", "0", *arguments)
+    assert done.returncode == 1
+    assert error in done.stderr
+
+
+def run_headrace_here(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "headrace", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=PATIENCE, check=False)

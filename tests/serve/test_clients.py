@@ -12,26 +12,14 @@ import pytest
 from headrace import Agent, SequentialWorkflow, Timeouts
 from support.conversations import add, bodies, calling, refusing
 from support.harness import Simulate, agent_at, asking
-from support.serving import Running, serving_agents
+from support.serving import GO, Running, openai_at, serving_agents, streamed
 
 TEXT = ["Water", " turns", " the", " wheel."]
-GO: list[Any] = [{"role": "user", "content": "Go."}]
-
-
-def openai_at(running: Running) -> openai.OpenAI:
-    client = openai.OpenAI(base_url=f"{running.url}/v1", api_key="none", max_retries=0, timeout=60)
-    return running.clients.enter_context(client)
 
 
 def anthropic_at(running: Running) -> anthropic.Anthropic:
     client = anthropic.Anthropic(base_url=running.url, api_key="none", max_retries=0, timeout=60)
     return running.clients.enter_context(client)
-
-
-def streamed(running: Running, **options: Any) -> list[Any]:
-    """The chunks that the openai SDK gets."""
-    wanted: dict[str, Any] = {"model": "headrace-agent", "messages": GO, "stream": True, **options}
-    return list(openai_at(running).chat.completions.create(**wanted))
 
 
 def text_of(chunks: list[Any]) -> str:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import sys
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -30,6 +31,8 @@ app = typer.Typer(
 )
 model_app = typer.Typer(help="Models that run on this machine, without an API key.", no_args_is_help=True)
 app.add_typer(model_app, name="model")
+keys_app = typer.Typer(help="The keys of a server.", no_args_is_help=True)
+app.add_typer(keys_app, name="keys")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -109,12 +112,70 @@ def serve(
     ] = None,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="The port; 0 for any free one.")] = 8000,
+    keys: Annotated[Path | None, typer.Option(help="The file of the keys that clients need; see `keys new`.")] = None,
+    public: Annotated[bool, typer.Option("--public", help="Serve other machines without keys.")] = False,
+    max_streams: Annotated[
+        int | None, typer.Option(min=1, help="How many answers may run at a time; others wait.")
+    ] = None,
+    max_waiting: Annotated[int | None, typer.Option(min=0, help="How many requests may wait.")] = None,
+    on_disconnect: Annotated[
+        str, typer.Option(help="'cancel' the run of a client that leaves, or 'continue' it, so that it can read on.")
+    ] = "cancel",
+    expose: Annotated[
+        str | None,
+        typer.Option(
+            help="What clients are told besides: 'text', 'tools', 'all'; by default all, with keys only text."
+        ),
+    ] = None,
+    cors: Annotated[list[str] | None, typer.Option(help="An origin whose pages may ask. May be repeated.")] = None,
+    keep_alive: Annotated[float, typer.Option(help="Seconds of silence after which a comment is sent.")] = 15.0,
+    access_log: Annotated[Path | None, typer.Option(help="A file that gets a line of JSON for each request.")] = None,
+    page: Annotated[bool, typer.Option(help="Whether there is a page at /.")] = True,
+    workers: Annotated[int, typer.Option(min=1, help="How many processes serve.")] = 1,
     drain_seconds: Annotated[float, typer.Option(help="How long running answers may take after SIGTERM.")] = 30.0,
 ) -> None:
-    """Serve agents to clients of OpenAI's and Anthropic's protocols, on this machine."""
+    """Serve agents to clients of OpenAI's and Anthropic's protocols, and to front ends."""
     from .serve import serve_agents
 
-    serve_agents(agents or [], model or [], host, port, drain_seconds)
+    options: dict[str, Any] = {
+        "host": host,
+        "port": port,
+        "keys": keys,
+        "public": public,
+        "max_streams": max_streams,
+        "max_waiting": max_waiting,
+        "on_disconnect": on_disconnect,
+        "expose": expose,
+        "cors": cors or [],
+        "keep_alive": keep_alive,
+        "access_log": access_log,
+        "page": page,
+    }
+    serve_agents(agents or [], model or [], options, workers, drain_seconds)
+
+
+@keys_app.command("new")
+def new_key(
+    name: Annotated[str, typer.Argument(help="Whose key it is.")],
+    *,
+    file: Annotated[Path, typer.Option(help="The file that the key's hash is added to.")] = Path("keys.toml"),
+    streams: Annotated[int | None, typer.Option(min=1, help="How many answers at a time.")] = None,
+    requests_per_minute: Annotated[int | None, typer.Option(min=1, help="How many requests in a minute.")] = None,
+    tokens_per_minute: Annotated[int | None, typer.Option(min=1, help="How many tokens in a minute.")] = None,
+    model: Annotated[list[str] | None, typer.Option(help="A model that it may ask. May be repeated.")] = None,
+) -> None:
+    """Make a key, add its hash to a file, and print the key. It is printed only this once."""
+    from . import keys
+
+    key = keys.new_key(
+        name,
+        file,
+        streams=streams,
+        requests_per_minute=requests_per_minute,
+        tokens_per_minute=tokens_per_minute,
+        models=tuple(model or ()),
+    )
+    typer.echo(key)
 
 
 @app.command("decode")

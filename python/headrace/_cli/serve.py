@@ -16,23 +16,25 @@ from headrace.serve import Server
 from .references import load
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 __all__ = ["serve_agents"]
 
 
-def serve_agents(references: Sequence[str], models: Sequence[str], host: str, port: int, drain_seconds: float) -> None:
+def serve_agents(
+    references: Sequence[str], models: Sequence[str], options: Mapping[str, Any], workers: int, drain_seconds: float
+) -> None:
     """Serves until SIGINT or SIGTERM. Running answers may end after that; a second signal ends them.
 
     Args:
         references: Agents and workflows, as ``module:name``. The modules may be in the working directory.
         models: Models that are served without an agent.
-        host: The address to listen on.
-        port: The port; 0 for any free one.
+        options: Options of ``headrace.serve.Server``.
+        workers: How many processes serve.
         drain_seconds: How long running answers may take after the signal.
 
     Raises:
-        ConfigurationError: There is no such module or agent, or the address cannot be served.
+        ConfigurationError: There is no such module or agent, or it cannot be served in this way.
     """
     served: dict[str, Any] = {}
     for reference in references:
@@ -43,23 +45,36 @@ def serve_agents(references: Sequence[str], models: Sequence[str], host: str, po
         served[name] = agent
     for model in models or ([] if references else [f"local/{DEFAULT_MODEL}"]):
         served[model] = Agent(agent_name=model, model_name=model, print_on=False)
-    server = Server(served, host=host, port=port)
-    asyncio.run(_serve(server, drain_seconds))
+    if workers == 1:
+        asyncio.run(_serve(Server(served, **options), drain_seconds))
+        return
+    from .workers import serve_in_processes
+
+    serve_in_processes(served, options, workers, drain_seconds, _serve)
 
 
-async def _serve(server: Server, drain_seconds: float) -> None:
+async def _serve(server: Server, drain_seconds: float, number: int | None = None) -> None:
+    """Serves in this process.
+
+    One of several has a number. Only the first says something; a Ctrl-C, which a terminal sends to all of them, is
+    passed on by their parent.
+    """
+    speaks = number in {None, 1}
     signals: asyncio.Queue[int] = asyncio.Queue()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, signals.put_nowait, number)
+    for signal_number in (signal.SIGTERM, *((signal.SIGINT,) if number is None else ())):
+        loop.add_signal_handler(signal_number, signals.put_nowait, signal_number)
     try:
         await server.start()
     except OSError as error:
-        raise ConfigurationError(f"cannot listen there: {error}") from error
+        raise ConfigurationError(f"cannot serve there: {error}") from error
     try:
-        _say(f"headrace serves {', '.join(server.models)} at {server.url}/v1; no keys are asked for")
+        if speaks:
+            asked_for = "clients need a key" if server.needs_key else "no keys are asked for"
+            _say(f"headrace serves {', '.join(server.models)} at {server.url}/v1; {asked_for}")
         await signals.get()
-        _say("headrace waits for running answers; a second signal ends them")
+        if speaks:
+            _say("headrace waits for running answers; a second signal ends them")
         draining = asyncio.ensure_future(server.drain(drain_seconds))
         second = asyncio.ensure_future(signals.get())
         await asyncio.wait({draining, second}, return_when=asyncio.FIRST_COMPLETED)

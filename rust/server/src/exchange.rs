@@ -453,12 +453,11 @@ impl State {
             return;
         }
         let now = Instant::now();
-        match self.written.replace(now) {
-            Some(before) => self.counters.itl.observe((now - before).as_secs_f64()),
-            None => {
-                self.counters.ttft.observe((now - self.received).as_secs_f64());
-                self.first_token = Some(now);
-            }
+        if let Some(before) = self.written.replace(now) {
+            self.counters.itl.observe((now - before).as_secs_f64());
+        } else {
+            self.counters.ttft.observe((now - self.received).as_secs_f64());
+            self.first_token = Some(now);
         }
         self.counters.tokens.inc_by(pieces as u64);
         if let Some(arrived) = arrived_ns {

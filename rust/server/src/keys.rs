@@ -44,6 +44,9 @@ pub struct Entry {
     pub models: BTreeSet<String>,
 }
 
+/// An entry, and the digest of its key.
+type Known = (Arc<Entry>, [u8; 32]);
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -60,7 +63,7 @@ pub struct Keys {
 
 #[derive(Debug)]
 struct State {
-    entries: Vec<(Arc<Entry>, [u8; 32])>,
+    entries: Vec<Known>,
     modified: Option<SystemTime>,
     looked: Instant,
     /// By the name of the key: so limits go on when the file is read again.
@@ -150,7 +153,7 @@ impl Keys {
     ///
     /// # Errors
     /// The key has reached one of its limits.
-    pub fn grant(self: &Arc<Self>, entry: Arc<Entry>) -> Result<Grant, Refusal> {
+    pub fn grant(self: &Arc<Self>, entry: &Arc<Entry>) -> Result<Grant, Refusal> {
         let mut state = self.state();
         let spent = state.spent.entry(entry.name.clone()).or_default();
         let now = Instant::now();
@@ -175,7 +178,7 @@ impl Keys {
         }
         spent.streams += 1;
         spent.requests += 1;
-        Ok(Grant { keys: Arc::clone(self), entry: Arc::clone(&entry) })
+        Ok(Grant { keys: Arc::clone(self), entry: Arc::clone(entry) })
     }
 
     /// Reads the file again if it has changed. One that cannot be read, as while it is being written, changes nothing.
@@ -201,7 +204,7 @@ fn modified(path: &Path) -> Option<SystemTime> {
     fs::metadata(path).and_then(|file| file.modified()).ok()
 }
 
-fn read(path: &Path) -> Result<Vec<(Arc<Entry>, [u8; 32])>, String> {
+fn read(path: &Path) -> Result<Vec<Known>, String> {
     let place = path.display();
     let text = fs::read_to_string(path).map_err(|error| format!("{place}: {error}"))?;
     let file: File = toml::from_str(&text).map_err(|error| format!("{place}: {error}"))?;
@@ -249,7 +252,8 @@ mod tests {
 
     fn keys(more: &str) -> (tempfile::NamedTempFile, Arc<Keys>) {
         let mut file = tempfile::NamedTempFile::new().unwrap();
-        let hash: String = Sha256::digest("secret").iter().map(|byte| format!("{byte:02x}")).collect();
+        // The SHA-256 of "secret".
+        let hash = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
         write!(file, "[[key]]\nname = \"ann\"\nsha256 = \"{hash}\"\n{more}").unwrap();
         let keys = Keys::open(file.path().to_owned()).unwrap();
         (file, keys)
@@ -277,7 +281,7 @@ mod tests {
     #[test]
     fn limits_are_each_keys_own() {
         let (_file, keys) = keys("streams = 1\nrequests_per_minute = 2\n");
-        let grant = || keys.grant(keys.check(&headers("x-api-key", "secret")).unwrap());
+        let grant = || keys.grant(&keys.check(&headers("x-api-key", "secret")).unwrap());
         let first = grant().unwrap();
         assert!(grant().unwrap_err().message.contains("1 answers at a time"));
         drop(first);
@@ -290,7 +294,7 @@ mod tests {
     #[test]
     fn tokens_count_once_the_answer_is_there() {
         let (_file, keys) = keys("tokens_per_minute = 10\n");
-        let grant = || keys.grant(keys.check(&headers("x-api-key", "secret")).unwrap());
+        let grant = || keys.grant(&keys.check(&headers("x-api-key", "secret")).unwrap());
         grant().unwrap().spend(10);
         assert!(grant().unwrap_err().message.contains("10 tokens a minute"));
     }

@@ -250,15 +250,15 @@ impl Routes {
         }
         self.shared.arrivals.asked(exchange);
         let mut answered = answered;
-        let answer = match timeout(self.shared.options.keep_alive, &mut answered).await {
-            Ok(answer) => answer,
-            Err(_) => {
-                // From now on comments tell that the answer is still to come. An error would be in the stream.
-                if let Some(exchange) = begun.upgrade() {
-                    exchange.begin_waiting();
-                }
-                answered.await
+        let soon = timeout(self.shared.options.keep_alive, &mut answered).await;
+        let answer = if let Ok(answer) = soon {
+            answer
+        } else {
+            // From now on comments tell that the answer is still to come. An error would be in the stream.
+            if let Some(exchange) = begun.upgrade() {
+                exchange.begin_waiting();
             }
+            answered.await
         };
         // An exchange that is dropped answers too, so this does not fail.
         let answer = answer.unwrap_or_else(|_| {
@@ -286,7 +286,7 @@ impl Routes {
     /// What the key and the server allow, once there is a place.
     async fn grant(&self, asked: &Asked, key: Option<Arc<Entry>>) -> Result<Granted, Refusal> {
         let key = match (&self.shared.keys, key) {
-            (Some(keys), Some(entry)) => Some(keys.grant(entry)?),
+            (Some(keys), Some(entry)) => Some(keys.grant(&entry)?),
             _ => None,
         };
         if let Some(key) = key.as_ref().filter(|key| !key.allows(&asked.model)) {

@@ -30,7 +30,7 @@ pub(super) fn read(members: Members, served: &[String]) -> Result<Asked, Refusal
                 messages.push(json!({ "role": "user", "content": parts? }));
             }
             (Some("system"), Some(parts)) => {
-                messages.push(json!({ "role": "system", "content": text(parts) }))
+                messages.push(json!({ "role": "system", "content": text(parts) }));
             }
             (Some("assistant"), Some(parts)) => assistant_messages(parts, &mut messages),
             _ => return Err(wrong(number, "needs the role user, assistant or system, and parts")),
