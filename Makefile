@@ -7,7 +7,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 DEVELOP := $(BIN)/maturin develop --release --locked --quiet
 PROXY := .venv-proxy/bin/litellm
 
-.PHONY: setup demo test test-rust test-loom test-python test-litellm-floor lint rust-components bench bench-peers bench-instructions fuzz docs clean
+.PHONY: setup demo test test-rust test-loom test-python test-litellm-floor lint browser rust-components bench bench-peers bench-instructions fuzz docs clean
 
 # The virtual environment with the extension in release mode and every tool.
 setup: .venv/maturin
@@ -53,6 +53,11 @@ lint: setup rust-components
 	$(BIN)/mypy --no-explicit-package-bases benches/instructions
 	$(BIN)/pyright
 	$(BIN)/python -m mypy.stubtest headrace._native
+
+# Debian's Chromium, in which the server's page is tested. Where it cannot be installed, those tests are skipped.
+browser:
+	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium \
+	  fonts-dejavu-core; } >/dev/null 2>&1 || echo "no Chromium: the page is not tested"
 
 # A minimal Rust has neither of the two.
 rust-components:
