@@ -22,6 +22,7 @@ __all__ = [
     "DEFAULT_POOL_TIMEOUT",
     "Anext",
     "AsyncTokenIterator",
+    "Call",
     "Connection",
     "Exchange",
     "Notifier",
@@ -232,7 +233,7 @@ class Server:
     """A running HTTP server, which reads requests for somebody to answer.
 
     Args:
-        host: The address to listen on.
+        host: The address to listen on; None not to listen, and to answer only calls.
         port: The port; 0 for any free one.
         waker: Woken when there is something to take.
         models: The names of what is served.
@@ -249,7 +250,7 @@ class Server:
 
     def __new__(
         cls,
-        host: str,
+        host: str | None,
         port: int,
         waker: Waker,
         *,
@@ -265,8 +266,15 @@ class Server:
         shares_port: bool,
     ) -> Server: ...
     @property
-    def address(self) -> tuple[str, int]:
+    def address(self) -> tuple[str, int] | None:
         """Where it listens."""
+
+    def call(self, method: str, path: str, headers: list[tuple[bytes, bytes]], body: bytes) -> Call:
+        """Answers a request that another HTTP server has read.
+
+        Raises:
+            ValueError: It is no request, or the server was stopped.
+        """
 
     def take(self) -> list[Exchange | int | tuple[int, str]]:
         """What has happened: exchanges to answer; the ids of those whose client has gone; ids with what users say."""
@@ -279,6 +287,22 @@ class Server:
 
     def stop(self) -> None:
         """Closes all connections."""
+
+@final
+class Call:
+    """One request that another HTTP server has read."""
+
+    def arm(self, waker: Waker) -> bool:
+        """True if there is something to take. If not, the waker will be woken when there is."""
+
+    def head(self) -> tuple[int, list[tuple[bytes, bytes]]] | None:
+        """The status and the headers, once there is something to take; None after :meth:`close`."""
+
+    def take(self) -> bytes | None:
+        """What is there of the body; None if all of it was taken, and after :meth:`close`."""
+
+    def close(self) -> None:
+        """The client has left, or has everything."""
 
 @final
 class Exchange:

@@ -12,18 +12,17 @@ Example:
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
 import math
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from . import _native
-from ._concurrency.wakeups import notifier_of_running_loop
-from ._serve.answer import Answering
+from ._serve.asgi import Application
 from ._serve.events import sse
 from ._serve.notices import EXPOSED
+from ._serve.requests import Requests
 from .agent import Agent
 from .errors import ConfigurationError
 
@@ -37,10 +36,7 @@ if TYPE_CHECKING:
     from ._serve.answer import Served
     from ._serve.notices import Exposed
 
-__all__ = ["Server", "sse"]
-
-_LAST_WORDS: Final = 1.0
-"""How many seconds a client has at least to take the end of its answer."""
+__all__ = ["Server", "asgi", "sse"]
 
 
 class Server:
@@ -99,29 +95,24 @@ class Server:
         page: bool = True,
         shares_port: bool = False,
     ) -> None:
-        self._served = _by_name(agents)
         if not public and keys is None:
             _check_host(host)
-        _check_choice("on_disconnect", on_disconnect, ("cancel", "continue"))
-        _check_choice("expose", expose, (*EXPOSED, None))
-        _check_above_zero("keep_alive", keep_alive)
-        _check_above_zero("max_streams", max_streams)
+        served = _by_name(agents)
         self._host, self._port = host, port
-        self._exposed: Exposed = expose or ("all" if keys is None else "text")
-        self._options: dict[str, Any] = {
-            "models": list(self._served),
-            "keys": keys,
-            "max_streams": max_streams,
-            "max_waiting": max_waiting if max_waiting is not None else max_streams or 0,
-            "cors": [*_listed_origins(cors)],
-            "goes_on": on_disconnect == "continue",
-            "keep_alive": float(keep_alive),
-            "access_log": access_log,
-            "page": _page() if page else None,
-            "shares_port": shares_port,
-        }
-        self._native: _native.Server | None = None
-        self._running_answers: dict[int, tuple[Answering, asyncio.Task[None]]] = {}
+        self._models, self._needs_key = tuple(served), keys is not None
+        self._options = _options(
+            served,
+            keys=keys,
+            max_streams=max_streams,
+            max_waiting=max_waiting,
+            on_disconnect=on_disconnect,
+            cors=cors,
+            keep_alive=keep_alive,
+            access_log=access_log,
+            page=page,
+            shares_port=shares_port,
+        )
+        self._requests = Requests(served, _exposed(expose, keys))
 
     @property
     def url(self) -> str:
@@ -130,18 +121,20 @@ class Server:
         Raises:
             ConfigurationError: It is not running.
         """
-        host, port = self._running().address
+        address = self._requests.native.address
+        assert address is not None  # noqa: S101 - it listens
+        host, port = address
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     @property
     def models(self) -> tuple[str, ...]:
         """The names of what is served."""
-        return tuple(self._served)
+        return self._models
 
     @property
     def needs_key(self) -> bool:
         """Whether clients need a key."""
-        return self._options["keys"] is not None
+        return self._needs_key
 
     async def start(self) -> Self:
         """Starts to serve, on the running event loop.
@@ -150,15 +143,7 @@ class Server:
             ConfigurationError: It is running already, or the file of the keys cannot be used.
             OSError: The port is in use, or the access log cannot be written.
         """
-        if self._native is not None:
-            raise ConfigurationError("this server is running already")
-        native = notifier_of_running_loop().native
-        native.add(id(self), self)
-        try:
-            self._native = _native.Server(self._host, self._port, native.waker(id(self)), **self._options)
-        except BaseException:
-            native.remove(id(self), self)
-            raise
+        self._requests.start(lambda waker: _native.Server(self._host, self._port, waker, **self._options))
         return self
 
     async def drain(self, seconds: float = 30.0) -> None:
@@ -167,26 +152,11 @@ class Server:
         Args:
             seconds: How long to wait at most.
         """
-        server, loop = self._running(), asyncio.get_running_loop()
-        until = loop.time() + seconds
-        server.drain()
-        self.wake()  # takes the requests that had come before
-        if running := self._tasks():
-            await asyncio.wait(running, timeout=seconds)
-        await self._cancel()
-        # An answer that has ended is not yet an answer that was sent.
-        sent = asyncio.ensure_future(notifier_of_running_loop().armed(server, server.arm_drained))
-        await asyncio.wait({sent}, timeout=max(_LAST_WORDS, until - loop.time()))
-        sent.cancel()
-        await asyncio.wait({sent})
+        await self._requests.drain(seconds)
 
     async def stop(self) -> None:
         """Stops: cancels what is running, and closes all connections. Does nothing if it is not running."""
-        await self._cancel()
-        server, self._native = self._native, None
-        if server is not None:
-            server.stop()
-            notifier_of_running_loop().native.remove(id(self), self)
+        await self._requests.stop()
 
     async def __aenter__(self) -> Self:
         return await self.start()
@@ -196,39 +166,95 @@ class Server:
     ) -> None:
         await self.stop()
 
-    def wake(self) -> None:
-        """Takes the requests that have come. Called by the notifier of the event loop."""
-        if self._native is None:
-            return
-        for event in self._native.take():
-            if isinstance(event, tuple):
-                number, message = event
-                if number in self._running_answers:
-                    self._running_answers[number][0].steer(message)
-            elif not isinstance(event, int):
-                self._begin(event)
-            elif event in self._running_answers:  # its client has left
-                self._running_answers[event][1].cancel()
 
-    def _begin(self, exchange: _native.Exchange) -> None:
-        answering = Answering(self._served[exchange.model], exchange, self._exposed)
-        task = asyncio.get_running_loop().create_task(answering.run())
-        self._running_answers[exchange.id] = answering, task
-        task.add_done_callback(lambda _task: self._running_answers.pop(exchange.id, None))
+def asgi(
+    agents: Served | Iterable[Served] | Mapping[str, Served],
+    *,
+    keys: str | PathLike[str] | None = None,
+    max_streams: int | None = None,
+    max_waiting: int | None = None,
+    on_disconnect: Literal["cancel", "continue"] = "cancel",
+    expose: Exposed | None = None,
+    cors: Iterable[str] = (),
+    keep_alive: float = 15.0,
+    access_log: str | PathLike[str] | None = None,
+    page: bool = True,
+) -> Application:
+    """The routes of :class:`Server` as an ASGI application, for any ASGI server or to mount into your own application.
 
-    def _tasks(self) -> list[asyncio.Task[None]]:
-        return [task for _, task in self._running_answers.values()]
+    Each write to a client passes through Python once, with all tokens that came together. Who may reach it is up to the
+    server that it runs under: without ``keys`` it answers everybody.
 
-    async def _cancel(self) -> None:
-        running = self._tasks()
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+    Args:
+        agents: What to serve; this and all options are those of :class:`Server`.
+        keys: The file of the keys that clients need.
+        max_streams: How many answers may run at a time.
+        max_waiting: How many requests may wait.
+        on_disconnect: ``"cancel"`` the run of a client that leaves, or ``"continue"`` it.
+        expose: What clients are told besides text.
+        cors: The origins whose pages may ask.
+        keep_alive: After how many seconds of silence a stream sends a comment.
+        access_log: A file that gets a line of JSON for each request.
+        page: Whether there is a page at ``/``.
 
-    def _running(self) -> _native.Server:
-        if self._native is None:
-            raise ConfigurationError("this server is not running: start it first")
-        return self._native
+    Returns:
+        The application. It stops with the lifespan of its server. An application that is mounted gets none: then await
+        its ``drain()`` when yours shuts down.
+
+    Raises:
+        ConfigurationError: An option cannot work.
+
+    Example:
+        With FastAPI or Starlette::
+
+            app.mount("/ai", headrace.serve.asgi(agent))
+    """
+    served = _by_name(agents)
+    options = _options(
+        served,
+        keys=keys,
+        max_streams=max_streams,
+        max_waiting=max_waiting,
+        on_disconnect=on_disconnect,
+        cors=cors,
+        keep_alive=keep_alive,
+        access_log=access_log,
+        page=page,
+        shares_port=False,
+    )
+    return Application(served, _exposed(expose, keys), options)
+
+
+def _options(
+    served: Mapping[str, Served],
+    *,
+    max_streams: int | None,
+    max_waiting: int | None,
+    on_disconnect: str,
+    cors: Iterable[str],
+    keep_alive: float,
+    page: bool,
+    **others: Any,
+) -> dict[str, Any]:
+    """The options of the native server."""
+    _check_choice("on_disconnect", on_disconnect, ("cancel", "continue"))
+    _check_above_zero("keep_alive", keep_alive)
+    _check_above_zero("max_streams", max_streams)
+    return {
+        "models": list(served),
+        "max_streams": max_streams,
+        "max_waiting": max_waiting if max_waiting is not None else max_streams or 0,
+        "cors": [*_listed_origins(cors)],
+        "goes_on": on_disconnect == "continue",
+        "keep_alive": float(keep_alive),
+        "page": _page() if page else None,
+        **others,
+    }
+
+
+def _exposed(expose: Exposed | None, keys: object) -> Exposed:
+    _check_choice("expose", expose, (*EXPOSED, None))
+    return expose or ("all" if keys is None else "text")
 
 
 def _by_name(

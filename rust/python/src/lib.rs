@@ -46,7 +46,7 @@ mod _native {
     use crate::options::{Connection, StreamOptions};
     #[cfg(unix)]
     #[pymodule_export]
-    use crate::serve::{Exchange, Relay, Server};
+    use crate::serve::{Call, Exchange, Relay, Server};
     #[pymodule_export]
     use crate::simulator::Simulator;
     #[pymodule_export]

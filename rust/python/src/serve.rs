@@ -5,13 +5,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use headrace_server::server::{StartError, listen};
-use headrace_server::{Event, Options, Refusal, RefusalKind, Relay as NativeRelay, Server as NativeServer};
+use headrace_server::{
+    Call as NativeCall, Event, Options, Refusal, RefusalKind, Relay as NativeRelay, Server as NativeServer,
+};
 use headrace_wire::{Delta, DeltaKind, FinishReason, ToolCallStart, Usage};
+use http::Request;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
-use pyo3::types::PyList;
+use pyo3::types::{PyBytes, PyList};
 use serde_json::json;
 
 use crate::errors;
@@ -23,19 +27,19 @@ use crate::stream::Stream;
 pub(crate) struct Server {
     server: Mutex<Option<NativeServer>>,
     #[pyo3(get)]
-    address: (String, u16),
+    address: Option<(String, u16)>,
 }
 
 #[pymethods]
 impl Server {
-    /// Starts a server. The waker is woken when there is something to take.
+    /// Starts a server; without a host it does not listen. The waker is woken when there is something to take.
     #[new]
     #[pyo3(signature = (host, port, waker, *, models, keys, max_streams, max_waiting, cors, goes_on, keep_alive,
         access_log, page, shares_port))]
     #[expect(clippy::too_many_arguments, reason = "one for each option")]
     fn new(
         py: Python<'_>,
-        host: &str,
+        host: Option<&str>,
         port: u16,
         waker: &Waker,
         models: Vec<String>,
@@ -54,14 +58,38 @@ impl Server {
             .map_err(|error| PyValueError::new_err(format!("keep_alive: {error}")))?;
         let options =
             Options { models, keys, max_streams, max_waiting, cors, goes_on, keep_alive, access_log, page };
-        let started = py.detach(|| NativeServer::start(listen(host, port, shares_port)?, options, waker));
+        let started = py.detach(|| {
+            let listener = host.map(|host| listen(host, port, shares_port)).transpose()?;
+            NativeServer::start(listener, options, waker)
+        });
         let server = started.map_err(|error| match error {
             StartError::Io(error) => error.into(),
             StartError::Keys(why) => errors::configuration(py, &why),
             StartError::Runtime(error) => errors::runtime(py, &error),
         })?;
-        let address = server.address();
-        Ok(Self { server: Mutex::new(Some(server)), address: (address.ip().to_string(), address.port()) })
+        let address = server.address().map(|address| (address.ip().to_string(), address.port()));
+        Ok(Self { server: Mutex::new(Some(server)), address })
+    }
+
+    /// Answers a request that another HTTP server has read.
+    fn call(
+        &self,
+        py: Python<'_>,
+        method: &str,
+        path: &str,
+        headers: Vec<(Vec<u8>, Vec<u8>)>,
+        body: Vec<u8>,
+    ) -> PyResult<Call> {
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        let request = request.body(Bytes::from(body));
+        let request = request.map_err(|error| PyValueError::new_err(format!("not a request: {error}")))?;
+        let server = self.server.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner);
+        let server = server.as_ref().ok_or_else(|| PyValueError::new_err("the server was stopped"))?;
+        let call = server.call(request).map_err(|error| errors::runtime(py, &error))?;
+        Ok(Call { call: Mutex::new(Some(call)) })
     }
 
     /// What has happened: exchanges to answer; the ids of those whose client has left or has cancelled; and ids with
@@ -97,6 +125,42 @@ impl Server {
     /// Closes all connections.
     fn stop(&self, py: Python<'_>) {
         drop(self.server.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner).take());
+    }
+}
+
+/// One request that another HTTP server has read.
+#[pyclass(frozen, module = "headrace._native")]
+pub(crate) struct Call {
+    call: Mutex<Option<NativeCall>>,
+}
+
+type Head = (u16, Vec<(Vec<u8>, Vec<u8>)>);
+
+#[pymethods]
+impl Call {
+    /// True if there is something to take. If not, the waker will be woken when there is.
+    fn arm(&self, py: Python<'_>, waker: &Waker) -> bool {
+        let call = self.call.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner);
+        call.as_ref().is_none_or(|call| call.poll(&mut Context::from_waker(&waker.waker)).is_ready())
+    }
+
+    /// The status and the headers, once there is something to take.
+    fn head(&self, py: Python<'_>) -> Option<Head> {
+        let call = self.call.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner);
+        let (status, headers) = call.as_ref()?.head()?;
+        let listed = headers.iter().map(|(name, value)| (name.as_str().into(), value.as_bytes().to_vec()));
+        Some((status.as_u16(), listed.collect()))
+    }
+
+    /// What is there of the body; None if all of it was taken.
+    fn take<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
+        let call = self.call.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner);
+        call.as_ref()?.take().map(|taken| PyBytes::new(py, &taken))
+    }
+
+    /// The client has left, or has everything.
+    fn close(&self, py: Python<'_>) {
+        drop(self.call.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner).take());
     }
 }
 

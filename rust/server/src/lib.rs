@@ -2,7 +2,7 @@
 //!
 //! A map, in the direction of a request and back:
 //!
-//! - [`server`]: the listener and its connections;
+//! - [`server`]: the listener and its connections; [`call`]: a request that another HTTP server has read;
 //! - `routes`: what is at each path (`path`), who may ask it (`keys`, `cors`), and how many at a time;
 //! - [`asked`]: reads a request, in any protocol that is served, into one form;
 //! - `refusal`: errors in the form of each protocol;
@@ -20,6 +20,7 @@
 mod access;
 pub mod asked;
 mod body;
+pub mod call;
 mod calls;
 mod cors;
 mod done;
@@ -39,6 +40,7 @@ pub mod server;
 mod shared;
 
 pub use asked::Asked;
+pub use call::Call;
 pub use exchange::Exchange;
 pub use protocol::Protocol;
 pub use refusal::{Refusal, RefusalKind};

@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use bytes::Bytes;
 use headrace_engine::{RuntimeError, spawn};
+use http::Request;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -20,6 +22,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::sleep;
 
 use crate::access::Access;
+use crate::call::Call;
 use crate::done::Done;
 use crate::kept::Kept;
 use crate::keys::Keys;
@@ -63,30 +66,40 @@ pub fn listen(host: &str, port: u16, shared: bool) -> io::Result<std::net::TcpLi
 
 /// A running server. Dropping it closes all its connections.
 pub struct Server {
-    address: SocketAddr,
     shared: Arc<Shared>,
+    routes: Arc<Routes>,
+    listening: Option<Listening>,
+}
+
+/// The listener of a server.
+struct Listening {
+    address: SocketAddr,
     stop: watch::Sender<bool>,
     accepting: AbortHandle,
     drained: Arc<Done>,
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
 }
 
 impl Server {
     /// Starts a server.
     ///
     /// # Arguments
-    /// - `listener`: where to listen;
+    /// - `listener`: where to listen; `None` to answer only [calls](Self::call);
     /// - `options`: how to serve;
     /// - `waker`: woken when there are events to take.
     ///
     /// # Errors
     /// The network threads cannot be started, or the listener or a file cannot be used.
     pub fn start(
-        listener: std::net::TcpListener,
+        listener: Option<std::net::TcpListener>,
         options: Options,
         waker: Waker,
     ) -> Result<Self, StartError> {
-        listener.set_nonblocking(true)?;
-        let address = listener.local_addr()?;
         let keys = options.keys.clone().map(Keys::open).transpose().map_err(StartError::Keys)?;
         let shared = Arc::new(Shared {
             access: Access::open(options.access_log.as_deref())?,
@@ -99,20 +112,22 @@ impl Server {
             options,
         });
         let routes = Arc::new(Routes::new(Arc::clone(&shared)));
-        let (stop, stopped) = watch::channel(false);
-        let drained = Arc::new(Done::default());
-        let done = Arc::clone(&drained);
-        let accepting = spawn(async move {
-            accept(listener, routes, stopped).await;
-            done.set();
-        })?;
-        Ok(Self { address, shared, stop, accepting, drained })
+        let listening = listener.map(|listener| Listening::start(listener, &routes)).transpose()?;
+        Ok(Self { shared, routes, listening })
     }
 
     /// Where it listens.
     #[must_use]
-    pub const fn address(&self) -> SocketAddr {
-        self.address
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.listening.as_ref().map(|listening| listening.address)
+    }
+
+    /// Answers a request that another HTTP server has read.
+    ///
+    /// # Errors
+    /// [`RuntimeError`] when the network threads cannot be started.
+    pub fn call(&self, request: Request<Bytes>) -> Result<Call, RuntimeError> {
+        Call::start(Arc::clone(&self.routes), request)
     }
 
     /// What has happened since the last call.
@@ -124,18 +139,29 @@ impl Server {
     /// Accepts no more connections and no more requests. Those under way go on.
     pub fn drain(&self) {
         self.shared.draining.store(true, Ordering::Relaxed);
-        self.stop.send_replace(true);
+        if let Some(listening) = &self.listening {
+            listening.stop.send_replace(true);
+        }
     }
 
     /// Ready once it was drained: all responses have been sent, and all connections are closed.
     pub fn poll_drained(&self, context: &mut Context<'_>) -> Poll<()> {
-        self.drained.poll(context)
+        self.listening.as_ref().map_or(Poll::Ready(()), |listening| listening.drained.poll(context))
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.accepting.abort();
+impl Listening {
+    fn start(listener: std::net::TcpListener, routes: &Arc<Routes>) -> Result<Self, StartError> {
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let (stop, stopped) = watch::channel(false);
+        let drained = Arc::new(Done::default());
+        let (done, routes) = (Arc::clone(&drained), Arc::clone(routes));
+        let accepting = spawn(async move {
+            accept(listener, routes, stopped).await;
+            done.set();
+        })?;
+        Ok(Self { address, stop, accepting, drained })
     }
 }
 
