@@ -7,11 +7,11 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 DEVELOP := $(BIN)/maturin develop --release --locked --quiet
 PROXY := .venv-proxy/bin/litellm
 
-.PHONY: setup demo test test-rust test-loom test-python test-litellm-floor lint browser rust-components bench bench-peers bench-instructions fuzz docs clean
+.PHONY: setup demo test test-rust test-loom test-python test-litellm-floor lint browser rust-components bench bench-peers bench-serving soak-serving bench-instructions fuzz docs clean
 
 # The virtual environment with the extension in release mode and every tool.
 setup: .venv/maturin
-	$(DEVELOP) --extras dev,local,mcp
+	$(DEVELOP) --extras dev,local,mcp,otel
 
 # A real answer of a real model, token by token.
 demo: .venv/maturin
@@ -51,6 +51,7 @@ lint: setup rust-components
 	$(BIN)/mypy
 	$(BIN)/mypy --no-explicit-package-bases benches/side_by_side benches/test_stream_speed.py
 	$(BIN)/mypy --no-explicit-package-bases benches/instructions
+	$(BIN)/mypy --no-explicit-package-bases benches/serving
 	$(BIN)/pyright
 	$(BIN)/python -m mypy.stubtest headrace._native
 
@@ -73,6 +74,16 @@ bench: setup
 bench-peers:
 	$(PYTHON) benches/side_by_side/run.py
 
+# headrace serve beside litellm's proxy and FastAPI: some ten minutes on a machine that does nothing else.
+bench-serving: setup $(PROXY)
+	cargo build --locked --release -p headrace-simulator
+	$(BIN)/python benches/serving/run.py
+
+# A thousand clients for ten minutes, each text checked.
+soak-serving: setup
+	cargo build --locked --release -p headrace-simulator
+	$(BIN)/python benches/serving/soak.py
+
 # Instructions of the hot path, which the machine's noise hardly moves: about seven minutes. Needs valgrind.
 bench-instructions: setup
 	cargo build --locked --release -p headrace-benches --bin hot-path
@@ -81,8 +92,8 @@ bench-instructions: setup
 # Looks for bytes that make the decoders panic, or that depend on how they are cut: a target for each dialect, one that
 # compares cuts, and one that compares our reader of HTTP/1.1 with hyper's. Needs clang's runtime, which Rust brings; the variable lets a stable Rust use the sanitizers.
 FUZZ_SECONDS ?= 60
-FUZZ_TARGETS := openai_chat openai_responses anthropic gemini ollama cohere bedrock splits http1
-FUZZ_SEEDS = $(CURDIR)/$(if $(filter http1,$(1)),rust/fuzz/seeds/http1,tests/conformance/$(if $(filter openai_chat splits,$(1)),openai,$(1)))
+FUZZ_TARGETS := openai_chat openai_responses anthropic gemini ollama cohere bedrock splits http1 requests
+FUZZ_SEEDS = $(CURDIR)/$(if $(filter http1 requests,$(1)),rust/fuzz/seeds/$(1),tests/conformance/$(if $(filter openai_chat splits,$(1)),openai,$(1)))
 fuzz: $(FUZZ_TARGETS:%=fuzz-%)
 
 fuzz-%: target/cargo-fuzz/bin/cargo-fuzz

@@ -327,6 +327,9 @@ class Exchange:
     def asked(self) -> str:
         """What is asked for, as JSON in OpenAI's format: ``messages``, ``parameters``, ``tools``, ``tool_choice``."""
 
+    def trace(self) -> dict[str, str]:
+        """The headers that tell which trace the request belongs to."""
+
     def keep(self, conversation: str) -> None:
         """Keeps a conversation, a list of messages as JSON."""
 

@@ -30,7 +30,7 @@ FLOORS: Final = (
     *("_models", "models", "local"),
     "_providers",
     "_loop",
-    *("_run", "streams"),
+    *("_run", "streams", "otel"),
     *("_agent", "agent"),
     *("_workflow", "workflow"),
     *("_serve", "serve"),

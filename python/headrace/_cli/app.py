@@ -131,6 +131,9 @@ def serve(
     keep_alive: Annotated[float, typer.Option(help="Seconds of silence after which a comment is sent.")] = 15.0,
     access_log: Annotated[Path | None, typer.Option(help="A file that gets a line of JSON for each request.")] = None,
     page: Annotated[bool, typer.Option(help="Whether there is a page at /.")] = True,
+    otel: Annotated[
+        bool, typer.Option("--otel", help="Send traces and metrics by OTLP, as the variables OTEL_… say.")
+    ] = False,
     workers: Annotated[int, typer.Option(min=1, help="How many processes serve.")] = 1,
     drain_seconds: Annotated[float, typer.Option(help="How long running answers may take after SIGTERM.")] = 30.0,
 ) -> None:
@@ -151,6 +154,10 @@ def serve(
         "access_log": access_log,
         "page": page,
     }
+    if otel:
+        from .telemetry import send_telemetry
+
+        send_telemetry()
     serve_agents(agents or [], model or [], options, workers, drain_seconds)
 
 

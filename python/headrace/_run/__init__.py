@@ -1,4 +1,4 @@
 """Carrying out what the loop decides: send requests, read the streams, run tools, and yield tokens or events."""
 
-OFFERED = ("drive", "limits", "output", "read", "relay", "run", "state", "streams", "turn_log")
+OFFERED = ("drive", "limits", "observer", "output", "read", "relay", "run", "state", "streams", "turn_log")
 """The modules that other rooms may import."""

@@ -107,7 +107,8 @@ def open_turn(run: Run, effect: OpenTurn, request: PreparedRequest | FedRequest)
     settings = effect.call.settings
     if isinstance(request, PreparedRequest):
         options = stream_options(settings, is_local=request.is_local)
-        stream = _native.open_stream(request.url, request.headers, request.body, request.dialect, options)
+        headers = [*request.headers, *run.turn_headers] if run.turn_headers else request.headers
+        stream = _native.open_stream(request.url, headers, request.body, request.dialect, options)
         return run.turn_opened(stream, effect, request.provider)
     source, stream = _native.open_fed_stream(request.name, "openai_chat", stream_options(settings))
     return run.turn_opened(stream, effect, request.provider, request.start(source))

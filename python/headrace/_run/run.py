@@ -13,6 +13,7 @@ from headrace.events import RunEnd, RunStart, ToolCallRequested, ToolResultRetur
 from headrace.types import Outcome
 
 from .limits import RunLimits
+from .observer import Observer, observer_of
 from .output import Output
 from .state import RunState
 from .turn_log import LoggedTurn, TurnLog
@@ -59,6 +60,7 @@ class Run:
         inbox: See above.
         metadata: See above.
         tool_time: Seconds spent waiting for tools.
+        turn_headers: Headers for the request of the current turn.
     """
 
     def __init__(
@@ -84,6 +86,8 @@ class Run:
         self._note = note
         self._limits = limits
         self.metadata = metadata or {}
+        self.turn_headers: Sequence[tuple[str, str]] = ()
+        self._observer: Observer | None = None
         self._outcome = Outcome()
         # The task whose read was cancelled, until the stream is read again; and the task whose end is watched for that.
         self._leaver: weakref.ref[asyncio.Task[Any]] | None = None
@@ -148,6 +152,7 @@ class Run:
         if self.status.close():
             self.output.drop()
             self.work.stop()
+            self._observed_to_its_end(None)
         self.work.release()
 
     def read_cancelled(self) -> None:
@@ -175,12 +180,20 @@ class Run:
             self._leaver = None
             if self.status.leave():
                 self.work.stop()
+                self._observed_to_its_end(None)
             self.work.release()
+
+    def _observed_to_its_end(self, error: BaseException | None) -> None:
+        # A closed stream may be kept for long before its driver is closed too.
+        observer, self._observer = self._observer, None
+        if observer is not None:
+            observer.ended(self.status.name, self.status.error or error)
 
     # --- for the drivers: the loop ---------------------------------------------------------------------------------
 
     def __enter__(self) -> Self:
         self.status.begin()
+        self._observer = observer_of(self._agent)
         return self
 
     def __exit__(
@@ -189,6 +202,7 @@ class Run:
         self.status.end(error)
         self._loop.close()
         self.work.release()
+        self._observed_to_its_end(error)
 
     def start(self) -> Effect | None:
         """Starts the loop. Returns its first effect; None if it has none."""
@@ -205,6 +219,8 @@ class Run:
         Returns:
             The loop's next effect. None if the loop did not handle the error: ``status.raise_error`` raises it later.
         """
+        if self._observer is not None:
+            self._observer.turn_failed(error)
         failed = self.log.last
         if failed is None or not failed.is_running:
             failed = None
@@ -277,6 +293,8 @@ class Run:
             RunLimitError: The run has reached one of its limits.
         """
         self._limits.check(self.log)
+        if self._observer is not None:
+            self.turn_headers = self._observer.turn_begun(effect)
         model = effect.call.settings.model
         if self._note is not None:
             self._note(f"{effect.agent} asks {model} ({len(effect.call.messages)} messages)")
@@ -323,6 +341,8 @@ class Run:
         turn = logged.end(effect.call)
         if self._note is not None:
             self._note(_summary(effect.agent, turn, logged.timing))
+        if self._observer is not None:
+            self._observer.turn_ended(turn, logged.timing, logged.provider)
         self.output.turn_ended(turn)
         if not self.output.wants_events:
             return turn, []
@@ -334,6 +354,8 @@ class Run:
 
     def tool_ended(self, effect: RunTools, result: ToolResult) -> list[Item]:
         """A tool call has returned."""
+        if self._observer is not None:
+            self._observer.tool_ended(effect.agent, result)
         fields = (result.call, result.content, result.error, result.duration)
         return self.output.event(partial(ToolResultReturned, *fields, agent=effect.agent))
 

@@ -7,6 +7,7 @@ import logging
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from headrace._concurrency.wakeups import Listener, notifier_of_running_loop
+from headrace._run.observer import is_observed
 from headrace.agent import Agent
 from headrace.errors import (
     BadRequestError,
@@ -59,6 +60,15 @@ class Answering:
 
     async def run(self) -> None:
         """Answers, whatever happens."""
+        if not is_observed():
+            await self._run()
+            return
+        from headrace.otel import caller_of
+
+        with caller_of(self._exchange.trace()):
+            await self._run()
+
+    async def _run(self) -> None:
         try:
             stream = self._stream = self._started()
         except ConfigurationError as error:

@@ -1,5 +1,6 @@
 //! The server, and the exchanges that Python answers.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -201,6 +202,11 @@ impl Exchange {
             "tool_choice": asked.tool_choice,
         })
         .to_string()
+    }
+
+    /// The headers that tell which trace the request belongs to.
+    fn trace(&self) -> HashMap<String, String> {
+        self.exchange.trace.iter().cloned().collect()
     }
 
     /// Keeps a conversation, a list of messages as JSON.

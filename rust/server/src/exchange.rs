@@ -51,6 +51,8 @@ pub struct Exchange {
     pub asked: Asked,
     /// Whose key it came with.
     pub owner: Option<String>,
+    /// The headers that tell which trace the request belongs to.
+    pub trace: Vec<(String, String)>,
     sink: Sink,
     shared: Arc<Shared>,
     state: Mutex<State>,
@@ -89,6 +91,7 @@ impl Exchange {
     pub(crate) fn new(
         id: u64,
         asked: Asked,
+        trace: Vec<(String, String)>,
         granted: Granted,
         shared: &Arc<Shared>,
     ) -> (Arc<Self>, oneshot::Receiver<Answer>) {
@@ -116,6 +119,7 @@ impl Exchange {
             run: random_id("run_"),
             asked,
             owner,
+            trace,
             sink,
             shared: Arc::clone(shared),
             state: Mutex::new(state),

@@ -12,6 +12,7 @@ pub(crate) enum Path {
     Live,
     Ready,
     Metrics,
+    Description,
     Models,
     Model(String),
     /// Ask an agent, in a protocol; its name, where that is in the path.
@@ -28,7 +29,7 @@ pub(crate) enum Path {
 impl Path {
     /// Whether it is for everybody, without a key.
     pub(crate) const fn is_open(&self) -> bool {
-        matches!(self, Self::Page | Self::Live | Self::Ready)
+        matches!(self, Self::Page | Self::Live | Self::Ready | Self::Description)
     }
 }
 
@@ -51,6 +52,7 @@ impl Place {
             ["health", "live"] => get(Path::Live),
             ["health", "ready"] => get(Path::Ready),
             ["metrics"] => get(Path::Metrics),
+            ["openapi.json"] => get(Path::Description),
             ["v1", "models"] => get(Path::Models),
             // The name of a model may have slashes.
             ["v1", "models", name @ ..] => get(Path::Model(name.join("/"))),

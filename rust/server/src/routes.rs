@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
-use http::{HeaderName, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use serde_json::{Value, json};
@@ -25,6 +25,9 @@ use crate::shared::Shared;
 
 /// The largest body of a request: conversations contain images.
 const MAX_BODY: usize = 32 * 1024 * 1024;
+
+/// The description of all paths, by <https://spec.openapis.org/oas/v3.1.0>.
+const DESCRIPTION: &str = include_str!("openapi.json");
 
 /// How long a client may take to send a request.
 pub(crate) const REQUEST_LIMIT: Duration = Duration::from_secs(30);
@@ -106,6 +109,7 @@ impl Routes {
             Path::Live => Ok(whole(StatusCode::OK, &json!({ "status": "ok" }))),
             Path::Ready => Ok(self.ready()),
             Path::Metrics => Ok(text_response("text/plain; version=0.0.4", self.shared.metrics.text())),
+            Path::Description => Ok(json_response(StatusCode::OK, DESCRIPTION.to_owned())),
             Path::Models => Ok(whole(StatusCode::OK, &self.models(key.as_deref()))),
             Path::Model(name) => self.model(&name, key.as_deref()),
             Path::Ask(protocol, agent) => self.ask(protocol, agent, key, request).await,
@@ -228,6 +232,7 @@ impl Routes {
     where
         B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send,
     {
+        let trace = trace_of(request.headers());
         let body = self.body(request.into_body()).await?;
         let only = agent.map(|agent| vec![agent]);
         let mut asked = Asked::read(protocol, &body, &self.shared.options.models, only.as_deref())?;
@@ -236,7 +241,7 @@ impl Routes {
         let granted = self.grant(&asked, key).await?;
         let (background, stream, store) = (asked.response.background, asked.stream, asked.response.store);
         let id = self.shared.arrivals.next_id.fetch_add(1, Ordering::Relaxed);
-        let (exchange, answered) = Exchange::new(id, asked, granted, &self.shared);
+        let (exchange, answered) = Exchange::new(id, asked, trace, granted, &self.shared);
         if protocol == Protocol::Responses && store {
             self.shared.kept.begin(&exchange);
         }
@@ -355,6 +360,15 @@ impl<F: FnOnce()> Drop for OnDrop<F> {
             function();
         }
     }
+}
+
+/// The headers of a request that tell which trace it belongs to.
+///
+/// Source: <https://www.w3.org/TR/trace-context/>.
+fn trace_of(headers: &HeaderMap) -> Vec<(String, String)> {
+    let names = ["traceparent", "tracestate", "baggage"];
+    let value = |name: &str| Some((name.to_owned(), headers.get(name)?.to_str().ok()?.to_owned()));
+    names.into_iter().filter_map(value).collect()
 }
 
 fn no_response(id: &str) -> Refusal {

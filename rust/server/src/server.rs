@@ -34,8 +34,9 @@ use crate::shared::{Arrivals, Event, Options, Shared};
 /// How long to wait after a failed accept, which mostly means that the process is out of file descriptors.
 const ACCEPT_REST: Duration = Duration::from_millis(10);
 
-/// How many connections may wait to be accepted.
-const BACKLOG: i32 = 1024;
+/// How many connections may wait to be accepted. The standard library has 128: of a thousand clients that come at once,
+/// most would then be heard only after a second, when they try again.
+const BACKLOG: i32 = 4096;
 
 /// Listens at an address.
 ///
@@ -47,15 +48,12 @@ const BACKLOG: i32 = 1024;
 /// # Errors
 /// The address cannot be used.
 pub fn listen(host: &str, port: u16, shared: bool) -> io::Result<std::net::TcpListener> {
-    if !shared {
-        return std::net::TcpListener::bind((host, port));
-    }
     let mut failed = io::Error::from(io::ErrorKind::AddrNotAvailable);
     for address in (host, port).to_socket_addrs()? {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(SocketProtocol::TCP))?;
         socket.set_reuse_address(true)?;
         #[cfg(unix)]
-        socket.set_reuse_port(true)?;
+        socket.set_reuse_port(shared)?;
         match socket.bind(&address.into()).and_then(|()| socket.listen(BACKLOG)) {
             Ok(()) => return Ok(socket.into()),
             Err(error) => failed = error,
