@@ -80,10 +80,10 @@ class Soak:
         reader, writer = await asyncio.open_connection(host, int(port), limit=1 << 16)
         try:
             body = json.dumps({"model": model, "messages": [{"role": "user", "content": "go"}], "stream": True})
-            head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n"
+            head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: {len(body)}\r\n"
             writer.write(f"{head}connection: close\r\n\r\n{body}".encode())
             if way == "leaves":
-                await reader.readexactly(chance.randrange(1, 600))
+                await reader.read(chance.randrange(1, 600))
                 self.outcomes["left"] += 1
                 return
             if way == "stalls":

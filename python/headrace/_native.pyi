@@ -241,6 +241,7 @@ class Server:
         max_streams: How many answers may run at a time; None for no limit.
         max_waiting: How many requests may wait for one of these to end.
         cors: The origins whose pages may ask; ``*`` for all.
+        own_names: Whether only requests to this machine's own names are answered.
         goes_on: Whether a run goes on when its client leaves.
         keep_alive: After how many seconds of silence a comment is sent.
         access_log: The file that gets a line for each request; None for none.
@@ -259,6 +260,7 @@ class Server:
         max_streams: int | None,
         max_waiting: int,
         cors: list[str],
+        own_names: bool,
         goes_on: bool,
         keep_alive: float,
         access_log: PathLike[str] | str | None,

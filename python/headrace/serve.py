@@ -66,7 +66,8 @@ class Server:
         expose: What clients are told besides text: ``"text"`` for nothing more, ``"tools"`` for the tool calls of the
             agent and their results, ``"all"`` for all that it does. None: everything where no key is needed, else only
             text. OpenAI's and Anthropic's protocols have no place for this, so there they are comments of the stream.
-        cors: The origins whose pages may ask; ``["*"]`` for all.
+        cors: The origins whose pages may ask, besides the server's own; ``["*"]`` for all. Others are refused before
+            anything is done.
         keep_alive: After how many seconds of silence a stream sends a comment. A response whose first token is not
             there by then begins without it, so that a later error has no status but is in the stream.
         access_log: A file that gets a line of JSON for each request.
@@ -110,6 +111,7 @@ class Server:
             keep_alive=keep_alive,
             access_log=access_log,
             page=page,
+            own_names=keys is None and not public,
             shares_port=shares_port,
         )
         self._requests = Requests(served, _exposed(expose, keys))
@@ -220,6 +222,7 @@ def asgi(
         keep_alive=keep_alive,
         access_log=access_log,
         page=page,
+        own_names=False,
         shares_port=False,
     )
     return Application(served, _exposed(expose, keys), options)

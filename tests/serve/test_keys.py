@@ -43,7 +43,7 @@ def begun(running: Running, key: str | None = None) -> socket.socket:
     host, port = running.url.removeprefix("http://").split(":")
     connection = socket.create_connection((host, int(port)), timeout=PATIENCE)
     authorization = f"authorization: Bearer {key}\r\n" if key else ""
-    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\n{authorization}content-length: {len(content)}\r\n\r\n"
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\n{authorization}content-length: {len(content)}\r\n\r\n"
     connection.sendall(head.encode() + content)
     got = b""
     while b"Water" not in got:
@@ -213,10 +213,31 @@ def test_pages_of_other_origins_need_leave(simulate: Simulate, cors: list[str], 
     with serving_agents(agent_at(simulate(turns=[ONE])), cors=cors) as running:
         response = request(running, "/v1/chat/completions", ASK, headers=headers)
         preflight = request(running, "/v1/chat/completions", method="OPTIONS", headers={**headers, **wants})
+    assert response.status_code == (403 if allowed is None else 200)
     assert response.headers.get("access-control-allow-origin") == allowed
     assert preflight.status_code == (405 if allowed is None else 204)
     if allowed is not None:
         assert preflight.headers["access-control-allow-headers"] == "authorization"
+
+
+def test_a_page_of_another_origin_starts_nothing(simulate: Simulate) -> None:
+    simulator = simulate(turns=[ONE])
+    with serving_agents(agent_at(simulator)) as running:
+        # A browser sends this without asking before, and keeps only the response from the page.
+        headers = {"origin": "https://evil.example", "content-type": "text/plain"}
+        assert request(running, "/v1/chat/completions", ASK, headers=headers).status_code == 403
+        own = {"origin": running.url}
+        assert request(running, "/v1/chat/completions", ASK, headers=own).status_code == 200
+    assert simulator.report()["requests_seen"] == 1
+
+
+@pytest.mark.parametrize(("public", "status"), [(False, 403), (True, 200)])
+def test_a_name_of_the_web_does_not_lead_to_a_server_for_this_machine(
+    simulate: Simulate, public: bool, status: int
+) -> None:
+    with serving_agents(agent_at(simulate(turns=[ONE])), public=public) as running:
+        headers = {"host": "evil.example:8000", "origin": "http://evil.example:8000"}
+        assert request(running, "/v1/chat/completions", ASK, headers=headers).status_code == status
 
 
 @pytest.mark.parametrize(

@@ -31,9 +31,7 @@ def test_no_request_breaks_the_server(simulate: Simulate, tmp_path: Path, stream
             *("--checks", "response_schema_conformance", "--no-color", "--generation-database", "none"),
             *("--request-timeout", "30", "--phases", "examples,coverage,fuzzing"),
         ]
-        done = subprocess.run(
-            command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE * 5, check=False
-        )
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE * 5, check=False)
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
 
 

@@ -35,7 +35,7 @@ pub(crate) struct Server {
 impl Server {
     /// Starts a server; without a host it does not listen. The waker is woken when there is something to take.
     #[new]
-    #[pyo3(signature = (host, port, waker, *, models, keys, max_streams, max_waiting, cors, goes_on, keep_alive,
+    #[pyo3(signature = (host, port, waker, *, models, keys, max_streams, max_waiting, cors, own_names, goes_on, keep_alive,
         access_log, page, shares_port))]
     #[expect(clippy::too_many_arguments, reason = "one for each option")]
     fn new(
@@ -48,6 +48,7 @@ impl Server {
         max_streams: Option<usize>,
         max_waiting: usize,
         cors: Vec<String>,
+        own_names: bool,
         goes_on: bool,
         keep_alive: f64,
         access_log: Option<PathBuf>,
@@ -57,8 +58,18 @@ impl Server {
         let waker = waker.waker.clone();
         let keep_alive = Duration::try_from_secs_f64(keep_alive)
             .map_err(|error| PyValueError::new_err(format!("keep_alive: {error}")))?;
-        let options =
-            Options { models, keys, max_streams, max_waiting, cors, goes_on, keep_alive, access_log, page };
+        let options = Options {
+            models,
+            keys,
+            max_streams,
+            max_waiting,
+            cors,
+            own_names,
+            goes_on,
+            keep_alive,
+            access_log,
+            page,
+        };
         let started = py.detach(|| {
             let listener = host.map(|host| listen(host, port, shares_port)).transpose()?;
             NativeServer::start(listener, options, waker)

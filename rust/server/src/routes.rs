@@ -81,6 +81,7 @@ impl Routes {
             let Some(path) = place.allows(request.method()) else {
                 return Ok(wrong_place(&place, request.uri().path()));
             };
+            cors::check(&request, &self.shared.options.cors, self.shared.options.own_names)?;
             let key = if path.is_open() { None } else { self.key(&request)? };
             self.act(path, key, request).await
         };
@@ -128,9 +129,10 @@ impl Routes {
             }
             Path::Run(id) => Ok(whole(StatusCode::OK, &self.run(&id, owner)?.document(&id))),
             Path::CancelRun(id) => {
-                if let Some(exchange) = self.run(&id, owner)?.exchange.upgrade() {
-                    exchange.cancel();
-                }
+                let run = self.run(&id, owner)?;
+                let running = run.exchange.upgrade().filter(|exchange| !exchange.has_ended());
+                let Some(exchange) = running else { return Ok(whole(StatusCode::OK, &run.document(&id))) };
+                exchange.cancel();
                 Ok(whole(StatusCode::OK, &json!({ "id": id, "object": "run", "status": "cancelled" })))
             }
             Path::SteerRun(id) => {

@@ -28,6 +28,9 @@ pub struct Options {
     pub max_waiting: usize,
     /// The origins whose pages may ask; `*` for all.
     pub cors: Vec<String>,
+    /// Whether only requests to this machine's own names are answered: then a page of the web cannot reach the server by
+    /// a name of its own that leads here.
+    pub own_names: bool,
     /// Whether a run goes on when its client leaves.
     pub goes_on: bool,
     /// After how much silence a comment is sent.
@@ -46,6 +49,7 @@ impl Default for Options {
             max_streams: None,
             max_waiting: 0,
             cors: Vec::new(),
+            own_names: false,
             goes_on: false,
             keep_alive: Duration::from_secs(15),
             access_log: None,
