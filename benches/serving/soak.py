@@ -92,7 +92,7 @@ class Soak:
                 self.outcomes["stalled"] += 1
                 return
             got = b""
-            while block := await reader.read(700 if way == "slow" else 1 << 16):
+            while block := await reader.read(4000 if way == "slow" else 1 << 16):
                 got += block
                 if way == "slow":
                     await asyncio.sleep(0.003)
@@ -145,10 +145,14 @@ def running(url: str) -> float:
 async def soak(server: Process, clients: int, seconds: float) -> Soak:
     """Runs all clients, and tells what goes on."""
     one = Soak(server.url, time.monotonic() + seconds)
+    told = 0
     tasks = [asyncio.ensure_future(one.client(number)) for number in range(clients)]
     while not all(task.done() for task in tasks):
         await asyncio.wait(tasks, timeout=10)
         left = max(0.0, one.until - time.monotonic())
+        for wrong in one.wrong[told:][:20]:
+            print(f"wrong: {wrong}", flush=True)
+        told = len(one.wrong)
         print(
             f"{left:4.0f} s left, {server.memory():.0f} MB, {descriptors(server)} descriptors, "
             f"{dict(one.outcomes)}, {len(one.wrong)} wrong",

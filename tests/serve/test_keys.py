@@ -43,8 +43,8 @@ def begun(running: Running, key: str | None = None) -> socket.socket:
     host, port = running.url.removeprefix("http://").split(":")
     connection = socket.create_connection((host, int(port)), timeout=PATIENCE)
     authorization = f"authorization: Bearer {key}\r\n" if key else ""
-    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\n{authorization}content-length: {len(content)}\r\n\r\n"
-    connection.sendall(head.encode() + content)
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\n{authorization}"
+    connection.sendall(f"{head}content-length: {len(content)}\r\n\r\n".encode() + content)
     got = b""
     while b"Water" not in got:
         block = connection.recv(65536)
