@@ -71,7 +71,7 @@ class Soak:
             ]
             way = chance.choices(["whole", "leaves", "slow", "stalls"], [70, 15, 10, 5])[0]
             try:
-                await asyncio.wait_for(self._ask(model, way, chance), 120)
+                await asyncio.wait_for(self._ask(model, way, chance), 300)
             except (OSError, asyncio.TimeoutError, asyncio.IncompleteReadError) as error:
                 self.wrong.append(f"{model} {way}: {type(error).__name__} {error}")
 
@@ -92,7 +92,7 @@ class Soak:
                 self.outcomes["stalled"] += 1
                 return
             got = b""
-            while block := await reader.read(4000 if way == "slow" else 1 << 16):
+            while block := await reader.read(16_000 if way == "slow" else 1 << 16):
                 got += block
                 if way == "slow":
                     await asyncio.sleep(0.003)

@@ -42,8 +42,8 @@ __all__ = ["Server", "asgi", "sse"]
 class Server:
     """Serves agents and workflows.
 
-    OpenAI's ``POST /v1/chat/completions`` and ``/v1/responses``, Anthropic's ``/v1/messages``, AG-UI (``/ag-ui``) and
-    the UI messages of Vercel's AI SDK (``/api/chat``); ``GET /v1/models``, ``/health/live``, ``/health/ready``,
+    OpenAI's ``POST /v1/chat/completions`` and ``/v1/responses``, Anthropic's ``/v1/messages``, AG-UI (``/ag-ui``),
+    A2A (``/a2a``) and the UI messages of Vercel's AI SDK (``/api/chat``); ``GET /v1/models``, ``/health/live``, ``/health/ready``,
     ``/metrics`` (Prometheus), and a page to try it at ``/``. The ``model`` of a request is the name of an agent. An
     agent gets the whole conversation of the request, and runs its own tools; calls of tools that the client brings are
     handed back to it. If the client leaves, the run is cancelled and its connection closed.
@@ -137,6 +137,11 @@ class Server:
     def needs_key(self) -> bool:
         """Whether clients need a key."""
         return self._needs_key
+
+    @property
+    def has_page(self) -> bool:
+        """Whether there is a page at ``/``."""
+        return self._options["page"] is not None
 
     async def start(self) -> Self:
         """Starts to serve, on the running event loop.

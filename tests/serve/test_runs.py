@@ -28,6 +28,15 @@ ROUTES: dict[str, tuple[str, dict[str, Any]]] = {
     "messages": ("/v1/messages", {**ASK, "max_tokens": 9}),
     "responses": ("/v1/responses", {"model": MODEL, "input": "Go.", "stream": True}),
     "ag-ui": ("/ag-ui", {"threadId": "t", "runId": "r", "messages": [{"id": "1", "role": "user", "content": "Go."}]}),
+    "a2a": (
+        "/a2a",
+        {
+            "jsonrpc": "2.0",
+            "id": 1,
+            "method": "SendStreamingMessage",
+            "params": {"message": {"messageId": "m", "role": "ROLE_USER", "parts": [{"text": "Go."}]}},
+        },
+    ),
     "ui messages": ("/api/chat", {"messages": [{"role": "user", "parts": [{"type": "text", "text": "Go."}]}]}),
 }
 

@@ -71,7 +71,8 @@ async def _serve(server: Server, drain_seconds: float, number: int | None = None
     try:
         if speaks:
             asked_for = "clients need a key" if server.needs_key else "no keys are asked for"
-            _say(f"headrace serves {', '.join(server.models)} at {server.url}/v1; {asked_for}")
+            page = f", with a page at {server.url}/" if server.has_page else ""
+            _say(f"headrace serves {', '.join(server.models)} at {server.url}/v1{page}; {asked_for}")
         await signals.get()
         if speaks:
             _say("headrace waits for running answers; a second signal ends them")

@@ -5,8 +5,14 @@
 use headrace_server::{Asked, Protocol};
 use libfuzzer_sys::fuzz_target;
 
-const PROTOCOLS: [Protocol; 5] =
-    [Protocol::Chat, Protocol::Responses, Protocol::Messages, Protocol::AgUi, Protocol::UiMessages];
+const PROTOCOLS: [Protocol; 6] = [
+    Protocol::Chat,
+    Protocol::Responses,
+    Protocol::Messages,
+    Protocol::AgUi,
+    Protocol::UiMessages,
+    Protocol::A2a,
+];
 
 fuzz_target!(|input: &[u8]| {
     let served = ["m".to_owned()];

@@ -14,11 +14,13 @@ use crate::access::Record;
 use crate::asked::Asked;
 use crate::body::{Pipe, StreamingBody};
 use crate::calls::{ClientCalls, random_id};
+use crate::front::{result_of, rpc_id, task};
 use crate::keys::Grant;
 use crate::log::{Log, LogBody};
 use crate::metrics::Counters;
 use crate::protocol::{Encoder, Notice, Protocol};
 use crate::refusal::{Refusal, RefusalKind};
+use crate::routes_a2a::rpc_error;
 use crate::shared::Shared;
 
 /// The beginning of a response, and where its body comes from.
@@ -225,7 +227,10 @@ impl Exchange {
             self.encode_with(&mut state, Encoder::finish);
             self.end_stream();
         } else {
-            let document = self.document_with(&state, None);
+            let mut document = self.document_with(&state, None);
+            if self.asked.protocol == Protocol::A2a {
+                document = self.as_result(&document).to_string();
+            }
             state.answer(Answer::Document(document));
             self.end_stream();
         }
@@ -246,6 +251,10 @@ impl Exchange {
             self.shared.kept.end(&state.head.id, self.failed_document(&state, &refusal), Vec::new());
         }
         if state.encoder.is_none() {
+            if self.asked.protocol == Protocol::A2a {
+                let error = rpc_error(&rpc_id(&self.asked.names), &refusal);
+                state.answer(Answer::Document(error.to_string()));
+            }
             // Nothing was sent. The client of a background response has its beginning, and asks for the rest later.
             state.answer(Answer::Refusal(refusal));
             self.end_stream();
@@ -345,6 +354,10 @@ impl Exchange {
 
     /// The document of the answer; that of a response with its status and error, if it did not end well.
     fn document_with(&self, state: &State, status: Option<(&str, Value)>) -> String {
+        if self.asked.protocol == Protocol::A2a {
+            let (status, error) = status.unwrap_or(("completed", Value::Null));
+            return task(&state.head, &self.asked.names, &state.response, status, &error).to_string();
+        }
         let document = self.asked.protocol.document(&state.head, &state.response);
         if self.asked.protocol != Protocol::Responses {
             return document;
@@ -358,6 +371,12 @@ impl Exchange {
         document["store"] = json!(self.asked.response.store);
         document["previous_response_id"] = json!(self.asked.response.previous);
         document.to_string()
+    }
+
+    /// A task, as the result of the call.
+    fn as_result(&self, task: &str) -> Value {
+        let task = serde_json::from_str::<Value>(task).unwrap_or_default();
+        result_of(&rpc_id(&self.asked.names), &json!({ "task": task }))
     }
 
     /// Begins the stream.

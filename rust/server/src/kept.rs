@@ -18,6 +18,8 @@ const MAX_BYTES: usize = 256 * 1024 * 1024;
 pub(crate) struct Response {
     owner: Option<String>,
     exchange: Weak<Exchange>,
+    /// The name of its conversation, if the protocol has one.
+    thread: Option<String>,
     /// The document; `None` while it is being answered.
     document: Option<String>,
     /// The conversation with its answer; empty if it was not answered.
@@ -42,6 +44,8 @@ impl Response {
 #[derive(Default)]
 struct State {
     by_id: HashMap<String, Response>,
+    /// The last response of each conversation that has a name.
+    threads: HashMap<String, String>,
     order: VecDeque<String>,
     bytes: usize,
 }
@@ -56,6 +60,7 @@ impl Kept {
         let response = Response {
             owner: exchange.owner.clone(),
             exchange: Arc::downgrade(exchange),
+            thread: exchange.asked.names.thread.clone(),
             document: None,
             conversation: Arc::default(),
             bytes: 0,
@@ -70,12 +75,22 @@ impl Kept {
     pub(crate) fn end(&self, id: &str, document: String, conversation: Vec<Value>) {
         let mut state = self.state();
         let Some(response) = state.by_id.get_mut(id) else { return };
+        let thread = response.thread.clone().filter(|_| !conversation.is_empty());
         response.bytes =
             document.len() + conversation.iter().map(|message| message.to_string().len()).sum::<usize>();
         response.document = Some(document);
         response.conversation = Arc::new(conversation);
+        if let Some(thread) = thread {
+            state.threads.insert(thread, id.to_owned());
+        }
         state.bytes += state.by_id.get(id).map_or(0, |response| response.bytes);
         state.forget();
+    }
+
+    /// The conversation of a name, as its last response left it; empty if there is none.
+    pub(crate) fn thread(&self, name: &str, owner: Option<&str>) -> Arc<Vec<Value>> {
+        let last = self.state().threads.get(name).cloned();
+        last.and_then(|id| self.get(&id, owner)).map(|response| response.conversation).unwrap_or_default()
     }
 
     /// A response, if it is known and belongs to who asks.
@@ -104,6 +119,11 @@ impl State {
     fn remove(&mut self, id: &str) {
         if let Some(response) = self.by_id.remove(id) {
             self.bytes -= response.bytes;
+            if let Some(thread) = &response.thread
+                && self.threads.get(thread).is_some_and(|last| last == id)
+            {
+                self.threads.remove(thread);
+            }
         }
         self.order.retain(|known| known != id);
     }

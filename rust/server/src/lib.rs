@@ -3,7 +3,7 @@
 //! A map, in the direction of a request and back:
 //!
 //! - [`server`]: the listener and its connections; [`call`]: a request that another HTTP server has read;
-//! - `routes`: what is at each path (`path`), who may ask it (`keys`, `cors`), and how many at a time;
+//! - `routes`, `routes_a2a`: what is at each path (`path`), who may ask it (`keys`, `cors`), and how many at a time;
 //! - [`asked`]: reads a request, in any protocol that is served, into one form;
 //! - `refusal`: errors in the form of each protocol;
 //! - [`exchange`]: one request and its response, for whoever answers it;
@@ -35,6 +35,7 @@ pub mod protocol;
 mod refusal;
 pub mod relay;
 mod routes;
+mod routes_a2a;
 mod runs;
 pub mod server;
 mod shared;

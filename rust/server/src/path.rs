@@ -15,6 +15,8 @@ pub(crate) enum Path {
     Description,
     Models,
     Model(String),
+    /// The card of an agent, for A2A.
+    Card(Option<String>),
     /// Ask an agent, in a protocol; its name, where that is in the path.
     Ask(Protocol, Option<String>),
     Response(String),
@@ -29,7 +31,7 @@ pub(crate) enum Path {
 impl Path {
     /// Whether it is for everybody, without a key.
     pub(crate) const fn is_open(&self) -> bool {
-        matches!(self, Self::Page | Self::Live | Self::Ready | Self::Description)
+        matches!(self, Self::Page | Self::Live | Self::Ready | Self::Description | Self::Card(_))
     }
 }
 
@@ -68,6 +70,9 @@ impl Place {
             ["v1", "runs", id, "events"] => get(Path::RunEvents((*id).to_owned())),
             ["v1", "runs", id, "cancel"] => post(Path::CancelRun((*id).to_owned())),
             ["v1", "runs", id, "steer"] => post(Path::SteerRun((*id).to_owned())),
+            [".well-known", "agent-card.json"] => get(Path::Card(None)),
+            ["a2a", agent @ .., ".well-known", "agent-card.json"] => get(Path::Card(joined(agent))),
+            ["a2a", agent @ ..] => post(Path::Ask(Protocol::A2a, joined(agent))),
             ["ag-ui", agent @ ..] => post(Path::Ask(Protocol::AgUi, joined(agent))),
             ["api", "chat", agent @ ..] => post(Path::Ask(Protocol::UiMessages, joined(agent))),
             _ => Vec::new(),

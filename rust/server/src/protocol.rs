@@ -5,7 +5,7 @@ use headrace_wire::{Delta, Response, StreamEncoder};
 use serde_json::{Value, json};
 
 use crate::asked::Names;
-use crate::front::{AgUi, UiMessages};
+use crate::front::{A2a, AgUi, UiMessages};
 
 /// A protocol that is served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -20,6 +20,8 @@ pub enum Protocol {
     AgUi,
     /// The UI messages of Vercel's AI SDK, for front ends. Always streamed.
     UiMessages,
+    /// A2A, for other agents.
+    A2a,
 }
 
 impl Protocol {
@@ -32,6 +34,7 @@ impl Protocol {
             Self::Messages => "messages",
             Self::AgUi => "ag_ui",
             Self::UiMessages => "ui_messages",
+            Self::A2a => "a2a",
         }
     }
 
@@ -41,12 +44,13 @@ impl Protocol {
             Self::Chat => "chatcmpl-",
             Self::Responses => "resp_",
             Self::Messages | Self::AgUi | Self::UiMessages => "msg_",
+            Self::A2a => "task_",
         }
     }
 
     /// Whether an error in a stream is followed by the stream's own end.
     pub(crate) const fn ends_after_error(self) -> bool {
-        matches!(self, Self::AgUi | Self::UiMessages)
+        matches!(self, Self::AgUi | Self::UiMessages | Self::A2a)
     }
 
     /// The API whose answers it has; `None` for the protocols of front ends.
@@ -55,7 +59,7 @@ impl Protocol {
             Self::Chat => Some(Api::OpenAiChat),
             Self::Responses => Some(Api::OpenAiResponses),
             Self::Messages => Some(Api::Anthropic),
-            Self::AgUi | Self::UiMessages => None,
+            Self::AgUi | Self::UiMessages | Self::A2a => None,
         }
     }
 
@@ -73,6 +77,7 @@ pub(crate) enum Encoder {
     Api(Box<StreamEncoder>),
     AgUi(Box<AgUi>),
     UiMessages(Box<UiMessages>),
+    A2a(Box<A2a>),
 }
 
 impl Encoder {
@@ -83,6 +88,7 @@ impl Encoder {
             Protocol::Messages => Self::Api(Box::new(StreamEncoder::new(Api::Anthropic, head))),
             Protocol::AgUi => Self::AgUi(Box::new(AgUi::new(head, names))),
             Protocol::UiMessages => Self::UiMessages(Box::new(UiMessages::new(head))),
+            Protocol::A2a => Self::A2a(Box::new(A2a::new(&head, names))),
         }
     }
 
@@ -91,6 +97,7 @@ impl Encoder {
             Self::Api(encoder) => encoder.encode(delta, out),
             Self::AgUi(encoder) => encoder.encode(delta, out),
             Self::UiMessages(encoder) => encoder.encode(delta, out),
+            Self::A2a(encoder) => encoder.encode(delta, out),
         }
     }
 
@@ -101,6 +108,7 @@ impl Encoder {
             Self::Api(_) => out.extend_from_slice(format!(": headrace {notice}\n\n").as_bytes()),
             Self::AgUi(encoder) => encoder.tell(notice, out),
             Self::UiMessages(encoder) => encoder.tell(notice, out),
+            Self::A2a(encoder) => encoder.tell(notice, out),
         }
     }
 
@@ -109,6 +117,7 @@ impl Encoder {
             Self::Api(encoder) => encoder.finish(out),
             Self::AgUi(encoder) => encoder.finish(out),
             Self::UiMessages(encoder) => encoder.finish(out),
+            Self::A2a(encoder) => encoder.finish(out),
         }
     }
 }

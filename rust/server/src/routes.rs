@@ -39,11 +39,11 @@ const TURN_LIMIT: Duration = Duration::from_secs(60);
 const RUN: HeaderName = HeaderName::from_static("headrace-run");
 
 pub(crate) type Body = UnsyncBoxBody<Bytes, Infallible>;
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The routes of a server.
 pub(crate) struct Routes {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     /// A permit for each answer that may run; `None` for any number.
     places: Option<Arc<Semaphore>>,
 }
@@ -113,7 +113,16 @@ impl Routes {
             Path::Description => Ok(json_response(StatusCode::OK, DESCRIPTION.to_owned())),
             Path::Models => Ok(whole(StatusCode::OK, &self.models(key.as_deref()))),
             Path::Model(name) => self.model(&name, key.as_deref()),
-            Path::Ask(protocol, agent) => self.ask(protocol, agent, key, request).await,
+            Path::Card(agent) => self.card(agent, &request),
+            Path::Ask(Protocol::A2a, agent) => self.call_a2a(agent, key, request).await,
+            Path::Ask(protocol, agent) => {
+                let trace = trace_of(request.headers());
+                let body = self.body(request.into_body()).await?;
+                let only = agent.map(|agent| vec![agent]);
+                let asked = Asked::read(protocol, &body, &self.shared.options.models, only.as_deref())?;
+                drop(body);
+                self.ask(asked, key, trace).await
+            }
             Path::Response(id) => self.kept_response(&id, owner),
             Path::DeleteResponse(id) => {
                 self.kept_response(&id, owner)?;
@@ -224,27 +233,21 @@ impl Routes {
         Ok(begin(Protocol::Chat, id, Answer::Log(body)))
     }
 
-    async fn ask<B>(
+    /// Asks an agent.
+    pub(crate) async fn ask(
         &self,
-        protocol: Protocol,
-        agent: Option<String>,
+        asked: Asked,
         key: Option<Arc<Entry>>,
-        request: Request<B>,
-    ) -> Result<Response<Body>, Refusal>
-    where
-        B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send,
-    {
-        let trace = trace_of(request.headers());
-        let body = self.body(request.into_body()).await?;
-        let only = agent.map(|agent| vec![agent]);
-        let mut asked = Asked::read(protocol, &body, &self.shared.options.models, only.as_deref())?;
-        drop(body);
+        trace: Vec<(String, String)>,
+    ) -> Result<Response<Body>, Refusal> {
+        let mut asked = asked.checked(&self.shared.options.models)?;
+        let protocol = asked.protocol;
         self.go_on(&mut asked, key.as_deref())?;
         let granted = self.grant(&asked, key).await?;
         let (background, stream, store) = (asked.response.background, asked.stream, asked.response.store);
         let id = self.shared.arrivals.next_id.fetch_add(1, Ordering::Relaxed);
         let (exchange, answered) = Exchange::new(id, asked, trace, granted, &self.shared);
-        if protocol == Protocol::Responses && store {
+        if store {
             self.shared.kept.begin(&exchange);
         }
         // If the client leaves before the response has begun, hyper drops this future.
@@ -277,8 +280,13 @@ impl Routes {
 
     /// Puts the conversation of an earlier response before that of this one.
     fn go_on(&self, asked: &mut Asked, key: Option<&Entry>) -> Result<(), Refusal> {
-        let Some(id) = &asked.response.previous else { return Ok(()) };
         let owner = key.map(|key| key.name.as_str());
+        if let (Protocol::A2a, Some(thread)) = (asked.protocol, &asked.names.thread) {
+            let earlier = self.shared.kept.thread(thread, owner);
+            asked.messages.splice(0..0, earlier.iter().cloned());
+            return Ok(());
+        }
+        let Some(id) = &asked.response.previous else { return Ok(()) };
         let earlier = self.shared.kept.get(id, owner).ok_or_else(|| no_response(id))?;
         if earlier.conversation.is_empty() {
             let message = format!("the response {id} is not complete, so nothing can go on from it");
@@ -328,7 +336,7 @@ impl Routes {
         }
     }
 
-    async fn body<B>(&self, body: B) -> Result<Bytes, Refusal>
+    pub(crate) async fn body<B>(&self, body: B) -> Result<Bytes, Refusal>
     where
         B: http_body::Body<Data = Bytes, Error: Into<BoxError>>,
     {
@@ -367,7 +375,7 @@ impl<F: FnOnce()> Drop for OnDrop<F> {
 /// The headers of a request that tell which trace it belongs to.
 ///
 /// Source: <https://www.w3.org/TR/trace-context/>.
-fn trace_of(headers: &HeaderMap) -> Vec<(String, String)> {
+pub(crate) fn trace_of(headers: &HeaderMap) -> Vec<(String, String)> {
     let names = ["traceparent", "tracestate", "baggage"];
     let value = |name: &str| Some((name.to_owned(), headers.get(name)?.to_str().ok()?.to_owned()));
     names.into_iter().filter_map(value).collect()
@@ -457,7 +465,7 @@ fn wrong_place(place: &Place, path: &str) -> Response<Body> {
     response
 }
 
-fn whole(status: StatusCode, body: &Value) -> Response<Body> {
+pub(crate) fn whole(status: StatusCode, body: &Value) -> Response<Body> {
     json_response(status, body.to_string())
 }
 

@@ -1,6 +1,7 @@
 //! Reads a request, in any protocol that is served, into one form: a conversation and tools in OpenAI's format, and
 //! options under OpenAI's names.
 
+mod a2a;
 mod agui;
 mod anthropic;
 mod chat;
@@ -16,6 +17,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+pub(crate) use self::a2a::{Rpc, Wanted};
 use crate::protocol::Protocol;
 use crate::refusal::{Refusal, RefusalKind};
 
@@ -88,7 +90,20 @@ impl Asked {
             Protocol::Responses => responses::read(parsed(body)?),
             Protocol::AgUi => agui::read(parsed(body)?, named),
             Protocol::UiMessages => ui_messages::read(parsed(body)?, named),
+            Protocol::A2a => match Rpc::read(body)?.wanted(named)? {
+                Wanted::Ask(asked) => Ok(*asked),
+                Wanted::Task(_) | Wanted::Cancel(_) => Err(invalid("this is no message to an agent")),
+            },
         }?;
+        asked.checked(served)
+    }
+
+    /// Checks what all protocols have in common.
+    ///
+    /// # Errors
+    /// [`Refusal`] if the model is not served, or the tools cannot be.
+    pub(crate) fn checked(self, served: &[String]) -> Result<Self, Refusal> {
+        let asked = self;
         asked.check_tools()?;
         if served.contains(&asked.model) {
             return Ok(asked);
