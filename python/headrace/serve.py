@@ -42,11 +42,12 @@ __all__ = ["Server", "asgi", "sse"]
 class Server:
     """Serves agents and workflows.
 
-    OpenAI's ``POST /v1/chat/completions`` and ``/v1/responses``, Anthropic's ``/v1/messages``, AG-UI (``/ag-ui``),
-    A2A (``/a2a``) and the UI messages of Vercel's AI SDK (``/api/chat``); ``GET /v1/models``, ``/health/live``, ``/health/ready``,
-    ``/metrics`` (Prometheus), and a page to try it at ``/``. The ``model`` of a request is the name of an agent. An
-    agent gets the whole conversation of the request, and runs its own tools; calls of tools that the client brings are
-    handed back to it. If the client leaves, the run is cancelled and its connection closed.
+    OpenAI's ``POST /v1/chat/completions`` and ``/v1/responses``, Anthropic's ``/v1/messages``, AG-UI (``/ag-ui``), A2A
+    (``/a2a``) and the UI messages of Vercel's AI SDK (``/api/chat``); ``GET /v1/models``, ``/health/live``,
+    ``/health/ready``, ``/metrics`` (Prometheus), ``/openapi.json``, and a page to try it at ``/``. The ``model`` of a
+    request is the name of an agent. An agent gets the whole conversation of the request, and runs its own tools; calls
+    of tools that the client brings are handed back to it. If the client leaves, the run is cancelled and its connection
+    closed.
 
     The tokens of an agent pass from the model's socket to the client's without entering Python, unless it is autonomous
     or has a callback for tokens.
@@ -60,6 +61,7 @@ class Server:
         public: Serve other machines without keys.
         max_streams: How many answers may run at a time; None for no limit. Further requests wait.
         max_waiting: How many requests may wait; None for as many as may run. More are refused with 429.
+        max_seconds: How long an answer may take, in seconds; then it ends with an error. None for no limit.
         on_disconnect: ``"cancel"`` the run of a client that leaves, or ``"continue"`` it: its events are kept for ten
             minutes, and ``GET /v1/runs/{id}/events`` goes on where the client left off. The header ``headrace-run`` of
             each response has the id.
@@ -88,6 +90,7 @@ class Server:
         public: bool = False,
         max_streams: int | None = None,
         max_waiting: int | None = None,
+        max_seconds: float | None = None,
         on_disconnect: Literal["cancel", "continue"] = "cancel",
         expose: Exposed | None = None,
         cors: Iterable[str] = (),
@@ -114,7 +117,8 @@ class Server:
             own_names=keys is None and not public,
             shares_port=shares_port,
         )
-        self._requests = Requests(served, _exposed(expose, keys))
+        _check_above_zero("max_seconds", max_seconds)
+        self._requests = Requests(served, _exposed(expose, keys), max_seconds)
 
     @property
     def url(self) -> str:
@@ -180,6 +184,7 @@ def asgi(
     keys: str | PathLike[str] | None = None,
     max_streams: int | None = None,
     max_waiting: int | None = None,
+    max_seconds: float | None = None,
     on_disconnect: Literal["cancel", "continue"] = "cancel",
     expose: Exposed | None = None,
     cors: Iterable[str] = (),
@@ -197,6 +202,7 @@ def asgi(
         keys: The file of the keys that clients need.
         max_streams: How many answers may run at a time.
         max_waiting: How many requests may wait.
+        max_seconds: How long an answer may take, in seconds.
         on_disconnect: ``"cancel"`` the run of a client that leaves, or ``"continue"`` it.
         expose: What clients are told besides text.
         cors: The origins whose pages may ask.
@@ -230,7 +236,8 @@ def asgi(
         own_names=False,
         shares_port=False,
     )
-    return Application(served, _exposed(expose, keys), options)
+    _check_above_zero("max_seconds", max_seconds)
+    return Application(served, _exposed(expose, keys), max_seconds, options)
 
 
 def _options(

@@ -15,7 +15,7 @@ import pytest
 from headrace import ConfigurationError
 from headrace._cli.keys import new_key
 from headrace.serve import Server
-from support.harness import PATIENCE, Simulate, agent_at, asking
+from support.harness import PATIENCE, Simulate, agent_at, asking, wait_until_disconnected
 from support.serving import GO, MODEL, Running, openai_at, request, serving_agents, streamed
 
 if TYPE_CHECKING:
@@ -200,6 +200,19 @@ def test_further_requests_wait_and_too_many_are_refused(simulate: Simulate) -> N
             assert waiting.result(PATIENCE).json()["choices"][0]["message"]["content"] == "Yes."
 
 
+@pytest.mark.parametrize("stream", [True, False])
+def test_an_answer_that_takes_too_long_is_ended(simulate: Simulate, stream: bool) -> None:
+    simulator = simulate(turns=[STALL])
+    with serving_agents(agent_at(simulator), max_seconds=1.0) as running:
+        response = request(running, "/v1/chat/completions", {**ASK, "stream": stream})
+        wait_until_disconnected(simulator)
+    # A stream that has begun in time, as on any machine that is not very busy, has its status and its tokens.
+    begun = stream and response.status_code == 200
+    assert begun or response.status_code == 504
+    assert "longer than the 1 s" in response.text
+    assert ("Water" in response.text) == begun
+
+
 # --- pages of other origins ------------------------------------------------------------------------------------
 
 
@@ -249,6 +262,7 @@ def test_a_name_of_the_web_does_not_lead_to_a_server_for_this_machine(
         ({"on_disconnect": "go on"}, "on_disconnect must be one of"),
         ({"keep_alive": 0}, "keep_alive must be a number above 0"),
         ({"max_streams": 0}, "max_streams must be a number above 0"),
+        ({"max_seconds": -1}, "max_seconds must be a number above 0"),
     ],
 )
 def test_options_that_cannot_work_are_refused(options: dict[str, Any], error: str) -> None:

@@ -118,6 +118,7 @@ def serve(
         int | None, typer.Option(min=1, help="How many answers may run at a time; others wait.")
     ] = None,
     max_waiting: Annotated[int | None, typer.Option(min=0, help="How many requests may wait.")] = None,
+    max_seconds: Annotated[float | None, typer.Option(help="How long an answer may take, in seconds.")] = None,
     on_disconnect: Annotated[
         str, typer.Option(help="'cancel' the run of a client that leaves, or 'continue' it, so that it can read on.")
     ] = "cancel",
@@ -147,6 +148,7 @@ def serve(
         "public": public,
         "max_streams": max_streams,
         "max_waiting": max_waiting,
+        "max_seconds": max_seconds,
         "on_disconnect": on_disconnect,
         "expose": expose,
         "cors": cors or [],

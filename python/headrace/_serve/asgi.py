@@ -33,8 +33,11 @@ class Application:
     It starts with its first request, or with the lifespan of the server, and belongs to that event loop.
     """
 
-    def __init__(self, served: Mapping[str, Served], exposed: Exposed, options: Mapping[str, Any]) -> None:
+    def __init__(
+        self, served: Mapping[str, Served], exposed: Exposed, max_seconds: float | None, options: Mapping[str, Any]
+    ) -> None:
         self._served = served
+        self._max_seconds = max_seconds
         self._exposed: Exposed = exposed
         self._options = options
         self._requests: Requests | None = None
@@ -76,7 +79,7 @@ class Application:
     def _running(self) -> Requests:
         loop = asyncio.get_running_loop()
         if self._requests is None or self._loop is not loop:
-            requests = Requests(self._served, self._exposed)
+            requests = Requests(self._served, self._exposed, self._max_seconds)
             requests.start(lambda waker: _native.Server(None, 0, waker, **self._options))
             self._requests, self._loop = requests, loop
         return self._requests

@@ -30,10 +30,12 @@ class Requests:
     Args:
         served: Who answers, by name.
         exposed: What clients are told besides text.
+        max_seconds: How long an answer may take; None for no limit.
     """
 
-    def __init__(self, served: Mapping[str, Served], exposed: Exposed) -> None:
+    def __init__(self, served: Mapping[str, Served], exposed: Exposed, max_seconds: float | None) -> None:
         self._served = served
+        self._max_seconds = max_seconds
         self._exposed: Exposed = exposed
         self._native: _native.Server | None = None
         self._answering: dict[int, tuple[Answering, asyncio.Task[None]]] = {}
@@ -110,6 +112,13 @@ class Requests:
         task = asyncio.get_running_loop().create_task(answering.run())
         self._answering[exchange.id] = answering, task
         task.add_done_callback(lambda _task: self._answering.pop(exchange.id, None))
+        if self._max_seconds is not None:
+            late = asyncio.get_running_loop().call_later(self._max_seconds, self._took_too_long, exchange, task)
+            task.add_done_callback(lambda _task: late.cancel())
+
+    def _took_too_long(self, exchange: _native.Exchange, task: asyncio.Task[None]) -> None:
+        exchange.fail("timeout", f"the answer took longer than the {self._max_seconds:g} s that this server allows")
+        task.cancel()
 
     def _tasks(self) -> list[asyncio.Task[None]]:
         return [task for _, task in self._answering.values()]

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use headrace_engine::clock::now_ns;
 use headrace_wire::encode::Head;
@@ -14,7 +14,8 @@ use crate::access::Record;
 use crate::asked::Asked;
 use crate::body::{Pipe, StreamingBody};
 use crate::calls::{ClientCalls, random_id};
-use crate::front::{result_of, rpc_id, task};
+use crate::document::{failed_document, head, kept_document, whole_answer};
+use crate::front::rpc_id;
 use crate::keys::Grant;
 use crate::log::{Log, LogBody};
 use crate::metrics::Counters;
@@ -219,7 +220,8 @@ impl Exchange {
         }
         if self.asked.response.store {
             let conversation = std::mem::take(&mut state.conversation);
-            self.shared.kept.end(&state.head.id, self.document_with(&state, None), conversation);
+            let document = kept_document(&self.asked, &state.head, &state.response, None);
+            self.shared.kept.end(&state.head.id, document, conversation);
         }
         if self.asked.stream {
             let shown = if self.asked.include_usage { &last[..] } else { &last[..1] };
@@ -227,10 +229,7 @@ impl Exchange {
             self.encode_with(&mut state, Encoder::finish);
             self.end_stream();
         } else {
-            let mut document = self.document_with(&state, None);
-            if self.asked.protocol == Protocol::A2a {
-                document = self.as_result(&document).to_string();
-            }
+            let document = whole_answer(&self.asked, &state.head, &state.response);
             state.answer(Answer::Document(document));
             self.end_stream();
         }
@@ -248,7 +247,8 @@ impl Exchange {
         }
         let (outcome, status) = (refusal.kind.outcome(), refusal.kind.status().as_u16());
         if self.asked.response.store {
-            self.shared.kept.end(&state.head.id, self.failed_document(&state, &refusal), Vec::new());
+            let document = failed_document(&self.asked, &state.head, &state.response, &refusal);
+            self.shared.kept.end(&state.head.id, document, Vec::new());
         }
         if state.encoder.is_none() {
             if self.asked.protocol == Protocol::A2a {
@@ -324,7 +324,7 @@ impl Exchange {
     /// The document of a response that has not ended yet.
     pub(crate) fn unfinished_document(&self) -> String {
         let state = self.state();
-        self.document_with(&state, Some(("in_progress", Value::Null)))
+        kept_document(&self.asked, &state.head, &state.response, Some(("in_progress", Value::Null)))
     }
 
     /// Begins a stream without anything to send, because the client should not wait longer for its beginning.
@@ -344,39 +344,6 @@ impl Exchange {
             pipe.leave();
             shared.arrivals.left(id);
         })
-    }
-
-    fn failed_document(&self, state: &State, refusal: &Refusal) -> String {
-        let status = if refusal.kind == RefusalKind::Cancelled { "cancelled" } else { "failed" };
-        let error = json!({ "code": refusal.name(self.asked.protocol), "message": refusal.message });
-        self.document_with(state, Some((status, if status == "failed" { error } else { Value::Null })))
-    }
-
-    /// The document of the answer; that of a response with its status and error, if it did not end well.
-    fn document_with(&self, state: &State, status: Option<(&str, Value)>) -> String {
-        if self.asked.protocol == Protocol::A2a {
-            let (status, error) = status.unwrap_or(("completed", Value::Null));
-            return task(&state.head, &self.asked.names, &state.response, status, &error).to_string();
-        }
-        let document = self.asked.protocol.document(&state.head, &state.response);
-        if self.asked.protocol != Protocol::Responses {
-            return document;
-        }
-        let Ok(mut document) = serde_json::from_str::<Value>(&document) else { return document };
-        if let Some((status, error)) = status {
-            document["status"] = json!(status);
-            document["error"] = error;
-        }
-        document["background"] = json!(self.asked.response.background);
-        document["store"] = json!(self.asked.response.store);
-        document["previous_response_id"] = json!(self.asked.response.previous);
-        document.to_string()
-    }
-
-    /// A task, as the result of the call.
-    fn as_result(&self, task: &str) -> Value {
-        let task = serde_json::from_str::<Value>(task).unwrap_or_default();
-        result_of(&rpc_id(&self.asked.names), &json!({ "task": task }))
     }
 
     /// Begins the stream.
@@ -495,16 +462,5 @@ impl Drop for Exchange {
     fn drop(&mut self) {
         // Does nothing if it was answered.
         self.fail(Refusal::new(RefusalKind::Internal, "the request was dropped without an answer"));
-    }
-}
-
-/// What all parts of the response say about it.
-fn head(asked: &Asked) -> Head {
-    let created = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    Head {
-        id: random_id(asked.protocol.id_prefix()),
-        model: asked.model.clone(),
-        created,
-        input_tokens: None,
     }
 }

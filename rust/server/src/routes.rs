@@ -7,21 +7,22 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
-use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode};
+use http::{HeaderName, Method, Request, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::asked::Asked;
 use crate::cors;
-use crate::exchange::{Answer, Exchange, Granted};
+use crate::exchange::{Answer, Exchange};
 use crate::keys::Entry;
 use crate::path::{Path, Place};
+use crate::places::{OnDrop, Places};
 use crate::protocol::Protocol;
 use crate::refusal::{Refusal, RefusalKind};
 use crate::shared::Shared;
+use crate::trace::trace_of;
 
 /// The largest body of a request: conversations contain images.
 const MAX_BODY: usize = 32 * 1024 * 1024;
@@ -32,9 +33,6 @@ const DESCRIPTION: &str = include_str!("openapi.json");
 /// How long a client may take to send a request.
 pub(crate) const REQUEST_LIMIT: Duration = Duration::from_secs(30);
 
-/// How long a request waits for its turn.
-const TURN_LIMIT: Duration = Duration::from_secs(60);
-
 /// The id of the run, for whoever wants to cancel it or to read on.
 const RUN: HeaderName = HeaderName::from_static("headrace-run");
 
@@ -44,13 +42,12 @@ pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// The routes of a server.
 pub(crate) struct Routes {
     pub(crate) shared: Arc<Shared>,
-    /// A permit for each answer that may run; `None` for any number.
-    places: Option<Arc<Semaphore>>,
+    places: Places,
 }
 
 impl Routes {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        let places = shared.options.max_streams.map(|most| Arc::new(Semaphore::new(most)));
+        let places = Places::new(shared.options.max_streams);
         Self { shared, places }
     }
 
@@ -113,7 +110,7 @@ impl Routes {
             Path::Description => Ok(json_response(StatusCode::OK, DESCRIPTION.to_owned())),
             Path::Models => Ok(whole(StatusCode::OK, &self.models(key.as_deref()))),
             Path::Model(name) => self.model(&name, key.as_deref()),
-            Path::Card(agent) => self.card(agent, &request),
+            Path::Card(agent) => self.card(agent.as_deref(), &request),
             Path::Ask(Protocol::A2a, agent) => self.call_a2a(agent, key, request).await,
             Path::Ask(protocol, agent) => {
                 let trace = trace_of(request.headers());
@@ -243,7 +240,7 @@ impl Routes {
         let mut asked = asked.checked(&self.shared.options.models)?;
         let protocol = asked.protocol;
         self.go_on(&mut asked, key.as_deref())?;
-        let granted = self.grant(&asked, key).await?;
+        let granted = self.places.grant(&self.shared, &asked, key).await?;
         let (background, stream, store) = (asked.response.background, asked.stream, asked.response.store);
         let id = self.shared.arrivals.next_id.fetch_add(1, Ordering::Relaxed);
         let (exchange, answered) = Exchange::new(id, asked, trace, granted, &self.shared);
@@ -298,44 +295,6 @@ impl Routes {
         Ok(())
     }
 
-    /// What the key and the server allow, once there is a place.
-    async fn grant(&self, asked: &Asked, key: Option<Arc<Entry>>) -> Result<Granted, Refusal> {
-        let key = match (&self.shared.keys, key) {
-            (Some(keys), Some(entry)) => Some(keys.grant(&entry)?),
-            _ => None,
-        };
-        if let Some(key) = key.as_ref().filter(|key| !key.allows(&asked.model)) {
-            let message = format!("the key {:?} may not ask {:?}", key.name(), asked.model);
-            return Err(Refusal::new(RefusalKind::Forbidden, message));
-        }
-        if self.shared.draining.load(Ordering::Relaxed) {
-            return Err(Refusal::new(RefusalKind::Unavailable, "the server is being stopped"));
-        }
-        let Some(places) = &self.places else { return Ok(Granted { key, place: None }) };
-        if let Ok(place) = Arc::clone(places).try_acquire_owned() {
-            return Ok(Granted { key, place: Some(place) });
-        }
-        let full =
-            |message: String| Refusal { kind: RefusalKind::RateLimit, message, retry_after: Some(1.0) };
-        let waiting = self.shared.metrics.waiting.clone();
-        let most = self.shared.options.max_waiting;
-        if waiting.inc() >= i64::try_from(most).unwrap_or(i64::MAX) {
-            waiting.dec();
-            return Err(full(format!(
-                "all places are taken, and {most} requests wait already: ask again later"
-            )));
-        }
-        let waits = OnDrop(Some(move || {
-            waiting.dec();
-        }));
-        let place = timeout(TURN_LIMIT, Arc::clone(places).acquire_owned()).await;
-        drop(waits);
-        match place {
-            Ok(Ok(place)) => Ok(Granted { key, place: Some(place) }),
-            _ => Err(full("no place became free in time: ask again later".to_owned())),
-        }
-    }
-
     pub(crate) async fn body<B>(&self, body: B) -> Result<Bytes, Refusal>
     where
         B: http_body::Body<Data = Bytes, Error: Into<BoxError>>,
@@ -353,32 +312,6 @@ impl Routes {
         })?;
         Ok(collected.to_bytes())
     }
-}
-
-/// Calls a function when it is dropped, unless it was defused.
-struct OnDrop<F: FnOnce()>(Option<F>);
-
-impl<F: FnOnce()> OnDrop<F> {
-    fn defuse(mut self) {
-        self.0 = None;
-    }
-}
-
-impl<F: FnOnce()> Drop for OnDrop<F> {
-    fn drop(&mut self) {
-        if let Some(function) = self.0.take() {
-            function();
-        }
-    }
-}
-
-/// The headers of a request that tell which trace it belongs to.
-///
-/// Source: <https://www.w3.org/TR/trace-context/>.
-pub(crate) fn trace_of(headers: &HeaderMap) -> Vec<(String, String)> {
-    let names = ["traceparent", "tracestate", "baggage"];
-    let value = |name: &str| Some((name.to_owned(), headers.get(name)?.to_str().ok()?.to_owned()));
-    names.into_iter().filter_map(value).collect()
 }
 
 fn no_response(id: &str) -> Refusal {

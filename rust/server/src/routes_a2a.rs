@@ -14,17 +14,19 @@ use crate::keys::Entry;
 use crate::protocol::Protocol;
 use crate::refusal::{Refusal, RefusalKind};
 use crate::routes::{Body, BoxError, Routes, whole};
+use crate::trace::trace_of;
 
 impl Routes {
     /// The card of an agent; without a name of the only one.
     pub(crate) fn card<B>(
         &self,
-        agent: Option<String>,
+        agent: Option<&str>,
         request: &Request<B>,
     ) -> Result<Response<Body>, Refusal> {
         let models = &self.shared.options.models;
-        let named = agent.as_ref().or(if let [only] = models.as_slice() { Some(only) } else { None });
-        let name = named.filter(|name| models.contains(name)).ok_or_else(|| {
+        let only = if let [only] = models.as_slice() { Some(only.as_str()) } else { None };
+        let named = agent.or(only);
+        let name = named.filter(|name| models.iter().any(|served| served == name)).ok_or_else(|| {
             let message = format!(
                 "say which agent: /a2a/{{agent}}/.well-known/agent-card.json; served: {}",
                 models.join(", ")
@@ -50,7 +52,7 @@ impl Routes {
     where
         B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send,
     {
-        let trace = crate::routes::trace_of(request.headers());
+        let trace = trace_of(request.headers());
         let body = self.body(request.into_body()).await?;
         let rpc = Rpc::read(&body)?;
         drop(body);
