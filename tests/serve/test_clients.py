@@ -129,6 +129,24 @@ def test_an_autonomous_agent_is_served(simulate: Simulate) -> None:
         assert "The wheel turned." in text_of(streamed(running))
 
 
+@pytest.mark.parametrize("wanted", [True, False])
+def test_log_probabilities_are_passed_on_to_who_asks(wanted: bool) -> None:
+    logprobs = {"content": [{"token": "Yes", "logprob": -0.5, "bytes": None, "top_logprobs": []}]}
+    choice = {"index": 0, "delta": {"content": "Yes"}, "logprobs": logprobs}
+    answer = [{"choices": [choice]}, {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}]
+
+    def answering(_prompt: str) -> list[dict[str, Any]]:
+        return answer
+
+    with serving_agents(asking(answering)) as running:
+        chunks = streamed(running, logprobs=wanted)
+    found = [
+        token.logprob for chunk in chunks for each in chunk.choices if each.logprobs for token in each.logprobs.content
+    ]
+    assert text_of(chunks) == "Yes"
+    assert found == ([-0.5] if wanted else [])
+
+
 # --- Anthropic -------------------------------------------------------------------------------------------------
 
 

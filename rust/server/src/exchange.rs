@@ -141,6 +141,12 @@ impl Exchange {
         !self.asked.tools.is_empty()
     }
 
+    /// Whether the client wants log probabilities. Only streams of chat completions have them here.
+    pub(crate) fn shows_logprobs(&self) -> bool {
+        self.asked.protocol == Protocol::Chat
+            && self.asked.parameters.get("logprobs") == Some(&Value::Bool(true))
+    }
+
     /// Writes pieces of the answer: text, refusals, reasoning, and calls of the client's tools.
     ///
     /// # Arguments

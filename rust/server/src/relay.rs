@@ -75,7 +75,7 @@ fn poll(
     arrived: &mut u64,
     context: &mut Context<'_>,
 ) -> Poll<Step> {
-    let with_calls = exchange.shows_calls();
+    let shown = Shown { calls: exchange.shows_calls(), logprobs: exchange.shows_logprobs() };
     let room = exchange.poll_room(context);
     let mut stream = stream.lock().unwrap_or_else(PoisonError::into_inner);
     match room {
@@ -91,7 +91,7 @@ fn poll(
             Readiness::Ready => {
                 stream.take(|arrival| {
                     *arrived = arrival.arrived_ns;
-                    deltas.extend(Some(arrival.delta).filter(|delta| is_shown(delta, with_calls)));
+                    deltas.extend(Some(arrival.delta).filter(|delta| shown.has(delta)));
                 });
                 if !deltas.is_empty() {
                     return Poll::Ready(Step::Write);
@@ -103,14 +103,26 @@ fn poll(
     }
 }
 
-/// Whether the client may get to see it. Which calls it sees is the exchange's affair.
-fn is_shown(delta: &Delta, with_calls: bool) -> bool {
-    let is_call = matches!(
-        delta.kind,
-        DeltaKind::ToolCallStart(_) | DeltaKind::ToolCallArguments { .. } | DeltaKind::ToolCallEnd { .. }
-    );
-    let is_said = is_text(delta) || matches!(delta.kind, DeltaKind::Reasoning(_));
-    delta.choice == 0 && (is_said || (is_call && with_calls))
+/// What a client may get to see besides text and reasoning.
+#[derive(Clone, Copy)]
+struct Shown {
+    /// Calls: which of them, is the exchange's affair.
+    calls: bool,
+    logprobs: bool,
+}
+
+impl Shown {
+    const fn has(self, delta: &Delta) -> bool {
+        let is_shown = match delta.kind {
+            DeltaKind::Text(_) | DeltaKind::Refusal(_) | DeltaKind::Reasoning(_) => true,
+            DeltaKind::ToolCallStart(_)
+            | DeltaKind::ToolCallArguments { .. }
+            | DeltaKind::ToolCallEnd { .. } => self.calls,
+            DeltaKind::Logprobs(_) => self.logprobs,
+            _ => false,
+        };
+        is_shown && delta.choice == 0
+    }
 }
 
 const fn is_text(delta: &Delta) -> bool {
