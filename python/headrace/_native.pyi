@@ -344,6 +344,9 @@ class Exchange:
     def write(self, tokens: list[str]) -> None:
         """Writes tokens."""
 
+    def write_reasoning(self, text: str) -> None:
+        """Writes reasoning."""
+
     def write_calls(self, calls: list[tuple[str, str, str]]) -> None:
         """Writes whole calls of the client's tools: id, name and arguments."""
 

@@ -117,6 +117,25 @@ def test_every_kind_of_agent_is_served(simulate: Simulate, kind: str) -> None:
         assert text_of(streamed(running)) == "".join(TEXT)
 
 
+@pytest.mark.parametrize("kind", ["callback", "workflow", "autonomous"])
+def test_reasoning_of_every_kind_is_in_its_place(simulate: Simulate, kind: str) -> None:
+    turn = {"reasoning": "Hm.", "text": TEXT}
+    simulator = simulate(turns=[turn] * 9)
+    agents: dict[str, Any] = {
+        "callback": lambda: agent_at(simulator, streaming_callback=lambda _token: None),
+        "workflow": lambda: SequentialWorkflow(agents=[agent_at(simulator, agent_name="only")]),
+        "autonomous": lambda: agent_at(simulator, max_loops="auto", max_plan_attempts=1, max_subtask_loops=1),
+    }
+    with serving_agents({"headrace-agent": agents[kind]()}) as running:
+        chunks = streamed(running)
+    reasoning = [
+        choice.delta.model_extra.get("reasoning_content") or "" for chunk in chunks for choice in chunk.choices
+    ]
+    assert "Hm." in "".join(reasoning)
+    assert "Hm." not in text_of(chunks)
+    assert "".join(TEXT) in text_of(chunks)
+
+
 def test_an_autonomous_agent_is_served(simulate: Simulate) -> None:
     turns = [
         {

@@ -100,6 +100,38 @@ def test_the_agents_own_tools_are_part_of_the_conversation_that_goes_on(simulate
     assert roles == ["user", "assistant", "tool", "assistant", "user"]
 
 
+def test_a_conversation_goes_on_by_its_id(simulate: Simulate) -> None:
+    turns = [{"when": {"contains": "Who"}, "text": "You are Ann."}, {"text": "Hello, Ann."}]
+    simulator = simulate(turns=turns)
+    with serving_agents(agent_at(simulator)) as running:
+        client = openai_at(running)
+        begins: Any = [{"type": "message", "role": "user", "content": "I like mills."}]
+        conversation = client.conversations.create(items=begins)
+        first = client.responses.create(model=MODEL, input="I am Ann.", conversation=conversation.id)
+        second = client.responses.create(model=MODEL, input="Who am I?", conversation=conversation.id)
+        assert client.conversations.retrieve(conversation.id).id == conversation.id
+        client.conversations.delete(conversation.id)
+        with pytest.raises(openai.NotFoundError, match="no conversation"):
+            client.responses.create(model=MODEL, input="Who?", conversation=conversation.id)
+        with pytest.raises(openai.NotFoundError, match="no conversation"):
+            client.responses.create(model=MODEL, input="Who?", conversation="conv_unknown")
+    said = [message["content"] for message in bodies(simulator)[-1]["messages"]]
+    assert said == ["I like mills.", "I am Ann.", "Hello, Ann.", "Who am I?"]
+    assert second.output_text == "You are Ann."
+    assert first.conversation is not None
+    assert first.conversation.id == conversation.id
+
+
+def test_a_conversation_whose_answers_are_forgotten_is_gone(simulate: Simulate) -> None:
+    with serving_agents(agent_at(simulate("Yes."))) as running:
+        client = openai_at(running)
+        conversation = client.conversations.create()
+        last = client.responses.create(model=MODEL, input="I am Ann.", conversation=conversation.id)
+        client.responses.delete(last.id)
+        with pytest.raises(openai.NotFoundError, match="no conversation"):
+            client.responses.create(model=MODEL, input="Who am I?", conversation=conversation.id)
+
+
 def test_a_response_is_kept_until_it_is_deleted(simulate: Simulate) -> None:
     with serving_agents(agent_at(simulate(turns=[{"text": TEXT}]))) as running:
         client = openai_at(running)
@@ -165,7 +197,7 @@ def test_an_error_within_the_stream_is_a_failed_response(simulate: Simulate) -> 
         ("input", None, "input must be"),
         ("input", [{"type": "computer_call"}], r"input\[0\] is of the type computer_call"),
         ("tools", [{"type": "web_search"}], "web_search"),
-        ("conversation", "conv_1", "previous_response_id"),
+        ("conversation", {}, "must have an id"),
     ],
 )
 def test_what_is_not_served_is_refused(simulate: Simulate, member: str, value: Any, why: str) -> None:

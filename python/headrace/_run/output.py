@@ -7,7 +7,7 @@ import itertools
 import time
 from typing import TYPE_CHECKING, Any
 
-from headrace.events import Event, Refusal, Token
+from headrace.events import Event, Reasoning, Refusal, Token
 
 from .read import EventReader, Item, Reader, TextReader, View
 
@@ -30,12 +30,14 @@ class Output:
     Attributes:
         calls_back: Whether there is a callback for tokens.
         tells: Whether events other than tokens are made, although the caller wants tokens.
+        reasons: Whether reasoning is yielded among the tokens, as events.
         held: The batch that is being yielded.
     """
 
     def __init__(self, view: View) -> None:
         self.calls_back = view.callback is not None or view.detailed is not None
         self.tells = False
+        self.reasons = False
         self._view = view
         self._text_events = view.text_events
         self._numbers = itertools.count()
@@ -89,19 +91,34 @@ class Output:
             separator: A token to yield before the turn's first one; empty for none.
         """
         self._stream, self._response, self._separator = stream, None, separator
-        if self._view.text_only and not effect.spoken:
+        if self._view.text_only and not effect.spoken and not self.reasons:
             return TextReader(stream, separator)
         return EventReader(stream, effect.agent, effect.spoken, self._numbers, self._shown)
 
     def _shown(self, events: list[Event]) -> list[Item]:
         if self._view.events:
             return [*events]
+        if self.reasons:
+            return self._shown_with_reasoning(events)
         wanted = [event for event in events if isinstance(event, self._text_events)]
         # `call_back` turns events into text later, if the callback wants a dict: it needs the event for that.
         shown: list[Item] = [*wanted] if self._view.detailed is not None else [event.text for event in wanted]
         if shown and self._separator:
             shown.insert(0, self._separator)
             self._separator = ""
+        return shown
+
+    def _shown_with_reasoning(self, events: list[Event]) -> list[Item]:
+        """The same, with reasoning as events. It has a place of its own, so the separator is for the text after it."""
+        shown: list[Item] = []
+        for event in events:
+            if isinstance(event, Reasoning):
+                shown.append(event)
+            elif isinstance(event, self._text_events):
+                if self._separator:
+                    shown.append(self._separator)
+                    self._separator = ""
+                shown.append(event if self._view.detailed is not None else event.text)
         return shown
 
     def drop(self) -> None:

@@ -231,6 +231,10 @@ class AsyncStream(StreamInfo[R], AsyncIterator[T], Generic[R, T]):
         """Yields events other than tokens among the tokens. For ``headrace.serve``; before the stream is read."""
         self._run.output.tells = True
 
+    def with_reasoning(self) -> None:
+        """Yields reasoning among the tokens, as events. For ``headrace.serve``; before the stream is read."""
+        self._run.output.reasons = True
+
     async def aclose(self) -> None:
         """Closes the stream, and returns when its connections are gone. May be called from any task, and repeatedly.
 

@@ -19,7 +19,7 @@ from headrace.errors import (
     StreamError,
     StreamTimeoutError,
 )
-from headrace.events import Event
+from headrace.events import Event, Reasoning
 from headrace.streams import AsyncRunStream
 
 from .notices import Exposed, notices
@@ -115,9 +115,12 @@ class Answering:
         if isinstance(stream, AsyncRunStream) and isinstance(self._served, Agent) and _is_plain(self._served):
             await stream.relay_to(self._exchange, self._tell)
             return
+        stream.with_reasoning()
         with Listener(notifier_of_running_loop(), id(self._exchange), self._exchange.arm_room) as room:
             async for item in stream:
-                if isinstance(item, Event):
+                if isinstance(item, Reasoning):
+                    self._exchange.write_reasoning(item.text)
+                elif isinstance(item, Event):
                     self._tell([item])
                 else:
                     self._exchange.write([item])

@@ -128,14 +128,18 @@ class ParallelReader:
         members: The members.
         events: Whether events are wanted instead of tokens.
         notices: Whether events other than tokens are wanted among the tokens.
+        reasons: Whether reasoning is wanted among the tokens, as events.
         stop_on_error: Whether a member that fails cancels the others, at once and not when the caller gets there.
     """
 
-    def __init__(self, members: Sequence[Member], *, events: bool, notices: bool, stop_on_error: bool) -> None:
+    def __init__(
+        self, members: Sequence[Member], *, events: bool, notices: bool, reasons: bool, stop_on_error: bool
+    ) -> None:
         self._queues = [_MemberQueue(member) for member in members]
         self._running = len(self._queues)
         self._events = events
         self._notices = notices
+        self._reasons = reasons
         self._stop_on_error = stop_on_error
         self._closed = False
         self._waiter: asyncio.Future[None] | None = None
@@ -194,6 +198,8 @@ class ParallelReader:
         member.stream = stream
         if self._notices:
             stream.with_notices()
+        if self._reasons:
+            stream.with_reasoning()
         items = cast("AsyncGenerator[Item, None]", aiter(stream))
         # Without this, asyncio would close the generator in a task that nobody waits for.
         async with contextlib.aclosing(items):

@@ -69,7 +69,13 @@ async def _adrive(run: WorkflowRun) -> AsyncGenerator[Item, None]:
 
 def _parallel_reader(run: WorkflowRun, members: Sequence[Member]) -> ParallelReader:
     output = run.output
-    return ParallelReader(members, events=output.yields_events, notices=output.tells, stop_on_error=run.stop_on_error)
+    return ParallelReader(
+        members,
+        events=output.yields_events,
+        notices=output.tells,
+        reasons=output.reasons,
+        stop_on_error=run.stop_on_error,
+    )
 
 
 class _WorkflowStreamInfo(StreamInfo[WorkflowRun]):

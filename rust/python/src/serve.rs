@@ -253,6 +253,11 @@ impl Exchange {
         self.exchange.write(&deltas, None);
     }
 
+    /// Writes reasoning.
+    fn write_reasoning(&self, text: &str) {
+        self.exchange.write(&[Delta::first(DeltaKind::Reasoning(text.into()))], None);
+    }
+
     /// Writes whole calls of the client's tools: id, name and arguments.
     fn write_calls(&self, calls: Vec<(String, String, String)>) {
         let mut deltas = Vec::with_capacity(calls.len() * 3);

@@ -54,6 +54,9 @@ pub(crate) fn kept_document(
     }
     document["background"] = json!(asked.response.background);
     document["store"] = json!(asked.response.store);
+    if let Some(thread) = &asked.names.thread {
+        document["conversation"] = json!({ "id": thread });
+    }
     document["previous_response_id"] = json!(asked.response.previous);
     document.to_string()
 }

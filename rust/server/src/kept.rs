@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use serde_json::Value;
 
+use crate::calls::random_id;
 use crate::exchange::Exchange;
 
 /// How many responses are kept. The oldest are forgotten.
@@ -41,11 +42,22 @@ impl Response {
     }
 }
 
+/// A conversation of OpenAI's responses, which a client has begun.
+struct Conversation {
+    owner: Option<String>,
+    created: u64,
+    /// What it begins with.
+    opening: Arc<Vec<Value>>,
+}
+
 #[derive(Default)]
 struct State {
     by_id: HashMap<String, Response>,
     /// The last response of each conversation that has a name.
     threads: HashMap<String, String>,
+    conversations: HashMap<String, Conversation>,
+    /// The conversations, the oldest first.
+    begun: VecDeque<String>,
     order: VecDeque<String>,
     bytes: usize,
 }
@@ -102,6 +114,43 @@ impl Kept {
         self.state().remove(id);
     }
 
+    /// Begins a conversation. Returns its id.
+    pub(crate) fn begin_conversation(
+        &self,
+        owner: Option<&str>,
+        opening: Vec<Value>,
+        created: u64,
+    ) -> String {
+        let id = random_id("conv_");
+        let conversation =
+            Conversation { owner: owner.map(str::to_owned), created, opening: Arc::new(opening) };
+        let mut state = self.state();
+        state.conversations.insert(id.clone(), conversation);
+        state.begun.push_back(id.clone());
+        while state.begun.len() > MAX_KEPT
+            && let Some(oldest) = state.begun.pop_front()
+        {
+            state.end_conversation(&oldest);
+        }
+        id
+    }
+
+    /// What was said in a conversation, and when it was begun; `None` if it is not known, or not any more.
+    pub(crate) fn conversation(&self, id: &str, owner: Option<&str>) -> Option<(Arc<Vec<Value>>, u64)> {
+        let (opening, created) = {
+            let state = self.state();
+            let known = state.conversations.get(id).filter(|known| known.owner.as_deref() == owner)?;
+            (Arc::clone(&known.opening), known.created)
+        };
+        let said = self.thread(id, owner);
+        Some((if said.is_empty() { opening } else { said }, created))
+    }
+
+    /// Forgets a conversation.
+    pub(crate) fn end_conversation(&self, id: &str) {
+        self.state().end_conversation(id);
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -116,6 +165,12 @@ impl State {
         }
     }
 
+    fn end_conversation(&mut self, id: &str) {
+        self.conversations.remove(id);
+        self.threads.remove(id);
+        self.begun.retain(|known| known != id);
+    }
+
     fn remove(&mut self, id: &str) {
         if let Some(response) = self.by_id.remove(id) {
             self.bytes -= response.bytes;
@@ -123,6 +178,8 @@ impl State {
                 && self.threads.get(thread).is_some_and(|last| last == id)
             {
                 self.threads.remove(thread);
+                // Going on from its beginning would leave out what was said since.
+                self.end_conversation(&thread.clone());
             }
         }
         self.order.retain(|known| known != id);

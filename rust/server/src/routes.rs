@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
@@ -13,7 +13,7 @@ use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use crate::asked::Asked;
+use crate::asked::{Asked, opening};
 use crate::cors;
 use crate::exchange::{Answer, Exchange};
 use crate::keys::Entry;
@@ -133,6 +133,22 @@ impl Routes {
                 }
                 self.kept_response(&id, owner)
             }
+            Path::BeginConversation => {
+                let opening = opening(&self.body(request.into_body()).await?)?;
+                let created = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+                let id = self.shared.kept.begin_conversation(owner, opening, created);
+                Ok(whole(StatusCode::OK, &conversation_document(&id, created)))
+            }
+            Path::Conversation(id) => {
+                let (_, created) = self.conversation(&id, owner)?;
+                Ok(whole(StatusCode::OK, &conversation_document(&id, created)))
+            }
+            Path::DeleteConversation(id) => {
+                self.conversation(&id, owner)?;
+                self.shared.kept.end_conversation(&id);
+                let deleted = json!({ "id": id, "object": "conversation.deleted", "deleted": true });
+                Ok(whole(StatusCode::OK, &deleted))
+            }
             Path::Run(id) => Ok(whole(StatusCode::OK, &self.run(&id, owner)?.document(&id))),
             Path::CancelRun(id) => {
                 let run = self.run(&id, owner)?;
@@ -195,6 +211,13 @@ impl Routes {
             .and_then(|response| response.document())
             .map(|document| json_response(StatusCode::OK, document))
             .ok_or_else(|| no_response(id))
+    }
+
+    fn conversation(&self, id: &str, owner: Option<&str>) -> Result<(Arc<Vec<Value>>, u64), Refusal> {
+        let unknown = || {
+            Refusal::new(RefusalKind::NotFound, format!("there is no conversation {id} here, or no longer"))
+        };
+        self.shared.kept.conversation(id, owner).ok_or_else(unknown)
     }
 
     fn run(&self, id: &str, owner: Option<&str>) -> Result<crate::runs::Run, Refusal> {
@@ -283,14 +306,19 @@ impl Routes {
             asked.messages.splice(0..0, earlier.iter().cloned());
             return Ok(());
         }
+        // The instructions of this request come first; those of an earlier one do not count any more.
+        let system = usize::from(asked.messages.first().is_some_and(|first| first["role"] == "system"));
+        if let (Protocol::Responses, Some(thread)) = (asked.protocol, &asked.names.thread) {
+            let (said, _) = self.conversation(thread, owner)?;
+            asked.messages.splice(system..system, said.iter().cloned());
+            return Ok(());
+        }
         let Some(id) = &asked.response.previous else { return Ok(()) };
         let earlier = self.shared.kept.get(id, owner).ok_or_else(|| no_response(id))?;
         if earlier.conversation.is_empty() {
             let message = format!("the response {id} is not complete, so nothing can go on from it");
             return Err(Refusal::new(RefusalKind::Invalid, message));
         }
-        // The instructions of this request come first; those of the earlier one do not count any more.
-        let system = usize::from(asked.messages.first().is_some_and(|first| first["role"] == "system"));
         asked.messages.splice(system..system, earlier.conversation.iter().cloned());
         Ok(())
     }
@@ -316,6 +344,10 @@ impl Routes {
 
 fn no_response(id: &str) -> Refusal {
     Refusal::new(RefusalKind::NotFound, format!("there is no response {id} here, or no longer"))
+}
+
+fn conversation_document(id: &str, created: u64) -> Value {
+    json!({ "id": id, "object": "conversation", "created_at": created, "metadata": {} })
 }
 
 fn model_document(name: &str) -> Value {

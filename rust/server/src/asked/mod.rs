@@ -18,6 +18,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 pub(crate) use self::a2a::{Rpc, Wanted};
+pub(crate) use self::responses::opening;
 use crate::protocol::Protocol;
 use crate::refusal::{Refusal, RefusalKind};
 

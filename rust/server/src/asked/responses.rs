@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{Any, Asked, ResponseOptions, function_tool, invalid, text_of};
+use super::{Any, Asked, Names, ResponseOptions, function_tool, invalid, text_of};
 use crate::protocol::Protocol;
 use crate::refusal::Refusal;
 
@@ -40,8 +40,15 @@ pub(super) struct Members {
 }
 
 pub(super) fn read(mut members: Members) -> Result<Asked, Refusal> {
-    if members.conversation.take().is_some() {
-        return Err(invalid("conversation is not served: go on from a response with previous_response_id"));
+    let conversation = match members.conversation.take() {
+        None => None,
+        Some(Value::String(id)) => Some(id),
+        Some(given) => {
+            Some(given["id"].as_str().ok_or_else(|| invalid("conversation must have an id"))?.to_owned())
+        }
+    };
+    if conversation.is_some() && members.previous_response_id.is_some() {
+        return Err(invalid("conversation and previous_response_id exclude each other"));
     }
     let mut messages = Vec::new();
     if let Some(text) = members.instructions.filter(|text| !text.is_empty()) {
@@ -49,11 +56,7 @@ pub(super) fn read(mut members: Members) -> Result<Asked, Refusal> {
     }
     match members.input.take() {
         Some(Value::String(text)) => messages.push(json!({ "role": "user", "content": text })),
-        Some(Value::Array(items)) => {
-            for (number, item) in items.iter().enumerate() {
-                add_item(number, item, &mut messages)?;
-            }
-        }
+        Some(Value::Array(items)) => add_items(&items, &mut messages)?,
         _ => return Err(invalid("input must be a string or a list of items")),
     }
     let mut asked = Asked::new(Protocol::Responses, members.model, messages);
@@ -72,8 +75,29 @@ pub(super) fn read(mut members: Members) -> Result<Asked, Refusal> {
     if background && !store {
         return Err(invalid("background needs store: the response is kept until it is asked for"));
     }
+    if conversation.is_some() && !store {
+        return Err(invalid("conversation needs store: the answer is part of it"));
+    }
     asked.response = ResponseOptions { previous: members.previous_response_id, store, background };
+    asked.names = Names { thread: conversation, run: None };
     Ok(asked)
+}
+
+/// The messages of the items that a conversation begins with.
+///
+/// # Errors
+/// The body cannot be read, or one of the items.
+pub(crate) fn opening(body: &[u8]) -> Result<Vec<Value>, Refusal> {
+    let body: Value = if body.is_empty() { Value::Null } else { super::parsed(body)? };
+    let mut messages = Vec::new();
+    if let Some(items) = body["items"].as_array() {
+        add_items(items, &mut messages)?;
+    }
+    Ok(messages)
+}
+
+fn add_items(items: &[Value], messages: &mut Vec<Value>) -> Result<(), Refusal> {
+    items.iter().enumerate().try_for_each(|(number, item)| add_item(number, item, messages))
 }
 
 /// Adds one item of the input to the conversation.

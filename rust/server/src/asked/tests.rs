@@ -181,10 +181,13 @@ fn what_a_response_cannot_have_is_refused() {
         ("input", json!(7), "input must be a string or a list of items"),
         ("input", json!([{ "type": "item_reference", "id": "x" }]), "input[0] is of the type item_reference"),
         ("tools", json!([{ "type": "web_search" }]), "the type web_search is not served"),
-        ("conversation", json!("conv_1"), "conversation is not served"),
+        ("conversation", json!({}), "conversation must have an id"),
+        ("conversation", json!("conv_1"), "exclude each other"),
         ("store", json!(false), "background needs store"),
     ] {
-        let mut body = json!({ "model": "poet", "input": "Hi.", "background": true });
+        let mut body = json!({
+            "model": "poet", "input": "Hi.", "background": true, "previous_response_id": "resp_1",
+        });
         body[member] = value;
         assert!(refused(Protocol::Responses, &body).contains(why), "{member}");
     }
