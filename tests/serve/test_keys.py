@@ -133,6 +133,17 @@ def test_tokens_of_a_key_are_limited(simulate: Simulate, keys: Path) -> None:
         assert_limited(with_key(running, key), "1 tokens a minute")
 
 
+def test_tokens_of_an_answer_that_is_left_count_too(simulate: Simulate, keys: Path) -> None:
+    simulator = simulate(turns=[STALL])
+    serving, key = limited(simulator, keys, tokens_per_minute=1)
+    with serving as running:
+        begun(running, key).close()
+        wait_until_disconnected(simulator)
+        while (response := with_key(running, key, {**ASK, "messages": []})).status_code == 400:
+            pass  # the run has not ended yet
+    assert_limited(response, "1 tokens a minute")
+
+
 def test_streams_of_a_key_are_limited_until_they_end(simulate: Simulate, keys: Path) -> None:
     simulator = simulate(turns=[STALL])
     serving, key = limited(simulator, keys, streams=1)

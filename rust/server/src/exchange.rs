@@ -85,6 +85,8 @@ struct State {
     counters: Counters,
     received: Instant,
     written: Option<Instant>,
+    /// How many pieces were written.
+    pieces: u64,
     first_token: Option<Instant>,
     /// The conversation, the answer included, for a response that goes on from this one.
     conversation: Vec<Value>,
@@ -111,6 +113,7 @@ impl Exchange {
             counters: shared.metrics.begin(&asked.model, asked.protocol),
             received: Instant::now(),
             written: None,
+            pieces: 0,
             first_token: None,
             conversation: Vec::new(),
             granted,
@@ -252,6 +255,11 @@ impl Exchange {
             return;
         }
         let (outcome, status) = (refusal.kind.outcome(), refusal.kind.status().as_u16());
+        let tokens = state.pieces;
+        if let Some(key) = &state.granted.key {
+            // The provider's counts did not come. What was written has cost at least this.
+            key.spend(tokens);
+        }
         if self.asked.response.store {
             let document = failed_document(&self.asked, &state.head, &state.response, &refusal);
             self.shared.kept.end(&state.head.id, document, Vec::new());
@@ -264,7 +272,7 @@ impl Exchange {
             // Nothing was sent. The client of a background response has its beginning, and asks for the rest later.
             state.answer(Answer::Refusal(refusal));
             self.end_stream();
-            self.ended(&mut state, outcome, status, 0);
+            self.ended(&mut state, outcome, status, tokens);
             return;
         }
         let error = ProviderError {
@@ -277,7 +285,7 @@ impl Exchange {
             self.encode_with(&mut state, Encoder::finish);
         }
         self.end_stream();
-        self.ended(&mut state, outcome, 200, 0);
+        self.ended(&mut state, outcome, 200, tokens);
     }
 
     /// Cancels the run, on behalf of its client, who is told so.
@@ -456,6 +464,7 @@ impl State {
             self.first_token = Some(now);
         }
         self.counters.tokens.inc_by(pieces as u64);
+        self.pieces += pieces as u64;
         if let Some(arrived) = arrived_ns {
             #[expect(clippy::cast_precision_loss, reason = "a few nanoseconds in a latency do not matter")]
             let own = now_ns().saturating_sub(arrived) as f64 * 1e-9;

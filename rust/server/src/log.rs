@@ -18,6 +18,10 @@ const MAX_KEPT: usize = 8 * 1024 * 1024;
 /// The most that is sent at once.
 const MAX_FRAME: usize = 64 * 1024;
 
+/// What a reader gets whose events are gone. In a form that clients of all protocols take for an error.
+const TOO_SLOW: &[u8] = b"event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"server_error\",\"code\":null,\
+\"param\":null,\"message\":\"this client was too slow: the next events of its run are not kept any more\"}}\n\n";
+
 /// The events of an answer, in order. Each has a number, from 1, except comments.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Log(Arc<Mutex<State>>);
@@ -86,7 +90,7 @@ impl Log {
         }
         let before = state.entries.iter().take_while(|entry| id > 0 && entry.id <= id).count() as u64;
         let next = state.gone + before;
-        Some(LogBody { log: self.clone(), next, alive: KeepAlive::new(keep_alive) })
+        Some(LogBody { log: self.clone(), next, told: false, alive: KeepAlive::new(keep_alive) })
     }
 
     /// How many bytes it has.
@@ -121,6 +125,8 @@ fn split(events: &[u8]) -> impl Iterator<Item = &[u8]> {
 pub(crate) struct LogBody {
     log: Log,
     next: u64,
+    /// Whether it was told that it is too slow.
+    told: bool,
     alive: KeepAlive,
 }
 
@@ -135,8 +141,10 @@ impl Body for LogBody {
         let log = self.log.clone();
         let mut state = log.state();
         if self.next < state.gone {
-            // It reads more slowly than events come, and those that it needs are gone: it must not get the later ones.
-            return Poll::Ready(None);
+            // It reads more slowly than events come, and those that it needs are gone: it must not get the later ones,
+            // nor take this for the end.
+            let told = std::mem::replace(&mut self.told, true);
+            return Poll::Ready((!told).then(|| Ok(Frame::data(Bytes::from_static(TOO_SLOW)))));
         }
         let from = usize::try_from(self.next - state.gone).unwrap_or(usize::MAX);
         let mut block = Vec::new();
@@ -190,6 +198,20 @@ mod tests {
         assert_eq!(read(&log, 2).as_deref(), Some("id: 3\nevent: x\ndata: c\n\n"));
         assert_eq!(read(&log, 3).as_deref(), Some(""));
         assert_eq!(read(&log, 4), None);
+    }
+
+    #[test]
+    fn a_reader_that_is_too_slow_gets_an_error_and_no_later_events() {
+        let log = Log::default();
+        let event = format!("data: {}\n\n", "x".repeat(MAX_KEPT / 4));
+        log.write(b"data: first\n\n");
+        let reader = log.after(0, Duration::from_secs(60)).unwrap();
+        for _ in 0..6 {
+            log.write(event.as_bytes());
+        }
+        log.end();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        assert_eq!(runtime.block_on(reader.collect()).unwrap().to_bytes(), TOO_SLOW);
     }
 
     #[test]
