@@ -54,6 +54,18 @@ from .streams import AsyncRunStream, RunStream
 from .types import Spread, Timeouts, Timing, ToolCall, Turn, Usage
 
 if TYPE_CHECKING:
+    from . import decoding as decoding
+    from . import events as events
+    from . import local as local
+    from . import mcp as mcp
+    from . import memory as memory
+    from . import models as models
+    from . import otel as otel
+    from . import serve as serve
+    from . import sse as sse
+    from . import testing as testing
+    from . import tools as tools
+    from . import workflow as workflow
     from .decoding import Response, decode
     from .memory import Memory
     from .models import ModelInfo, model_info
@@ -133,14 +145,24 @@ _LATER = {
     "model_info": "models",
 }
 
+_MODULES = frozenset(
+    {
+        *("decoding", "events", "local", "mcp", "memory", "models", "otel", "serve", "sse", "testing", "tools"),
+        "workflow",
+    }
+)
+"""The public modules, so that ``headrace.sse.decode`` needs no import of its own."""
+
 
 def __getattr__(name: str) -> Any:
-    if name not in _LATER:
+    if name not in _LATER and name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
+    if name in _MODULES:
+        return import_module(f".{name}", __name__)
     return getattr(import_module(f".{_LATER[name]}", __name__), name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LATER})
+    return sorted({*globals(), *_LATER, *_MODULES})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from support.harness import run_python
+from support.harness import REPOSITORY, run_python
 
 HEAVY = {"litellm", "pydantic", "rich", "typer", "xllamacpp", "httpx", "aiohttp"}
 
@@ -45,3 +45,14 @@ def test_the_public_names_are_there_and_no_others() -> None:
     """)
     assert run.stdout.split() == ["[]", "headrace.agent"], run.stderr
     assert sys.modules["headrace"].__all__ == sorted(sys.modules["headrace"].__all__)
+
+
+def test_every_public_module_is_there_without_an_import_of_its_own() -> None:
+    package = REPOSITORY / "python" / "headrace"
+    public = sorted(path.stem for path in package.glob("*.py") if not path.stem.startswith("_"))
+    run = run_python(f"""
+        import headrace
+        print([name for name in {public} if getattr(headrace, name).__name__ != "headrace." + name])
+        print(set({public}) - set(dir(headrace)))
+    """)
+    assert run.stdout.split() == ["[]", "set()"], run.stderr
