@@ -132,6 +132,5 @@ def leave(url: str, model: str) -> int:
         got += block
     time.sleep(0.01)
     left = time.monotonic_ns()
-    # Not only closed but reset, as when a program ends: nothing stays in the kernel's buffers.
     connection.close()
     return left

@@ -122,6 +122,12 @@ def test_a_conversation_goes_on_by_its_id(simulate: Simulate) -> None:
     assert first.conversation.id == conversation.id
 
 
+def test_a_conversation_cannot_begin_with_too_much(simulate: Simulate) -> None:
+    with serving_agents(agent_at(simulate("Yes."))) as running:
+        item = {"role": "user", "content": "x" * 300_000}
+        assert request(running, "/v1/conversations", {"items": [item]}).status_code == 413
+
+
 def test_a_conversation_whose_answers_are_forgotten_is_gone(simulate: Simulate) -> None:
     with serving_agents(agent_at(simulate("Yes."))) as running:
         client = openai_at(running)

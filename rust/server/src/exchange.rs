@@ -167,13 +167,20 @@ impl Exchange {
             shown = deltas.iter().filter_map(|delta| state.calls.shown(delta)).collect();
             &shown
         };
-        for delta in deltas {
-            state.response.apply(delta);
+        if self.needs_document() {
+            for delta in deltas {
+                state.response.apply(delta);
+            }
         }
         if self.asked.stream {
             self.encode(&mut state, deltas);
         }
         state.count(deltas, arrived_ns);
+    }
+
+    /// Whether the whole answer is needed in the end. A stream that nobody goes on from is not collected.
+    fn needs_document(&self) -> bool {
+        !self.asked.stream || self.asked.response.store
     }
 
     /// Tells the client what the agent does between its texts. Only streams have a place for it.

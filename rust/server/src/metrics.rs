@@ -91,7 +91,7 @@ impl Metrics {
             "From the request to the first piece of the answer",
             &ttft,
         );
-        seconds(&mut registry, "inter_token_latency", "Between two pieces of the answer", &itl);
+        seconds(&mut registry, "inter_token_latency", "Between two writes of the answer", &itl);
         seconds(
             &mut registry,
             "own_latency",

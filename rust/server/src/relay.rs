@@ -51,9 +51,10 @@ enum Step {
 
 async fn run(stream: &Mutex<Stream>, exchange: &Arc<Exchange>, mut separator: Option<String>) {
     let (mut deltas, mut arrived) = (Vec::new(), 0);
+    let shown = Shown { calls: exchange.shows_calls(), logprobs: exchange.shows_logprobs() };
     exchange.begin_turn();
     loop {
-        let step = poll_fn(|context| poll(stream, exchange, &mut deltas, &mut arrived, context)).await;
+        let step = poll_fn(|context| poll(stream, exchange, shown, &mut deltas, &mut arrived, context)).await;
         if let Step::End = step {
             return;
         }
@@ -71,11 +72,11 @@ async fn run(stream: &Mutex<Stream>, exchange: &Arc<Exchange>, mut separator: Op
 fn poll(
     stream: &Mutex<Stream>,
     exchange: &Exchange,
+    shown: Shown,
     deltas: &mut Vec<Delta>,
     arrived: &mut u64,
     context: &mut Context<'_>,
 ) -> Poll<Step> {
-    let shown = Shown { calls: exchange.shows_calls(), logprobs: exchange.shows_logprobs() };
     let room = exchange.poll_room(context);
     let mut stream = stream.lock().unwrap_or_else(PoisonError::into_inner);
     match room {

@@ -5,7 +5,10 @@ use serde_json::{Map, Value, json};
 
 use super::{Any, Asked, Names, ResponseOptions, function_tool, invalid, text_of};
 use crate::protocol::Protocol;
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, RefusalKind};
+
+/// The most that a conversation may begin with: as many as are kept must fit into memory.
+const MAX_OPENING: usize = 256 * 1024;
 
 /// The members of a request that count.
 #[derive(Deserialize)]
@@ -88,6 +91,10 @@ pub(super) fn read(mut members: Members) -> Result<Asked, Refusal> {
 /// # Errors
 /// The body cannot be read, or one of the items.
 pub(crate) fn opening(body: &[u8]) -> Result<Vec<Value>, Refusal> {
+    if body.len() > MAX_OPENING {
+        let message = "a conversation may begin with 256 KiB: send the rest as input of its first response";
+        return Err(Refusal::new(RefusalKind::TooLarge, message));
+    }
     let body: Value = if body.is_empty() { Value::Null } else { super::parsed(body)? };
     let mut messages = Vec::new();
     if let Some(items) = body["items"].as_array() {
