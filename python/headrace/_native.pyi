@@ -25,6 +25,7 @@ __all__ = [
     "Call",
     "Connection",
     "Exchange",
+    "Load",
     "Notifier",
     "RecordedBody",
     "Relay",
@@ -536,6 +537,37 @@ class RecordedBody:
         Returns:
             The last deltas, and the whole response.
         """
+
+@final
+class Load:
+    """Requests that are being sent by a schedule; see ``headrace.bench``. It starts at once.
+
+    The requests are (URL, headers, body, dialect) and are sent in turn. Either ``concurrency``, or ``dues``: when each
+    request is sent, in seconds from the start.
+    """
+
+    def __new__(
+        cls,
+        requests: list[tuple[str, list[tuple[str, str]], bytes, str]],
+        options: StreamOptions,
+        *,
+        concurrency: int | None = None,
+        count: int | None = None,
+        dues: list[float] | None = None,
+        duration: float | None = None,
+        stamped: bool = False,
+    ) -> Load: ...
+    def wait(self, timeout: float) -> bool:
+        """Blocks until all answers have ended, for at most that many seconds; whether they have."""
+
+    def progress(self) -> tuple[int, int, int, int]:
+        """How many requests were sent, ended and failed, and how many chunks came in those that ended."""
+
+    def stop(self) -> None:
+        """Sends no more requests, and closes the streams that are open."""
+
+    def tally(self) -> str:
+        """What is known so far, as JSON."""
 
 @final
 class Simulator:

@@ -17,6 +17,7 @@ mod decode;
 mod errors;
 mod fork;
 mod iterate;
+mod load;
 #[cfg(unix)]
 mod notifier;
 mod options;
@@ -39,6 +40,8 @@ mod _native {
     use crate::errors::{error_class_of_status, retry_after};
     #[pymodule_export]
     use crate::iterate::{Anext, AsyncTokenIterator, TokenIterator};
+    #[pymodule_export]
+    use crate::load::Load;
     #[cfg(unix)]
     #[pymodule_export]
     use crate::notifier::{Notifier, Waker};

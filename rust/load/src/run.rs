@@ -1,0 +1,223 @@
+//! Sends the requests of a plan.
+
+use std::future::poll_fn;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use headrace_engine::clock::now_ns;
+use headrace_engine::{Closer, Readiness, RuntimeError, Stream, spawn};
+
+use crate::pacer::wait_until;
+use crate::plan::{Load, Plan};
+use crate::record::{Record, Seen};
+use crate::tally::Tally;
+
+/// From the start of a run to its first request, so that the first ones are not late because of the start itself.
+const LEAD_NS: u64 = 2_000_000;
+
+/// A run of a plan. It goes on by itself; [`Run::wait`] waits for its end.
+#[derive(Debug)]
+pub struct Run {
+    plan: Plan,
+    began_ns: u64,
+    sent: AtomicUsize,
+    stopped: AtomicBool,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    tally: Tally,
+    failed: usize,
+    chunks: u64,
+    /// Those that are being read, by the number of their request.
+    open: std::collections::HashMap<usize, Closer>,
+    /// No more requests will be sent.
+    all_sent: bool,
+}
+
+/// How far a run is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// How many requests were sent.
+    pub sent: usize,
+    /// How many answers ended.
+    pub done: usize,
+    /// How many of these are not complete.
+    pub failed: usize,
+    /// How many chunks of output arrived in these.
+    pub chunks: u64,
+}
+
+impl Run {
+    /// Starts a run.
+    ///
+    /// # Errors
+    /// [`RuntimeError`] when a thread cannot be started.
+    pub fn start(plan: Plan) -> Result<Arc<Self>, RuntimeError> {
+        // Starts the network threads before the clock does.
+        spawn(async {})?;
+        let began_ns = now_ns() + LEAD_NS;
+        let tally = Tally { began_ns, ended_ns: began_ns, ..Tally::default() };
+        let run = Arc::new(Self {
+            plan,
+            began_ns,
+            sent: AtomicUsize::new(0),
+            stopped: AtomicBool::new(false),
+            state: Mutex::new(State { tally, ..State::default() }),
+            changed: Condvar::new(),
+        });
+        let pacing = Arc::clone(&run);
+        let pacer = std::thread::Builder::new().name("headrace-load".to_owned());
+        pacer.spawn(move || pacing.pace()).map_err(RuntimeError::Io)?;
+        Ok(run)
+    }
+
+    /// How far it is.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        let state = self.lock();
+        let (done, failed, chunks) = (state.tally.records.len(), state.failed, state.chunks);
+        Progress { sent: done + state.open.len(), done, failed, chunks }
+    }
+
+    /// Waits until all answers have ended, for at most `timeout`; whether they have.
+    #[must_use]
+    pub fn wait(&self, timeout: Duration) -> bool {
+        let until = Instant::now() + timeout;
+        let mut state = self.lock();
+        while !state.is_over() {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            let waited = self.changed.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
+    }
+
+    /// Sends no more, and closes the streams that are open.
+    pub fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
+        let open: Vec<Closer> = self.lock().open.values().cloned().collect();
+        open.iter().for_each(Closer::close);
+    }
+
+    /// Calls a function with what is known so far.
+    pub fn tally<T>(&self, read: impl FnOnce(&Tally) -> T) -> T {
+        read(&self.lock().tally)
+    }
+
+    fn pace(self: &Arc<Self>) {
+        match &self.plan.load {
+            Load::Closed { concurrency, count } => {
+                if wait_until(self.began_ns, || self.is_stopped()) {
+                    // The number that follow later is limited by `follow`.
+                    let first = count.map_or(*concurrency, |count| count.min(*concurrency));
+                    let sent = (0..first).filter(|_| self.follow()).count();
+                    if sent < first {
+                        self.all_sent();
+                    }
+                }
+                if self.is_stopped() || count.is_some_and(|count| count <= *concurrency) {
+                    self.all_sent();
+                }
+            }
+            Load::Open { dues_ns } => {
+                for due_ns in dues_ns {
+                    let due_ns = self.began_ns + due_ns;
+                    if self.is_late(due_ns) || !wait_until(due_ns, || self.is_stopped()) {
+                        break;
+                    }
+                    self.send(Some(due_ns));
+                }
+                self.all_sent();
+            }
+        }
+    }
+
+    /// Sends the next request of a closed load; false if there is none.
+    fn follow(self: &Arc<Self>) -> bool {
+        let Load::Closed { count, .. } = &self.plan.load else { return false };
+        let has_next = count.is_none_or(|count| self.sent.load(Ordering::Acquire) < count);
+        let is_over = self.is_stopped() || !has_next || self.is_late(now_ns());
+        !is_over && self.send(None)
+    }
+
+    /// Sends a request, and reads its answer in a task of its own; false if it was one too many.
+    fn send(self: &Arc<Self>, due_ns: Option<u64>) -> bool {
+        let index = self.sent.fetch_add(1, Ordering::AcqRel);
+        if let Load::Closed { count: Some(count), .. } = &self.plan.load
+            && index >= *count
+        {
+            return false;
+        }
+        let request = self.plan.requests[index % self.plan.requests.len()].clone();
+        let Ok(stream) = Stream::open(request) else { return false };
+        let opened_ns = stream.recorder().opened_ns();
+        let record = Record { index, due_ns, opened_ns, ..Record::default() };
+        self.lock().open.insert(index, stream.closer());
+        if self.is_stopped() {
+            stream.closer().close();
+        }
+        let run = Arc::clone(self);
+        let seen = Seen { record, ..Seen::default() };
+        spawn(async move { run.read(stream, seen).await }).is_ok()
+    }
+
+    async fn read(self: Arc<Self>, mut stream: Stream, mut seen: Seen) {
+        let stamped = self.plan.stamped;
+        loop {
+            let readiness = poll_fn(|context| match stream.poll(context) {
+                Readiness::Pending => Poll::Pending,
+                readiness => Poll::Ready(readiness),
+            });
+            match readiness.await {
+                Readiness::Ready => stream.take(|arrival| seen.add(&arrival, stamped)),
+                _ => break,
+            }
+        }
+        seen.end(&stream, now_ns());
+        let index = seen.record.index;
+        // The next one is sent before this one is counted, so that as many as wanted are open.
+        let followed = self.follow();
+        let is_closed = matches!(self.plan.load, Load::Closed { .. });
+        let mut state = self.lock();
+        state.all_sent |= is_closed && !followed;
+        state.open.remove(&index);
+        state.failed += usize::from(seen.record.state != "complete");
+        state.chunks += seen.record.chunks;
+        state.tally.add(seen);
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    fn all_sent(&self) {
+        self.lock().all_sent = true;
+        self.changed.notify_all();
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
+    }
+
+    /// Whether the time of the plan is over at a time.
+    fn is_late(&self, at_ns: u64) -> bool {
+        let lasted = Duration::from_nanos(at_ns.saturating_sub(self.began_ns));
+        self.plan.duration.is_some_and(|duration| lasted >= duration)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn is_over(&self) -> bool {
+        self.all_sent && self.open.is_empty()
+    }
+}
