@@ -147,7 +147,20 @@ _LATER = {
 
 _MODULES = frozenset(
     {
-        *("decoding", "events", "local", "mcp", "memory", "models", "otel", "serve", "sse", "testing", "tools"),
+        *(
+            "bench",
+            "decoding",
+            "events",
+            "local",
+            "mcp",
+            "memory",
+            "models",
+            "otel",
+            "serve",
+            "sse",
+            "testing",
+            "tools",
+        ),
         "workflow",
     }
 )

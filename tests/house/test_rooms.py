@@ -34,6 +34,7 @@ FLOORS: Final = (
     *("_agent", "agent"),
     *("_workflow", "workflow"),
     *("_serve", "serve"),
+    *("_bench", "bench"),
     "_cli",
     *("__init__", "__main__"),
 )

@@ -1,0 +1,87 @@
+"""What to ask."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from headrace.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+__all__ = ["PROMPTS", "Messages", "read_prompts"]
+
+Messages = tuple[dict[str, Any], ...]
+"""A conversation, in OpenAI's form."""
+
+_TASKS: Final = (
+    "Explain how a water wheel turns the flow of a river into work.",
+    "Write a short story about a lighthouse keeper who finds a letter.",
+    "List ten uses of an old bicycle, with a sentence about each.",
+    "Compare tea and coffee for somebody who has to choose one.",
+    "Describe how a letter travels from one country to another.",
+    "Give advice to a friend who moves to a city for the first time.",
+    "Explain to a child why the sky is blue and the sunset red.",
+    "Plan a week of simple meals for two people.",
+)
+
+PROMPTS: Final[tuple[Messages, ...]] = tuple(({"role": "user", "content": task},) for task in _TASKS)
+"""Our own prompts: each asks for an answer of some hundred tokens."""
+
+_ROLES: Final = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system"}
+
+
+def read_prompts(path: Path) -> tuple[Messages, ...]:
+    """Reads prompts from a file.
+
+    Args:
+        path: JSON lines, or a JSON list. Each is a string, or an object with ``prompt``, ``messages`` (OpenAI's form)
+            or ``conversations`` (ShareGPT's form: up to its last question).
+
+    Returns:
+        The prompts.
+
+    Raises:
+        ConfigurationError: The file cannot be read, is empty, or an entry has another form; the message says which.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"the prompts in {path} cannot be read: {error}") from None
+    try:
+        entries = json.loads(text) if text.lstrip().startswith("[") else _lines(text)
+    except json.JSONDecodeError as error:
+        raise ConfigurationError(f"the prompts in {path} are not JSON: {error}") from None
+    if not entries:
+        raise ConfigurationError(f"there are no prompts in {path}")
+    return tuple(_messages(entry, f"entry {number} of {path}") for number, entry in enumerate(entries, start=1))
+
+
+def _lines(text: str) -> list[Any]:
+    return [json.loads(line) for line in text.splitlines() if line.strip()]
+
+
+def _messages(entry: Any, where: str) -> Messages:
+    match entry:
+        case str(prompt) | {"prompt": str(prompt)}:
+            return ({"role": "user", "content": prompt},)
+        case {"messages": [*messages]} if messages and all(isinstance(each, dict) for each in messages):
+            return tuple(messages)
+        case {"conversations": [*turns]}:
+            return _of_sharegpt(turns, where)
+        case _:
+            raise ConfigurationError(f"{where} has neither a 'prompt' nor 'messages' nor 'conversations'")
+
+
+def _of_sharegpt(turns: list[Mapping[str, Any]], where: str) -> Messages:
+    try:
+        messages = [{"role": _ROLES[turn["from"]], "content": str(turn["value"])} for turn in turns]
+    except (KeyError, TypeError):
+        raise ConfigurationError(f"{where}: a turn needs 'from' (human, gpt, system) and 'value'") from None
+    while messages and messages[-1]["role"] != "user":
+        messages.pop()
+    if not messages:
+        raise ConfigurationError(f"{where} has no question")
+    return tuple(messages)
