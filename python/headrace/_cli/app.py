@@ -198,26 +198,32 @@ def bench(
     """Measure a model's latency, and the client's own error. Exit code 1: an SLO is missed; 2: not valid."""
     from .bench import json_values, milliseconds, pairs, show_bench
 
-    parameters = json_values(pairs(parameter or (), "--parameter"), "--parameter")
-    options: dict[str, Any] = {
-        "model": model,
-        "concurrency": concurrency,
-        "rate": rate,
-        "requests": requests if requests or duration else 32,
-        "duration": duration,
-        "arrivals": arrivals,
-        "burstiness": burstiness,
-        "seed": seed,
-        "prompts": prompts,
-        "api_key": api_key,
-        "headers": pairs(header or (), "--header"),
-        "parameters": parameters if max_tokens is None else {**parameters, "max_tokens": max_tokens},
-        "warm_up": warm_up,
-        "self_test": self_test,
-        "limits": milliseconds(pairs(slo or (), "--slo"), "--slo"),
-        "max_error_rate": max_error_rate,
-    }
-    raise typer.Exit(show_bench(target or f"local/{local.DEFAULT_MODEL}", options, as_json, jsonl))
+    try:
+        parameters = json_values(pairs(parameter or (), "--parameter"), "--parameter")
+        options: dict[str, Any] = {
+            "model": model,
+            "concurrency": concurrency,
+            "rate": rate,
+            "requests": requests if requests or duration else 32,
+            "duration": duration,
+            "arrivals": arrivals,
+            "burstiness": burstiness,
+            "seed": seed,
+            "prompts": prompts,
+            "api_key": api_key,
+            "headers": pairs(header or (), "--header"),
+            "parameters": parameters if max_tokens is None else {**parameters, "max_tokens": max_tokens},
+            "warm_up": warm_up,
+            "self_test": self_test,
+            "limits": milliseconds(pairs(slo or (), "--slo"), "--slo"),
+            "max_error_rate": max_error_rate,
+        }
+        code = show_bench(target or f"local/{local.DEFAULT_MODEL}", options, as_json, jsonl)
+    except HeadraceError as error:
+        # Not 1: that is a missed SLO.
+        _to_stderr(f"headrace: {error}")
+        code = 2
+    raise typer.Exit(code)
 
 
 @app.command("truth")
