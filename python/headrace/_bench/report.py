@@ -228,10 +228,10 @@ class Report:
             lines.append("The client's own error was not measured.")
         else:
             shape = self.self_error.shape
-            lines.append(
-                f"Own error: this load against a server on this machine with {shape.first_ms:g} ms to the first of"
-                f" {shape.tokens} tokens and {shape.interval_ms:g} ms between them; ? marks what is not above it."
-            )
+            lines += [
+                f"Own error: this load against a server on this machine that takes {shape.first_ms:g} ms to the first of",
+                f"{shape.tokens} tokens and {shape.interval_ms:g} ms from one to the next; ? marks what is not above it.",
+            ]
         if self.goodput is not None:
             lines.append(f"Goodput: {self.goodput:.1%} of the requests met every limit of a request.")
         lines += [f"Missed: {limit.metric}_{limit.percentile} <= {limit.seconds * 1e3:g} ms" for limit in self.missed]
