@@ -229,8 +229,8 @@ class Report:
         else:
             shape = self.self_error.shape
             lines += [
-                f"Own error: this load against a server on this machine that takes {shape.first_ms:g} ms to the first of",
-                f"{shape.tokens} tokens and {shape.interval_ms:g} ms from one to the next; ? marks what is not above it.",
+                f"Own error: this load against a server on this machine, {shape.first_ms:g} ms to the first of",
+                f"{shape.tokens} tokens, {shape.interval_ms:g} ms from each to the next; ? marks what is not above it.",
             ]
         if self.goodput is not None:
             lines.append(f"Goodput: {self.goodput:.1%} of the requests met every limit of a request.")
