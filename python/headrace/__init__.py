@@ -147,21 +147,8 @@ _LATER = {
 
 _MODULES = frozenset(
     {
-        *(
-            "bench",
-            "decoding",
-            "events",
-            "local",
-            "mcp",
-            "memory",
-            "models",
-            "otel",
-            "serve",
-            "sse",
-            "testing",
-            "tools",
-        ),
-        "workflow",
+        *("bench", "decoding", "events", "local", "mcp", "memory", "models"),
+        *("otel", "serve", "sse", "testing", "tools", "workflow"),
     }
 )
 """The public modules, so that ``headrace.sse.decode`` needs no import of its own."""

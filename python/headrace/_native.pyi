@@ -558,10 +558,10 @@ class Load:
         stamped: bool = False,
     ) -> Load: ...
     def wait(self, timeout: float) -> bool:
-        """Blocks until all answers have ended, for at most that many seconds; whether they have."""
+        """Blocks until all answers have ended, for at most that many seconds; whether they have. Ctrl-C waits, too."""
 
-    def progress(self) -> tuple[int, int, int, int]:
-        """How many requests were sent, ended and failed, and how many chunks came in those that ended."""
+    def progress(self) -> tuple[int, int, int]:
+        """How many requests were sent, ended and failed."""
 
     def stop(self) -> None:
         """Sends no more requests, and closes the streams that are open."""

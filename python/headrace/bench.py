@@ -19,7 +19,7 @@ Example:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from ._bench.loads import Arrivals, Load, Measured, Progress, send
 from ._bench.metrics import DEFINITIONS, Percentiles, summary
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from os import PathLike
 
 __all__ = [
+    "DEFAULT_REQUESTS",
     "DEFINITIONS",
     "Arrivals",
     "Limit",
@@ -50,6 +51,9 @@ __all__ = [
     "run",
     "self_error",
 ]
+
+DEFAULT_REQUESTS: Final = 32
+"""How many requests are sent if neither their number nor a duration is given."""
 
 
 def run(
@@ -93,7 +97,7 @@ def run(
         headers: More headers.
         parameters: More members of the requests' bodies, such as ``{"max_tokens": 100}``.
         warm_up: How many requests are sent before, and not measured; None for as many as there are at a time, 16 at
-            most.
+            most; 4 for an open load.
         self_test: Whether to measure the client's own error, which takes some seconds.
         limits: The most that is allowed (SLOs), in seconds: ``{"ttft_p99": 0.2}`` for a percentile of the run,
             ``{"ttft": 0.2}`` for each request, which counts for :attr:`Report.goodput`.
@@ -110,7 +114,7 @@ def run(
     if concurrency is None and rate is None:
         concurrency = 1
     if requests is None and duration is None:
-        requests = 32
+        requests = DEFAULT_REQUESTS
     load = Load(concurrency, rate, requests, duration, arrivals, burstiness, seed)
     if not 0 <= max_error_rate <= 1:
         raise ConfigurationError(f"max_error_rate must be from 0 to 1, not {max_error_rate}")
@@ -124,7 +128,7 @@ def run(
     # When all of the warm-up failed, the own error is of no use to anybody.
     is_wanted = self_test and (warmed is None or bool(warmed.complete))
     error = self_error(load, Shape() if warmed is None else shape_of(warmed)) if is_wanted else None
-    measured = send(load, native, options, progress=progress)
+    measured = send(load, native, options, progress=progress, keep_interrupted=True)
     metrics = summary(measured)
     verdict = verdict_on(measured, metrics, error, max_error_rate)
     return Report(target, name, verdict, metrics, error, measured, checked)

@@ -127,6 +127,7 @@ def send(
     *,
     stamped: bool = False,
     progress: Progress | None = None,
+    keep_interrupted: bool = False,
 ) -> Measured:
     """Sends a load, and waits until all answers have ended.
 
@@ -136,9 +137,11 @@ def send(
         options: How to connect and how long to wait.
         stamped: Whether the answers are stamps of the simulator.
         progress: Called a few times a second.
+        keep_interrupted: After a ``KeyboardInterrupt``, return what was measured instead of raising it. Answers that
+            had not ended are ``cancelled``.
 
     Returns:
-        What was measured. After a ``KeyboardInterrupt``, of what was sent until then: the others are ``cancelled``.
+        What was measured.
     """
     _allow_files(load.concurrency)
     natives = [(each.url, each.headers, each.body, each.dialect) for each in requests]
@@ -157,13 +160,12 @@ def send(
     try:
         while not run.wait(_LOOK):
             if progress is not None:
-                progress(*run.progress()[:3])
-    except KeyboardInterrupt:
+                progress(*run.progress())
+    except BaseException as error:
         run.stop()
+        if not (keep_interrupted and isinstance(error, KeyboardInterrupt)):
+            raise
         run.wait(10)
-    except BaseException:
-        run.stop()
-        raise
     cpu, wall = time.process_time() - cpu, time.monotonic() - wall
     tally: dict[str, Any] = json.loads(run.tally())
     records: list[dict[str, Any]] = tally["records"]

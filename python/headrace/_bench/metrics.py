@@ -99,7 +99,7 @@ def summary(measured: Measured) -> dict[str, Percentiles]:
     found["lag"] = of_requests(per_request(record)["lag"] for record in measured.records)
     found["itl"] = of_durations(measured.tally["gaps"])
     found["read_lag"] = of_durations(measured.tally["read_lags"])
-    return {name: found[name] for name in DEFINITIONS if found[name] is not None}  # type: ignore[misc]
+    return {name: value for name in DEFINITIONS if (value := found[name]) is not None}
 
 
 _OF_REQUESTS: Final = frozenset(DEFINITIONS) - {"itl", "read_lag"}

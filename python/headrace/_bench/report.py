@@ -73,7 +73,7 @@ class Report:
     """What was measured, and how far it can be trusted.
 
     Attributes:
-        target: Whom was asked.
+        target: Who was asked.
         model: The model.
         verdict: Whether the figures mean what they seem to mean.
         metrics: Percentiles of each metric, in seconds; ``headrace.bench.DEFINITIONS`` says what each is.

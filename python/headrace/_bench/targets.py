@@ -104,11 +104,12 @@ def _request(call: ModelCall, target: Target) -> PreparedRequest:
 def _first_model(target: Target) -> str:
     """The first model that an endpoint lists."""
     url = f"{target.name.rstrip('/')}/models"
-    headers = dict(target.headers)
-    if target.api_key is not None:
-        headers.setdefault("Authorization", f"Bearer {target.api_key}")
+    request = urllib.request.Request(url)  # noqa: S310 - `Target.is_url`: http or https
+    key = {} if target.api_key is None else {"Authorization": f"Bearer {target.api_key}"}
+    for name, value in {**key, **target.headers}.items():
+        request.add_unredirected_header(name, value)  # another host must not get the key
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=_PATIENCE) as response:  # noqa: S310 - checked to be http
+        with urllib.request.urlopen(request, timeout=_PATIENCE) as response:  # noqa: S310 - as above
             return str(json.load(response)["data"][0]["id"])
     except (OSError, ValueError, LookupError, TypeError) as error:
         why = f"HTTP {error.code}" if isinstance(error, urllib.error.HTTPError) else str(error)

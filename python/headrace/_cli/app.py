@@ -196,6 +196,8 @@ def bench(
     jsonl: Annotated[Path | None, typer.Option(help="A file for a line of JSON about each request.")] = None,
 ) -> None:
     """Measure a model's latency, and the client's own error. Exit code 1: an SLO is missed; 2: not valid."""
+    from headrace.bench import DEFAULT_REQUESTS
+
     from .bench import json_values, milliseconds, pairs, show_bench
 
     try:
@@ -204,7 +206,7 @@ def bench(
             "model": model,
             "concurrency": concurrency,
             "rate": rate,
-            "requests": requests if requests or duration else 32,
+            "requests": requests if requests or duration else DEFAULT_REQUESTS,
             "duration": duration,
             "arrivals": arrivals,
             "burstiness": burstiness,

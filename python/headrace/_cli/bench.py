@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
 from headrace import bench
@@ -128,12 +128,12 @@ def serve_truth(first_ms: float, interval_ms: float, tokens: int, port: int, *, 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     turn = {"text": ["0 "] * tokens}
     pacing = {"mode": "steady", "first_ms": first_ms, "interval_ms": interval_ms}
-    with Simulator(port=port, turns=[turn], stamp=True, pacing=pacing) as simulator:
+    with (
+        suppress(KeyboardInterrupt),
+        Simulator(port=port, turns=[turn], stamp=True, pacing=pacing) as simulator,
+    ):
         print(simulator.base_url, flush=True)
-        try:
-            if until_stdin_closes:
-                sys.stdin.read()
-            else:
-                threading.Event().wait()
-        except KeyboardInterrupt:
-            pass
+        if until_stdin_closes:
+            sys.stdin.read()
+        else:
+            threading.Event().wait()

@@ -52,8 +52,6 @@ pub struct Record {
     pub status: Option<u16>,
     /// What a failure says.
     pub message: Option<String>,
-    /// For stamped answers: from the simulator's first stamp to its arrival.
-    pub first_delivery_ns: Option<u64>,
 }
 
 /// What is collected while an answer is read.
@@ -105,9 +103,7 @@ impl Seen {
     }
 
     fn delivered(&mut self, at: u64, stamp: u64, gap: Option<u64>) {
-        let delivery = at.saturating_sub(stamp);
-        self.record.first_delivery_ns.get_or_insert(delivery);
-        self.deliveries_ns.push(delivery);
+        self.deliveries_ns.push(at.saturating_sub(stamp));
         if let (Some(last), Some(gap)) = (self.last_stamp_ns.replace(stamp), gap) {
             self.gap_errors_ns.push(gap.abs_diff(stamp.saturating_sub(last)));
         }

@@ -32,7 +32,6 @@ pub struct Run {
 struct State {
     tally: Tally,
     failed: usize,
-    chunks: u64,
     /// Those that are being read, by the number of their request.
     open: std::collections::HashMap<usize, Closer>,
     /// No more requests will be sent.
@@ -48,8 +47,6 @@ pub struct Progress {
     pub done: usize,
     /// How many of these are not complete.
     pub failed: usize,
-    /// How many chunks of output arrived in these.
-    pub chunks: u64,
 }
 
 impl Run {
@@ -80,8 +77,8 @@ impl Run {
     #[must_use]
     pub fn progress(&self) -> Progress {
         let state = self.lock();
-        let (done, failed, chunks) = (state.tally.records.len(), state.failed, state.chunks);
-        Progress { sent: done + state.open.len(), done, failed, chunks }
+        let done = state.tally.records.len();
+        Progress { sent: done + state.open.len(), done, failed: state.failed }
     }
 
     /// Waits until all answers have ended, for at most `timeout`; whether they have.
@@ -115,15 +112,10 @@ impl Run {
     fn pace(self: &Arc<Self>) {
         match &self.plan.load {
             Load::Closed { concurrency, count } => {
-                if wait_until(self.began_ns, || self.is_stopped()) {
-                    // The number that follow later is limited by `follow`.
-                    let first = count.map_or(*concurrency, |count| count.min(*concurrency));
-                    let sent = (0..first).filter(|_| self.follow()).count();
-                    if sent < first {
-                        self.all_sent();
-                    }
-                }
-                if self.is_stopped() || count.is_some_and(|count| count <= *concurrency) {
+                let first = count.map_or(*concurrency, |count| count.min(*concurrency));
+                let begins = wait_until(self.began_ns, || self.is_stopped());
+                // Whoever finds that no more may be sent says so: here, or the end of an answer.
+                if !begins || !(0..first).all(|_| self.follow()) {
                     self.all_sent();
                 }
             }
@@ -142,10 +134,8 @@ impl Run {
 
     /// Sends the next request of a closed load; false if there is none.
     fn follow(self: &Arc<Self>) -> bool {
-        let Load::Closed { count, .. } = &self.plan.load else { return false };
-        let has_next = count.is_none_or(|count| self.sent.load(Ordering::Acquire) < count);
-        let is_over = self.is_stopped() || !has_next || self.is_late(now_ns());
-        !is_over && self.send(None)
+        let is_closed = matches!(self.plan.load, Load::Closed { .. });
+        is_closed && !self.is_stopped() && !self.is_late(now_ns()) && self.send(None)
     }
 
     /// Sends a request, and reads its answer in a task of its own; false if it was one too many.
@@ -190,7 +180,6 @@ impl Run {
         state.all_sent |= is_closed && !followed;
         state.open.remove(&index);
         state.failed += usize::from(seen.record.state != "complete");
-        state.chunks += seen.record.chunks;
         state.tally.add(seen);
         drop(state);
         self.changed.notify_all();

@@ -12,9 +12,6 @@ use pyo3::prelude::*;
 use crate::options::StreamOptions;
 use crate::{convert, errors};
 
-/// How long a wait lasts between checks for signals such as Ctrl-C.
-const SLICE: Duration = Duration::from_millis(50);
-
 /// Requests that are being sent by a schedule.
 #[pyclass(frozen, module = "headrace._native")]
 pub(crate) struct Load {
@@ -64,26 +61,16 @@ impl Load {
         Ok(Self { run })
     }
 
-    /// Blocks until all answers have ended, for at most so many seconds; whether they have.
+    /// Blocks until all answers have ended, for at most so many seconds; whether they have. Ctrl-C waits.
     fn wait(&self, py: Python<'_>, timeout: f64) -> PyResult<bool> {
-        let mut left = span(py, timeout)?;
-        loop {
-            let slice = left.min(SLICE);
-            if py.detach(|| self.run.wait(slice)) {
-                return Ok(true);
-            }
-            py.check_signals()?;
-            left -= slice;
-            if left.is_zero() {
-                return Ok(false);
-            }
-        }
+        let timeout = span(py, timeout)?;
+        Ok(py.detach(|| self.run.wait(timeout)))
     }
 
-    /// How many requests were sent, ended, failed, and how many chunks of output came in those that ended.
-    fn progress(&self) -> (usize, usize, usize, u64) {
+    /// How many requests were sent, ended and failed.
+    fn progress(&self) -> (usize, usize, usize) {
         let progress = self.run.progress();
-        (progress.sent, progress.done, progress.failed, progress.chunks)
+        (progress.sent, progress.done, progress.failed)
     }
 
     /// Sends no more requests, and closes those that are open.
