@@ -560,8 +560,8 @@ class Load:
     def wait(self, timeout: float) -> bool:
         """Blocks until all answers have ended, for at most that many seconds; whether they have. Ctrl-C waits, too."""
 
-    def progress(self) -> tuple[int, int, int]:
-        """How many requests were sent, ended and failed."""
+    def progress(self) -> tuple[int, int, int, int | None, int | None]:
+        """How many requests were sent, ended and failed; the TTFT so far: p50 and p99, in nanoseconds."""
 
     def stop(self) -> None:
         """Sends no more requests, and closes the streams that are open."""

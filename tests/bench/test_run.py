@@ -197,7 +197,7 @@ def test_prompts_that_cannot_be_read_are_named(tmp_path: Path, text: str, says: 
 @pytest.mark.parametrize(
     ("target", "options", "says"),
     [
-        ("app:agent", {}, "headrace serve app:agent"),
+        ("app:agent", {}, "give the object itself"),
         ("openai/gpt-4o", {"model": "other", "api_key": "k"}, "names the model itself"),
         ("http://127.0.0.1:1/v1", {"concurrency": 1, "rate": 1}, "either a concurrency or a rate"),
         ("http://127.0.0.1:1/v1", {"rate": math.inf}, "rate must be above zero"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from headrace.errors import ConfigurationError
@@ -11,10 +12,26 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["PROMPTS", "Messages", "read_prompts"]
+__all__ = ["PROMPTS", "Messages", "Prompt", "read_prompts", "task_of"]
 
 Messages = tuple[dict[str, Any], ...]
 """A conversation, in OpenAI's form."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What one request asks.
+
+    Attributes:
+        messages: The conversation, in OpenAI's form; parts such as pictures included.
+        tools: The tools, in OpenAI's form.
+        parameters: Members of this request's body alone, such as ``max_tokens``.
+    """
+
+    messages: Messages
+    tools: tuple[Mapping[str, Any], ...] = ()
+    parameters: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
 
 _TASKS: Final = (
     "Explain how a water wheel turns the flow of a river into work.",
@@ -27,18 +44,27 @@ _TASKS: Final = (
     "Plan a week of simple meals for two people.",
 )
 
-PROMPTS: Final[tuple[Messages, ...]] = tuple(({"role": "user", "content": task},) for task in _TASKS)
+PROMPTS: Final = tuple(Prompt(({"role": "user", "content": task},)) for task in _TASKS)
 """Our own prompts: each asks for an answer of some hundred tokens."""
 
 _ROLES: Final = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system"}
 
 
-def read_prompts(path: Path) -> tuple[Messages, ...]:
+def task_of(prompt: Prompt) -> str:
+    """The last question of a prompt as a text, for an agent."""
+    content: str | list[dict[str, Any]] | None = prompt.messages[-1].get("content")
+    if isinstance(content, list):
+        return "\n".join(part["text"] for part in content if "text" in part)
+    return content or ""
+
+
+def read_prompts(path: Path) -> tuple[Prompt, ...]:
     """Reads prompts from a file.
 
     Args:
-        path: JSON lines, or a JSON list. Each is a string, or an object with ``prompt``, ``messages`` (OpenAI's form)
-            or ``conversations`` (ShareGPT's form: up to its last question).
+        path: JSON lines, or a JSON list. Each is a string, or an object with ``prompt``, ``messages`` (OpenAI's form,
+            with ``tools`` and ``max_tokens`` if it has them) or ``conversations`` (ShareGPT's form: up to its last
+            question).
 
     Returns:
         The prompts.
@@ -56,11 +82,18 @@ def read_prompts(path: Path) -> tuple[Messages, ...]:
         raise ConfigurationError(f"the prompts in {path} are not JSON: {error}") from None
     if not entries:
         raise ConfigurationError(f"there are no prompts in {path}")
-    return tuple(_messages(entry, f"entry {number} of {path}") for number, entry in enumerate(entries, start=1))
+    return tuple(_prompt(entry, f"entry {number} of {path}") for number, entry in enumerate(entries, start=1))
 
 
 def _lines(text: str) -> list[Any]:
     return [json.loads(line) for line in text.splitlines() if line.strip()]
+
+
+def _prompt(entry: Any, where: str) -> Prompt:
+    messages = _messages(entry, where)
+    given: dict[str, Any] = {} if isinstance(entry, str) else entry
+    parameters = {"max_tokens": given["max_tokens"]} if "max_tokens" in given else {}
+    return Prompt(messages, tuple(given.get("tools") or ()), parameters)
 
 
 def _messages(entry: Any, where: str) -> Messages:

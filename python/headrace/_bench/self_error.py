@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from headrace.errors import HeadraceError
 
-from .loads import Load, send
+from .loads import Load
 from .metrics import Percentiles, of_durations, of_requests
-from .prompts import PROMPTS
-from .targets import Target, prepared
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from .loads import Measured
+    from .senders import Sender
 
 __all__ = ["SelfError", "Shape", "self_error", "shape_of"]
 
@@ -75,22 +74,29 @@ def shape_of(measured: Measured) -> Shape:
     chunks = [record for record in complete if record["chunks"] > 1]
     if not chunks:
         return Shape(_rounded(first_ms), 1.0, 1)
-    spans = ((each["last_output_ns"] - each["first_output_ns"]) / (each["chunks"] - 1) for each in chunks)
-    interval_ms = max(0.01, median(spans) / 1e6)
+    interval_ms = max(0.01, median(_interval_ns(each) for each in chunks) / 1e6)
     most = max(2, int(_OF_AN_ANSWER * 1e3 / interval_ms))
     return Shape(_rounded(first_ms), _rounded(interval_ms), min(most, round(median(each["chunks"] for each in chunks))))
+
+
+def _interval_ns(record: dict[str, Any]) -> float:
+    """Between two outputs, on average; of an agent, of those of one turn."""
+    if turns := record.get("turns"):
+        return float(sum(turn["span_ns"] for turn in turns) / max(1, record["chunks"] - len(turns)))
+    return float((record["last_output_ns"] - record["first_output_ns"]) / (record["chunks"] - 1))
 
 
 def _rounded(milliseconds: float) -> float:
     return round(milliseconds, 3)
 
 
-def self_error(load: Load, shape: Shape) -> SelfError:
+def self_error(load: Load, shape: Shape, sender: Sender) -> SelfError:
     """Measures the error of this client, with a server in a process of its own. It takes some seconds.
 
     Args:
         load: The load. What it takes longer than a few seconds is left out.
         shape: What the server answers.
+        sender: What sends the load; a sender of the same kind asks the server.
 
     Returns:
         The error.
@@ -98,12 +104,12 @@ def self_error(load: Load, shape: Shape) -> SelfError:
     Raises:
         HeadraceError: The server did not start or did not answer.
     """
-    enough = max(20, 3 * (load.concurrency or 0), round(_SECONDS * (load.rate or 0)))
+    enough = max(20, 3 * (load.concurrency or 0)) if load.concurrency else max(20, _due_within(load, _SECONDS))
     with _truth_server(shape) as url:
-        requests, options, _ = prepared(Target(url, model="truth"), PROMPTS[:1])
+        truth = sender.towards(url)
         # The first connections, and the first code that runs.
-        send(Load(concurrency=load.concurrency or 1, requests=load.concurrency or 1), requests, options, stamped=True)
-        measured = send(load.limited(enough, _SECONDS), requests, options, stamped=True)
+        truth.send(Load(concurrency=load.concurrency or 1, requests=load.concurrency or 1), stamped=True)
+        measured = truth.send(load.limited(enough, _SECONDS), stamped=True)
     first_ns = shape.first_ms * 1e6
     ttft = of_requests(abs(each["first_output_ns"] - each["opened_ns"] - first_ns) for each in measured.complete)
     if ttft is None:
@@ -111,6 +117,10 @@ def self_error(load: Load, shape: Shape) -> SelfError:
         raise HeadraceError(f"the truth server did not answer: {why}")
     itl, delivery = of_durations(measured.tally["gap_errors"]), of_durations(measured.tally["deliveries"])
     return SelfError(shape, ttft, itl, delivery, len(measured.complete))
+
+
+def _due_within(load: Load, seconds: float) -> int:
+    return sum(due < seconds for due in load.dues())
 
 
 @contextmanager

@@ -17,6 +17,8 @@ from headrace import local
 from headrace._agent.terminal import printable
 from headrace.errors import ConfigurationError, HeadraceError
 
+from .bench_app import bench_app
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -33,6 +35,7 @@ model_app = typer.Typer(help="Models that run on this machine, without an API ke
 app.add_typer(model_app, name="model")
 keys_app = typer.Typer(help="The keys of a server.", no_args_is_help=True)
 app.add_typer(keys_app, name="keys")
+app.add_typer(bench_app, name="bench")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -163,71 +166,6 @@ def serve(
     serve_agents(agents or [], model or [], options, workers, drain_seconds)
 
 
-@app.command("bench")
-def bench(
-    target: Annotated[
-        str | None,
-        typer.Argument(help="The URL of an OpenAI-compatible endpoint, or a model; none for the local model."),
-    ] = None,
-    *,
-    model: Annotated[str | None, typer.Option(help="The model at a URL; by default the first that it lists.")] = None,
-    concurrency: Annotated[int | None, typer.Option(min=1, help="How many requests at a time.")] = None,
-    rate: Annotated[float | None, typer.Option(help="How many requests a second, instead.")] = None,
-    requests: Annotated[int | None, typer.Option(min=1, help="How many requests; 32 without --duration.")] = None,
-    duration: Annotated[float | None, typer.Option(help="Seconds after which no request is sent.")] = None,
-    arrivals: Annotated[str, typer.Option(help="With --rate: 'constant', 'poisson' or 'gamma'.")] = "poisson",
-    burstiness: Annotated[float, typer.Option(help="With gamma: below 1 bursts, above 1 more even.")] = 1.0,
-    seed: Annotated[int, typer.Option(help="The seed of the arrivals.")] = 0,
-    prompts: Annotated[Path | None, typer.Option(help="A file of prompts: JSON lines, or ShareGPT's JSON.")] = None,
-    api_key: Annotated[str | None, typer.Option(envvar="HEADRACE_BENCH_KEY", help="The key.")] = None,
-    header: Annotated[list[str] | None, typer.Option(help="A header, as name=value. May be repeated.")] = None,
-    parameter: Annotated[
-        list[str] | None, typer.Option(help="A member of the requests, as name=JSON. May be repeated.")
-    ] = None,
-    max_tokens: Annotated[int | None, typer.Option(min=1, help="The most tokens of an answer.")] = None,
-    warm_up: Annotated[int | None, typer.Option(min=0, help="How many requests are sent before.")] = None,
-    self_test: Annotated[bool, typer.Option(help="Whether to measure the client's own error.")] = True,
-    slo: Annotated[
-        list[str] | None,
-        typer.Option(help="A limit in ms: ttft_p99=200 of the run, ttft=200 of each request. May be repeated."),
-    ] = None,
-    max_error_rate: Annotated[float, typer.Option(help="The share of answers that may fail.")] = 0.0,
-    as_json: Annotated[Path | None, typer.Option("--json", help="A file for the report as JSON.")] = None,
-    jsonl: Annotated[Path | None, typer.Option(help="A file for a line of JSON about each request.")] = None,
-) -> None:
-    """Measure a model's latency, and the client's own error. Exit code 1: an SLO is missed; 2: not valid."""
-    from headrace.bench import DEFAULT_REQUESTS
-
-    from .bench import json_values, milliseconds, pairs, show_bench
-
-    try:
-        parameters = json_values(pairs(parameter or (), "--parameter"), "--parameter")
-        options: dict[str, Any] = {
-            "model": model,
-            "concurrency": concurrency,
-            "rate": rate,
-            "requests": requests if requests or duration else DEFAULT_REQUESTS,
-            "duration": duration,
-            "arrivals": arrivals,
-            "burstiness": burstiness,
-            "seed": seed,
-            "prompts": prompts,
-            "api_key": api_key,
-            "headers": pairs(header or (), "--header"),
-            "parameters": parameters if max_tokens is None else {**parameters, "max_tokens": max_tokens},
-            "warm_up": warm_up,
-            "self_test": self_test,
-            "limits": milliseconds(pairs(slo or (), "--slo"), "--slo"),
-            "max_error_rate": max_error_rate,
-        }
-        code = show_bench(target or f"local/{local.DEFAULT_MODEL}", options, as_json, jsonl)
-    except HeadraceError as error:
-        # Not 1: that is a missed SLO.
-        _to_stderr(f"headrace: {error}")
-        code = 2
-    raise typer.Exit(code)
-
-
 @app.command("truth")
 def truth(
     *,
@@ -235,14 +173,27 @@ def truth(
     interval_ms: Annotated[float, typer.Option(min=0, help="From one token to the next, in ms.")] = 10.0,
     tokens: Annotated[int, typer.Option(min=1, help="How many tokens an answer has.")] = 100,
     port: Annotated[int, typer.Option(help="The port; 0 for any free one.")] = 0,
+    stamps: Annotated[
+        Path | None, typer.Option(help="A file that gets the times of all writes when the server stops.")
+    ] = None,
+    check: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(
+            metavar="STAMPS REPORT", help="Do not serve, but tell how far a tool's report is from the stamps."
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="With --check: print JSON.")] = False,
     until_stdin_closes: Annotated[
         bool, typer.Option("--until-stdin-closes", help="Also stop when standard input ends.")
     ] = False,
 ) -> None:
     """Serve answers whose times are known, to check a benchmark tool. Each token is the time of its write, in ns."""
-    from .bench import serve_truth
+    from .truth import serve_truth, show_check
 
-    serve_truth(first_ms, interval_ms, tokens, port, until_stdin_closes=until_stdin_closes)
+    if check is not None:
+        show_check(*check, as_json=as_json)
+        return
+    serve_truth(first_ms, interval_ms, tokens, port, stamps, until_stdin_closes=until_stdin_closes)
 
 
 @keys_app.command("new")

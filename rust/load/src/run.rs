@@ -47,6 +47,10 @@ pub struct Progress {
     pub done: usize,
     /// How many of these are not complete.
     pub failed: usize,
+    /// The median time to the first output so far, in nanoseconds.
+    pub ttft_p50_ns: Option<u64>,
+    /// The 99th percentile of it.
+    pub ttft_p99_ns: Option<u64>,
 }
 
 impl Run {
@@ -78,7 +82,14 @@ impl Run {
     pub fn progress(&self) -> Progress {
         let state = self.lock();
         let done = state.tally.records.len();
-        Progress { sent: done + state.open.len(), done, failed: state.failed }
+        let first = &state.tally.first_outputs;
+        Progress {
+            sent: done + state.open.len(),
+            done,
+            failed: state.failed,
+            ttft_p50_ns: first.at(0.5),
+            ttft_p99_ns: first.at(0.99),
+        }
     }
 
     /// Waits until all answers have ended, for at most `timeout`; whether they have.

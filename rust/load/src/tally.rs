@@ -15,8 +15,13 @@ pub struct Tally {
     pub ended_ns: u64,
     /// The answers, in the order in which they ended.
     pub records: Vec<Record>,
+    /// From sending a request to its first output, of complete answers; for those who watch, since the records have it.
+    #[serde(skip)]
+    pub first_outputs: Durations,
     /// The times between outputs, of complete answers.
     pub gaps: Durations,
+    /// The same, each divided by how many tokens the answer has for each output, as far as its provider counts tokens.
+    pub token_gaps: Durations,
     /// How long chunks waited to be read.
     pub read_lags: Durations,
     /// For stamped answers: from a stamp to its arrival.
@@ -30,6 +35,13 @@ impl Tally {
         self.ended_ns = self.ended_ns.max(seen.record.ended_ns);
         if seen.record.state == "complete" {
             self.gaps.add(&seen.gaps_ns);
+            let first = seen.record.first_output_ns.map(|at| at.saturating_sub(seen.record.opened_ns));
+            self.first_outputs.add(first.as_slice());
+            if let Some(tokens) = seen.record.output_tokens.filter(|tokens| *tokens > 0) {
+                let outputs = seen.record.chunks;
+                let split = seen.gaps_ns.iter().map(|gap| gap.saturating_mul(outputs) / tokens.max(outputs));
+                self.token_gaps.add(&split.collect::<Vec<_>>());
+            }
         }
         self.read_lags.add(&seen.read_lags_ns);
         self.deliveries.add(&seen.deliveries_ns);
@@ -58,6 +70,12 @@ impl Durations {
             // Cannot fail, since the histogram grows.
             let _ = histogram.record(*duration);
         }
+    }
+
+    /// The duration that this share of them does not exceed; `None` if there are none.
+    #[must_use]
+    pub fn at(&self, quantile: f64) -> Option<u64> {
+        self.histogram.as_ref().map(|histogram| histogram.value_at_quantile(quantile))
     }
 
     /// Each duration with how often it occurred, ascending.

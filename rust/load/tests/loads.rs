@@ -133,3 +133,15 @@ fn reasoning_comes_before_text_and_stamps_are_read() {
     let deliveries: u64 = run.tally(|tally| tally.deliveries.steps()).iter().map(|(_, count)| count).sum();
     assert_eq!(deliveries, 3);
 }
+
+#[test]
+fn a_gap_is_split_over_the_tokens_of_an_output() {
+    let simulator = simulator(
+        r#"{"turns": [{"text": ["a", "b", "c"], "usage": {"output_tokens": 30}}], "pacing": {"mode": "steady", "interval_ms": 20}}"#,
+    );
+    let run = Run::start(plan(&simulator, Load::Closed { concurrency: 1, count: Some(1) })).unwrap();
+    assert_eq!(finished(&run)[0].output_tokens, Some(30));
+    let (gaps, split) = run.tally(|tally| (tally.gaps.steps(), tally.token_gaps.steps()));
+    let [longest, ten] = [gaps.last().unwrap().0, split.last().unwrap().0 * 10];
+    assert!(longest.abs_diff(ten) <= longest / 100, "three tokens a chunk: {gaps:?} {split:?}");
+}

@@ -67,10 +67,10 @@ impl Load {
         Ok(py.detach(|| self.run.wait(timeout)))
     }
 
-    /// How many requests were sent, ended and failed.
-    fn progress(&self) -> (usize, usize, usize) {
+    /// How many requests were sent, ended and failed; the TTFT so far in nanoseconds: the median, the 99th percentile.
+    fn progress(&self) -> (usize, usize, usize, Option<u64>, Option<u64>) {
         let progress = self.run.progress();
-        (progress.sent, progress.done, progress.failed)
+        (progress.sent, progress.done, progress.failed, progress.ttft_p50_ns, progress.ttft_p99_ns)
     }
 
     /// Sends no more requests, and closes those that are open.

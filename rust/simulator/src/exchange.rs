@@ -93,6 +93,7 @@ fn new_report(request: &mut Request, connection: u64, body: &Arc<Value>) -> Requ
         status: None,
         received_ns: request.received_ns,
         first_byte_ns: None,
+        stamps_ns: Vec::new(),
         finished_ns: None,
         disconnected_ns: None,
         bytes_written: 0,

@@ -129,6 +129,7 @@ impl<'c> Player<'c> {
             self.flush().await?;
         }
         self.cutting.cut_all(&self.batch, &mut self.wire);
+        self.log_stamps();
         self.batch.clear();
         self.wire.end_body();
         self.flush().await
@@ -157,10 +158,18 @@ impl<'c> Player<'c> {
                 self.writer.socket.sleep_until(pauses.next).await?;
             }
         }
+        self.log_stamps();
         self.batch.clear();
         self.writer.send(&self.wire).await?;
         self.wire.clear();
         Ok(())
+    }
+
+    fn log_stamps(&mut self) {
+        let stamps = self.batch.take_stamps();
+        if !stamps.is_empty() {
+            self.writer.entry.stamped(&stamps);
+        }
     }
 
     /// Writes everything that was collected, then waits for a deadline, sending comments meanwhile.

@@ -60,6 +60,8 @@ pub struct RequestReport {
     pub received_ns: u64,
     /// When the socket accepted the first byte of the answer's body.
     pub first_byte_ns: Option<u64>,
+    /// When each token of text was written, if the script has `stamp`: the stamps themselves.
+    pub stamps_ns: Vec<u64>,
     /// When the answer ended, in any way.
     pub finished_ns: Option<u64>,
     /// When the simulator noticed that the client disconnected before the end.

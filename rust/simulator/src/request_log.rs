@@ -153,6 +153,11 @@ impl Entry {
         });
     }
 
+    /// Adds the stamps of tokens that are about to be written.
+    pub(crate) fn stamped(&self, stamps_ns: &[u64]) {
+        self.update(|request| request.stamps_ns.extend_from_slice(stamps_ns));
+    }
+
     /// Sets how the answer ended.
     pub(crate) fn finish(&self, outcome: Outcome) {
         let now = monotonic_ns();

@@ -10,7 +10,6 @@ use super::events::Events;
 use super::fault::Ending;
 use super::runs::Run;
 use super::wire::Batch;
-use crate::clock::monotonic_ns;
 use crate::script::{DEFAULT_ERROR_MESSAGE, Fault};
 
 /// One stream.
@@ -99,7 +98,7 @@ impl<'r> StatefulStream<'r> {
     pub(crate) fn write_next(&mut self, batch: &mut Batch) {
         let due = if self.due().is_some() { self.fault.take() } else { None };
         match due {
-            None => self.encode_next(),
+            None => self.encode_next(batch),
             Some((_, StreamFault::Malformed)) => self.events.write_broken(batch),
             Some((_, StreamFault::Huge(bytes))) => {
                 let text = self.huge(bytes);
@@ -111,7 +110,7 @@ impl<'r> StatefulStream<'r> {
             }
             Some((_, StreamFault::Break)) => {
                 while self.encoded.is_empty() && self.steps.peek().is_some() {
-                    self.encode_next();
+                    self.encode_next(batch);
                 }
                 self.events.write_half(&self.encoded, batch);
                 self.encoded.clear();
@@ -130,12 +129,12 @@ impl<'r> StatefulStream<'r> {
     }
 
     /// Encodes the next step.
-    fn encode_next(&mut self) {
+    fn encode_next(&mut self, batch: &mut Batch) {
         let Some(step) = self.steps.next() else { return };
         self.slot = step.slot;
         match step.content {
             StepContent::Delta(Delta { choice, kind: DeltaKind::Text(_) }) if self.stamp => {
-                let now = CompactString::from(format!("{} ", monotonic_ns()));
+                let now = CompactString::from(format!("{} ", batch.stamp()));
                 self.encode(&Delta { choice, kind: DeltaKind::Text(now) });
             }
             StepContent::Delta(delta) => self.encode(&delta),

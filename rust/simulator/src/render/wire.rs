@@ -15,6 +15,8 @@ const COALESCED: usize = 64 * 1024;
 pub(crate) struct Batch {
     bytes: Vec<u8>,
     ends: Vec<FrameEnd>,
+    /// The times that were inserted into stamped frames.
+    stamps: Vec<u64>,
 }
 
 /// Where a frame ends in a batch.
@@ -27,7 +29,8 @@ struct FrameEnd {
 impl Batch {
     /// Adds a frame, with the current time if it is stamped.
     pub(crate) fn push(&mut self, list: &FrameList, frame: &Frame) {
-        list.write(frame, monotonic_ns, &mut self.bytes);
+        let stamps = &mut self.stamps;
+        list.write(frame, || stamp(stamps), &mut self.bytes);
         self.ends.push(FrameEnd { at: self.bytes.len(), whole: frame.whole });
     }
 
@@ -35,6 +38,16 @@ impl Batch {
     pub(crate) fn push_bytes(&mut self, bytes: &[u8], whole: bool) {
         self.bytes.extend_from_slice(bytes);
         self.ends.push(FrameEnd { at: self.bytes.len(), whole });
+    }
+
+    /// The current time, which is noted as a stamp.
+    pub(crate) fn stamp(&mut self) -> u64 {
+        stamp(&mut self.stamps)
+    }
+
+    /// The stamps since the last call.
+    pub(crate) fn take_stamps(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.stamps)
     }
 
     /// How many bytes it has.
@@ -47,6 +60,12 @@ impl Batch {
         self.bytes.clear();
         self.ends.clear();
     }
+}
+
+fn stamp(stamps: &mut Vec<u64>) -> u64 {
+    let now = monotonic_ns();
+    stamps.push(now);
+    now
 }
 
 /// How much of a batch has been cut.
