@@ -7,7 +7,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 DEVELOP := $(BIN)/maturin develop --release --locked --quiet
 PROXY := .venv-proxy/bin/litellm
 
-.PHONY: setup demo test test-rust test-loom test-python test-litellm-floor lint browser rust-components bench bench-peers bench-serving soak-serving bench-instructions fuzz docs clean
+.PHONY: setup demo test test-rust test-loom test-python test-litellm-floor lint browser rust-components bench bench-peers bench-serving bench-tools soak-serving bench-instructions fuzz docs clean
 
 # The virtual environment with the extension in release mode and every tool.
 setup: .venv/maturin
@@ -52,6 +52,7 @@ lint: setup rust-components
 	$(BIN)/mypy --no-explicit-package-bases benches/side_by_side benches/test_stream_speed.py
 	$(BIN)/mypy --no-explicit-package-bases benches/instructions
 	$(BIN)/mypy --no-explicit-package-bases benches/serving
+	$(BIN)/mypy --no-explicit-package-bases benches/tools
 	$(BIN)/pyright
 	$(BIN)/python -m mypy.stubtest headrace._native
 
@@ -78,6 +79,10 @@ bench-peers:
 bench-serving: setup $(PROXY)
 	cargo build --locked --release -p headrace-simulator
 	$(BIN)/python benches/serving/run.py
+
+# headrace bench beside vllm's, sglang's, guidellm and aiperf, against the truth: some ten minutes.
+bench-tools: setup
+	$(BIN)/python benches/tools/run.py
 
 # A thousand clients for ten minutes, each text checked.
 soak-serving: setup

@@ -148,7 +148,7 @@ def run(
         headers: More headers.
         parameters: More members of the requests' bodies, such as ``{"max_tokens": 100}``.
         connections: ``"warm"`` to use connections again, ``"cold"`` to open one for each request.
-        warm_up: How many requests are sent before, and not measured; None for as many as there are at a time, 16 at
+        warm_up: How many requests are sent before, and not measured; None for as many as there are at a time, 256 at
             most; 4 for an open load.
         repeats: How often the load is sent. The intervals of the report are over the repeats, if there are several.
         self_test: Whether to measure the client's own error, which takes some seconds.

@@ -34,6 +34,10 @@ __all__ = ["DEFAULT_REQUESTS", "Asked"]
 DEFAULT_REQUESTS: Final = 32
 """How many requests are sent if neither their number nor a duration is given."""
 
+_FEW: Final = 4
+_MOST_WARM: Final = 256
+"""How many connections are opened before, at most: the first requests of a closed load would else open them."""
+
 _SYNTHETIC: Final = 1000
 """How many different synthetic prompts are made, if not fewer requests are sent."""
 
@@ -123,7 +127,7 @@ class Asked:
 
     def warmed(self, load: Load, sender: Sender) -> Shape | None:
         """Warms up, and tells the shape of what was answered; None if all answers failed."""
-        count = min(load.concurrency or 4, 16) if self.warm_up is None else self.warm_up
+        count = min(load.concurrency or _FEW, _MOST_WARM) if self.warm_up is None else self.warm_up
         if not count:
             return Shape()
         measured = sender.send(Load(concurrency=min(count, load.concurrency or count), requests=count))

@@ -16,7 +16,7 @@ _WIDTH: Final = 620
 _HEIGHT: Final = 240
 _LEFT: Final = 58
 _RIGHT: Final = 12
-_TOP: Final = 12
+_TOP: Final = 18
 _BOTTOM: Final = 40
 _TICKS: Final = 6
 _FEWEST: Final = 3
@@ -50,11 +50,15 @@ class Axis:
         label: What it shows, with its unit.
         log: Whether it is logarithmic.
         low: Where it begins; None for the smallest value.
+        high: Where it ends; None for the largest value.
+        whole: Whether only whole numbers have a tick.
     """
 
     label: str
     log: bool = False
     low: float | None = None
+    high: float | None = None
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +95,7 @@ class _Scale:
         self.axis, self.begin, self.end = axis, begin, end
         usable = [value for value in values if not axis.log or value > 0] or [1.0]
         low = min(usable) if axis.low is None else axis.low
-        high = max(usable)
+        high = max(usable) if axis.high is None else axis.high
         if high <= low:
             low, high = (low / 2, low * 2) if axis.log and low > 0 else (low, low + 1)
         self.low, self.high = low, high
@@ -104,7 +108,10 @@ class _Scale:
         return self.begin + min(1.0, max(0.0, share)) * (self.end - self.begin)
 
     def ticks(self) -> list[float]:
-        return _log_ticks(self.low, self.high) if self.axis.log else _even_ticks(self.low, self.high)
+        if self.axis.log:
+            return _log_ticks(self.low, self.high)
+        ticks = _even_ticks(self.low, self.high)
+        return [tick for tick in ticks if tick == round(tick)] if self.axis.whole else ticks
 
 
 def _even_ticks(low: float, high: float) -> list[float]:
@@ -195,9 +202,9 @@ def _legend(series: Sequence[Series]) -> Iterator[str]:
     if len(series) == 1:
         return
     for number, each in enumerate(series):
-        colour, at = number % 4 if each.colour is None else each.colour, _TOP + 14 + number * 15
-        yield f'<g class="s{colour}"><rect class="fill" x="{_WIDTH - 150}" y="{at - 8}" width="10" height="8"/></g>'
-        yield f'<text class="key" x="{_WIDTH - 135}" y="{at}">{escape(each.name)}</text>'
+        colour, at = number % 4 if each.colour is None else each.colour, _LEFT + number * 110
+        yield f'<g class="s{colour}"><rect class="fill" x="{at}" y="2" width="10" height="8"/></g>'
+        yield f'<text class="key" x="{at + 15}" y="10">{escape(each.name)}</text>'
 
 
 def lanes(rows: Sequence[tuple[str, Sequence[Bar]]], x: Axis, colours: Sequence[str]) -> str:

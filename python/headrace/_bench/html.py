@@ -164,7 +164,9 @@ def _charts(report: Findings) -> Iterator[str]:
         steps = steps_of(report.measured, name)
         note = _error_note(report, name)
         yield section(f"{name.upper()}: how many are at most so long", chart(_cdf(name, steps), ms, whose), note)
-        yield section(f"{name.upper()}: how often each occurs", chart(_bins(name, steps), ms, Axis("count", low=0.0)))
+        yield section(
+            f"{name.upper()}: how often each occurs", chart(_bins(name, steps), ms, Axis("count", low=0.0, whole=True))
+        )
     yield section("TTFT of each request, by when it was sent", _over_time(report))
     yield section("Requests that were open", _concurrency(report))
     yield section("Requests", _lanes(report), f"The first {_LANES} that were sent.")
@@ -225,7 +227,9 @@ def _concurrency(report: Findings) -> str:
     )
     levels = accumulate(change for _, change in changes)
     points = [((at - began) / 1e9, float(level)) for (at, _), level in zip(changes, levels, strict=True)]
-    return chart([Series("open", _thinned(points, 2 * _POINTS), "step")], Axis("s", low=0.0), Axis("open", low=0.0))
+    return chart(
+        [Series("open", _thinned(points, 2 * _POINTS), "step")], Axis("s", low=0.0), Axis("open", low=0.0, whole=True)
+    )
 
 
 def _thinned(items: Sequence[Any], most: int) -> list[Any]:
@@ -237,7 +241,7 @@ def _thinned(items: Sequence[Any], most: int) -> list[Any]:
 def _lanes(report: Findings) -> str:
     began = report.measured.tally["began_ns"]
     rows = [(f"request {record['index']}", _bars(record, began)) for record in report.measured.records[:_LANES]]
-    return lanes(rows, Axis("s", low=0.0), ("until the first output", "failed", "output", "tools"))
+    return lanes(rows, Axis("s", low=0.0), ("until the first output", "failed", "output"))
 
 
 def _bars(record: Mapping[str, Any], began: int) -> list[Bar]:

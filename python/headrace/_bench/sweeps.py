@@ -85,6 +85,10 @@ class Sweep:
             "reports": [{"load": load, "report": report.to_dict()} for load, report in self.reports.items()],
         }
 
+    def to_json(self) -> str:
+        """:meth:`to_dict` as JSON."""
+        return json.dumps(self.to_dict())
+
     def to_text(self) -> str:
         """A line for each load."""
         return "\n".join(self._lines())
@@ -104,7 +108,7 @@ class Sweep:
         end = Path(path).suffix
         if end not in (".json", ".html"):
             raise ConfigurationError(f"a sweep is saved as .json or .html, not as {str(path)!r}")
-        text = self.to_html() if end == ".html" else json.dumps(self.to_dict())
+        text = self.to_html() if end == ".html" else self.to_json()
         Path(path).write_text(text, encoding="utf-8")
 
     def _repr_html_(self) -> str:
@@ -128,7 +132,7 @@ class Sweep:
     def _sections(self) -> Iterator[str]:
         yield f"<h1>{self.over} swept</h1><pre class='scroll'>{self.to_text()}</pre><div class='grid2'>"
         marks = [] if self.knee is None else [(self.knee, "knee")]
-        load = Axis(self.over)
+        load = Axis(self.over, low=0.0)
         for metric in ("ttft", "tpot", "e2e"):
             series = [
                 Series(f"{metric} {name}", _curve(self.reports, metric, name), "marked") for name in ("p50", "p99")
