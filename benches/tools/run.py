@@ -154,14 +154,12 @@ def ran(tool: Tool, load: Load, turn: dict[str, Any], name: str) -> Run:
         before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
         with (folder / "output.txt").open("w", encoding="utf-8") as output:
             try:
-                environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
                 code = subprocess.run(
                     tool.command(url, load, folder),
                     stdout=output,
                     stderr=subprocess.STDOUT,
                     timeout=PATIENCE,
                     check=False,
-                    env=environment,
                 ).returncode
             except subprocess.TimeoutExpired:
                 code = -1

@@ -30,6 +30,7 @@ from .errors import (
     HeadraceError,
     IdleTimeoutError,
     InternalError,
+    InvalidOutputError,
     MissingKeyError,
     NameResolutionError,
     NotFoundError,
@@ -54,6 +55,7 @@ from .streams import AsyncRunStream, RunStream
 from .types import Spread, Timeouts, Timing, ToolCall, Turn, Usage
 
 if TYPE_CHECKING:
+    from . import batches as batches
     from . import decoding as decoding
     from . import events as events
     from . import local as local
@@ -66,6 +68,7 @@ if TYPE_CHECKING:
     from . import testing as testing
     from . import tools as tools
     from . import workflow as workflow
+    from .batches import TaskResult
     from .decoding import Response, decode
     from .memory import Memory
     from .models import ModelInfo, model_info
@@ -93,6 +96,7 @@ __all__ = [
     "IdleTimeoutError",
     "InsecureConnectionWarning",
     "InternalError",
+    "InvalidOutputError",
     "Memory",
     "MissingKeyError",
     "ModelInfo",
@@ -116,6 +120,7 @@ __all__ = [
     "StreamInUseError",
     "StreamTimeoutError",
     "TLSError",
+    "TaskResult",
     "Timeouts",
     "Timing",
     "Tool",
@@ -139,6 +144,7 @@ _LATER = {
     "ModelInfo": "models",
     "Response": "decoding",
     "SequentialWorkflow": "workflow",
+    "TaskResult": "batches",
     "Tool": "tools",
     "as_tool": "tools",
     "decode": "decoding",
@@ -147,7 +153,7 @@ _LATER = {
 
 _MODULES = frozenset(
     {
-        *("bench", "decoding", "events", "local", "mcp", "memory", "models"),
+        *("batches", "bench", "decoding", "events", "local", "mcp", "memory", "models"),
         *("otel", "serve", "sse", "testing", "tools", "workflow"),
     }
 )

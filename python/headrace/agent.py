@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, overload
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from . import _native
 from ._agent import display, on_demand
@@ -15,25 +16,28 @@ from ._agent.config import (
     default_model,
     or_default,
 )
+from ._agent.keywords import Signature, refuse_unknown
 from ._agent.prepared import Prepared
 from ._agent.run_input import RunInput
 from ._conversation.output import format_output
 from ._run.read import View
 from ._run.run import Run
 from .defaults import defaults
+from .errors import ConfigurationError
 from .streams import AsyncRunStream, RunStream
 from .tools import Toolbox
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from typing_extensions import TypedDict, Unpack
 
     from ._loop.spec import Stop, Transform
+    from .batches import TaskResult
     from .connection import Connection
     from .events import Event
-    from .types import Timeouts
+    from .types import Key, Timeouts
 
     class _RunOptions(TypedDict, total=False):
         """The options of all methods that run one task; ``run_stream`` documents them."""
@@ -53,10 +57,13 @@ if TYPE_CHECKING:
     class _StreamOptions(_RunOptions, total=False):
         """The options of ``run_stream`` and ``arun_stream`` other than ``with_events``."""
 
+        output_type: Any
         reasoning: bool
 
 
 __all__ = ["Agent"]
+
+T = TypeVar("T")
 
 
 class Agent:
@@ -111,8 +118,9 @@ class Agent:
             with the messages, and returns text or an iterable of text or of OpenAI chunks. May be async.
         llm_base_url: The URL of an OpenAI-compatible endpoint, without ``/chat/completions``. If the model's name
             begins with a provider of another dialect (``anthropic/…``, ``gemini/…``), the URL of such an endpoint.
-        llm_api_key: The API key; None to take it from the environment: from the variable of the provider that the
-            model's name begins with, such as ``GROQ_API_KEY``, else from ``OPENAI_API_KEY``.
+        llm_api_key: The API key: a string, bytes, pydantic's ``SecretStr``, or a function that is called before each
+            request and returns one of these. None to take it from the environment: from the variable of the provider
+            that the model's name begins with, such as ``GROQ_API_KEY``, else from ``OPENAI_API_KEY``.
         llm_args: More members of the request's body, such as ``{"seed": 1}``. Its member ``extra_headers`` is a dict
             of HTTP headers; an ``Authorization`` in it is used instead of the key. For a model that litellm handles,
             these are arguments of ``litellm.completion``, such as ``api_version`` or ``aws_region_name``.
@@ -154,11 +162,15 @@ class Agent:
         context_length: The maximum number of model tokens of conversation to send; the oldest exchanges are left out.
         transforms: A function to use instead of ``context_length``: gets all messages, returns those to send.
         output_type: What ``run`` returns: ``"final"`` (the answer), ``"str"``, ``"list"``, ``"dict"``, ``"json"``
-            (all messages in that form), and others; the error for an unknown name lists them.
+            (all messages in that form), and others; the error for an unknown name lists them. Or a type: a pydantic
+            model, a dataclass, a TypedDict, a list of these, a union. The model is then asked for JSON of that type,
+            and ``run`` returns a value of it, ``stream.output`` too; ``stream.partial`` is what has come of it.
+        output_retries: How many times an answer that does not fit a type is sent back with what is wrong.
         print_on: ``run`` prints the answer to standard output.
         verbose: Each run prints its requests and the timing of its turns to standard error.
         streaming_on: ``run`` prints each token as soon as it arrives, instead of the answer at the end.
-        streaming_callback: Called with each token before the token is yielded. An exception from it ends the run.
+        streaming_callback: Called with each token before the token is yielded. An exception from it ends the run. May
+            be async: then it is awaited.
         stream: Call the callback with a dict about each token instead.
 
     Raises:
@@ -174,6 +186,15 @@ class Agent:
     # Not in `__dict__`, so neither a copy nor a pickle has it.
     __slots__ = ("__dict__", "__weakref__", "_prepared")
     _prepared: Prepared
+
+    if not TYPE_CHECKING:
+        # An unknown keyword is refused with a hint, while type checkers see the signature of `__init__` alone.
+        __signature__ = Signature()
+
+        def __new__(cls, *_args: object, **options: object) -> Agent:  # noqa: D102 - not for users
+            if cls.__init__ is Agent.__init__:
+                refuse_unknown(cls, options)
+            return object.__new__(cls)
 
     def __init__(  # noqa: PLR0915 - one statement for each option
         self,
@@ -204,7 +225,7 @@ class Agent:
         thinking_tokens: int | None = None,
         llm: Any = None,
         llm_base_url: str | None = None,
-        llm_api_key: str | None = None,
+        llm_api_key: Key | None = None,
         llm_args: Mapping[str, Any] | None = None,
         prompt_caching: bool = False,
         headers: Mapping[str, str] | None = None,
@@ -234,16 +255,14 @@ class Agent:
         memory_path: str | Path | None = None,
         context_length: int | None = None,
         transforms: Transform | None = None,
-        output_type: str = "final",
+        output_type: Any = "final",
+        output_retries: int = 1,
         print_on: bool = True,
         verbose: bool = False,
         streaming_on: bool = False,
         streaming_callback: Callable[[Any], object] | None = None,
         stream: bool = False,
-        **unknown: object,
     ) -> None:
-        if unknown:
-            on_demand.refuse_keywords(Agent, unknown)
         self.agent_name = agent_name
         self.agent_description = agent_description
         self.system_prompt = system_prompt
@@ -287,7 +306,8 @@ class Agent:
         self.max_subtask_loops = or_default("max_subtask_loops", max_subtask_loops)
         self.context_length = context_length
         self.transforms = transforms
-        self.output_type = output_type
+        self.output_type = "final" if output_type is None else output_type
+        self.output_retries = output_retries
         self.print_on = print_on
         self.verbose = verbose
         self.streaming_on = streaming_on
@@ -312,15 +332,21 @@ class Agent:
         self.memory = on_demand.memory(agent_name, memory_path) if persistent_memory else None
         check_agent(self)
 
-    def run(self, task: str | None = None, **options: Unpack[_RunOptions]) -> Any:
+    @overload
+    def run(self, task: str | None = ..., *, output_type: type[T], **options: Unpack[_RunOptions]) -> T: ...
+    @overload
+    def run(self, task: str | None = ..., *, output_type: Any = ..., **options: Unpack[_RunOptions]) -> Any: ...
+    def run(self, task: str | None = None, *, output_type: Any = None, **options: Unpack[_RunOptions]) -> Any:
         """Runs a task and waits for the answer.
 
         Args:
             task: What the user wants.
+            output_type: The type of the answer, used instead of the agent's.
             **options: The options of :meth:`run_stream`, except ``with_events``.
 
         Returns:
-            The answer, or the messages in the form that ``output_type`` names. The answer is the model's last text or
+            The answer, or the messages in the form that ``output_type`` names, or a value of that type. The answer is
+            the model's last text or
             refusal, or the answer of the agent that the task was handed over to. If there is none of these, it is what
             the last tools returned. If the last turn called tools of ``tools_list_dictionary``, the answer is these
             calls, as a JSON list in OpenAI's format:
@@ -328,9 +354,10 @@ class Agent:
 
         Raises:
             StreamError: The run did not end complete. The subclass says how.
+            InvalidOutputError: The answer is not of the type that ``output_type`` wants.
             ConfigurationError: The task or the agent is configured in a way that cannot work.
         """
-        stream = self.run_stream(task, **options)
+        stream = self.run_stream(task, output_type=output_type, **options)
         with stream:
             if self.print_on and self.streaming_on:
                 display.show_live(self.agent_name, _or_final(stream))
@@ -340,13 +367,17 @@ class Agent:
             display.show_answer(self.agent_name, stream.text or stream.final)
         return self._output(stream)
 
-    async def arun(self, task: str | None = None, **options: Unpack[_RunOptions]) -> Any:
+    @overload
+    async def arun(self, task: str | None = ..., *, output_type: type[T], **options: Unpack[_RunOptions]) -> T: ...
+    @overload
+    async def arun(self, task: str | None = ..., *, output_type: Any = ..., **options: Unpack[_RunOptions]) -> Any: ...
+    async def arun(self, task: str | None = None, *, output_type: Any = None, **options: Unpack[_RunOptions]) -> Any:
         """Runs a task on the running event loop and returns what :meth:`run` returns.
 
         Arguments and errors are those of :meth:`run`. The answer is printed only at the end, also with
         ``streaming_on``.
         """
-        stream = self.arun_stream(task, **options)
+        stream = self.arun_stream(task, output_type=output_type, **options)
         async with stream:
             async for _token in stream:
                 pass
@@ -365,49 +396,138 @@ class Agent:
         """
         return [self.run(task) for task in check_tasks(tasks)]
 
-    def run_concurrent(self, tasks: Iterable[str], *, max_workers: int = 8) -> list[Any]:
-        """Runs tasks at the same time, each in a thread.
+    def map(
+        self,
+        tasks: Iterable[str | Mapping[str, Any]],
+        *,
+        concurrency: int = 32,
+        rate: float | None = None,
+        on_error: Literal["keep", "raise"] = "keep",
+        ordered: bool = True,
+        progress: bool = False,
+        resume: str | Path | None = None,
+        **options: Unpack[_RunOptions],
+    ) -> Iterator[TaskResult]:
+        """Runs many tasks at the same time, and yields what came of each.
+
+        The tasks run on an event loop in a thread of its own, from the first result that is read until the last, or
+        until the iterator is closed. At most ``concurrency`` run at a time, so there are never more connections.
+        If the provider says that there are too many (429, 503, 529), fewer run, none begins for as long as it asks, and
+        the task is begun again.
+
+        Args:
+            tasks: The tasks: strings, or dicts of the arguments of :meth:`run_stream`. A generator is read as needed.
+            concurrency: How many run at a time.
+            rate: How many may begin in a second; None for no limit.
+            on_error: ``"keep"`` a task that failed as a result with an ``error``, or ``"raise"`` its error and end.
+            ordered: Yield results in the order of the tasks, or else as they come.
+            progress: Show a progress bar on standard error.
+            resume: A file that gets each result as a line of JSON. Tasks that it has are not asked again.
+            **options: The options of :meth:`run`, for all tasks.
+
+        Yields:
+            The results.
+
+        Raises:
+            ConfigurationError: An argument, the agent or a task cannot work.
+            StreamError: With ``on_error="raise"``: a task failed. The tasks that still run are cancelled.
+
+        Example:
+            >>> [result.output for result in agent.map(["Greet me.", "Again."])]
+            ['Hello, world.', 'Hello, world.']
+        """
+        from ._agent.batches import Batch, blocking, shown
+
+        batch = Batch(
+            self,
+            concurrency=concurrency,
+            rate=rate,
+            on_error=on_error,
+            ordered=ordered,
+            resume=resume,
+            options=options,
+        )
+
+        def results() -> Iterator[TaskResult]:
+            with shown(batch, progress=progress) as update:
+                for result in blocking(batch, tasks):
+                    update()
+                    yield result
+
+        return results()
+
+    def amap(
+        self,
+        tasks: Iterable[str | Mapping[str, Any]] | AsyncIterable[str | Mapping[str, Any]],
+        *,
+        concurrency: int = 32,
+        rate: float | None = None,
+        on_error: Literal["keep", "raise"] = "keep",
+        ordered: bool = True,
+        progress: bool = False,
+        resume: str | Path | None = None,
+        **options: Unpack[_RunOptions],
+    ) -> AsyncIterator[TaskResult]:
+        """The same as :meth:`map`, on the running event loop; the tasks may come from an async iterator."""
+        from ._agent.batches import Batch, shown
+
+        batch = Batch(
+            self,
+            concurrency=concurrency,
+            rate=rate,
+            on_error=on_error,
+            ordered=ordered,
+            resume=resume,
+            options=options,
+        )
+
+        async def results() -> AsyncIterator[TaskResult]:
+            with shown(batch, progress=progress) as update:
+                async with aclosing(batch.results(tasks)) as found:
+                    async for result in found:
+                        update()
+                        yield result
+
+        return results()
+
+    def run_concurrent(
+        self, tasks: Iterable[str], *, max_workers: int = 8, on_error: Literal["keep", "raise"] = "raise"
+    ) -> list[Any]:
+        """Runs tasks at the same time; :meth:`map` does the same with more to say about each.
 
         Args:
             tasks: The tasks.
-            max_workers: The maximum number of threads.
+            max_workers: How many run at a time.
+            on_error: ``"raise"`` the first error when all have ended, or ``"keep"`` it in the place of the answer.
 
         Returns:
             What :meth:`run` returns for each task, in the order of the tasks.
 
         Raises:
-            StreamError: A run did not end complete. It is raised when all other runs have ended.
+            StreamError: A run did not end complete. Its attribute ``results`` has the answers of the others, in order,
+                and None for those that failed.
             ConfigurationError: A task or the agent is configured in a way that cannot work.
         """
-        import contextvars
-        from concurrent.futures import ThreadPoolExecutor
+        return _answers(list(self.map(check_tasks(tasks), concurrency=max_workers)), self.print_on, on_error)
 
-        tasks = check_tasks(tasks)
-        with ThreadPoolExecutor(max_workers) as pool:
-            # A copy of the context for each run, so that its tools see the caller's context variables.
-            running = [pool.submit(contextvars.copy_context().run, self.run, task) for task in tasks]
-            return [future.result() for future in running]
-
-    async def arun_concurrent(self, tasks: Iterable[str]) -> list[Any]:
+    async def arun_concurrent(
+        self, tasks: Iterable[str], *, max_workers: int = 32, on_error: Literal["keep", "raise"] = "raise"
+    ) -> list[Any]:
         """Runs tasks at the same time on the running event loop; see :meth:`run_concurrent`.
 
         Raises:
-            StreamError: A run did not end complete. The other runs are cancelled at once.
-            ConfigurationError: A task or the agent is configured in a way that cannot work.
+            StreamError: A run did not end complete. The others are cancelled at once. Its attribute ``results`` has
+                the answers that had come, in the order in which they came.
         """
-        import asyncio
-
-        from ._concurrency.threads import StopProgramError, contained
-
-        running = [asyncio.ensure_future(contained(self.arun(task))) for task in check_tasks(tasks)]
+        results: list[TaskResult] = []
+        found = self.amap(check_tasks(tasks), concurrency=max_workers, on_error=on_error, ordered=False)
         try:
-            return list(await asyncio.gather(*running))
-        except StopProgramError as stopped:
-            raise stopped.stop from None
-        finally:
-            for run in running:
-                run.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
+            async for result in found:
+                results += [result]
+        except Exception as error:
+            error.results = [result.output for result in results]  # type: ignore[attr-defined]
+            raise
+        return _answers(sorted(results, key=lambda result: result.index), self.print_on, on_error)
 
     @overload
     def run_stream(
@@ -435,6 +555,7 @@ class Agent:
         llm_args: Mapping[str, Any] | None = None,
         client_tools: Sequence[Mapping[str, Any]] | None = None,
         tool_choice: object = None,
+        output_type: Any = None,
         with_events: bool = False,
         reasoning: bool = False,
         streaming_callback: Callable[[Any], object] | None = None,
@@ -460,6 +581,7 @@ class Agent:
                 ``stream.turns[-1].tool_calls`` has the calls. Go on with another run, whose ``messages`` have their
                 results. Calls of the agent's own tools in the same turn are not run; the model makes them again.
             tool_choice: Used instead of the agent's.
+            output_type: The type of the answer, used instead of the agent's; see :class:`Agent`.
             with_events: Yield events (``headrace.events``) instead of tokens.
             reasoning: Yield the model's reasoning too, as tokens among the others.
             streaming_callback: Used instead of the agent's own callback.
@@ -492,6 +614,7 @@ class Agent:
             llm_args,
             client_tools,
             tool_choice,
+            output_type,
         )
         return RunStream(self._run(given, with_events, reasoning, streaming_callback))
 
@@ -521,6 +644,7 @@ class Agent:
         llm_args: Mapping[str, Any] | None = None,
         client_tools: Sequence[Mapping[str, Any]] | None = None,
         tool_choice: object = None,
+        output_type: Any = None,
         with_events: bool = False,
         reasoning: bool = False,
         streaming_callback: Callable[[Any], object] | None = None,
@@ -541,6 +665,7 @@ class Agent:
             llm_args,
             client_tools,
             tool_choice,
+            output_type,
         )
         return AsyncRunStream(self._run(given, with_events, reasoning, streaming_callback))
 
@@ -569,7 +694,7 @@ class Agent:
     def _run(self, given: RunInput, events: bool, reasoning: bool, callback: Callable[[Any], object] | None) -> Run:
         inbox: list[str] = []
         prepared = self._prepared_now()
-        task, loop = given.loop(prepared.spec_with(inbox))
+        task, loop, answer = given.loop(prepared.spec_with(inbox))
         checked_function("streaming_callback", callback)
         wanted = callback or self.streaming_callback
         view = View(
@@ -577,7 +702,7 @@ class Agent:
         )
         note = display.note if self.verbose else None
         metadata = checked_dict("metadata", given.metadata)
-        return Run(self.agent_name, task, loop, view, inbox, note, prepared.limits, metadata)
+        return Run(self.agent_name, task, loop, view, inbox, note, prepared.limits, metadata, answer)
 
     def _prepared_now(self) -> Prepared:
         """What all runs have in common, for the attributes as they are now."""
@@ -587,6 +712,8 @@ class Agent:
         return prepared
 
     def _output(self, stream: RunStream[Any] | AsyncRunStream[Any]) -> Any:
+        if stream.has_output:
+            return stream.output
         return format_output(self.output_type, stream.messages, stream.final)
 
 
@@ -595,3 +722,16 @@ def _or_final(stream: RunStream[str]) -> Iterator[str]:
     yield from stream
     if not stream.text:
         yield stream.final
+
+
+def _answers(results: list[TaskResult], prints: bool, on_error: str) -> list[Any]:
+    if on_error not in ("keep", "raise"):
+        raise ConfigurationError(f"on_error must be 'keep' or 'raise', not {on_error!r}")
+    for result in results:
+        if prints and result.error is None:
+            display.show_answer(f"task {result.index}", result.text or str(result.output))
+    failed = next((result.error for result in results if result.error is not None), None)
+    if failed is not None and on_error == "raise":
+        failed.results = [result.output for result in results]  # type: ignore[attr-defined]
+        raise failed
+    return [result.output if result.error is None else result.error for result in results]

@@ -21,6 +21,7 @@
         │   ├── IdleTimeoutError
         │   └── TotalTimeoutError
         ├── EmptyAnswerError          the model said nothing and called no tool
+        ├── InvalidOutputError        the answer is not of the type that `output_type` wants
         ├── TruncatedError            the bytes ended before the dialect's end marker
         ├── ProtocolError             the bytes are not valid in the dialect
         │   └── EventTooLargeError    one SSE event is over the size limit
@@ -67,6 +68,7 @@ __all__ = [
     "HeadraceError",
     "IdleTimeoutError",
     "InternalError",
+    "InvalidOutputError",
     "MissingKeyError",
     "NameResolutionError",
     "NotFoundError",
@@ -239,6 +241,23 @@ class EmptyAnswerError(StreamError):
     The answer is complete as far as the provider is concerned, so it is counted in usage and cost. It is retried like
     a temporary error, and not remembered. ``Agent(allow_empty=True)`` takes it for an answer.
     """
+
+
+class InvalidOutputError(StreamError):
+    """The answer is not of the type that ``output_type`` wants, also after it was asked for again.
+
+    Attributes:
+        reason: ``"invalid"`` (it does not fit), ``"refused"`` (the model did not want to answer), ``"cut"`` (a limit or
+            a filter ended it), or ``"missing"`` (the run ended with tool calls).
+        text: The answer, or the refusal.
+    """
+
+    state = "failed"
+
+    def __init__(self, message: str, reason: str = "invalid", text: str = "", **of_stream: Any) -> None:
+        super().__init__(message, **of_stream)
+        self.reason = reason
+        self.text = text
 
 
 class InternalError(StreamError):

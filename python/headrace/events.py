@@ -25,10 +25,9 @@ The events of a run without tools, in order, by the name of their type:
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from .types import Value
 
@@ -84,7 +83,7 @@ class Event(Value):
 
     def to_dict(self) -> dict[str, Any]:
         """The event as a dict of plain values, beginning with ``type``."""
-        return {"type": self.type, **_plain(self)}
+        return {"type": self.type, **Value.to_dict(self)}
 
     def to_json(self) -> str:
         """The event as one line of JSON."""
@@ -357,11 +356,3 @@ class AgentFailed(Event):
     type: ClassVar[str] = "agent_failed"
     state: str
     error: str
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, memoryview):
-        return cast("memoryview[int]", value).tolist()
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {item.name: _plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
-    return value

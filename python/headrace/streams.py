@@ -43,6 +43,35 @@ class _AgentStreamInfo(StreamInfo[Run]):
         return timings[-1] if timings else None
 
     @property
+    def has_output(self) -> bool:
+        """Whether the answer is to be a value of a type (``output_type``), rather than text."""
+        return self._run.answer is not None
+
+    @property
+    def output(self) -> Any:
+        """The answer as a value of the type that ``output_type`` names; None until the run has ended, or for text.
+
+        Example:
+            >>> from headrace.testing import Simulator
+            >>> with Simulator(turns=[{"text": '{"value": [1, 2]}'}]) as simulator:
+            ...     counting = Agent(model_name="openai/sim", llm_base_url=simulator.base_url, output_type=list[int])
+            ...     stream = counting.run_stream("Count.")
+            ...     text = "".join(stream)
+            >>> stream.output
+            [1, 2]
+        """
+        return self._run.value
+
+    @property
+    def partial(self) -> Any:
+        """What has come of such an answer, while it streams. Nothing is validated.
+
+        Members of a model or a dataclass that have not come are None, or their defaults; what is begun is cut where the
+        tokens end. None before anything has come.
+        """
+        return self._run.partial
+
+    @property
     def metadata(self) -> Mapping[str, Any]:
         """The notes about the run that it was started with."""
         return self._run.metadata

@@ -8,12 +8,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias, cast
 
 from . import _native
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from typing_extensions import Self
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .connection import Connection
 
 __all__ = [
+    "Key",
     "Message",
     "ModelCall",
     "ModelSettings",
@@ -33,12 +34,25 @@ __all__ = [
     "Turn",
     "Usage",
     "Value",
+    "plain",
 ]
 
 Message: TypeAlias = Mapping[str, Any]
 """A chat message in OpenAI's form: ``role``, ``content``, and the further members that the role has."""
 
 _NS = 1e-9
+
+
+class _Secret(Protocol):
+    """Pydantic's ``SecretStr``, or what behaves as it does."""
+
+    def get_secret_value(self) -> str | bytes:
+        """The secret."""
+        ...
+
+
+Key: TypeAlias = "str | bytes | _Secret | Callable[[], str | bytes | _Secret]"
+"""An API key: text, bytes, a ``SecretStr``, or a function that is called before each request and returns one."""
 
 
 class Value:
@@ -56,9 +70,26 @@ class Value:
     def __hash__(self) -> int:
         return hash(_compared(self))
 
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as plain values: dicts, lists, strings and numbers, ready for JSON."""
+        return {item.name: plain(getattr(self, item.name)) for item in _fields(self)}
+
     def __repr__(self) -> str:
         shown = [f"{item.name}={getattr(self, item.name)!r}" for item in _fields(self) if item.repr]
         return f"{type(self).__qualname__}({', '.join(shown)})"
+
+
+def plain(value: Any) -> Any:
+    """A value of a field, with dicts and lists in place of everything that has parts."""
+    if isinstance(value, Value):
+        return value.to_dict()
+    if isinstance(value, memoryview):
+        return cast("memoryview[int]", value).tolist()
+    if isinstance(value, Mapping):
+        return {name: plain(each) for name, each in cast("Mapping[str, Any]", value).items()}
+    if isinstance(value, list | tuple):
+        return [plain(each) for each in cast("list[Any]", value)]
+    return value
 
 
 def _compared(value: object) -> tuple[object, ...]:
@@ -114,6 +145,7 @@ class ModelSettings(Value):
         prompt_caching: Mark the prompt for the provider's cache, if the provider needs marks.
         as_given: Names of parameters that the user wrote in the provider's own form, so that they are sent as they are.
         key_of: The provider whose key is looked for in the environment; None for the one that the model's name tells.
+        key_source: Called before each request for the key; None if there is no such function.
         derived: What was computed of these settings alone, so that it need not be computed for each request.
     """
 
@@ -129,6 +161,7 @@ class ModelSettings(Value):
     prompt_caching: bool = False
     key_of: str | None = None
     as_given: frozenset[str] = frozenset()
+    key_source: Callable[[], Any] | None = field(default=None, repr=False)
     derived: dict[str, Any] = field(default_factory=dict[str, Any], init=False, repr=False, compare=False)
 
 
@@ -344,6 +377,11 @@ class Timing(Value):
     stamped_by: Literal["kernel", "headrace", "both"]
     arrivals_ns: memoryview = field(repr=False, compare=False)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A memory view can be neither pickled nor copied.
+        *fields, arrivals = (getattr(self, item.name) for item in _fields(self))
+        return _timing, (*fields, bytes(arrivals))
+
     @property
     def duration(self) -> float | None:
         """From the request to the end, in seconds; None while the stream runs."""
@@ -365,6 +403,13 @@ class Timing(Value):
             stamped_by=_stamped_by(timing),
             arrivals_ns=memoryview(arrivals).cast("Q"),
         )
+
+
+def _timing(*values: Any) -> Timing:
+    *fields, arrivals = values
+    made: Any = Timing
+    timing: Timing = made(*fields, memoryview(arrivals).cast("Q"))
+    return timing
 
 
 def _stamped_by(timing: TimingDict) -> Literal["kernel", "headrace", "both"]:
@@ -440,7 +485,9 @@ class Outcome(NamedTuple):
     Attributes:
         final: The answer.
         messages: The messages of this run, beginning with the task.
+        value: The answer as a value, if ``output_type`` is a type.
     """
 
     final: str = ""
     messages: tuple[Message, ...] = ()
+    value: Any = None

@@ -189,7 +189,7 @@ def test_an_empty_task_is_refused(simulate: Simulate, task: object) -> None:
     simulator = simulate()
     agent = agent_at(simulator)
     with pytest.raises(ConfigurationError, match="task"):
-        agent.run(task)  # type: ignore[arg-type]
+        agent.run(task)  # type: ignore[call-overload]
     with pytest.raises(ConfigurationError, match="task"):
         agent.run_batched([task])  # type: ignore[list-item]
     assert simulator.report()["requests"] == []

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import os
+import pickle
+import re
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
-from headrace import Agent, ConfigurationError, MissingKeyError, Timeouts
+from headrace import Agent, AuthenticationError, ConfigurationError, MissingKeyError, Timeouts
 from headrace.testing import Simulator
 from support.harness import KEY, PATIENCE, Reader, Simulate, agent_at, outcomes, run_python
 
@@ -56,7 +60,7 @@ def test_an_unknown_keyword_is_refused_with_the_nearest_known_one(given: str, ne
 
 def test_a_keyword_with_no_similar_one_is_refused_without_a_suggestion() -> None:
     with pytest.raises(TypeError, match=r"unexpected keyword argument 'zzz'$"):
-        Agent(zzz=1)
+        Agent(zzz=1)  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize("max_loops", [0, -1, 1.5, "2", None, True, math.inf])
@@ -112,10 +116,82 @@ def test_headers_that_are_not_strings_are_refused_without_their_value(reader: Re
         reader.start(agent_at("http://127.0.0.1:1/v1", llm_args={"extra_headers": headers}))
 
 
-def test_a_key_that_cannot_be_a_header_is_refused_and_not_shown(reader: Reader) -> None:
-    error = reader.read(agent_at("http://127.0.0.1:1/v1", llm_api_key=f"{KEY}\n")).error
-    assert isinstance(error, ConfigurationError)
-    assert KEY not in str(error)
+@pytest.mark.parametrize("key", [f"{KEY}\n", f"{KEY}\n".encode(), 5, [KEY], {"key": KEY}])
+def test_a_key_that_cannot_be_a_header_is_refused_and_not_shown(key: Any) -> None:
+    with pytest.raises(ConfigurationError, match="llm_api_key") as caught:
+        agent_at("http://127.0.0.1:1/v1", llm_api_key=key)
+    assert KEY not in str(caught.value)
+
+
+@pytest.mark.parametrize("form", ["text", "bytes", "secret", "function", "function of a secret"])
+def test_a_key_has_any_sensible_form_and_is_sent(reader: Reader, form: str) -> None:
+    forms: dict[str, Any] = {
+        "text": KEY,
+        "bytes": KEY.encode(),
+        "secret": SecretStr(KEY),
+        "function": lambda: KEY,
+        "function of a secret": lambda: SecretStr(KEY),
+    }
+    with Simulator(api_key=KEY) as simulator:
+        agent = agent_at(simulator, llm_api_key=forms[form])
+        assert reader.read(agent).error is None
+        assert KEY not in repr(agent)
+        assert pickle.loads(pickle.dumps(agent)).llm_api_key is None
+
+
+def test_a_function_gives_a_key_for_each_request(reader: Reader) -> None:
+    keys = iter(["wrong", KEY])
+    with Simulator(api_key=KEY) as simulator:
+        agent = agent_at(simulator, llm_api_key=lambda: next(keys))
+        assert isinstance(reader.read(agent).error, AuthenticationError)
+        assert reader.read(agent).error is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("model_name", 5, "model_name must be a string"),
+        ("agent_name", 5, "agent_name must be a string"),
+        ("system_prompt", ["x"], "system_prompt must be a string"),
+        ("temperature", "warm", "temperature must be a number"),
+        ("temperature", True, "temperature must be a number"),
+        ("top_p", "0.5", "top_p must be a number"),
+        ("max_tokens", 1.5, "max_tokens must be a whole number"),
+        ("max_tokens", 0, "max_tokens must be at least 1"),
+        ("timeouts", {"total": 5}, "timeouts must be a headrace.Timeouts"),
+        ("tools", print, "tools must be a list"),
+        ("output_type", "jsn", "no output_type"),
+        ("output_retries", -1, "output_retries"),
+        ("llm_base_url", 5, "llm_base_url must be a string"),
+    ],
+)
+def test_wrong_values_are_refused_when_the_agent_is_made(name: str, value: Any, says: str) -> None:
+    with pytest.raises(ConfigurationError, match=says):
+        agent_at("http://127.0.0.1:1/v1", **{name: value})
+
+
+@pytest.mark.parametrize(
+    ("given", "hint"),
+    [
+        ("max_retries", "did you mean 'retry_attempts'"),
+        ("timeout", "write timeouts=headrace.Timeouts"),
+        ("response_format", "write output_type"),
+        ("seed", "llm_args={'seed'"),
+        ("stop", "llm_args={'stop'"),
+        ("api_key", "did you mean 'llm_api_key'"),
+        ("instructions", "did you mean 'system_prompt'"),
+        ("dynamic_temperature_enabled", "headrace.compat.swarms"),
+    ],
+)
+def test_names_that_people_come_with_get_a_hint(given: str, hint: str) -> None:
+    with pytest.raises(TypeError, match=rf"{given}'; .*{re.escape(hint)}"):
+        agent_at("http://127.0.0.1:1/v1", **{given: "x"})
+
+
+def test_a_signature_names_the_options() -> None:
+    signature = inspect.signature(Agent)
+    assert "model_name" in signature.parameters
+    assert all(each.kind is each.KEYWORD_ONLY for each in signature.parameters.values())
 
 
 # --- the key -------------------------------------------------------------------------------------------------

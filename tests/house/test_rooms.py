@@ -31,7 +31,7 @@ FLOORS: Final = (
     "_providers",
     "_loop",
     *("_run", "streams", "otel"),
-    *("_agent", "agent"),
+    *("batches", "_agent", "agent"),
     *("_workflow", "workflow"),
     *("_serve", "serve"),
     *("_bench", "bench"),

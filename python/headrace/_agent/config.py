@@ -13,6 +13,7 @@ from headrace._conversation.output import check_output_type
 from headrace._loop.calls import HANDOFF
 from headrace._loop.spec import AgentSpec, AutoSpec, ResultLimit, RetryPolicy, Stop, Transform
 from headrace._loop.turns import agent_turns
+from headrace._providers.prepare import checked_key
 from headrace._run.limits import RunLimits
 from headrace.connection import Connection
 from headrace.errors import ConfigurationError
@@ -111,6 +112,8 @@ def _spec_without_handoffs(agent: AgentOptions, inbox: list[str]) -> AgentSpec:
         ),
         servers=agent.mcp,
         memory=agent.memory,
+        answer=on_demand.structured(agent.output_type),
+        output_retries=agent.output_retries,
         transform=_transform(agent),
         keeps_task=agent.transforms is None,
         auto=AutoSpec(
@@ -135,10 +138,12 @@ def _settings(agent: AgentOptions) -> ModelSettings:
         "reasoning_effort": agent.reasoning_effort,
         "thinking": thinking,
     }
+    key: Any = agent.llm_api_key
     return ModelSettings(
         model=agent.model_name,
         base_url=agent.llm_base_url,
-        api_key=agent.llm_api_key,
+        api_key=None if callable(key) else checked_key(key),
+        key_source=key if callable(key) else None,
         parameters={name: value for name, value in given.items() if value is not None} | extra,
         headers=headers,
         timeouts=agent.timeouts,
@@ -163,7 +168,7 @@ def _fallback(settings: ModelSettings, model: str) -> ModelSettings:
         # It is asked at the first model's URL, so it is that provider's key that may be sent there.
         first, has_provider, _ = settings.model.partition("/")
         return replace(settings, model=model, llm=None, key_of=first if has_provider and settings.base_url else None)
-    return replace(settings, model=model, llm=None, base_url=None, api_key=None)
+    return replace(settings, model=model, llm=None, base_url=None, api_key=None, key_source=None)
 
 
 def checked_headers(option: str, given: object) -> dict[str, str]:
@@ -222,6 +227,7 @@ def _selected(names: str | Iterable[str] | None) -> frozenset[str] | None:
 def check_agent(agent: AgentOptions) -> None:
     """Raises ``ConfigurationError`` for options that cannot work."""
     _check_loops(agent.max_loops)
+    _check_types(agent)
     for name in (*_DEFAULTS, "retry_budget"):
         value: Any = getattr(agent, name)
         check_type(name, value, int | float, "a number")
@@ -248,11 +254,30 @@ def check_agent(agent: AgentOptions) -> None:
     if isinstance(agent.fallback_models, str):
         raise ConfigurationError("fallback_models must be a list of models' names; fallback_model_name is one name")
     checked_list("fallback_models", agent.fallback_models, "models' names", str)
-    check_output_type(agent.output_type)
+    if isinstance(agent.output_type, str):
+        check_output_type(agent.output_type)
+    check_type("output_retries", agent.output_retries, int, "a whole number")
+    if agent.output_retries < 0:
+        raise ConfigurationError(f"output_retries must not be negative, but is {agent.output_retries}")
     _check_handoffs(agent)
     if agent.max_loops == "auto":
         _check_names(agent.toolbox.names)
     _selected(agent.selected_tools)
+
+
+def _check_types(agent: AgentOptions) -> None:
+    for name in ("agent_name", "model_name"):
+        if not isinstance(getattr(agent, name), str):
+            raise ConfigurationError(f"{name} must be a string, not {type(getattr(agent, name)).__name__}")
+    for name in ("agent_description", "system_prompt", "llm_base_url"):
+        check_type(name, getattr(agent, name), str, "a string")
+    for name in ("temperature", "top_p"):
+        check_type(name, getattr(agent, name), int | float, "a number")
+    check_type("max_tokens", agent.max_tokens, int, "a whole number")
+    if agent.max_tokens is not None and agent.max_tokens < 1:
+        raise ConfigurationError(f"max_tokens must be at least 1, not {agent.max_tokens}")
+    if not callable(agent.llm_api_key):
+        checked_key(agent.llm_api_key)
 
 
 def _check_loops(loops: object) -> None:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from .arguments import check_type, checked_list
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from headrace._conversation.given import Given
     from headrace._loop.spec import RunLoop, Transform
+    from headrace._tools.structured import Structured
     from headrace.mcp import MCPTools
     from headrace.memory import Memory
     from headrace.types import Message
@@ -24,8 +25,9 @@ __all__ = [
     "given_conversation",
     "memory",
     "opening",
-    "refuse_keywords",
     "servers",
+    "structured",
+    "structured_loop",
     "words_of",
 ]
 
@@ -80,6 +82,26 @@ def words_of(message: Message) -> str:
     return words_of(message)
 
 
+def structured(output_type: Any) -> Structured | None:
+    """The type of an agent's answers; None for a form that has a name.
+
+    Raises:
+        ConfigurationError: Pydantic has no schema for the type.
+    """
+    if output_type is None or isinstance(output_type, str):
+        return None
+    from headrace._tools.structured import Structured
+
+    return Structured(output_type)
+
+
+def structured_loop() -> RunLoop:
+    """The loop of runs whose answer must have a type."""
+    from headrace._loop.structured import structured_turns
+
+    return structured_turns
+
+
 def autonomous_loop() -> RunLoop:
     """The loop of autonomous runs."""
     from headrace._loop.autonomous import autonomous_turns
@@ -92,15 +114,3 @@ def autonomous_tools() -> tuple[str, ...]:
     from headrace._loop.autonomous import AUTO_TOOLS
 
     return AUTO_TOOLS
-
-
-def refuse_keywords(function: Callable[..., Any], unknown: Iterable[str]) -> NoReturn:
-    """Raises ``TypeError`` for unknown keyword arguments of a function; the message suggests the nearest known one."""
-    import difflib
-    import inspect
-
-    name = next(iter(unknown))
-    *known, _unknown = inspect.signature(function).parameters
-    nearest = difflib.get_close_matches(name, known, n=1)
-    hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
-    raise TypeError(f"{function.__name__}() got an unexpected keyword argument {name!r}{hint}")

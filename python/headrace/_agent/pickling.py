@@ -6,6 +6,7 @@ import copy
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from headrace._mcp.secrets import headers_without_secrets, settings_without_secrets, url_without_secrets
+from headrace._providers.prepare import checked_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,7 +31,8 @@ def state_without_secrets(attributes: Mapping[str, Any]) -> dict[str, Any]:
     Returns:
         A new dict.
     """
-    key, url = attributes["llm_api_key"], attributes["llm_base_url"]
+    given, url = attributes["llm_api_key"], attributes["llm_base_url"]
+    key = None if callable(given) else checked_key(given)
     llm_args = settings_without_secrets(attributes["llm_args"])
     return {
         **attributes,

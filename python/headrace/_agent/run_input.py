@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from headrace._loop.effects import Loop
-    from headrace._loop.spec import AgentSpec
+    from headrace._loop.spec import AgentSpec, RunLoop
+    from headrace._tools.structured import Structured
     from headrace.types import ModelSettings, Outcome
 
 __all__ = ["RunInput"]
@@ -40,15 +41,16 @@ class RunInput(NamedTuple):
     llm_args: Mapping[str, Any] | None = None
     client_tools: Sequence[Mapping[str, Any]] | None = None
     tool_choice: object = None
+    output_type: Any = None
 
-    def loop(self, spec: AgentSpec) -> tuple[str, Loop[Outcome]]:
+    def loop(self, spec: AgentSpec) -> tuple[str, Loop[Outcome], Structured | None]:
         """Checks the input, and makes the loop of a run.
 
         Args:
             spec: The agent.
 
         Returns:
-            The task as text, and the loop.
+            The task as text, the loop, and the type of its answer.
 
         Raises:
             ConfigurationError: The input cannot work; the message says what to do.
@@ -59,7 +61,7 @@ class RunInput(NamedTuple):
         spec = self._changed(spec)
         if self.messages is None:
             task = self.task or ""
-            return task, spec.loop(spec, [on_demand.opening(task, images)], None)
+            return task, _loop_of(spec)(spec, [on_demand.opening(task, images)], None), spec.answer
         system, history, opening = on_demand.given_conversation(self.messages)
         if self.task is not None:
             history, opening = (*history, *opening), (on_demand.opening(self.task, images),)
@@ -70,7 +72,7 @@ class RunInput(NamedTuple):
         if not opening:
             raise ConfigurationError("messages has no message of the user, and there is no task: say what to do")
         spec = spec._replace(system_prompt=_joined(spec.system_prompt, system), memory=None)
-        return self.task or on_demand.words_of(opening[0]), spec.loop(spec, opening, history)
+        return self.task or on_demand.words_of(opening[0]), _loop_of(spec)(spec, opening, history), spec.answer
 
     def _changed(self, spec: AgentSpec) -> AgentSpec:
         """The specification with the options of this run."""
@@ -79,6 +81,8 @@ class RunInput(NamedTuple):
             spec = spec._replace(system_prompt=self.system_prompt or None)
         if self.tool_choice is not None:
             spec = spec._replace(tool_choice=self.tool_choice)
+        if self.output_type is not None:
+            spec = spec._replace(answer=_answer_of(self.output_type))
         if self.client_tools is not None:
             spec = self._with_client_tools(spec, self.client_tools)
         if self.temperature is None and self.headers is None and self.llm_args is None:
@@ -119,6 +123,18 @@ class RunInput(NamedTuple):
         spec = spec._replace(client_tools=tuple(tools))
         offered(spec)  # raises if one has the name of a tool of the agent's
         return spec
+
+
+def _answer_of(output_type: Any) -> Structured | None:
+    if isinstance(output_type, str):
+        raise ConfigurationError(
+            f"output_type of one run is a type, such as a pydantic model; the form {output_type!r} is of the agent"
+        )
+    return on_demand.structured(output_type)
+
+
+def _loop_of(spec: AgentSpec) -> RunLoop:
+    return spec.loop if spec.answer is None else on_demand.structured_loop()
 
 
 def _joined(ours: str | None, given: str) -> str | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from headrace.types import Message, ModelSettings
 
 if TYPE_CHECKING:
+    from headrace._tools.structured import Structured
     from headrace.mcp import MCPTools
     from headrace.memory import Memory
     from headrace.tools import Toolbox
@@ -116,6 +117,8 @@ class AgentSpec(NamedTuple):
     transform: Transform | None = None
     keeps_task: bool = True
     auto: AutoSpec = AutoSpec()
+    answer: Structured | None = None
+    output_retries: int = 1
 
     def with_loops(self, max_loops: int) -> AgentSpec:
         """The same agent with another limit on its turns."""

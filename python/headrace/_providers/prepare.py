@@ -11,8 +11,11 @@ There are three ways; the first that fits is used:
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
+
+from headrace.errors import ConfigurationError
 
 from . import openai_compatible
 
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
 
     from .requests import FedRequest, PreparedRequest
 
-__all__ = ["Preparation", "preparation"]
+__all__ = ["Preparation", "checked_key", "preparation"]
 
 
 class Preparation(NamedTuple):
@@ -49,6 +52,9 @@ def preparation(call: ModelCall) -> Preparation:
         ``ConfigurationError`` if no provider is known for the model's name or the request cannot be built.
     """
     settings = call.settings
+    if settings.key_source is not None:
+        # Whoever gives the key may ask a server for it.
+        return Preparation(lambda: preparation(_with_key(call)).request(), blocks=True)
     if settings.llm is not None:
         from . import feeder
 
@@ -63,6 +69,37 @@ def preparation(call: ModelCall) -> Preparation:
     if filled is not None:
         return Preparation(lambda: filled, blocks=False)
     return Preparation(partial(_build, call), blocks=True)
+
+
+def _with_key(call: ModelCall) -> ModelCall:
+    """The call, with the key that the caller's function gives for it."""
+    source = call.settings.key_source
+    key = source() if source is not None else None
+    if hasattr(key, "__await__"):
+        raise ConfigurationError("llm_api_key: the function is async; give one that returns the key")
+    settings = replace(call.settings, api_key=checked_key(key), key_source=None)
+    return replace(call, settings=settings)
+
+
+def checked_key(given: object) -> str | None:
+    """A key as text: of a string, of bytes, or of pydantic's ``SecretStr``.
+
+    Args:
+        given: The key; None for none.
+
+    Raises:
+        ConfigurationError: It is something else, or could not be sent. The message does not contain it.
+    """
+    reveal = getattr(given, "get_secret_value", None)
+    if callable(reveal):
+        given = reveal()
+    if isinstance(given, bytes | bytearray):
+        given = given.decode("latin-1")
+    if given is None or isinstance(given, str):
+        if given and not given.isprintable():
+            raise ConfigurationError("llm_api_key contains a line break or another character that no key has")
+        return given
+    raise ConfigurationError(f"llm_api_key must be a string or a function that returns one, not {type(given).__name__}")
 
 
 def _build(call: ModelCall) -> PreparedRequest | FedRequest:

@@ -50,8 +50,9 @@ def drive(run: Run) -> Generator[Yielded, None, None]:
                     # A stream that was read to its end raises its error here, if it has one.
                     while (batch := reader.wait()) is not None:
                         run.hold(batch)
-                        yield from output.called_back(batch) if calls_back else batch
+                        yield from output.called_back(batch, run.run_on_loop) if calls_back else batch
                     result, shown = run.turn_ended(effect)
+                    output.wait_for_callbacks(run.run_on_loop)
                 elif isinstance(effect, RunTools):
                     turn = tool_turn(run, effect)
                     while (returned := run.run_on_loop(turn.next)) is not None:
@@ -95,8 +96,11 @@ async def adrive(run: Run) -> AsyncGenerator[Yielded, list[str] | None]:
                         reader.take()  # it has ended: raises its error, if it has one
                     else:
                         async for item in _items(run, reader):
-                            yield output.call_back(item) if calls_back else item
+                            yielded = output.call_back(item) if calls_back else item
+                            await output.await_callbacks()
+                            yield yielded
                     result, shown = run.turn_ended(effect)
+                    await output.await_callbacks()
                 elif isinstance(effect, RunTools):
                     turn = tool_turn(run, effect)
                     try:

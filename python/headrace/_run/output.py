@@ -5,20 +5,24 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import time
-from typing import TYPE_CHECKING, Any
+from collections import deque
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from headrace.events import Event, Reasoning, Refusal, Token
 
 from .read import EventReader, Item, Reader, TextReader, View
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
 
     from headrace import _native
     from headrace._loop.effects import OpenTurn
     from headrace.types import Turn
 
-__all__ = ["Output"]
+__all__ = ["Output", "Wait"]
+
+Wait: TypeAlias = "Callable[[Callable[[], Awaitable[Any]]], object]"
+"""Waits for what a function returns to be done. The function is called where that can be awaited."""
 
 
 class Output:
@@ -32,6 +36,7 @@ class Output:
         tells: Whether events other than tokens are made, although the caller wants tokens.
         reasons: Whether reasoning is yielded among the tokens, as events.
         held: The batch that is being yielded.
+        awaited: What async callbacks returned, until the driver has awaited it.
     """
 
     def __init__(self, view: View) -> None:
@@ -43,6 +48,7 @@ class Output:
         self._numbers = itertools.count()
         self._tokens = 0
         self.held: list[str] | list[Item] = []
+        self.awaited: deque[Awaitable[Any]] = deque()
         self._stream: _native.Stream | None = None
         self._response: _native.ResponseDict | None = None
         self._separator = ""
@@ -138,22 +144,46 @@ class Output:
         else:
             return item
         if self._view.callback is not None:
-            self._view.callback(token)
+            self._called(self._view.callback(token))
         if self._view.detailed is not None:
-            self._view.detailed(self._details(token, item.logprobs if isinstance(item, Token | Refusal) else None))
+            logprobs = item.logprobs if isinstance(item, Token | Refusal) else None
+            self._called(self._view.detailed(self._details(token, logprobs)))
             self._tokens += 1
         return item if self._view.events else token
 
-    def called_back(self, batch: Sequence[Item]) -> Iterator[Item]:
-        """Yields the items of a batch, each after the callback was called with it."""
+    def called_back(self, batch: Sequence[Item], wait: Wait) -> Iterator[Item]:
+        """Yields the items of a batch, each after the callback was called with it.
+
+        Args:
+            batch: The items.
+            wait: Runs a coroutine to its end: for async callbacks.
+        """
         for item in batch:
-            yield self.call_back(item)
+            shown = self.call_back(item)
+            self.wait_for_callbacks(wait)
+            yield shown
+
+    def wait_for_callbacks(self, wait: Wait) -> None:
+        """Waits until async callbacks that were called have ended."""
+        while self.awaited:
+            wait(self.awaited.popleft)
+
+    async def await_callbacks(self) -> None:
+        """Awaits async callbacks that were called."""
+        while self.awaited:
+            await self.awaited.popleft()
 
     def turn_ended(self, turn: Turn) -> None:
         """Calls the detailed callback at the end of a turn: a dict with an empty token, finish reason and usage."""
         if self._view.detailed is not None:
             usage = None if turn.usage is None else dataclasses.asdict(turn.usage)
-            self._view.detailed({**self._details(""), "finish_reason": turn.finish_reason, "usage": usage})
+            ending = {**self._details(""), "finish_reason": turn.finish_reason, "usage": usage}
+            self._called(self._view.detailed(ending))
+
+    def _called(self, result: object) -> None:
+        """A callback has returned. What an async one returned is awaited by the driver, before it goes on."""
+        if hasattr(result, "__await__"):
+            self.awaited.append(cast("Awaitable[Any]", result))
 
     def _details(self, token: str, logprobs: Any = None) -> dict[str, Any]:
         if self._response is None and self._stream is not None:

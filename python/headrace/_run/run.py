@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from headrace._loop.effects import Effect, Emit, Loop, OpenTurn, RunTools
+    from headrace._tools.structured import Structured
     from headrace.tools import ToolResult
     from headrace.types import Message, Timing, Turn, Usage
 
@@ -51,8 +52,10 @@ class Run:
         note: Called with a line about each request and each answer; None for no notes.
         limits: What the run may cost.
         metadata: The caller's notes about the run.
+        answer: The type of the answer; None for text.
 
     Attributes:
+        answer: See above.
         status: The run's state.
         log: Its turns.
         output: What it yields to the caller.
@@ -73,7 +76,9 @@ class Run:
         note: Callable[[str], None] | None = None,
         limits: RunLimits = _DEFAULT_LIMITS,
         metadata: Mapping[str, Any] | None = None,
+        answer: Structured | None = None,
     ) -> None:
+        self.answer = answer
         self.status = RunState()
         self.log = TurnLog()
         self.output = Output(view)
@@ -117,6 +122,22 @@ class Run:
     def final(self) -> str:
         """The answer, once the run has ended."""
         return self._outcome.final
+
+    @property
+    def value(self) -> Any:
+        """The answer as a value of its type, once the run has ended."""
+        return self._outcome.value
+
+    @property
+    def partial(self) -> Any:
+        """What has come of the answer, as its type as far as that can be; None if nothing has."""
+        if self.answer is None or self._outcome.value is not None:
+            return self._outcome.value
+        turn = None if self.log.last is None else self.log.last.turn
+        if turn is None:
+            return None
+        calls = (call.arguments for call in turn.tool_calls if call.name == self.answer.tool_name)
+        return self.answer.partial(next(calls, turn.text))
 
     @property
     def messages(self) -> tuple[Message, ...]:

@@ -1,4 +1,4 @@
 """Tools: makes them of Python functions, and runs the tool calls of a model."""
 
-OFFERED = ("arguments", "tool", "toolbox")
+OFFERED = ("arguments", "structured", "tool", "toolbox")
 """The modules that other rooms may import."""
