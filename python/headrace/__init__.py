@@ -56,6 +56,7 @@ from .types import Spread, Timeouts, Timing, ToolCall, Turn, Usage
 
 if TYPE_CHECKING:
     from . import batches as batches
+    from . import compat as compat
     from . import decoding as decoding
     from . import events as events
     from . import local as local
@@ -153,7 +154,7 @@ _LATER = {
 
 _MODULES = frozenset(
     {
-        *("batches", "bench", "decoding", "events", "local", "mcp", "memory", "models"),
+        *("batches", "bench", "compat", "decoding", "events", "local", "mcp", "memory", "models"),
         *("otel", "serve", "sse", "testing", "tools", "workflow"),
     }
 )

@@ -33,6 +33,7 @@ FLOORS: Final = (
     *("_run", "streams", "otel"),
     *("batches", "_agent", "agent"),
     *("_workflow", "workflow"),
+    *("_swarms", "compat"),
     *("_serve", "serve"),
     *("_bench", "bench"),
     "_cli",
