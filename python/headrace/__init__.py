@@ -29,6 +29,7 @@ from .errors import (
     ForkedError,
     HeadraceError,
     IdleTimeoutError,
+    IncompleteAnswerError,
     InternalError,
     InvalidOutputError,
     MissingKeyError,
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
     from . import memory as memory
     from . import models as models
     from . import otel as otel
+    from . import pytest_plugin as pytest_plugin
     from . import serve as serve
     from . import sse as sse
     from . import testing as testing
@@ -95,6 +97,7 @@ __all__ = [
     "ForkedError",
     "HeadraceError",
     "IdleTimeoutError",
+    "IncompleteAnswerError",
     "InsecureConnectionWarning",
     "InternalError",
     "InvalidOutputError",
@@ -155,7 +158,7 @@ _LATER = {
 _MODULES = frozenset(
     {
         *("batches", "bench", "compat", "decoding", "events", "local", "mcp", "memory", "models"),
-        *("otel", "serve", "sse", "testing", "tools", "workflow"),
+        *("otel", "pytest_plugin", "serve", "sse", "testing", "tools", "workflow"),
     }
 )
 """The public modules, so that ``headrace.sse.decode`` needs no import of its own."""

@@ -183,6 +183,9 @@ class Stream:
     def response(self) -> ResponseDict:
         """The response, as far as it has been taken."""
 
+    def head(self) -> tuple[str | None, list[tuple[str, str]]] | None:
+        """What is kept of the response's head: the request's id, and headers about limits; None before it has come."""
+
     def timing(self) -> TimingDict:
         """Latencies, computed from the timestamps of what has been taken so far."""
 

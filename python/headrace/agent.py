@@ -141,6 +141,7 @@ class Agent:
             begins again, after those tokens, and ``TurnStart.resumed`` is true.
         allow_empty: Take an answer without text and tool calls for an answer. Otherwise it is an ``EmptyAnswerError``,
             which is retried like a temporary error.
+        strict_end: Let a run fail after its last token if its answer is short: see ``stream.incomplete``.
         turn_separator: The token that is yielded between the texts of two turns, or ``""`` for none. It
             is in ``stream.text`` too, but not in the answer, in the conversation or in events.
         stopping_token: The run ends after a turn whose text contains this string.
@@ -239,6 +240,7 @@ class Agent:
         fallback_model_name: str | None = None,
         resume_on_error: bool = False,
         allow_empty: bool = False,
+        strict_end: bool = False,
         turn_separator: str = "\n\n",
         stopping_token: str | None = None,
         stopping_func: Stop | None = None,
@@ -292,6 +294,7 @@ class Agent:
         self.fallback_model_name = fallback_model_name
         self.resume_on_error = resume_on_error
         self.allow_empty = allow_empty
+        self.strict_end = strict_end
         self.turn_separator = turn_separator
         self.stopping_token = stopping_token
         self.stopping_func = stopping_func

@@ -22,6 +22,7 @@
         │   └── TotalTimeoutError
         ├── EmptyAnswerError          the model said nothing and called no tool
         ├── InvalidOutputError        the answer is not of the type that `output_type` wants
+        ├── IncompleteAnswerError     the answer is short, and the agent is `strict_end`
         ├── TruncatedError            the bytes ended before the dialect's end marker
         ├── ProtocolError             the bytes are not valid in the dialect
         │   └── EventTooLargeError    one SSE event is over the size limit
@@ -67,6 +68,7 @@ __all__ = [
     "ForkedError",
     "HeadraceError",
     "IdleTimeoutError",
+    "IncompleteAnswerError",
     "InternalError",
     "InvalidOutputError",
     "MissingKeyError",
@@ -241,6 +243,15 @@ class EmptyAnswerError(StreamError):
     The answer is complete as far as the provider is concerned, so it is counted in usage and cost. It is retried like
     a temporary error, and not remembered. ``Agent(allow_empty=True)`` takes it for an answer.
     """
+
+
+class IncompleteAnswerError(StreamError):
+    """The answer is short: cut off at a limit of tokens or by a filter, or the loops were exhausted.
+
+    Only for an agent with ``strict_end=True``. All tokens have reached the caller before.
+    """
+
+    state = "truncated"
 
 
 class InvalidOutputError(StreamError):

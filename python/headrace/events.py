@@ -45,6 +45,7 @@ __all__ = [
     "PhaseStart",
     "Reasoning",
     "Refusal",
+    "Retry",
     "RunEnd",
     "RunStart",
     "Token",
@@ -124,6 +125,7 @@ class RunEnd(Event):
         turns: The number of turns.
         duration: Seconds from the first request to the end.
         tool_time: Seconds spent waiting for tools.
+        error: Why it failed; None if it did not. The stream raises the error itself after this event.
     """
 
     type: ClassVar[str] = "run_end"
@@ -134,6 +136,7 @@ class RunEnd(Event):
     turns: int
     duration: float
     tool_time: float
+    error: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -178,6 +181,26 @@ class TurnStart(Event):
     turn: int
     model: str
     resumed: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Retry(Event):
+    """A request failed, and is sent again.
+
+    Attributes:
+        model: The model.
+        error: The error's message.
+        status: The HTTP status of the failure; None if there was no response.
+        attempt: Which attempt comes now, from 2.
+        wait: Seconds until it begins.
+    """
+
+    type: ClassVar[str] = "retry"
+    model: str
+    error: str
+    status: int | None
+    attempt: int
+    wait: float
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from ._run.read import Item
+    from ._run.run import Incomplete
     from ._run.streams import AsyncTokenIterator, TokenIterator
     from .types import Timing
 
@@ -70,6 +71,16 @@ class _AgentStreamInfo(StreamInfo[Run]):
         tokens end. None before anything has come.
         """
         return self._run.partial
+
+    @property
+    def incomplete(self) -> Incomplete | None:
+        """Why the answer is short, although the run is complete; None if it is not short, or before the end.
+
+        ``"length"``: the model's limit of tokens (``max_tokens``). ``"content_filter"``: the provider's filter.
+        ``"max_loops"``: the model called tools in its last turn, and could not read their results any more. With
+        ``Agent(strict_end=True)`` such a run fails with an ``IncompleteAnswerError`` after its last token.
+        """
+        return self._run.incomplete
 
     @property
     def metadata(self) -> Mapping[str, Any]:

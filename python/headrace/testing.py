@@ -87,6 +87,20 @@ class Simulator:
         """
         return self._native.wait_for(lambda report: predicate(_parsed(report)), timeout)
 
+    async def await_for(self, predicate: Callable[[dict[str, Any]], bool], timeout: float = 10.0) -> bool:
+        """The same as :meth:`wait_for`, without blocking the event loop.
+
+        Args:
+            predicate: Takes a report. It is called in another thread.
+            timeout: How long to wait at most, in seconds.
+
+        Returns:
+            True if the predicate became true in time.
+        """
+        import asyncio
+
+        return await asyncio.to_thread(self.wait_for, predicate, timeout)
+
     def stop(self) -> None:
         """Stops the simulator. When this returns, the port is free and every connection is closed."""
         self._native.stop()

@@ -442,6 +442,9 @@ class Turn(Value):
         model: The name of the model that answered, as the provider wrote it.
         thoughts: The blocks of reasoning that the provider signed, in order.
         dialect: The dialect of the response, such as ``"openai_chat"``.
+        request_id: The provider's id of the request, for its support; None if it sent none.
+        headers: The headers of the response that are about limits and times, such as
+            ``x-ratelimit-remaining-requests``, by lower-case name.
     """
 
     text: str = ""
@@ -455,15 +458,20 @@ class Turn(Value):
     model: str | None = None
     thoughts: tuple[Thought, ...] = ()
     dialect: str | None = None
+    request_id: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False, compare=False)
 
     def with_calls(self, calls: tuple[ToolCall, ...]) -> Turn:
         """The same turn with other tool calls."""
         return replace(self, tool_calls=calls)
 
     @classmethod
-    def from_native(cls, response: ResponseDict) -> Turn:
-        """Makes a turn of the response that the native stream collected."""
+    def from_native(
+        cls, response: ResponseDict, head: tuple[str | None, Iterable[tuple[str, str]]] | None = None
+    ) -> Turn:
+        """Makes a turn of the response that the native stream collected, and of its head."""
         usage = response["usage"]
+        request_id, headers = head or (None, ())
         return cls(
             text=response["text"],
             reasoning=response["reasoning"],
@@ -476,6 +484,8 @@ class Turn(Value):
             model=response["model"],
             thoughts=tuple(Thought(*thought) for thought in response["thoughts"]),
             dialect=response["dialect"],
+            request_id=request_id,
+            headers=dict(headers),
         )
 
 
@@ -486,8 +496,10 @@ class Outcome(NamedTuple):
         final: The answer.
         messages: The messages of this run, beginning with the task.
         value: The answer as a value, if ``output_type`` is a type.
+        exhausted: Whether the model called tools in the last turn that it had, and could not read their results.
     """
 
     final: str = ""
     messages: tuple[Message, ...] = ()
     value: Any = None
+    exhausted: bool = False

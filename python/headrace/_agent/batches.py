@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterable, Iterable, Mapping
+from contextlib import aclosing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
 
 from headrace._concurrency.event_loop_thread import EventLoopThread
@@ -179,17 +179,18 @@ class Batch:
         running = set[asyncio.Task[None]]()
         index = 0
         try:
-            async for task in _each(tasks):
-                await room.acquire()
-                kept = None if self._journal is None else self._journal.kept(index, task, self._agent)
-                if kept is not None:
-                    queue.put_nowait(kept)
-                else:
-                    await gate.enter()
-                    one = asyncio.create_task(self._one(index, task, gate, queue))
-                    running.add(one)
-                    one.add_done_callback(running.discard)
-                index += 1
+            async with aclosing(_each(tasks)) as each:
+                async for task in each:
+                    await room.acquire()
+                    kept = None if self._journal is None else self._journal.kept(index, task, self._agent)
+                    if kept is not None:
+                        queue.put_nowait(kept)
+                    else:
+                        await gate.enter()
+                        one = asyncio.create_task(self._one(index, task, gate, queue))
+                        running.add(one)
+                        one.add_done_callback(running.discard)
+                    index += 1
             await asyncio.gather(*running)
             queue.put_nowait(None)
         except Exception as error:  # noqa: BLE001 - the reader of the queue raises it
@@ -307,7 +308,7 @@ def shown(batch: Batch, *, progress: bool) -> Generator[Callable[[], object]]:
         yield update
 
 
-async def _each(tasks: Tasks) -> AsyncIterator[Any]:
+async def _each(tasks: Tasks) -> AsyncGenerator[Any, None]:
     if isinstance(tasks, AsyncIterable):
         async for task in tasks:
             yield _checked(task)

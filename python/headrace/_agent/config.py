@@ -114,6 +114,7 @@ def _spec_without_handoffs(agent: AgentOptions, inbox: list[str]) -> AgentSpec:
         memory=agent.memory,
         answer=on_demand.structured(agent.output_type),
         output_retries=agent.output_retries,
+        strict_end=agent.strict_end,
         transform=_transform(agent),
         keeps_task=agent.transforms is None,
         auto=AutoSpec(

@@ -6,7 +6,9 @@ exit code 1. To add a command, add a function with ``@app.command()``.
 
 from __future__ import annotations
 
+import os
 import sys
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,14 +24,16 @@ from .bench_app import bench_app
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from headrace.agent import Agent
+
 __all__ = ["app", "main"]
 
 app = typer.Typer(
     name="headrace",
     help="Stream LLM tokens.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 model_app = typer.Typer(help="Models that run on this machine, without an API key.", no_args_is_help=True)
 app.add_typer(model_app, name="model")
@@ -45,13 +49,31 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: The arguments after the command's name; those of this process if None.
 
     Raises:
-        SystemExit: Always. Code 0 for success, 1 for a ``HeadraceError``, 2 for wrong usage.
+        SystemExit: Always. Code 0 for success, 1 for a ``HeadraceError`` or an output that cannot be written, 2 for
+            wrong usage, 130 after Ctrl-C.
     """
     try:
         app(args=None if arguments is None else list(arguments))
     except HeadraceError as error:
-        typer.echo(printable(f"headrace: {error}", sys.stderr), err=True)
+        _to_stderr(f"headrace: {error}{_advice(error)}")
         raise SystemExit(1) from None
+    except OSError as error:
+        _leave_stdout()
+        _to_stderr(f"headrace: the output cannot be written: {error.strerror or error}")
+        raise SystemExit(1) from None
+
+
+def _advice(error: HeadraceError) -> str:
+    """How long a provider asks to wait."""
+    wait = getattr(error, "retry_after", None)
+    return "" if wait is None else f" (the provider asks to wait {wait:g} s)"
+
+
+def _leave_stdout() -> None:
+    """Standard output cannot be written: without this, Python tries once more at its end, and complains."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    with suppress(OSError, ValueError):
+        os.dup2(nowhere, sys.stdout.fileno())
 
 
 def _print_version(wanted: bool) -> None:
@@ -69,38 +91,122 @@ def headrace(
     """Stream LLM tokens."""
 
 
+_Model = Annotated[str | None, typer.Option(help="The model; HEADRACE_MODEL, else the local one.")]
+_BaseUrl = Annotated[str | None, typer.Option(help="The URL of an OpenAI-compatible endpoint.")]
+_System = Annotated[str | None, typer.Option(help="The system prompt.")]
+_Tools = Annotated[list[str] | None, typer.Option(help="A tool, as module:function. May be repeated.")]
+_MaxLoops = Annotated[str | None, typer.Option(help="The most turns, or 'auto'; 1, with tools 10.")]
+_MaxTokens = Annotated[int | None, typer.Option(min=1, help="The most tokens of an answer.")]
+_Temperature = Annotated[float | None, typer.Option(help="The sampling temperature.")]
+
+
 @app.command("run")
 def run(
-    task: Annotated[str, typer.Argument(help="What the agent is to do.")],
+    task: Annotated[str, typer.Argument(help="What the agent is to do; - for standard input.")],
     *,
-    model: Annotated[str | None, typer.Option(help="The model; HEADRACE_MODEL, else the local one.")] = None,
-    base_url: Annotated[str | None, typer.Option(help="The URL of an OpenAI-compatible endpoint.")] = None,
-    system: Annotated[str | None, typer.Option(help="The system prompt.")] = None,
-    tool: Annotated[list[str] | None, typer.Option(help="A tool, as module:function. May be repeated.")] = None,
-    max_loops: Annotated[str, typer.Option(help="The most turns, or 'auto'.")] = "1",
+    model: _Model = None,
+    base_url: _BaseUrl = None,
+    system: _System = None,
+    tool: _Tools = None,
+    max_loops: _MaxLoops = None,
+    max_tokens: _MaxTokens = None,
+    temperature: _Temperature = None,
     events: Annotated[bool, typer.Option(help="Print every event as a line of JSON, not the text.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the result as one line of JSON, not the text.")
     ] = False,
 ) -> None:
     """Run a task: text to standard output as it arrives, tool calls and timing to standard error."""
-    from headrace.agent import Agent
+    from .run import show_run
 
-    from .references import load
-    from .run import read_loops, show_run
-
-    agent = Agent(
-        model_name=model,
-        llm_base_url=base_url,
-        system_prompt=system,
-        tools=[load(reference, "the tool") for reference in tool or ()],
-        max_loops=read_loops(max_loops),
-    )
+    agent = _agent(model, base_url, system, tool, max_loops, max_tokens, temperature)
     try:
-        show_run(agent, task, "events" if events else "json" if as_json else "text")
+        show_run(
+            agent, sys.stdin.read() if task == "-" else task, "events" if events else "json" if as_json else "text"
+        )
     except KeyboardInterrupt:
         # 128 + SIGINT, as shells expect it. typer itself prints a message and exits with code 1.
         raise typer.Exit(130) from None
+
+
+@app.command("chat")
+def chat(
+    *,
+    model: _Model = None,
+    base_url: _BaseUrl = None,
+    system: _System = None,
+    tool: _Tools = None,
+    max_loops: _MaxLoops = None,
+    max_tokens: _MaxTokens = None,
+    temperature: _Temperature = None,
+    reasoning: Annotated[bool, typer.Option(help="Show the model's reasoning, on standard error.")] = False,
+) -> None:
+    """Talk with a model: each answer streams, Ctrl-C stops it, and the conversation goes on."""
+    from .chat import chat as talk
+
+    talk(_agent(model, base_url, system, tool, max_loops, max_tokens, temperature), reasoning=reasoning)
+
+
+@app.command("map")
+def map_tasks(
+    file: Annotated[
+        typer.FileText,
+        typer.Argument(help="Tasks, one a line: JSON strings, objects, or plain text; - for standard input."),
+    ],
+    *,
+    out: Annotated[
+        Path | None, typer.Option(help="The file of the answers, as JSON lines. Tasks that it has are not asked again.")
+    ] = None,
+    concurrency: Annotated[int, typer.Option(min=1, help="How many tasks run at a time.")] = 32,
+    rate: Annotated[float | None, typer.Option(help="How many tasks may begin in a second.")] = None,
+    model: _Model = None,
+    base_url: _BaseUrl = None,
+    system: _System = None,
+    tool: _Tools = None,
+    max_loops: _MaxLoops = None,
+    max_tokens: _MaxTokens = None,
+    temperature: _Temperature = None,
+    output_type: Annotated[str | None, typer.Option(help="The type of the answers, as module:Model.")] = None,
+) -> None:
+    """Run many tasks, and write a line of JSON about each. Exit code 1: some failed."""
+    from .map import map_file, read_tasks
+    from .references import load
+
+    kind = None if output_type is None else load(output_type, "the type")
+    agent = _agent(model, base_url, system, tool, max_loops, max_tokens, temperature, kind)
+    try:
+        failed = map_file(agent, read_tasks(file), out, concurrency=concurrency, rate=rate)
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    raise typer.Exit(1 if failed else 0)
+
+
+def _agent(
+    model: str | None,
+    base_url: str | None,
+    system: str | None,
+    tools: list[str] | None,
+    max_loops: str | None,
+    max_tokens: int | None,
+    temperature: float | None,
+    output_type: Any = None,
+) -> Agent:
+    from headrace.agent import Agent
+
+    from .references import load
+    from .run import read_loops
+
+    return Agent(
+        model_name=model,
+        llm_base_url=base_url,
+        system_prompt=system,
+        tools=[load(reference, "the tool") for reference in tools or ()],
+        max_loops=read_loops(max_loops or ("10" if tools else "1")),
+        max_tokens=max_tokens,
+        temperature=temperature,
+        output_type=output_type,
+        print_on=False,
+    )
 
 
 @app.command("serve")

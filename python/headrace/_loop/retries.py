@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -16,7 +17,7 @@ from headrace.errors import (
     StreamTimeoutError,
     TruncatedError,
 )
-from headrace.events import Fallback
+from headrace.events import Fallback, Retry
 
 from .answers import empty_answer, is_empty
 from .effects import Loop, OpenTurn, Sleep, ask, emit
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from .spec import AgentSpec
 
 __all__ = ["ask_with_retries"]
+
+_log = logging.getLogger("headrace.retries")
 
 _RETRYABLE: Final = (
     ConnectionFailedError,
@@ -59,6 +62,7 @@ def ask_with_retries(spec: AgentSpec, effect: OpenTurn) -> Loop[Turn]:
         except (StreamError, MissingKeyError) as error:
             if _was_seen(error) and not policy.resumes:
                 raise
+            _log.warning("%s failed, and %s is asked instead: %s", effect.call.settings.model, other.model, error)
             yield emit(Fallback, effect.call.settings.model, other.model, str(error), agent=spec.name)
             resumed = effect.resumed or _was_seen(error)
             effect = effect._replace(call=replace(effect.call, settings=other), resumed=resumed)
@@ -86,6 +90,9 @@ def _ask_one_model(spec: AgentSpec, effect: OpenTurn, began: float) -> Loop[Turn
             if attempt >= attempts or is_late or (error.delivered and not policy.resumes):
                 raise
             effect = effect._replace(resumed=effect.resumed or error.delivered)
+            model = effect.call.settings.model
+            _log.info("%s failed, and is asked again in %.1f s: %s", model, wait, error)
+            yield emit(Retry, model, str(error), error.status, attempt + 2, wait, agent=spec.name)
         attempt += 1
         yield Sleep(wait)
 

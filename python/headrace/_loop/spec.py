@@ -119,6 +119,7 @@ class AgentSpec(NamedTuple):
     auto: AutoSpec = AutoSpec()
     answer: Structured | None = None
     output_retries: int = 1
+    strict_end: bool = False
 
     def with_loops(self, max_loops: int) -> AgentSpec:
         """The same agent with another limit on its turns."""

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from headrace.errors import RunLimitError, StreamError
+from headrace.errors import IncompleteAnswerError, RunLimitError, StreamError
 from headrace.events import MCPServerFailed
 from headrace.types import Message, ModelCall, Outcome, Turn
 
@@ -52,6 +52,8 @@ def agent_turns(spec: AgentSpec, opening: Sequence[Message], history: Sequence[M
     conversation = yield from begin(spec, opening, history)
     final = returned = recorded = ""
     last = spec.max_loops or 1
+    exhausted = False
+    turn: Turn | None = None
     for number in range(1, last + 1):
         spec = yield from with_mcp_tools(spec)  # a server may have changed them
         schemas = offered(spec)
@@ -75,7 +77,20 @@ def agent_turns(spec: AgentSpec, opening: Sequence[Message], history: Sequence[M
             break
         if spec.loop_interval > 0 and number < last:
             yield Sleep(spec.loop_interval)
-    return Outcome(recorded or final or returned, conversation.run_messages)
+    else:
+        exhausted = turn is not None and bool(turn.tool_calls) and not recorded
+    if spec.strict_end:
+        _check_end(turn, exhausted=exhausted)
+    return Outcome(recorded or final or returned, conversation.run_messages, exhausted=exhausted)
+
+
+def _check_end(turn: Turn | None, *, exhausted: bool) -> None:
+    if exhausted:
+        raise IncompleteAnswerError("the last turn of max_loops called tools, so there is no answer: allow more")
+    if turn is not None and turn.finish_reason == "length":
+        raise IncompleteAnswerError("the answer was cut off at the limit of tokens (max_tokens, or the model's own)")
+    if turn is not None and turn.finish_reason == "content_filter":
+        raise IncompleteAnswerError("the answer was cut off by the provider's filter")
 
 
 def _joined(results: Iterable[ToolResult]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import weakref
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast
 
 from headrace import _native
 from headrace.errors import StreamError
@@ -33,7 +33,10 @@ if TYPE_CHECKING:
 
     from .read import Item, Reader, View
 
-__all__ = ["Run"]
+__all__ = ["Incomplete", "Run"]
+
+Incomplete: TypeAlias = Literal["length", "content_filter", "max_loops"]
+"""Why an answer is short: the model's limit of tokens, the provider's filter, or ``max_loops``."""
 
 T = TypeVar("T")
 
@@ -138,6 +141,15 @@ class Run:
             return None
         calls = (call.arguments for call in turn.tool_calls if call.name == self.answer.tool_name)
         return self.answer.partial(next(calls, turn.text))
+
+    @property
+    def incomplete(self) -> Incomplete | None:
+        """Why the answer is short; None if it is not, or before the end."""
+        if self._outcome.exhausted:
+            return "max_loops"
+        last = self.log.last
+        reason = None if last is None or last.is_running else last.turn.finish_reason
+        return cast("Incomplete", reason) if reason in ("length", "content_filter") else None
 
     @property
     def messages(self) -> tuple[Message, ...]:
@@ -301,7 +313,8 @@ class Run:
         if not self.output.wants_events:
             return []
         counts = (self.text, self.usage, self.cost, len(self.log), self.status.seconds, self.tool_time)
-        return self.output.event(partial(RunEnd, self.state, *counts, agent=self._agent))
+        why = None if self.status.error is None else str(self.status.error)
+        return self.output.event(partial(RunEnd, self.state, *counts, why, agent=self._agent))
 
     def emitted(self, effect: Emit) -> list[Item]:
         """The loop emits an event."""

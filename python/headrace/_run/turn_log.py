@@ -47,7 +47,8 @@ class LoggedTurn:
     @property
     def turn(self) -> Turn:
         """The answer, as far as it was read."""
-        return self._ended or Turn.from_native(self.reader.stream.response())
+        stream = self.reader.stream
+        return self._ended or Turn.from_native(stream.response(), stream.head())
 
     @property
     def timing(self) -> Timing:

@@ -15,6 +15,7 @@
 //! - [`end`]: how a stream ended;
 //! - [`timing`]: latencies computed from the timestamps;
 //! - [`notifier`]: how many streams wake one event loop; `bell`: once for all that became ready together;
+//! - `head`: what is kept of the head of a response;
 //! - `fork`: detects a forked child;
 //! - [`clock`]: the clock of all timestamps.
 //!
@@ -26,6 +27,7 @@ pub mod clock;
 mod deadline;
 pub mod end;
 mod fork;
+mod head;
 #[cfg(unix)]
 pub mod notifier;
 mod pump;
@@ -40,6 +42,7 @@ pub mod transport;
 
 pub use end::{End, Failure, FailureKind};
 pub use fork::forked;
+pub use head::Head;
 pub use request::{Request, Timeouts};
 pub use retry_after::{rate_limit_reset, retry_after};
 pub use runtime::{RuntimeError, spawn};

@@ -15,6 +15,7 @@ use crate::bell;
 use crate::clock::now_ns;
 use crate::deadline::Deadline;
 use crate::end::{End, Failure, FailureKind, redact};
+use crate::head::{Head, Published};
 use crate::rejection;
 use crate::request::Request;
 use crate::runtime::Engine;
@@ -33,16 +34,16 @@ pub(crate) async fn run(
     engine: &'static Engine,
     request: Request,
     producer: ArrivalProducer,
-    end: Arc<OnceLock<End>>,
+    published: Arc<Published>,
 ) {
     let mut pump = Pump::new(request, producer);
-    match pump.stream(engine).await {
+    match pump.stream(engine, &published.head).await {
         Ok(mut response) => {
             end_now(&mut response).await;
-            pump.end(Ok(()), &end);
+            pump.end(Ok(()), &published.end);
             let _ = timeout(LINGER, read_to_end(response)).await;
         }
-        Err(stop) => pump.end(Err(stop), &end),
+        Err(stop) => pump.end(Err(stop), &published.end),
     }
 }
 
@@ -51,11 +52,11 @@ pub(crate) async fn run_fed(
     request: Request,
     mut pieces: Receiver<Fed>,
     producer: ArrivalProducer,
-    end: Arc<OnceLock<End>>,
+    published: Arc<Published>,
 ) {
     let mut pump = Pump::new(request, producer);
     let result = pump.stream_fed(&mut pieces).await;
-    pump.end(result, &end);
+    pump.end(result, &published.end);
 }
 
 /// Frees the connection if the end of the HTTP message has arrived already, as it mostly has. Called before the stream's
@@ -123,13 +124,14 @@ impl Pump {
         }
     }
 
-    async fn stream(&mut self, engine: &Engine) -> Result<Response, Stop> {
+    async fn stream(&mut self, engine: &Engine, head: &OnceLock<Head>) -> Result<Response, Stop> {
         // In a box, which is freed afterwards: connecting takes much more memory than waiting for tokens does.
         let mut response = Box::pin(self.send(engine)).await?;
         if !(200..300).contains(&response.status) {
             let limit = self.deadline.remaining();
             return Err(rejection::read(response, &self.endpoint(), limit).await.into());
         }
+        let _ = head.set(Head::of(&response.headers));
         // A kilobyte that a stream does not need while it waits.
         response.headers = Headers::default();
         while self.read(&mut response).await? != Progress::Ended {}

@@ -7,6 +7,7 @@ use headrace_wire::openai_chat::read_error;
 use headrace_wire::{ErrorClass, ProviderError};
 use tokio::time::{Instant, timeout_at};
 
+use crate::head::request_id;
 use crate::end::{Failure, FailureKind};
 use crate::retry_after::{rate_limit_reset, retry_after};
 use crate::transport::{Response, with_reason};
@@ -118,11 +119,4 @@ fn should_retry<'a>(header: impl Fn(&str) -> Option<&'a str>) -> Option<bool> {
         "false" => Some(false),
         _ => None,
     }
-}
-
-fn request_id<'a>(header: impl Fn(&str) -> Option<&'a str>) -> Option<String> {
-    ["x-request-id", "request-id", "x-amzn-requestid", "x-goog-request-id", "cf-ray"]
-        .into_iter()
-        .find_map(header)
-        .map(str::to_owned)
 }

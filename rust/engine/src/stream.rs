@@ -1,7 +1,7 @@
 //! The reader's end of a stream.
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use headrace_wire::{Delta, DeltaKind, Response};
 use tokio::task::AbortHandle;
 
 use crate::clock::now_ns;
+use crate::head::{Head, Published};
 use crate::end::{End, Failure, FailureKind};
 use crate::fork::Process;
 use crate::pump;
@@ -121,15 +122,15 @@ impl Stream {
     fn spawn<P: Future<Output = ()> + Send + 'static>(
         engine: &Engine,
         capacity: usize,
-        pump: impl FnOnce(ArrivalProducer, Arc<OnceLock<End>>) -> P,
+        pump: impl FnOnce(ArrivalProducer, Arc<Published>) -> P,
     ) -> Self {
         let opened_ns = now_ns();
         let (producer, consumer) = weighted_channel(capacity);
-        let end = Arc::new(OnceLock::new());
-        let task = engine.runtime.spawn(pump(producer, Arc::clone(&end)));
+        let published = Arc::new(Published::default());
+        let task = engine.runtime.spawn(pump(producer, Arc::clone(&published)));
         Self {
             consumer: Some(consumer),
-            closer: Closer { end, pump: task.abort_handle(), process: Process::current() },
+            closer: Closer { published, pump: task.abort_handle(), process: Process::current() },
             response: Response::default(),
             recorder: Recorder::new(opened_ns),
         }
@@ -212,7 +213,13 @@ impl Stream {
     /// How the stream ended; `None` while it is open. There may still be deltas to take.
     #[must_use]
     pub fn end(&self) -> Option<&End> {
-        self.closer.end.get()
+        self.closer.published.end.get()
+    }
+
+    /// What is kept of the head of the response; `None` before it has come, and for a fed stream.
+    #[must_use]
+    pub fn head(&self) -> Option<&Head> {
+        self.closer.published.head.get()
     }
 
     /// What has been taken so far.
@@ -242,12 +249,12 @@ impl Stream {
     }
 
     fn is_cancelled(&self) -> bool {
-        matches!(self.closer.end.get(), Some(End::Cancelled))
+        matches!(self.closer.published.end.get(), Some(End::Cancelled))
     }
 
     /// The channel is closed: the end is known, unless the pump died.
     fn closed(&mut self) -> Readiness {
-        self.closer.end.get_or_init(|| {
+        self.closer.published.end.get_or_init(|| {
             End::Failed(Box::new(Failure::new(
                 FailureKind::Internal,
                 "the task that read the stream died; this is a bug of headrace".to_owned(),
@@ -275,14 +282,14 @@ impl Drop for Stream {
 
 impl fmt::Debug for Stream {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Stream").field("end", &self.closer.end.get()).finish_non_exhaustive()
+        formatter.debug_struct("Stream").field("end", &self.closer.published.end.get()).finish_non_exhaustive()
     }
 }
 
 /// Closes a stream from any thread.
 #[derive(Debug, Clone)]
 pub struct Closer {
-    end: Arc<OnceLock<End>>,
+    published: Arc<Published>,
     pump: AbortHandle,
     process: Process,
 }
@@ -291,7 +298,7 @@ impl Closer {
     /// Ends the stream as cancelled and closes its connection at once. Does nothing if the stream has ended: another
     /// stream may use its connection by then.
     pub fn close(&self) {
-        if self.end.set(End::Cancelled).is_ok() && !self.is_forked() {
+        if self.published.end.set(End::Cancelled).is_ok() && !self.is_forked() {
             self.pump.abort();
         }
     }

@@ -120,6 +120,12 @@ impl Stream {
         convert::response(py, self.lock(py).response(), self.dialect)
     }
 
+    /// What is kept of the head of the response: the id of the request, and headers; `None` before it has come.
+    fn head(&self, py: Python<'_>) -> Option<(Option<String>, Vec<(String, String)>)> {
+        let stream = self.lock(py);
+        stream.head().map(|head| (head.request_id.clone(), head.headers.to_vec()))
+    }
+
     /// Latencies computed from the timestamps of what has been taken.
     fn timing<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let stream = self.lock(py);
