@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterable, Iterable, Mapping
-from contextlib import aclosing, contextmanager, suppress
+from contextlib import aclosing, contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
 
 from headrace._concurrency.event_loop_thread import EventLoopThread
@@ -131,13 +131,10 @@ class Batch:
         """Runs the tasks, and yields what came of each."""
         if hasattr(tasks, "__len__"):
             self.total = len(cast("list[Any]", tasks))
-        journal = self._journal
-        if journal is None:
-            async for result in self._results(tasks):
-                yield result
-        else:
-            with journal:
-                async for result in self._results(tasks):
+        with self._journal or nullcontext():
+            # A generator that is not read to its end would be closed only when the garbage collector finds it.
+            async with aclosing(self._results(tasks)) as results:
+                async for result in results:
                     yield result
 
     async def _results(self, tasks: Tasks) -> AsyncGenerator[TaskResult, None]:
@@ -168,6 +165,7 @@ class Batch:
         finally:
             feeding.cancel()
             await asyncio.gather(feeding, return_exceptions=True)
+            await asyncio.sleep(0)  # the event loop closes the drivers of cancelled runs in its next round
 
     async def _feed(
         self,
