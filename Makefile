@@ -7,7 +7,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 DEVELOP := $(BIN)/maturin develop --release --locked --quiet
 PROXY := .venv-proxy/bin/litellm
 
-.PHONY: setup demo test test-rust test-loom test-python test-litellm-floor lint browser rust-components bench bench-peers bench-serving bench-tools soak-serving bench-instructions fuzz docs clean
+.PHONY: setup demo test test-rust test-loom test-python test-litellm-floor lint browser rust-components bench bench-peers bench-serving bench-tools soak-serving bench-instructions fuzz docs wheels test-pythons clean
 
 # The virtual environment with the extension in release mode and every tool.
 setup: .venv/maturin
@@ -109,8 +109,32 @@ fuzz-%: target/cargo-fuzz/bin/cargo-fuzz
 target/cargo-fuzz/bin/cargo-fuzz:
 	cargo install cargo-fuzz --locked --quiet --root target/cargo-fuzz
 
-docs:
-	cargo doc --locked --workspace --no-deps
+# The documentation as a site, in target/site: once its tools are installed, without the network. And that of the crates.
+docs: .venv-docs/done
+	.venv-docs/bin/mkdocs build --quiet
+	cargo doc --locked --quiet --workspace --no-deps
+
+.venv-docs/done: constraints-docs.txt
+	$(PYTHON) -m venv .venv-docs
+	env -u PIP_CONSTRAINT .venv-docs/bin/python -m pip install --quiet -r constraints-docs.txt
+	touch $@
+
+# Wheels for every interpreter that is here, in target/wheels: for any Linux with glibc 2.17, by zig's linker.
+WHEEL_PYTHONS ?= $(wildcard $(HOME)/.pyenv/versions/3.1[0-9].*/bin/python)
+wheels: .venv-wheels/done
+	PATH="$(CURDIR)/.venv-wheels/bin:$$PATH" .venv-wheels/bin/maturin build --release --locked --strip --zig \
+	  --compatibility manylinux_2_17 --out target/wheels $(if $(WHEEL_PYTHONS),$(WHEEL_PYTHONS:%=-i %),-i $(PYTHON))
+	.venv-wheels/bin/maturin sdist --quiet --out target/wheels
+
+.venv-wheels/done:
+	$(PYTHON) -m venv .venv-wheels
+	env -u PIP_CONSTRAINT .venv-wheels/bin/python -m pip install --quiet 'maturin>=1.9' 'ziglang>=0.14'
+	touch $@
+
+# Each wheel in an environment with nothing else but what it needs: the quickstart, and the Python tests under every
+# interpreter that is here.
+test-pythons: wheels
+	$(PYTHON) tests/wheels/run.py target/wheels $(WHEEL_PYTHONS)
 
 .venv/maturin:
 	$(PYTHON) -m venv .venv
@@ -123,4 +147,4 @@ $(PROXY):
 	env -u PIP_CONSTRAINT .venv-proxy/bin/python -m pip install --quiet --no-compile 'litellm[proxy]>=1.84'
 
 clean:
-	rm -rf .venv .venv-proxy target
+	rm -rf .venv .venv-proxy .venv-docs .venv-wheels target
