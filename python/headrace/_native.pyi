@@ -214,11 +214,17 @@ class Source:
 
 @final
 class Notifier:
-    """Wakes an event loop: a descriptor to watch, and those who wait for streams."""
+    """Wakes an event loop, and those who wait for streams there.
 
-    def __new__(cls) -> Notifier: ...
+    With a descriptor for the event loop to watch, or without one, for a thread that waits.
+    """
+
+    def __new__(cls, *, descriptor: bool = True) -> Notifier: ...
     def fileno(self) -> int:
-        """The descriptor: readable while there is something to drain."""
+        """The descriptor: readable while there is something to drain. ``OSError`` without one."""
+
+    def wait(self, timeout: float) -> bool:
+        """Blocks until there is something to drain, for at most that many seconds; for one without a descriptor."""
 
     def waker(self, key: int) -> Waker:
         """A waker for the stream with this key."""

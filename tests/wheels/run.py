@@ -1,6 +1,6 @@
 """Installs each wheel in an empty environment of its interpreter, and uses it as a new user would.
 
-``make test-pythons`` runs it: ``run.py FOLDER PYTHON…``. For each interpreter: the time and size of the installation, the
+``make test-pythons`` runs ``run.py FOLDER PYTHON…``. For each interpreter: the time and size of the installation, the
 quickstart, and the Python tests that need nothing but pytest and hypothesis.
 """
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 TESTS = Path(__file__).parents[1]
 SUITE = ("agent", "run", "loop", "tools", "conversation", "wire", "compat")
-NEEDED = ("pytest>=9.1", "pytest-xdist", "hypothesis", "pillow")
+NEEDED = ("pytest>=9.1", "pytest-timeout", "pytest-xdist", "hypothesis", "pillow")
 
 QUICKSTART = """
 import asyncio, sys

@@ -1,12 +1,15 @@
 """How native streams wake an event loop.
 
-Each event loop has one notifier: a file descriptor that the event loop watches, and those who wait for streams. The
+Each event loop has one notifier, and those who wait for streams. The notifier is a file descriptor that the event loop
+watches or, where it watches none, a thread that waits and calls it. The
 engine's threads queue the keys of the streams that became ready and write to the descriptor once; the native notifier
 then wakes all who wait for these streams: reads of native iterators, and the listeners of this module.
 """
 
 from __future__ import annotations
 
+import errno
+import threading
 import weakref
 from typing import TYPE_CHECKING
 
@@ -23,6 +26,10 @@ if TYPE_CHECKING:
 __all__ = ["Listener", "notifier_of_running_loop", "running_loop"]
 
 
+_LOOK = 1.0
+"""Seconds between two looks whether an event loop is gone."""
+
+
 class EventLoopNotifier:
     """Wakes the tasks of one event loop."""
 
@@ -30,9 +37,7 @@ class EventLoopNotifier:
         # A weak reference, because the event loop holds this object too. We keep it rather than call
         # `get_running_loop` for each wait, because that asks the kernel for the process id each time.
         self.event_loop = weakref.ref(event_loop)
-        self.native = _native.Notifier()
-        # With this the event loop holds the native notifier.
-        event_loop.add_reader(self.native.fileno(), self.native.drain)
+        self.native = _watched(event_loop) or _waited_for(event_loop)
 
     def new_future(self) -> asyncio.Future[None]:
         """A future of the event loop."""
@@ -59,6 +64,53 @@ class EventLoopNotifier:
         with Listener(self, id(what), arm) as listener:
             while (ready := listener.listen()) is not None:
                 await ready
+
+
+def _watched(event_loop: asyncio.AbstractEventLoop) -> _native.Notifier | None:
+    """A notifier whose descriptor the event loop watches; None if there is none, or the event loop watches none."""
+    try:
+        native = _native.Notifier()
+        # With this the event loop holds the native notifier.
+        event_loop.add_reader(native.fileno(), native.drain)
+    except (NotImplementedError, OSError) as error:
+        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+            raise
+        return None
+    return native
+
+
+def _waited_for(event_loop: asyncio.AbstractEventLoop) -> _native.Notifier:
+    """A notifier that a thread waits for, for event loops such as that of Windows, which watch no descriptors."""
+    native = _native.Notifier(descriptor=False)
+    held = weakref.ref(event_loop)
+    thread = threading.Thread(target=_call_when_woken, args=(native, held), name="headrace-wake", daemon=True)
+    thread.start()
+    return native
+
+
+def _call_when_woken(native: _native.Notifier, held: weakref.ref[asyncio.AbstractEventLoop]) -> None:
+    while True:
+        woken = native.wait(_LOOK)
+        event_loop = held()
+        if event_loop is None or event_loop.is_closed():
+            return
+        if woken:
+            drained = threading.Event()
+            try:
+                event_loop.call_soon_threadsafe(_drain, native, drained)
+            except RuntimeError:  # it was closed meanwhile
+                return
+            # Until then, waiting would return at once.
+            while not drained.wait(_LOOK) and not event_loop.is_closed():
+                pass
+        del event_loop  # this thread must not keep it
+
+
+def _drain(native: _native.Notifier, drained: threading.Event) -> None:
+    try:
+        native.drain()
+    finally:
+        drained.set()
 
 
 class Listener:

@@ -14,7 +14,7 @@
 //! - [`source`]: a stream whose bytes the caller feeds;
 //! - [`end`]: how a stream ended;
 //! - [`timing`]: latencies computed from the timestamps;
-//! - [`notifier`]: how many streams wake one event loop; `bell`: once for all that became ready together;
+//! - [`notifier`]: how many streams wake one event loop, by a `signal`; `bell`: once for all that became ready together;
 //! - `head`: what is kept of the head of a response;
 //! - `fork`: detects a forked child;
 //! - [`clock`]: the clock of all timestamps.
@@ -28,13 +28,13 @@ mod deadline;
 pub mod end;
 mod fork;
 mod head;
-#[cfg(unix)]
 pub mod notifier;
 mod pump;
 mod rejection;
 pub mod request;
 mod retry_after;
 mod runtime;
+mod signal;
 pub mod source;
 pub mod stream;
 pub mod timing;

@@ -1,41 +1,56 @@
-//! How many streams wake one event loop: a queue of the streams that became ready, and a file descriptor that the loop
-//! watches. However many streams become ready before the loop looks, the descriptor is written once; a network thread
-//! writes it when it has read all sockets that had something.
+//! How many streams wake one event loop: a queue of the streams that became ready, and a signal that the loop looks at.
+//! However many streams become ready before the loop looks, the signal is given once; a network thread gives it when it
+//! has read all sockets that had something.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Wake, Waker};
+use std::time::Duration;
 
 use crossbeam_queue::SegQueue;
 
 use crate::bell::{self, Bell};
+use crate::signal::Signal;
 
-/// Wakes one event loop. Notifying takes no lock, and makes no system call while an earlier notification has not been
-/// drained.
+/// Wakes one event loop. Notifying makes no system call while an earlier notification has not been drained.
 #[derive(Debug)]
 pub struct Notifier {
     ready: SegQueue<u64>,
     notified: AtomicBool,
-    reader: OwnedFd,
-    writer: OwnedFd,
+    signal: Signal,
 }
 
 impl Notifier {
-    /// A notifier with nothing to drain.
+    /// A notifier with a file descriptor, for an event loop that watches one.
     ///
     /// # Errors
-    /// When the process is out of file descriptors.
+    /// When the process is out of file descriptors, or the system has none that an event loop could watch.
     pub fn new() -> io::Result<Self> {
-        let (reader, writer) = descriptors()?;
-        Ok(Self { ready: SegQueue::new(), notified: AtomicBool::new(false), reader, writer })
+        Ok(Self::with(Signal::descriptor()?))
     }
 
-    /// The descriptor to watch: readable while there is something to drain.
+    /// A notifier that a thread [waits](Self::wait) for, for an event loop that watches no descriptors.
     #[must_use]
-    pub fn descriptor(&self) -> BorrowedFd<'_> {
-        self.reader.as_fd()
+    pub fn without_descriptor() -> Self {
+        Self::with(Signal::condition())
+    }
+
+    fn with(signal: Signal) -> Self {
+        Self { ready: SegQueue::new(), notified: AtomicBool::new(false), signal }
+    }
+
+    /// The number of the descriptor to watch, readable while there is something to drain; `None` without one.
+    #[must_use]
+    pub fn descriptor(&self) -> Option<i32> {
+        self.signal.number()
+    }
+
+    /// Blocks this thread until there is something to drain, for at most `timeout`; whether there is. Only for a
+    /// notifier without a descriptor, and for one thread.
+    #[must_use]
+    pub fn wait(&self, timeout: Duration) -> bool {
+        self.signal.wait(timeout)
     }
 
     /// A waker for the stream with this key.
@@ -46,10 +61,8 @@ impl Notifier {
 
     /// Takes the keys of the streams that were woken since the last call, each as often as it was woken.
     pub fn drain(&self) -> Vec<u64> {
-        let mut bytes = [0; 8];
-        // Fails if the descriptor is not readable: then there is nothing to reset.
-        let _ = rustix::io::read(&self.reader, &mut bytes);
-        // Before the queue is read: a stream that becomes ready from here on writes the descriptor again.
+        self.signal.reset();
+        // Before the queue is read: a stream that becomes ready from here on gives the signal again.
         self.notified.store(false, Ordering::SeqCst);
         std::iter::from_fn(|| self.ready.pop()).collect()
     }
@@ -64,8 +77,7 @@ impl Notifier {
 
 impl Bell for Notifier {
     fn ring(&self) {
-        // The descriptor cannot be full: at most one write is pending, plus one made during a `drain`.
-        let _ = rustix::io::write(&self.writer, &1_u64.to_ne_bytes());
+        self.signal.give();
     }
 }
 
@@ -83,24 +95,4 @@ impl Wake for StreamWaker {
     fn wake_by_ref(self: &Arc<Self>) {
         self.notifier.notify(self.key);
     }
-}
-
-/// An eventfd, once for reading and once for writing.
-#[cfg(target_os = "linux")]
-fn descriptors() -> io::Result<(OwnedFd, OwnedFd)> {
-    use rustix::event::{EventfdFlags, eventfd};
-    let reader = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-    let writer = reader.try_clone()?;
-    Ok((reader, writer))
-}
-
-/// A pipe.
-#[cfg(not(target_os = "linux"))]
-fn descriptors() -> io::Result<(OwnedFd, OwnedFd)> {
-    let (reader, writer) = rustix::pipe::pipe()?;
-    for end in [&reader, &writer] {
-        rustix::io::ioctl_fionbio(end, true)?;
-        rustix::io::fcntl_setfd(end, rustix::io::FdFlags::CLOEXEC)?;
-    }
-    Ok((reader, writer))
 }

@@ -7,8 +7,8 @@ use headrace_wire::openai_chat::read_error;
 use headrace_wire::{ErrorClass, ProviderError};
 use tokio::time::{Instant, timeout_at};
 
-use crate::head::request_id;
 use crate::end::{Failure, FailureKind};
+use crate::head::request_id;
 use crate::retry_after::{rate_limit_reset, retry_after};
 use crate::transport::{Response, with_reason};
 

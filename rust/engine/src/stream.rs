@@ -10,9 +10,9 @@ use headrace_wire::{Delta, DeltaKind, Response};
 use tokio::task::AbortHandle;
 
 use crate::clock::now_ns;
-use crate::head::{Head, Published};
 use crate::end::{End, Failure, FailureKind};
 use crate::fork::Process;
+use crate::head::{Head, Published};
 use crate::pump;
 use crate::request::Request;
 use crate::runtime::{Engine, RuntimeError, engine};
@@ -282,7 +282,10 @@ impl Drop for Stream {
 
 impl fmt::Debug for Stream {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Stream").field("end", &self.closer.published.end.get()).finish_non_exhaustive()
+        formatter
+            .debug_struct("Stream")
+            .field("end", &self.closer.published.end.get())
+            .finish_non_exhaustive()
     }
 }
 

@@ -18,10 +18,8 @@ mod errors;
 mod fork;
 mod iterate;
 mod load;
-#[cfg(unix)]
 mod notifier;
 mod options;
-#[cfg(unix)]
 mod serve;
 mod simulator;
 mod source;
@@ -42,12 +40,10 @@ mod _native {
     use crate::iterate::{Anext, AsyncTokenIterator, TokenIterator};
     #[pymodule_export]
     use crate::load::Load;
-    #[cfg(unix)]
     #[pymodule_export]
     use crate::notifier::{Notifier, Waker};
     #[pymodule_export]
     use crate::options::{Connection, StreamOptions};
-    #[cfg(unix)]
     #[pymodule_export]
     use crate::serve::{Call, Exchange, Relay, Server};
     #[pymodule_export]
@@ -76,6 +72,10 @@ mod _native {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
-        crate::fork::watch(module.py())
+        let py = module.py();
+        let now_ns: u64 = py.import("time")?.call_method0("monotonic_ns")?.extract()?;
+        headrace_engine::clock::align(now_ns);
+        headrace_simulator::align(now_ns);
+        crate::fork::watch(py)
     }
 }

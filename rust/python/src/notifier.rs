@@ -1,9 +1,10 @@
 //! What wakes an event loop.
 
 use std::collections::BTreeMap;
-use std::os::fd::AsRawFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use pyo3::exceptions::PyOSError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
@@ -28,14 +29,24 @@ struct Waiting {
 
 #[pymethods]
 impl Notifier {
+    /// With a descriptor for an event loop to watch, or without one, for a thread to wait for.
     #[new]
-    fn new() -> PyResult<Self> {
-        let notifier = Arc::new(headrace_engine::notifier::Notifier::new()?);
-        Ok(Self { notifier, waiting: Mutex::default() })
+    #[pyo3(signature = (*, descriptor=true))]
+    fn new(descriptor: bool) -> PyResult<Self> {
+        use headrace_engine::notifier::Notifier;
+        let notifier = if descriptor { Notifier::new()? } else { Notifier::without_descriptor() };
+        Ok(Self { notifier: Arc::new(notifier), waiting: Mutex::default() })
     }
 
-    fn fileno(&self) -> i32 {
-        self.notifier.descriptor().as_raw_fd()
+    /// The descriptor.
+    fn fileno(&self) -> PyResult<i32> {
+        self.notifier.descriptor().ok_or_else(|| PyOSError::new_err("this notifier has no descriptor"))
+    }
+
+    /// Blocks this thread until there is something to drain, for at most so many seconds; whether there is.
+    fn wait(&self, py: Python<'_>, timeout: f64) -> bool {
+        let timeout = Duration::try_from_secs_f64(timeout).unwrap_or_default();
+        py.detach(|| self.notifier.wait(timeout))
     }
 
     fn waker(&self, key: u64) -> Waker {

@@ -52,14 +52,24 @@ pub fn listen(host: &str, port: u16, shared: bool) -> io::Result<std::net::TcpLi
     for address in (host, port).to_socket_addrs()? {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(SocketProtocol::TCP))?;
         socket.set_reuse_address(true)?;
-        #[cfg(unix)]
-        socket.set_reuse_port(shared)?;
+        share(&socket, shared)?;
         match socket.bind(&address.into()).and_then(|()| socket.listen(BACKLOG)) {
             Ok(()) => return Ok(socket.into()),
             Err(error) => failed = error,
         }
     }
     Err(failed)
+}
+
+/// Lets other processes listen at the same address. Windows cannot divide connections among processes.
+#[cfg(unix)]
+fn share(socket: &Socket, shared: bool) -> io::Result<()> {
+    socket.set_reuse_port(shared)
+}
+
+#[cfg(not(unix))]
+fn share(_socket: &Socket, shared: bool) -> io::Result<()> {
+    if shared { Err(io::Error::from(io::ErrorKind::Unsupported)) } else { Ok(()) }
 }
 
 /// A running server. Dropping it closes all its connections.

@@ -42,7 +42,7 @@ pub mod script;
 mod server;
 mod socket;
 
-pub use clock::monotonic_ns;
+pub use clock::{align, monotonic_ns};
 pub use report::{Connections, Outcome, Report, RequestReport};
 pub use script::{Script, ScriptError};
 pub use server::{Options, Simulator};

@@ -7,7 +7,6 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use headrace_simulator::{Options, Script, Simulator};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 /// A scripted LLM provider on 127.0.0.1. Its first line of output is the base URL for OpenAI clients.
@@ -51,20 +50,61 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         // Registered first, so that no signal is lost while the simulator starts.
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut terminate = signal(SignalKind::terminate())?;
+        let mut stopped = Stopped::new()?;
         let simulator = Simulator::start_with(script, options)?;
         let mut stdout = io::stdout();
         writeln!(stdout, "{}", simulator.base_url())?;
         stdout.flush()?;
         tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
+            () = stopped.wait() => {}
             () = stdin_closed(arguments.until_stdin_closes) => {}
         }
         simulator.stop();
         Ok(())
     })
+}
+
+/// The signals that stop the command: SIGINT and SIGTERM, or Ctrl-C and the end of the session.
+#[cfg(unix)]
+struct Stopped {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Stopped {
+    fn new() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+#[cfg(windows)]
+struct Stopped {
+    interrupt: tokio::signal::windows::CtrlC,
+    closed: tokio::signal::windows::CtrlClose,
+}
+
+#[cfg(windows)]
+impl Stopped {
+    fn new() -> io::Result<Self> {
+        use tokio::signal::windows::{ctrl_c, ctrl_close};
+        Ok(Self { interrupt: ctrl_c()?, closed: ctrl_close()? })
+    }
+
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.closed.recv() => {}
+        }
+    }
 }
 
 fn read(path: &Path) -> Result<String, Box<dyn Error>> {
