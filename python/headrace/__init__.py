@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from . import mcp as mcp
     from . import memory as memory
     from . import models as models
+    from . import notebook as notebook
     from . import otel as otel
     from . import pytest_plugin as pytest_plugin
     from . import serve as serve
@@ -158,7 +159,7 @@ _LATER = {
 _MODULES = frozenset(
     {
         *("batches", "bench", "compat", "decoding", "events", "local", "mcp", "memory", "models"),
-        *("otel", "pytest_plugin", "serve", "sse", "testing", "tools", "workflow"),
+        *("notebook", "otel", "pytest_plugin", "serve", "sse", "testing", "tools", "workflow"),
     }
 )
 """The public modules, so that ``headrace.sse.decode`` needs no import of its own."""

@@ -675,6 +675,12 @@ class Agent:
     def __repr__(self) -> str:
         return f"Agent(agent_name={self.agent_name!r}, model_name={self.model_name!r}, max_loops={self.max_loops!r})"
 
+    def _repr_html_(self) -> str:
+        """What the agent is made of, for a notebook; without its key."""
+        from .notebook import of_agent
+
+        return of_agent(self)
+
     def __getstate__(self) -> dict[str, Any]:
         from ._agent.pickling import state_without_secrets
 

@@ -273,6 +273,12 @@ class Usage(Value):
             raw=json.loads(usage["raw"]),
         )
 
+    def _repr_html_(self) -> str:
+        """The counts as a table, for a notebook."""
+        from .notebook import of_usage
+
+        return of_usage(self)
+
     def __add__(self, other: Usage) -> Usage:
         """The sum of two turns. If only one of them has a count, the sum is that count: a lower bound."""
         return Usage(
@@ -376,6 +382,12 @@ class Timing(Value):
     read_lag: Spread | None
     stamped_by: Literal["kernel", "headrace", "both"]
     arrivals_ns: memoryview = field(repr=False, compare=False)
+
+    def _repr_html_(self) -> str:
+        """The figures with their units, and a mark for each arrival, for a notebook."""
+        from .notebook import of_timing
+
+        return of_timing(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A memory view can be neither pickled nor copied.

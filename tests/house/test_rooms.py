@@ -22,7 +22,19 @@ PACKAGE: Final = Path(__file__).parents[2] / "python" / "headrace"
 
 FLOORS: Final = (
     # By themselves: what all rooms speak, and what users have of the native part.
-    *("errors", "_native", "connection", "types", "defaults", "events", "sse", "decoding", "testing", "pytest_plugin"),
+    *(
+        "notebook",
+        "errors",
+        "_native",
+        "connection",
+        "types",
+        "defaults",
+        "events",
+        "sse",
+        "decoding",
+        "testing",
+        "pytest_plugin",
+    ),
     "_concurrency",
     *("_conversation", "memory"),
     *("_tools", "tools"),

@@ -33,6 +33,18 @@ def test_every_value_survives_pickling_and_copying() -> None:
             assert again.to_dict() == value.to_dict()
 
 
+def test_values_show_themselves_in_a_notebook() -> None:
+    timing, usage, *_ = values()
+    shown = timing._repr_html_()
+    assert "TTFT" in shown
+    assert " ms" in shown
+    assert shown.count("V30") == timing.chunks
+    assert "input tokens" in usage._repr_html_()
+    agent = agent_at("http://127.0.0.1:1/v1", system_prompt="<b>", llm_api_key="sk-secret")
+    assert "&lt;b&gt;" in agent._repr_html_()
+    assert "sk-secret" not in agent._repr_html_()
+
+
 def test_every_value_is_json() -> None:
     for value in values():
         plain = value.to_dict()

@@ -21,6 +21,9 @@ use crate::{convert, errors};
 /// How long a blocking wait lasts between checks for signals such as Ctrl-C.
 const SLICE: Duration = Duration::from_millis(50);
 
+/// The id of a request, and headers.
+type KeptHead = (Option<String>, Vec<(String, String)>);
+
 /// An open stream.
 #[pyclass(frozen, module = "headrace._native")]
 pub(crate) struct Stream {
@@ -121,7 +124,7 @@ impl Stream {
     }
 
     /// What is kept of the head of the response: the id of the request, and headers; `None` before it has come.
-    fn head(&self, py: Python<'_>) -> Option<(Option<String>, Vec<(String, String)>)> {
+    fn head(&self, py: Python<'_>) -> Option<KeptHead> {
         let stream = self.lock(py);
         stream.head().map(|head| (head.request_id.clone(), head.headers.to_vec()))
     }
