@@ -267,9 +267,7 @@ class Memory:
                     self._prepare(database)
                     return work(database)
             except (OSError, sqlite3.Error) as error:
-                # The lower byte is the kind of error, the rest of the number says more about it.
-                kind = getattr(error, "sqlite_errorcode", 0) & 0xFF
-                if kind in _BUSY_OR_LOCKED:
+                if _is_busy(error):
                     raise _BusyError(str(error)) from error
                 raise self._unusable(error) from error
 
@@ -304,6 +302,14 @@ class Memory:
 
 class _BusyError(Exception):
     """Another connection has locked the file."""
+
+
+def _is_busy(error: Exception) -> bool:
+    code: int | None = getattr(error, "sqlite_errorcode", None)
+    if code is None:  # Python 3.10 tells only SQLite's words
+        return "locked" in str(error)
+    # The lower byte is the kind of error, the rest of the number says more about it.
+    return code & 0xFF in _BUSY_OR_LOCKED
 
 
 def _create(path: Path) -> None:
