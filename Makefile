@@ -7,7 +7,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 DEVELOP := $(BIN)/maturin develop --release --locked --quiet
 PROXY := .venv-proxy/bin/litellm
 
-.PHONY: setup demo test test-rust test-loom test-python test-litellm-floor lint browser rust-components bench bench-peers bench-serving bench-tools soak-serving bench-instructions fuzz docs wheels test-pythons clean
+.PHONY: setup demo test test-rust test-loom test-python test-litellm-floor lint browser rust-components bench bench-peers bench-serving bench-tools soak-serving bench-instructions fuzz docs wheels test-pythons test-ray clean
 
 # The virtual environment with the extension in release mode and every tool.
 setup: .venv/maturin
@@ -119,6 +119,16 @@ docs: .venv-docs/done
 	env -u PIP_CONSTRAINT .venv-docs/bin/python -m pip install --quiet -r constraints-docs.txt
 	touch $@
 
+# headrace.ray on a Ray of this machine, in an environment of its own.
+test-ray: setup .venv-ray/done
+	PYTHONPATH=python:tests .venv-ray/bin/python -m pytest -q -o addopts=--import-mode=importlib -p no:cacheprovider tests/on_ray
+
+.venv-ray/done:
+	$(PYTHON) -m venv .venv-ray
+	env -u PIP_CONSTRAINT .venv-ray/bin/python -m pip install --quiet 'ray[data,serve]>=2.60' pytest pytest-timeout hypothesis \
+	  pillow httpx docstring-parser 'pydantic>=2.12' rich typer typing-extensions
+	touch $@
+
 # Wheels for every interpreter that is here, in target/wheels: for any Linux with glibc 2.17, by zig's linker.
 WHEEL_PYTHONS ?= $(wildcard $(HOME)/.pyenv/versions/3.1[0-9].*/bin/python)
 wheels: .venv-wheels/done
@@ -147,4 +157,4 @@ $(PROXY):
 	env -u PIP_CONSTRAINT .venv-proxy/bin/python -m pip install --quiet --no-compile 'litellm[proxy]>=1.84'
 
 clean:
-	rm -rf .venv .venv-proxy .venv-docs .venv-wheels target
+	rm -rf .venv .venv-proxy .venv-docs .venv-wheels .venv-ray target

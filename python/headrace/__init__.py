@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from . import notebook as notebook
     from . import otel as otel
     from . import pytest_plugin as pytest_plugin
+    from . import ray as ray
     from . import serve as serve
     from . import sse as sse
     from . import testing as testing
@@ -159,7 +160,7 @@ _LATER = {
 _MODULES = frozenset(
     {
         *("batches", "bench", "compat", "decoding", "events", "local", "mcp", "memory", "models"),
-        *("notebook", "otel", "pytest_plugin", "serve", "sse", "testing", "tools", "workflow"),
+        *("notebook", "otel", "pytest_plugin", "ray", "serve", "sse", "testing", "tools", "workflow"),
     }
 )
 """The public modules, so that ``headrace.sse.decode`` needs no import of its own."""

@@ -46,7 +46,7 @@ FLOORS: Final = (
     *("batches", "_agent", "agent"),
     *("_workflow", "workflow"),
     *("_swarms", "compat"),
-    *("_serve", "serve"),
+    *("_serve", "serve", "ray"),
     *("_bench", "bench"),
     "_cli",
     *("__init__", "__main__"),
