@@ -97,10 +97,12 @@ async def adrive(run: Run) -> AsyncGenerator[Yielded, list[str] | None]:
                     else:
                         async for item in _items(run, reader):
                             yielded = output.call_back(item) if calls_back else item
-                            await output.await_callbacks()
+                            if output.awaited:
+                                await output.await_callbacks()
                             yield yielded
                     result, shown = run.turn_ended(effect)
-                    await output.await_callbacks()
+                    if output.awaited:
+                        await output.await_callbacks()
                 elif isinstance(effect, RunTools):
                     turn = tool_turn(run, effect)
                     try:
