@@ -564,6 +564,8 @@ class Load:
         count: int | None = None,
         dues: list[float] | None = None,
         duration: float | None = None,
+        turns: int = 1,
+        think: float = 0.0,
         stamped: bool = False,
     ) -> Load: ...
     def wait(self, timeout: float) -> bool:

@@ -107,6 +107,8 @@ def run(
     headers: Mapping[str, str] | None = None,
     parameters: Mapping[str, Any] | None = None,
     connections: Connections = "warm",
+    turns: int = 1,
+    think: float = 0.0,
     warm_up: int | None = None,
     repeats: int = 1,
     self_test: bool = True,
@@ -148,6 +150,9 @@ def run(
         headers: More headers.
         parameters: More members of the requests' bodies, such as ``{"max_tokens": 100}``.
         connections: ``"warm"`` to use connections again, ``"cold"`` to open one for each request.
+        turns: How many requests a conversation has. Each is sent when the one before was answered, and contains those
+            answers; ``requests`` counts those of all turns, and a rate is that of the conversations.
+        think: Seconds from an answer to the next request of its conversation.
         warm_up: How many requests are sent before, and not measured; None for as many as there are at a time, 256 at
             most; 4 for an open load.
         repeats: How often the load is sent. The intervals of the report are over the repeats, if there are several.
@@ -199,6 +204,8 @@ def run(
         headers=headers or {},
         parameters=parameters or {},
         connections=connections,
+        turns=turns,
+        think=think,
         warm_up=warm_up,
         part=part,
     )

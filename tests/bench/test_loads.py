@@ -183,6 +183,27 @@ def test_a_url_is_asked_by_the_protocol_that_is_wanted(api: bench.Api, path: str
         assert isinstance(request["body"]["prompt"], str)
 
 
+def test_a_conversation_has_its_own_answers() -> None:
+    with Simulator(turns=[{"text": ["a ", '"quoted"']}]) as simulator:
+        report = measured(simulator, turns=3, think=0.01, concurrency=2, requests=12)
+        sent = [body["messages"] for body in bodies(simulator)]
+    assert report.requests == {"complete": 12}
+    assert [record["turn"] for record in report.measured.records] == [0, 1, 2] * 4
+    assert sorted(len(messages) for messages in sent) == [1] * 4 + [3] * 4 + [5] * 4
+    answers = [each["content"] for messages in sent for each in messages if each["role"] == "assistant"]
+    assert set(answers) == {'a "quoted"'}
+    records = report.measured.records
+    for before, after in pairwise(records):
+        assert after["turn"] == 0 or after["opened_ns"] >= before["ended_ns"] + 10_000_000
+
+
+def test_an_open_load_begins_conversations() -> None:
+    with Simulator(turns=[TURN]) as simulator:
+        report = measured(simulator, turns=2, rate=100, requests=5, arrivals="constant", input_tokens=20)
+    assert report.requests == {"complete": 10}
+    assert [record["due_ns"] is None for record in report.measured.records] == [False, True] * 5
+
+
 @pytest.mark.parametrize(("connections", "opened"), [("warm", 1), ("cold", 5)])
 def test_cold_connections_are_opened_for_each_request(connections: bench.Connections, opened: int) -> None:
     with Simulator(turns=[TURN]) as simulator:
@@ -232,6 +253,8 @@ def test_every_dialect_is_measured_with_reasoning_and_text_apart(model: str, mon
         ({"prefix_tokens": 5}, "give input_tokens"),
         ({"trace": "/no/such/file"}, "cannot be read"),
         ({"start_at": 1.0}, "start_at was"),
+        ({"turns": 0}, "turns must be at least 1"),
+        ({"think": -1}, "think at least 0"),
     ],
 )
 def test_what_is_not_possible_says_why(options: dict[str, Any], says: str) -> None:

@@ -258,6 +258,7 @@ def _new_record(index: int, due_ns: int | None, opened_ns: int) -> dict[str, Any
     lists: dict[str, Any] = {"turns": [], "tool_ns": [], "phases_ns": {}}
     return {
         "index": index,
+        "turn": 0,
         "due_ns": due_ns,
         "opened_ns": opened_ns,
         "chunks": 0,

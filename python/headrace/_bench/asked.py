@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from headrace.errors import ConfigurationError
 
 from .loads import Load
-from .prompts import PROMPTS, Prompt, read_prompts
+from .prompts import PROMPTS, Prompt, conversations, read_prompts
 from .self_error import Shape, self_error, shape_of
 from .senders import sender_for
 from .synthetic import Lengths, calibrated, synthetic_prompts
@@ -69,6 +69,8 @@ class Asked:
     headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     parameters: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False)
     connections: Connections = "warm"
+    turns: int = 1
+    think: float = 0.0
     warm_up: int | None = None
     part: tuple[int, int] | None = None
 
@@ -104,6 +106,8 @@ class Asked:
             self.seed,
             profile,
             times,
+            self.turns,
+            self.think,
         )
         return load if self.part is None else load.part(*self.part)
 
@@ -116,6 +120,8 @@ class Asked:
         """
         given: Sequence[Prompt] = PROMPTS if self.prompts is None else read_prompts(Path(self.prompts))
         sender = sender_for(self._target(), self._label(), given)
+        if self.turns > 1:
+            return self._of_sessions(sender, given, entries)
         if entries is not None:
             prompts = prompts_of_trace(entries, calibrated(sender), self.seed)
             return sender.asking(prompts if self.part is None else prompts[self.part[0] :: self.part[1]])
@@ -124,6 +130,12 @@ class Asked:
         if self.prefix_tokens:
             raise ConfigurationError("prefix_tokens is of synthetic prompts: give input_tokens, too")
         return sender if self.output_tokens is None else sender.asking(self._limited(given))
+
+    def _of_sessions(self, sender: Sender, given: Sequence[Prompt], entries: Sequence[Entry] | None) -> Sender:
+        if entries is not None or not isinstance(self.target, str):
+            raise ConfigurationError("turns are of a URL or a model, and not of a trace")
+        prompts: Sequence[Prompt] = given if self.input_tokens is None else self._synthetic(sender)
+        return sender.asking(conversations(prompts, self.turns))
 
     def warmed(self, load: Load, sender: Sender) -> Shape | None:
         """Warms up, and tells the shape of what was answered; None if all answers failed."""

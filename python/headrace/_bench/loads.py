@@ -68,6 +68,8 @@ class Load:
             gamma-distributed times between them.
         burstiness: The shape of the gamma distribution, as in vLLM: below 1 bursts, 1 Poisson, above 1 more even.
         seed: The seed of the times.
+        turns: How many requests a conversation has; each contains the answers before it.
+        think: Seconds from an answer to the next request of its conversation.
     """
 
     concurrency: int | None = None
@@ -79,6 +81,8 @@ class Load:
     seed: int = 0
     profile: Profile | None = None
     times: tuple[float, ...] | None = None
+    turns: int = 1
+    think: float = 0.0
 
     def __post_init__(self) -> None:
         if sum(getattr(self, kind) is not None for kind in _KINDS) != 1:
@@ -87,6 +91,10 @@ class Load:
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
                 raise ConfigurationError(f"{name} must be above zero, not {value}")
+        if self.turns < 1 or not 0 <= self.think < float("inf"):
+            raise ConfigurationError(
+                f"turns must be at least 1 and think at least 0, not {self.turns} and {self.think}"
+            )
         if self.arrivals not in ("constant", "poisson", "gamma"):
             raise ConfigurationError(f"arrivals must be 'constant', 'poisson' or 'gamma', not {self.arrivals!r}")
         if self.requests is None and self.duration is None:
@@ -141,7 +149,7 @@ class Load:
         times = tuple(self.dues()[number::of])
         if not times:
             raise ConfigurationError(f"the load has too few requests for {of} parts")
-        return Load(times=times, duration=self.duration, seed=self.seed)
+        return Load(times=times, duration=self.duration, seed=self.seed, turns=self.turns, think=self.think)
 
     def to_dict(self) -> dict[str, Any]:
         """The load as a dict of plain values."""
@@ -219,10 +227,20 @@ def send(
             concurrency=load.concurrency,
             count=load.requests,
             duration=load.duration,
+            turns=load.turns,
+            think=load.think,
             stamped=stamped,
         )
     else:
-        run = _native.Load(natives, options, dues=load.dues(), duration=load.duration, stamped=stamped)
+        run = _native.Load(
+            natives,
+            options,
+            dues=load.dues(),
+            duration=load.duration,
+            turns=load.turns,
+            think=load.think,
+            stamped=stamped,
+        )
     try:
         while not run.wait(LOOK):
             if progress is not None:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 from headrace.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-__all__ = ["PROMPTS", "Messages", "Prompt", "read_prompts", "task_of"]
+__all__ = ["PROMPTS", "Messages", "Prompt", "conversations", "read_prompts", "task_of"]
 
 Messages = tuple[dict[str, Any], ...]
 """A conversation, in OpenAI's form."""
@@ -56,6 +56,24 @@ def task_of(prompt: Prompt) -> str:
     if isinstance(content, list):
         return "\n".join(part["text"] for part in content if "text" in part)
     return content or ""
+
+
+def conversations(prompts: Sequence[Prompt], turns: int) -> list[Prompt]:
+    """The requests of conversations, in order: each has the questions before it, and places for their answers.
+
+    Args:
+        prompts: One for each turn; each conversation begins at another one.
+        turns: How many turns a conversation has.
+    """
+    requests = list[Prompt]()
+    for first in range(len(prompts)):
+        messages: Messages = ()
+        for turn in range(turns):
+            prompt = prompts[(first + turn) % len(prompts)]
+            answer = ({"role": "assistant", "content": f"@@headrace:answer:{turn - 1}@@"},) if turn else ()
+            messages = (*messages, *answer, *(prompt.messages if not turn else prompt.messages[-1:]))
+            requests.append(Prompt(messages, prompt.tools, prompt.parameters))
+    return requests
 
 
 def read_prompts(path: Path) -> tuple[Prompt, ...]:

@@ -18,7 +18,7 @@ __all__ = ["csv_of_report", "load_in_words", "of_report", "shown_metrics"]
 
 _COLUMNS: Final = ("mean", "p50", "p90", "p99", "max")
 _FEW_ERRORS: Final = 5
-_STAMPS: Final = ("index", "state", "status", "finish_reason", "chunks", "input_tokens", "output_tokens")
+_STAMPS: Final = ("index", "turn", "state", "status", "finish_reason", "chunks", "input_tokens", "output_tokens")
 
 
 def of_report(report: Findings) -> str:

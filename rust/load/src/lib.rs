@@ -15,7 +15,7 @@ pub mod record;
 pub mod run;
 pub mod tally;
 
-pub use plan::{Load, Plan};
+pub use plan::{Load, Plan, Session};
 pub use record::Record;
 pub use run::{Progress, Run};
 pub use tally::Tally;

@@ -12,6 +12,8 @@ use serde::Serialize;
 pub struct Record {
     /// The number of the request, from 0.
     pub index: usize,
+    /// Its number in its conversation, from 0.
+    pub turn: usize,
     /// When it should have been sent; `None` if it follows another one.
     pub due_ns: Option<u64>,
     /// When it was sent.

@@ -6,6 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use headrace_engine::clock::now_ns;
 use headrace_engine::{Closer, Readiness, RuntimeError, Stream, spawn};
 
@@ -34,8 +35,19 @@ struct State {
     failed: usize,
     /// Those that are being read, by the number of their request.
     open: std::collections::HashMap<usize, Closer>,
-    /// No more requests will be sent.
+    /// No more conversations will begin.
     all_sent: bool,
+    /// How many conversations wait for their next turn.
+    thinking: usize,
+}
+
+/// A conversation between two of its requests.
+#[derive(Debug, Default)]
+struct Talk {
+    number: usize,
+    turn: usize,
+    /// The texts of its answers.
+    answers: Vec<String>,
 }
 
 /// How far a run is.
@@ -149,28 +161,50 @@ impl Run {
         is_closed && !self.is_stopped() && !self.is_late(now_ns()) && self.send(None)
     }
 
-    /// Sends a request, and reads its answer in a task of its own; false if it was one too many.
+    /// Begins a conversation; false if it was one too many.
     fn send(self: &Arc<Self>, due_ns: Option<u64>) -> bool {
-        let index = self.sent.fetch_add(1, Ordering::AcqRel);
+        let number = self.sent.fetch_add(1, Ordering::AcqRel);
+        self.ask(Talk { number, ..Talk::default() }, due_ns)
+    }
+
+    /// Sends the next request of a conversation, and reads its answer in a task of its own; false if it was one too many.
+    fn ask(self: &Arc<Self>, talk: Talk, due_ns: Option<u64>) -> bool {
+        let index = talk.number * self.plan.session.turns + talk.turn;
         if let Load::Closed { count: Some(count), .. } = &self.plan.load
             && index >= *count
         {
             return false;
         }
-        let request = self.plan.requests[index % self.plan.requests.len()].clone();
+        let mut request = self.plan.requests[index % self.plan.requests.len()].clone();
+        if talk.turn > 0 {
+            request.body = with_answers(&request.body, &talk.answers);
+        }
         let Ok(stream) = Stream::open(request) else { return false };
         let opened_ns = stream.recorder().opened_ns();
-        let record = Record { index, due_ns, opened_ns, ..Record::default() };
+        let record = Record { index, turn: talk.turn, due_ns, opened_ns, ..Record::default() };
         self.lock().open.insert(index, stream.closer());
         if self.is_stopped() {
             stream.closer().close();
         }
         let run = Arc::clone(self);
         let seen = Seen { record, ..Seen::default() };
-        spawn(async move { run.read(stream, seen).await }).is_ok()
+        spawn(async move { run.read(stream, seen, talk).await }).is_ok()
     }
 
-    async fn read(self: Arc<Self>, mut stream: Stream, mut seen: Seen) {
+    /// Waits, and goes on with a conversation; if there is nothing to go on with, another one begins in its place.
+    async fn go_on(self: Arc<Self>, talk: Talk) {
+        tokio::time::sleep(self.plan.session.think).await;
+        let went_on = !self.is_stopped() && !self.is_late(now_ns()) && self.ask(talk, None);
+        let followed = went_on || self.follow();
+        let is_closed = matches!(self.plan.load, Load::Closed { .. });
+        let mut state = self.lock();
+        state.thinking -= 1;
+        state.all_sent |= is_closed && !followed;
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    async fn read(self: Arc<Self>, mut stream: Stream, mut seen: Seen, mut talk: Talk) {
         let stamped = self.plan.stamped;
         loop {
             let readiness = poll_fn(|context| match stream.poll(context) {
@@ -184,8 +218,18 @@ impl Run {
         }
         seen.end(&stream, now_ns());
         let index = seen.record.index;
+        let goes_on = seen.record.state == "complete" && talk.turn + 1 < self.plan.session.turns;
+        if goes_on {
+            talk.answers
+                .push(stream.response().first().map_or_else(String::new, |choice| choice.text.clone()));
+            talk.turn += 1;
+            self.lock().thinking += 1;
+            let run = Arc::clone(&self);
+            // Fails only when the process ends.
+            let _ = spawn(async move { run.go_on(talk).await });
+        }
         // The next one is sent before this one is counted, so that as many as wanted are open.
-        let followed = self.follow();
+        let followed = goes_on || self.follow();
         let is_closed = matches!(self.plan.load, Load::Closed { .. });
         let mut state = self.lock();
         state.all_sent |= is_closed && !followed;
@@ -216,8 +260,21 @@ impl Run {
     }
 }
 
+/// A body in which the answers so far stand in their places.
+fn with_answers(body: &Bytes, answers: &[String]) -> Bytes {
+    let Ok(text) = std::str::from_utf8(body) else { return body.clone() };
+    let mut text = text.to_owned();
+    for (number, answer) in answers.iter().enumerate() {
+        // As the inside of a JSON string.
+        let quoted = serde_json::to_string(answer).unwrap_or_default();
+        let inside = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or_default();
+        text = text.replace(&format!("@@headrace:answer:{number}@@"), inside);
+    }
+    Bytes::from(text)
+}
+
 impl State {
     fn is_over(&self) -> bool {
-        self.all_sent && self.open.is_empty()
+        self.all_sent && self.open.is_empty() && self.thinking == 0
     }
 }

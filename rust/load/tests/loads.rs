@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use headrace_engine::Request;
-use headrace_load::{Load, Plan, Record, Run};
+use headrace_load::{Load, Plan, Record, Run, Session};
 use headrace_simulator::{Script, Simulator};
 use headrace_wire::Dialect;
 
@@ -23,7 +23,7 @@ fn plan(simulator: &Simulator, load: Load) -> Plan {
         Bytes::from_static(br#"{"model":"m","messages":[{"role":"user","content":"x"}],"stream":true}"#);
     let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
     let request = Request::new(url, headers, body, Dialect::OpenAiChat);
-    Plan { requests: vec![request], load, duration: None, stamped: false }
+    Plan { requests: vec![request], load, duration: None, session: Session::default(), stamped: false }
 }
 
 fn finished(run: &Arc<Run>) -> Vec<Record> {
@@ -137,11 +137,55 @@ fn reasoning_comes_before_text_and_stamps_are_read() {
 #[test]
 fn a_gap_is_split_over_the_tokens_of_an_output() {
     let simulator = simulator(
-        r#"{"turns": [{"text": ["a", "b", "c"], "usage": {"output_tokens": 30}}], "pacing": {"mode": "steady", "interval_ms": 20}}"#,
+        r#"{"turns": [{"text": ["a", "b", "c"], "usage": {"output_tokens": 30}}], "include_usage": "always", "pacing": {"mode": "steady", "interval_ms": 20}}"#,
     );
     let run = Run::start(plan(&simulator, Load::Closed { concurrency: 1, count: Some(1) })).unwrap();
     assert_eq!(finished(&run)[0].output_tokens, Some(30));
     let (gaps, split) = run.tally(|tally| (tally.gaps.steps(), tally.token_gaps.steps()));
     let [longest, ten] = [gaps.last().unwrap().0, split.last().unwrap().0 * 10];
     assert!(longest.abs_diff(ten) <= longest / 100, "three tokens a chunk: {gaps:?} {split:?}");
+}
+
+#[test]
+fn a_conversation_goes_on_with_its_own_answers() {
+    let simulator = simulator(
+        r#"{"turns": [{"when": {"contains": "one"}, "text": "é \"quoted\""}, {"when": {"contains": "two"}, "text": "b"}]}"#,
+    );
+    let plan = plan(&simulator, Load::Closed { concurrency: 2, count: Some(6) });
+    let body = |text: &'static str| Bytes::from_static(text.as_bytes());
+    let first = Request {
+        body: body(r#"{"model":"m","messages":[{"role":"user","content":"one"}],"stream":true}"#),
+        ..plan.requests[0].clone()
+    };
+    let second = Request {
+        body: body(
+            r#"{"model":"m","messages":[{"role":"user","content":"one"},{"role":"assistant","content":"@@headrace:answer:0@@"},{"role":"user","content":"two"}],"stream":true}"#,
+        ),
+        ..plan.requests[0].clone()
+    };
+    let session = Session { turns: 2, think: Duration::from_millis(5) };
+    let run = Run::start(Plan { requests: vec![first, second], session, ..plan }).unwrap();
+    let records = finished(&run);
+    assert_eq!(records.iter().map(|record| record.turn).collect::<Vec<_>>(), [0, 1, 0, 1, 0, 1]);
+    assert!(records.iter().all(|record| record.state == "complete"), "{records:?}");
+    for pair in records.chunks(2) {
+        assert!(pair[1].opened_ns >= pair[0].ended_ns + 5_000_000);
+    }
+    let report = simulator.report();
+    let told =
+        report.requests.iter().filter(|request| request.body["messages"].as_array().unwrap().len() == 3);
+    assert!(told.clone().count() == 3);
+    for request in told {
+        assert_eq!(request.body["messages"][1]["content"], "é \"quoted\"");
+    }
+}
+
+#[test]
+fn a_conversation_that_fails_is_followed_by_another() {
+    let simulator = simulator(r#"{"turns": [{"text": "a", "fault": {"kind": "status", "status": 500}}]}"#);
+    let failing = plan(&simulator, Load::Closed { concurrency: 1, count: Some(6) });
+    let session = Session { turns: 3, think: Duration::ZERO };
+    let run = Run::start(Plan { session, ..failing }).unwrap();
+    let records = finished(&run);
+    assert_eq!(records.iter().map(|record| record.index).collect::<Vec<_>>(), [0, 3]);
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use headrace_engine::Request;
-use headrace_load::{Load as Schedule, Plan, Run};
+use headrace_load::{Load as Schedule, Plan, Run, Session};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
@@ -22,7 +22,7 @@ pub(crate) struct Load {
 impl Load {
     /// Starts at once. The requests are (URL, headers, body, dialect), sent in turn. Either `concurrency` or `dues`.
     #[new]
-    #[pyo3(signature = (requests, options, *, concurrency=None, count=None, dues=None, duration=None, stamped=false))]
+    #[pyo3(signature = (requests, options, *, concurrency=None, count=None, dues=None, duration=None, turns=1, think=0.0, stamped=false))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of Python")]
     #[expect(clippy::type_complexity, reason = "a request is a tuple, as in `open_stream`")]
     fn new(
@@ -33,6 +33,8 @@ impl Load {
         count: Option<usize>,
         dues: Option<Vec<f64>>,
         duration: Option<f64>,
+        turns: usize,
+        think: f64,
         stamped: bool,
     ) -> PyResult<Self> {
         let load = match (concurrency, dues) {
@@ -56,7 +58,8 @@ impl Load {
         });
         let requests = requests.collect::<PyResult<_>>()?;
         let duration = duration.map(|seconds| span(py, seconds)).transpose()?;
-        let plan = Plan { requests, load, duration, stamped };
+        let session = Session { turns: turns.max(1), think: span(py, think)? };
+        let plan = Plan { requests, load, duration, session, stamped };
         let run = py.detach(|| Run::start(plan)).map_err(|error| errors::runtime(py, &error))?;
         Ok(Self { run })
     }
