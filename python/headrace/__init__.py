@@ -51,6 +51,7 @@ from .errors import (
     TLSError,
     TotalTimeoutError,
     TruncatedError,
+    UnsupportedRequestError,
 )
 from .streams import AsyncRunStream, RunStream
 from .types import Spread, Timeouts, Timing, ToolCall, Turn, Usage
@@ -134,6 +135,7 @@ __all__ = [
     "TotalTimeoutError",
     "TruncatedError",
     "Turn",
+    "UnsupportedRequestError",
     "Usage",
     "as_tool",
     "configure",

@@ -5,6 +5,7 @@
     HeadraceError
     ├── ConfigurationError            the caller's arguments are not usable; nothing was sent
     │   ├── MissingKeyError           no API key; the message names the environment variable
+    │   ├── UnsupportedRequestError   the provider has no such parameter, or a tool's name is taken
     │   └── ForkedError               the stream belongs to the parent process
     ├── RunLimitError                 the run has reached max_turns, max_total_tokens or max_cost
     ├── StreamClosedError             the stream was closed before it was read to its end
@@ -90,6 +91,7 @@ __all__ = [
     "TLSError",
     "TotalTimeoutError",
     "TruncatedError",
+    "UnsupportedRequestError",
 ]
 
 
@@ -103,6 +105,10 @@ class ConfigurationError(HeadraceError):
 
 class MissingKeyError(ConfigurationError):
     """No API key was found for the provider. The message says where headrace looks for one."""
+
+
+class UnsupportedRequestError(ConfigurationError):
+    """What was asked cannot be put into a request: the provider has no such parameter, or a tool's name is taken."""
 
 
 class ForkedError(ConfigurationError):

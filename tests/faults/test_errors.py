@@ -94,5 +94,6 @@ def test_errors_of_configuration_are_no_errors_of_a_stream() -> None:
     assert {kind.__name__ for kind in CLASSES if issubclass(kind, ConfigurationError)} == {
         "ConfigurationError",
         "MissingKeyError",
+        "UnsupportedRequestError",
         "ForkedError",
     }

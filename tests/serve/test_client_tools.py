@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 import anthropic
@@ -11,7 +12,7 @@ import pytest
 
 from headrace import SequentialWorkflow
 from support.conversations import add, bodies, calling, conversation
-from support.harness import PATIENCE, Simulate, agent_at
+from support.harness import PATIENCE, REPOSITORY, Simulate, agent_at
 from support.serving import GO, MODEL, Running, openai_at, request, serving_agents, streamed
 
 SHOW: dict[str, Any] = {
@@ -152,6 +153,44 @@ def test_tools_that_cannot_be_handed_back_are_refused(simulate: Simulate, kind: 
     }
     with serving_agents({MODEL: agents[kind]}) as running, pytest.raises(openai.BadRequestError, match="tools"):
         streamed(running, tools=[SHOW])
+
+
+@pytest.mark.parametrize("protocol", ["chat", "responses", "messages"])
+def test_a_tool_named_like_one_of_an_mcp_server_is_a_bad_request(simulate: Simulate, protocol: str) -> None:
+    pytest.importorskip("mcp", reason="the extra `mcp` is not installed", exc_type=ImportError)
+    simulator = simulate(turns=[{"text": "Yes."}])
+    server = {"command": sys.executable, "args": [str(REPOSITORY / "tests" / "support" / "mcp_raw_server.py")]}
+    agent = agent_at(simulator, mcp_config={"raw": server}, mcp_connect_timeout=PATIENCE)
+    function = {"name": "echo", "parameters": {"type": "object"}}
+    requests: dict[str, tuple[str, dict[str, Any]]] = {
+        "chat": ("chat/completions", {"messages": GO, "tools": [{"type": "function", "function": function}]}),
+        "responses": ("responses", {"input": GO, "tools": [{"type": "function", **function}]}),
+        "messages": ("messages", {"messages": GO, "tools": [{"name": "echo", "input_schema": {}}], "max_tokens": 9}),
+    }
+    path, extra = requests[protocol]
+    with serving_agents(agent) as running:
+        response = request(running, f"/v1/{path}", {"model": MODEL, "stream": True, **extra})
+    assert response.status_code == 400
+    assert "'echo'" in response.json()["error"]["message"]
+    assert bodies(simulator) == []
+
+
+@pytest.mark.parametrize("by_client", [True, False])
+def test_a_parameter_that_the_provider_has_not_is_the_fault_of_who_gave_it(simulate: Simulate, by_client: bool) -> None:
+    seed = {"seed": 3}
+    simulator = simulate(turns=[{"text": "Yes."}])
+    agent = agent_at(
+        simulator.base_url.removesuffix("/v1"),
+        model_name="anthropic/claude-3-haiku-20240307",
+        llm_api_key="sk-test",
+        llm_args={} if by_client else seed,
+    )
+    with serving_agents(agent) as running:
+        body = {"model": MODEL, "messages": GO, **(seed if by_client else {})}
+        response = request(running, "/v1/chat/completions", body)
+    assert response.status_code == (400 if by_client else 500)
+    assert "seed" in response.json()["error"]["message"]
+    assert bodies(simulator) == []
 
 
 def test_a_tool_without_a_name_is_a_bad_request(simulate: Simulate) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from headrace.errors import ConfigurationError
+from headrace.errors import UnsupportedRequestError
 from headrace.events import ToolResultReturned
 from headrace.tools import ToolResult
 
@@ -25,7 +25,7 @@ def offered(spec: AgentSpec) -> tuple[Mapping[str, Any], ...]:
     """The schemas of all tools that the model is offered: the agent's, the handoff, and the caller's.
 
     Raises:
-        ConfigurationError: A tool of the caller's has the name of one of the agent's.
+        UnsupportedRequestError: A tool of the caller's has the name of one of the agent's.
     """
     own = (*spec.toolbox.schemas, *handoff_schemas(spec))
     if not spec.client_tools:
@@ -33,7 +33,9 @@ def offered(spec: AgentSpec) -> tuple[Mapping[str, Any], ...]:
     names = set(map(tool_name, own))
     for schema in spec.client_tools:
         if (name := tool_name(schema)) in names:
-            raise ConfigurationError(f"client_tools: the agent has a tool {name!r} of its own; call yours otherwise")
+            raise UnsupportedRequestError(
+                f"client_tools: the agent has a tool {name!r} of its own; give yours another name"
+            )
     return (*own, *spec.client_tools)
 
 

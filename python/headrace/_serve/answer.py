@@ -18,6 +18,7 @@ from headrace.errors import (
     StreamClosedError,
     StreamError,
     StreamTimeoutError,
+    UnsupportedRequestError,
 )
 from headrace.events import Event, Reasoning
 from headrace.streams import AsyncRunStream
@@ -81,6 +82,8 @@ class Answering:
         except StreamClosedError:
             # The client has left, and hears nothing of this; or the server is being stopped.
             self._exchange.fail("unavailable", "the run was stopped")
+        except UnsupportedRequestError as error:
+            self._exchange.fail("invalid" if self._wants_more() else "internal", str(error))
         except Exception as error:  # noqa: BLE001 — each error is an answer
             self._exchange.fail(*_refusal(error))
         except BaseException:
@@ -108,6 +111,10 @@ class Answering:
 
         given = given_conversation(messages)
         return self._served.arun_stream(words_of(given.opening[0]) if given.opening else "")
+
+    def _wants_more(self) -> bool:
+        """Whether the client gave an agent more than messages."""
+        return isinstance(self._served, Agent) and bool(self._asked["parameters"] or self._asked["tools"])
 
     async def _write(self, stream: AsyncRunStream[str] | AsyncWorkflowStream[str]) -> None:
         if self._exposed != "text":

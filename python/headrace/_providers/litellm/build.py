@@ -22,7 +22,7 @@ from headrace._providers import feeder
 from headrace._providers.caching import with_cache_marks
 from headrace._providers.dialects import dialect_of
 from headrace._providers.requests import FedRequest, PreparedRequest, encoded
-from headrace.errors import ConfigurationError, MissingKeyError
+from headrace.errors import ConfigurationError, MissingKeyError, UnsupportedRequestError
 
 from . import keys, templates
 from .capture import Captured, Returned, capture, install, watch
@@ -233,15 +233,16 @@ def _headers(captured: Captured) -> list[tuple[str, str]]:
 def _cannot_build(litellm: Any, error: Exception, settings: ModelSettings, provider: str) -> ConfigurationError:
     if settings.api_key is None and keys.is_about_a_key(error):
         return _missing_key(litellm, settings, provider)
-    hint = ""
+    hint, kind = "", ConfigurationError
     if type(error).__name__ == "UnsupportedParamsError":
+        kind = UnsupportedRequestError
         hint = (
             "; llm_args={'drop_params': True} leaves out what the model does not take, "
             "{'allowed_openai_params': ['tools', …]} sends it nevertheless"
         )
     # Some of litellm's messages contain a traceback, or advice for the owner of a litellm proxy.
     reason = re.split(r"\nTraceback|\. To drop", message_of(error, settings))[0]
-    return ConfigurationError(f"the request for {settings.model!r} cannot be built: {reason}{hint}")
+    return kind(f"the request for {settings.model!r} cannot be built: {reason}{hint}")
 
 
 def _missing_key(litellm: Any, settings: ModelSettings, provider: str) -> MissingKeyError:
