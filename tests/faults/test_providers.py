@@ -22,6 +22,7 @@ from headrace import (
     RateLimitError,
     ServerError,
     StreamError,
+    UnsupportedRequestError,
 )
 from support.conversations import bodies
 from support.dialects import SERVICES, Service, agent_on
@@ -253,7 +254,7 @@ def test_the_error_for_a_missing_key_comes_before_anything_is_sent(
 def test_the_error_for_an_unsupported_parameter_says_what_to_do(simulate: Simulate, reader: Reader) -> None:
     simulator = simulate()
     error = reader.read(agent_on(SERVICES["cohere"], simulator, reasoning_effort="high")).error
-    assert type(error) is ConfigurationError
+    assert type(error) is UnsupportedRequestError
     assert "drop_params" in str(error)
     assert bodies(simulator) == []
     options = {"reasoning_effort": "high", "llm_args": {"drop_params": True}}
