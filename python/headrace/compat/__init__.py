@@ -1,4 +1,4 @@
-"""Programs that were written for another library, and run on headrace after a change of one import line."""
+"""The names of other libraries, for programs that were written for them."""
 
 from . import swarms
 
